@@ -1,0 +1,111 @@
+package faultproxy
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Kind is a way for a request to go wrong.
+type Kind int
+
+// The kinds. "Reset" is a TCP reset, which a client sees as an error with no
+// answer. Go's own transport repeats a GET once, unasked, when a connection it
+// reused is reset: use Times > 1, or no limit, where the client must notice.
+const (
+	// Status answers with Fault.Status; the server never sees the request.
+	Status Kind = iota + 1
+	// ResetBefore resets the connection; the server never sees the request.
+	ResetBefore
+	// ResetAfter forwards the request, waits for the server's answer, so that
+	// its effect has happened, and resets the connection instead of answering.
+	ResetAfter
+	// StatusAfter forwards the request and answers with Fault.Status instead.
+	StatusAfter
+	// Delay waits for Fault.Delay, then forwards as usual.
+	Delay
+	// Hang never answers; it ends when the client gives up or the proxy closes.
+	Hang
+)
+
+// Fault is what goes wrong with which requests.
+type Fault struct {
+	// Match picks the requests; nil picks all. It may read the body. It must
+	// not call the Proxy.
+	Match func(*http.Request) bool
+	Kind  Kind
+	// Delay is waited first, whatever the kind, unless the client gives up.
+	Delay time.Duration
+	// Status, Header and Body are the answer of the kinds Status and StatusAfter;
+	// a Status of 0 means 503.
+	Status int
+	Header http.Header
+	Body   string
+	// Times is how many requests meet the fault; 0 means all until Clear.
+	Times int
+}
+
+// On matches requests by method and path; an empty string stands for any.
+func On(method, path string) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		return (method == "" || r.Method == method) && (path == "" || r.URL.EscapedPath() == path)
+	}
+}
+
+func (f *Fault) apply(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+	select {
+	case <-r.Context().Done():
+		reset(w)
+		return
+	case <-time.After(f.Delay):
+	}
+	switch f.Kind {
+	case Status:
+		f.answer(w)
+	case ResetBefore:
+		reset(w)
+	case ResetAfter:
+		forward.ServeHTTP(&discard{header: http.Header{}}, r)
+		reset(w)
+	case StatusAfter:
+		forward.ServeHTTP(&discard{header: http.Header{}}, r)
+		f.answer(w)
+	case Delay:
+		forward.ServeHTTP(w, r)
+	case Hang:
+		<-r.Context().Done()
+		reset(w) // a handler that just returns would answer 200
+	default:
+		http.Error(w, fmt.Sprintf("faultproxy: fault of unknown kind %d: set Kind", f.Kind), http.StatusNotImplemented)
+	}
+}
+
+func (f *Fault) answer(w http.ResponseWriter) {
+	maps.Copy(w.Header(), f.Header)
+	w.WriteHeader(cmp.Or(f.Status, http.StatusServiceUnavailable))
+	io.WriteString(w, f.Body)
+}
+
+// reset drops the connection with a TCP reset: a plain close would look like an
+// orderly end to a client that has not been answered yet.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return // a discarded answer has no connection of its own
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	conn.Close()
+}
+
+// discard swallows an answer that the client is not to see.
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}

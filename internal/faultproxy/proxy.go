@@ -1,0 +1,150 @@
+// Package faultproxy puts a misbehaving network between a client and a real
+// HTTP server: it forwards everything, records what arrived, and breaks the
+// requests that a test picks, in the ways networks and servers do break.
+//
+// It listens on loopback, speaks plain HTTP/1.1 to its client and either scheme
+// to the server, and keeps neither headers nor bodies, which carry secrets.
+package faultproxy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+)
+
+// maxBody bounds what is buffered of one request; Vault refuses more than 32 MiB.
+const maxBody = 32 << 20
+
+// Request is one request as it arrived, whatever became of it.
+type Request struct {
+	Method string
+	Path   string // as sent, still escaped, without the query
+}
+
+// Proxy forwards to one server. All methods may be called at any time, from
+// any goroutine.
+type Proxy struct {
+	URL string // what the client under test is given, http://127.0.0.1:port
+
+	server  *http.Server
+	cancel  context.CancelFunc
+	forward *httputil.ReverseProxy
+
+	mu       sync.Mutex // guards the fields below
+	faults   []*Fault
+	requests []Request
+}
+
+// NewProxy starts a proxy for the server at target, an http or https origin.
+func NewProxy(target string) (*Proxy, error) {
+	to, err := url.Parse(target)
+	if err != nil || to.Host == "" {
+		return nil, fmt.Errorf("proxy target %q: want an origin such as http://127.0.0.1:8200", target)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the proxy: %w", err)
+	}
+	p := &Proxy{URL: "http://" + listener.Addr().String()}
+	p.forward = &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		// One connection a request: a restarted server must not be met through
+		// a connection to its predecessor.
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+		// A dead server looks dead through the proxy too, not like a 502.
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { reset(w) },
+	}
+	// Hanging requests end with this context when the proxy is closed.
+	ctx, cancel := context.WithCancel(context.Background())
+	p.server = &http.Server{
+		Handler:     http.HandlerFunc(p.serve),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	p.cancel = cancel
+	go p.server.Serve(listener)
+	return p, nil
+}
+
+// Inject adds a fault. A request meets the first injected fault that matches it
+// and is not used up, and no other.
+func (p *Proxy) Inject(f Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, &f)
+}
+
+// Clear removes all faults. Requests that are hanging or delayed stay so.
+func (p *Proxy) Clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = nil
+}
+
+// Requests returns everything that arrived so far, in order.
+func (p *Proxy) Requests() []Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Request(nil), p.requests...)
+}
+
+// Count tells how many requests arrived with this method and path; an empty
+// string stands for any.
+func (p *Proxy) Count(method, path string) int {
+	n := 0
+	for _, r := range p.Requests() {
+		if (method == "" || r.Method == method) && (path == "" || r.Path == path) {
+			n++
+		}
+	}
+	return n
+}
+
+// Close stops the proxy and drops its connections, hanging ones included.
+func (p *Proxy) Close() {
+	p.cancel()
+	p.server.Close()
+}
+
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
+	// All of the body first: a fault may match on it, and the server notices
+	// that a client has gone away only once the body has been read.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "faultproxy: "+err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	fault := p.arrived(r, body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if fault == nil {
+		p.forward.ServeHTTP(w, r)
+		return
+	}
+	fault.apply(w, r, p.forward)
+}
+
+// arrived records the request and returns the fault that it meets, if any.
+func (p *Proxy) arrived(r *http.Request, body []byte) *Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, Request{Method: r.Method, Path: r.URL.EscapedPath()})
+	for i, f := range p.faults {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if f.Match != nil && !f.Match(r) {
+			continue
+		}
+		met := *f
+		if f.Times == 1 {
+			p.faults = append(p.faults[:i:i], p.faults[i+1:]...)
+		} else if f.Times > 1 {
+			f.Times--
+		}
+		return &met
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package vaulttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// errPortTaken: somebody else listens on the port that Vault was given.
+var errPortTaken = errors.New("port taken")
+
+// process is a running server whose output is being read.
+type process struct {
+	cmd    *exec.Cmd
+	output *output
+	exited chan struct{}
+}
+
+// startProcess returns when the server listens, which it says on its output:
+// asking the port instead could reach somebody else's server.
+func startProcess(ctx context.Context, log io.Writer, binary string, args ...string) (*process, error) {
+	p := &process{
+		cmd:    exec.Command(binary, args...),
+		output: &output{log: log, ready: make(chan struct{})},
+		exited: make(chan struct{}),
+	}
+	// The same writer for both makes exec use one pipe and one reader.
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	// Nothing of the caller's VAULT_* or BAO_* may configure the server.
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "TMPDIR=" + os.TempDir()}
+	p.cmd.SysProcAttr = dieWithParent()
+
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", binary, err)
+	}
+	select {
+	case <-p.output.ready:
+		return p, nil
+	case <-p.exited:
+		if p.output.contains("address already in use") {
+			return nil, fmt.Errorf("%s: %w", binary, errPortTaken)
+		}
+		return nil, fmt.Errorf("%s ended instead of serving; it printed:\n%s", binary, p.output.tail())
+	case <-ctx.Done():
+		p.kill()
+		return nil, fmt.Errorf("%s did not get ready: %w; it printed:\n%s", binary, context.Cause(ctx), p.output.tail())
+	}
+}
+
+// run starts the process and waits for it, on one thread of its own: Linux ties
+// the parent-death signal to the thread that forked, not to the process, and Go
+// may end a thread at any time unless a goroutine is locked to it. So the
+// server lives exactly as long as this goroutine, however the parent ends.
+func (p *process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	p.cmd.Wait() // how it ended is of no interest: stop and kill both look like failures
+	close(p.exited)
+}
+
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.exited
+}
+
+func (p *process) stop(patience time.Duration) {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		p.kill()
+	}
+}
+
+// output forwards what the server prints, keeps the end of it for error
+// messages, and notices when the server says that it serves.
+type output struct {
+	log   io.Writer
+	ready chan struct{}
+
+	mu    sync.Mutex // guards the fields below
+	kept  []byte
+	found bool
+}
+
+// keptBytes holds Vault's start-up log, where the reason for a failure is.
+const keptBytes = 16 << 10
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kept = append(o.kept, b...)
+	// "==> Vault server started!" and "==> OpenBao server started!".
+	if !o.found && bytes.Contains(o.kept, []byte("server started!")) {
+		o.found = true
+		close(o.ready)
+	}
+	if extra := len(o.kept) - keptBytes; extra > 0 {
+		o.kept = append(o.kept[:0], o.kept[extra:]...)
+	}
+	if o.log != nil {
+		o.log.Write(b)
+	}
+	return len(b), nil
+}
+
+func (o *output) tail() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.kept)
+}
+
+func (o *output) contains(s string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Contains(o.kept, []byte(s))
+}

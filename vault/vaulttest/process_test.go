@@ -1,0 +1,149 @@
+package vaulttest_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mailu-rotator/vault/vaulttest"
+)
+
+func TestStoppedAndKilledServersAreGone(t *testing.T) {
+	for name, end := range map[string]func(*vaulttest.Server){
+		"stop": (*vaulttest.Server).Stop,
+		"kill": (*vaulttest.Server).Kill,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := vaulttest.Run(t, vaulttest.Options{})
+
+			end(s)
+
+			if _, err := client(t, s).Sys().HealthWithContext(t.Context()); err == nil {
+				t.Fatal("the server still answers")
+			}
+		})
+	}
+}
+
+func TestStopIsOrderly(t *testing.T) {
+	var log buffer
+	s := vaulttest.Run(t, vaulttest.Options{Log: &log})
+
+	before := time.Now()
+	s.Stop()
+
+	if took := time.Since(before); took > 5*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	if !strings.Contains(log.String(), "vault is sealed") && !strings.Contains(log.String(), "core is sealed") {
+		t.Errorf("the server did not seal itself before it ended; it printed:\n%s", log.String())
+	}
+}
+
+func TestServersRunSideBySide(t *testing.T) {
+	var all sync.WaitGroup
+	servers := make([]*vaulttest.Server, 6)
+	errs := make([]error, len(servers))
+	for i := range servers {
+		all.Go(func() { servers[i], errs[i] = vaulttest.Start(t.Context(), vaulttest.Options{}) })
+	}
+	all.Wait()
+
+	for i, s := range servers {
+		if errs[i] != nil {
+			t.Error(errs[i])
+			continue
+		}
+		defer s.Stop()
+		if _, err := client(t, s).Auth().Token().LookupSelfWithContext(t.Context()); err != nil {
+			t.Errorf("server %d does not know its own root token: %v", i, err)
+		}
+	}
+}
+
+func TestBrokenBinaryIsExplained(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "vault")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho no such luck\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err := vaulttest.Start(t.Context(), vaulttest.Options{Binary: script})
+
+	if err == nil || !strings.Contains(err.Error(), "no such luck") {
+		t.Fatalf("got %v, want what the program printed", err)
+	}
+}
+
+// TestMain doubles as a parent that is killed: see TestServerDiesWithItsParent.
+func TestMain(m *testing.M) {
+	if os.Getenv("VAULTTEST_PARENT") == "" {
+		os.Exit(m.Run())
+	}
+	s, err := vaulttest.Start(context.Background(), vaulttest.Options{})
+	if err != nil {
+		os.Stderr.WriteString(err.Error())
+		os.Exit(1)
+	}
+	os.Stdout.WriteString(s.Addr + "\n")
+	select {}
+}
+
+func TestServerDiesWithItsParent(t *testing.T) {
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), "VAULTTEST_PARENT=1", "TMPDIR="+t.TempDir()) // nobody is left to remove its files
+	parent.Stderr = os.Stderr
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 256)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := strings.TrimSpace(string(line[:n]))
+	if answer, err := http.Get(addr + "/v1/sys/health"); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("before: %v, %v", answer, err)
+	}
+
+	parent.Process.Kill()
+	parent.Wait()
+
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, err := http.Get(addr + "/v1/sys/health")
+		if err != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server outlived its parent")
+		}
+	}
+}
+
+// buffer is a bytes.Buffer that the server may write while the test reads.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

@@ -1,0 +1,220 @@
+// Package vaulttest runs real Vault servers for tests and the demo: started in
+// well under a second, on loopback, killed with their parent, and sealed,
+// stopped and restarted at will.
+//
+// Whatever a test learns here it learned from Vault: nothing is imitated. The
+// binary is the one of Options.Binary or the one that devstack/vault.sh finds
+// or builds.
+package vaulttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// Options say what kind of server Start starts. The zero value is a server in
+// memory, without TLS.
+type Options struct {
+	// Binary is a vault or bao; empty means whatever devstack/vault.sh says.
+	Binary string
+	// Dir makes the server store its data, its unseal key and its root token
+	// there, so that they outlive Restart, Stop and the process itself. Empty
+	// means memory.
+	Dir string
+	// TLS gives the listener a certificate of a CA made for it, see
+	// Server.CACert. Client certificates are accepted: see Server.ClientCert.
+	TLS bool
+	// Log receives what the server prints; nil drops it.
+	Log io.Writer
+}
+
+// Server is one Vault process, initialised and unsealed by Start. Its methods
+// may be called from several goroutines.
+type Server struct {
+	Addr      string // http(s)://127.0.0.1:port, the same after Restart
+	RootToken string
+	CACert    string // PEM file of the CA behind Addr; empty without TLS
+
+	opts      Options
+	binary    string
+	work      string // configuration and certificates
+	listen    string // host:port of Addr
+	unsealKey string
+	ca        *authority
+
+	mu      sync.Mutex // guards the fields below
+	process *process
+	http    *http.Client
+	layout  Layout
+}
+
+// startTimeout bounds a start whose context does not. A loaded machine needs a
+// second; a server that hangs must not hang the test.
+const startTimeout = time.Minute
+
+// Start runs a server until Stop or Kill, or until this process ends. The
+// context bounds the start, not the server's life.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{opts: o, layout: DefaultLayout()}
+	binary, err := findBinary(ctx, o.Binary)
+	if err != nil {
+		return nil, err
+	}
+	s.binary = binary
+	if err := s.prepare(); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := s.launch(ctx); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("prepare vault at %s: %w", s.Addr, err)
+	}
+	return s, nil
+}
+
+// Run starts a server for one test and stops it at the end of that test. It
+// fails the test if it cannot; it never skips.
+func Run(t testing.TB, o Options) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatalf("start vault: %v", err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Client returns a client with the root token. Nothing of it comes from the
+// environment, it does not retry, and its connections are its own.
+func (s *Server) Client() (*api.Client, error) {
+	s.mu.Lock()
+	transport := s.http
+	s.mu.Unlock()
+	client, err := api.NewClient(&api.Config{
+		Address:    s.Addr,
+		HttpClient: transport,
+		Timeout:    30 * time.Second,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", s.Addr, err)
+	}
+	// NewClient took token, namespace and headers from the environment.
+	client.ClearNamespace()
+	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	client.SetToken(s.RootToken)
+	return client, nil
+}
+
+// Kill ends the process at once, as a crash would, and waits until it is gone.
+func (s *Server) Kill() {
+	if p := s.running(); p != nil {
+		p.kill()
+	}
+}
+
+// Stop ends the process in an orderly way, or by force after ten seconds, and
+// removes the temporary files of a server without a Dir.
+func (s *Server) Stop() {
+	if p := s.running(); p != nil {
+		p.stop(10 * time.Second)
+	}
+	if s.opts.Dir == "" && s.work != "" {
+		os.RemoveAll(s.work)
+	}
+}
+
+// Restart stops the process if it runs, starts it again at the same address
+// and unseals it. Only a server with a Dir has anything to come back to.
+func (s *Server) Restart(ctx context.Context) error {
+	if s.opts.Dir == "" {
+		return errors.New("restart vault: storage in memory is lost with the process: set Options.Dir")
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	s.Stop()
+	if err := s.relaunch(ctx); err != nil {
+		return fmt.Errorf("restart vault at %s: %w", s.Addr, err)
+	}
+	return s.Unseal(ctx)
+}
+
+// Seal seals the server: it answers 503 until Unseal.
+func (s *Server) Seal(ctx context.Context) error {
+	client, err := s.Client()
+	if err != nil {
+		return err
+	}
+	if err := client.Sys().SealWithContext(ctx); err != nil {
+		return fmt.Errorf("seal vault: %w", err)
+	}
+	return nil
+}
+
+// Unseal unseals the server with the only key share it has.
+func (s *Server) Unseal(ctx context.Context) error {
+	client, err := s.Client()
+	if err != nil {
+		return err
+	}
+	status, err := client.Sys().UnsealWithContext(ctx, s.unsealKey)
+	if err != nil {
+		return fmt.Errorf("unseal vault: %w", err)
+	}
+	if status.Sealed {
+		return errors.New("unseal vault: still sealed after the only key share: was the storage made by another server?")
+	}
+	return nil
+}
+
+// prepare makes the working directory and, with TLS, the certificates.
+func (s *Server) prepare() error {
+	s.work = s.opts.Dir
+	if s.work == "" {
+		dir, err := os.MkdirTemp("", "vaulttest-")
+		if err != nil {
+			return fmt.Errorf("make a directory for vault: %w", err)
+		}
+		s.work = dir
+	}
+	// Vault resolves paths against its own working directory.
+	work, err := filepath.Abs(s.work)
+	if err != nil {
+		return fmt.Errorf("directory for vault: %w", err)
+	}
+	s.work = work
+	if err := os.MkdirAll(s.work, 0o700); err != nil {
+		return fmt.Errorf("make a directory for vault: %w", err)
+	}
+	if !s.opts.TLS {
+		s.http = newHTTPClient(nil)
+		return nil
+	}
+	if s.ca, err = newAuthority(s.work); err != nil {
+		return err
+	}
+	s.CACert = s.ca.certFile
+	s.http = newHTTPClient(s.ca.pool)
+	return nil
+}
+
+func (s *Server) running() *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process
+}
