@@ -1,0 +1,137 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// act takes the plan's jobs through their servers' lanes and returns a row for
+// each decision, in the plan's order.
+func (r *run) act(ctx context.Context, plan []Decision) ([]Row, error) {
+	jobs := make([]*job, len(plan))
+	byOrigin := map[Origin][]*job{}
+	todo := 0
+	for i, d := range plan {
+		jobs[i] = &job{Decision: d}
+		if d.Action == Leave {
+			r.skip(d)
+			continue
+		}
+		todo++
+		byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], jobs[i])
+	}
+	r.Observe.observe(Event{Name: SweepPlanned, Count: todo})
+	if todo > 0 {
+		if err := r.withKeys(ctx, func() { r.processLanes(ctx, byOrigin) }); err != nil {
+			return nil, err
+		}
+	}
+	rows := make([]Row, len(jobs))
+	for i, j := range jobs {
+		rows[i] = r.row(j)
+	}
+	return rows, nil
+}
+
+// withKeys has the master key in memory for the length of f.
+func (r *run) withKeys(ctx context.Context, f func()) error {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	keys, err := r.Keys.MasterKeys(ctx)
+	cancel()
+	if err != nil {
+		return err
+	}
+	defer keys.Wipe()
+	r.rotator = &Rotator{
+		Store: r.Store, Mailu: r.Mailu, Keys: keys, Clock: r.clock, NewPassword: r.NewPassword,
+		DefaultPolicy: r.DefaultPolicy, Owner: r.Owner, ClaimTTL: r.ClaimTTL, Observe: r.Observe,
+	}
+	f()
+	return nil
+}
+
+func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
+	var group errgroup.Group
+	for origin, jobs := range byOrigin {
+		server, err := r.Mailu.Server(origin)
+		if err != nil {
+			continue // the plan has no such job
+		}
+		// Twice the server's requests: while one rotation waits for Mailu the next
+		// derives its key and talks to Vault.
+		l := newLane(r, origin, 2*server.MaxConcurrent(), jobs)
+		group.Go(func() error {
+			l.process(ctx)
+			l.conclude(ctx)
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return nil
+}
+
+// attempt takes one job through the protocol. A second attempt reads the record
+// again and asks again what is to be done.
+func (r *run) attempt(ctx context.Context, j *job) Result {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		if j.attempted {
+			return j.result
+		}
+		return Result{Credential: j.Credential, Outcome: Deferred, Err: errInterrupted}
+	}
+	// What this run left half-finished is not begun any more: it is finished.
+	if j.Action == Rotate && j.result.Outcome != Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {
+		return Result{Credential: j.Credential, Outcome: Deferred, Err: errWindowOver}
+	}
+	ctx, cancel := r.graceful(ctx)
+	defer cancel()
+	judge := func(c Credential) (Action, string) { return judge(r.clock.Now(), c, r.sel) }
+	c := j.Credential
+	if j.attempted {
+		fresh, err := r.rotator.read(ctx, c.Tenant)
+		if err != nil {
+			return Result{Credential: c, Outcome: j.result.Outcome, Err: err}
+		}
+		if action, reason := judge(fresh); action == Leave {
+			return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
+		}
+		c = fresh
+	}
+	return r.rotator.Rotate(ctx, c, judge, r.sel.named(c.Tenant))
+}
+
+// graceful returns a context that lives on for the grace time after parent has
+// ended.
+func (r *run) graceful(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		if r.clock.Sleep(ctx, r.Grace) == nil {
+			cancel()
+		}
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// skip tells of tenants that are left although somebody may expect otherwise.
+func (r *run) skip(d Decision) {
+	if d.Outcome.Failure() || d.Outcome == Ignored {
+		r.Observe.observe(Event{Name: TenantSkipped, Tenant: d.Name, Origin: d.Credential.Origin, Outcome: d.Outcome, Err: errors.New(d.Reason)})
+	}
+}
+
+func (r *run) row(j *job) Row {
+	if j.Action == Leave {
+		return newRow(r.clock.Now(), j.Candidate, j.Outcome, j.Reason)
+	}
+	c, reason := j.Candidate, j.Reason
+	c.Credential = j.result.Credential
+	if j.result.Err != nil {
+		reason = j.result.Err.Error()
+	}
+	return newRow(r.clock.Now(), c, j.result.Outcome, reason)
+}

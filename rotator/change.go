@@ -1,0 +1,153 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// storeDeadline bounds one read or write with its retries: long enough for a
+	// Vault that restarts, short enough to leave the tenant for the next try.
+	storeDeadline = 2 * time.Minute
+	// maxRebases bounds how often one change meets somebody else's.
+	maxRebases = 5
+)
+
+// change is one check-and-set step, so stated that it can be applied again on
+// top of somebody else's edit.
+type change struct {
+	// apply makes the change on the record as it is now, or says why it must not
+	// be made any more.
+	apply func(*Credential) error
+	// landed recognises the change in a record that was read again.
+	landed func(Credential) bool
+}
+
+// write brings a change into Vault. A mismatch and a lost answer look alike
+// from here, and both are settled by reading again: our own write found there
+// is success; otherwise the change is applied on top of what is there.
+func (r *rotation) write(ctx context.Context, step change) error {
+	for range maxRebases {
+		next := r.cred
+		if err := step.apply(&next); err != nil {
+			return err
+		}
+		version, err := r.store(ctx, next)
+		if err == nil {
+			next.Version = version
+			r.cred, r.uncertain = next, false
+			return nil
+		}
+		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) {
+			return err
+		}
+		r.uncertain = true
+		if readErr := r.reread(ctx); readErr != nil {
+			return errors.Join(err, readErr)
+		}
+		switch {
+		case step.landed(r.cred):
+			return nil
+		case !errors.Is(err, ErrConflict): // the store has tried long enough
+			return err
+		}
+		if r.cred.Version != next.Version {
+			r.note(RecordRebased, err)
+		}
+	}
+	return fmt.Errorf("%w %d times in a row", ErrConflict, maxRebases)
+}
+
+func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	return r.Store.Write(ctx, c.Tenant, c.Document())
+}
+
+// reread replaces what we know of the record. A record that names another user
+// or server by now is not the one that this rotation pushes to.
+func (r *rotation) reread(ctx context.Context) error {
+	fresh, err := r.read(ctx, r.cred.Tenant)
+	if err != nil {
+		return fmt.Errorf("read again: %w", err)
+	}
+	moved := fresh.Username != r.cred.Username || fresh.Origin != r.cred.Origin
+	r.cred, r.uncertain = fresh, false
+	if moved {
+		return errRetargeted
+	}
+	return nil
+}
+
+func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	doc, err := r.Store.Read(ctx, tenant)
+	if err != nil {
+		return Credential{}, err
+	}
+	return ParseCredential(tenant, doc, r.DefaultPolicy)
+}
+
+// settle decides what a record means into which somebody wrote another password
+// while Mailu may have ours. Which of the two Mailu holds decides; where it
+// cannot be asked ours is put back beside theirs, so that Vault has both.
+// ending says how the rotation ends once the record is written; nil is success.
+func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error) {
+	proof, err := r.verify(ctx)
+	switch {
+	case err == nil && proof == Held:
+		c.promote(r.next)
+		return nil, nil
+	case err == nil && proof == NotHeld:
+		return r.giveWay(ctx, c)
+	case c.Pending != nil:
+		return nil, errors.Join(errors.New("another password was written meanwhile, and Mailu cannot be asked which one it holds"), err)
+	}
+	lapsed := *r.next
+	lapsed.Claim.Until = r.Clock.Now().UTC().Truncate(time.Millisecond)
+	c.Pending = &lapsed
+	r.note(PendingRestored, err)
+	return errRestored, nil
+}
+
+// giveWay ends a rotation in favour of somebody else's password, once that one
+// is proven to be what Mailu holds.
+func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err error) {
+	if c.Pending != nil && !c.holdsPending(r.next) {
+		return nil, errClaimed
+	}
+	password, err := r.Keys.Open(c.KeyVersion, c.binding(), c.Password)
+	if err != nil {
+		return nil, fmt.Errorf("open the password that somebody wrote meanwhile: %w", err)
+	}
+	defer password.Wipe()
+	proof, err := r.server.Proof(ctx, c.Username, password)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("verify the password that somebody wrote meanwhile: %w", err)
+	case proof != Held:
+		return nil, errors.New("somebody wrote another password meanwhile, and Mailu holds neither that one nor the new one")
+	case c.Pending == nil:
+		return nil, errOvertaken
+	}
+	c.Pending = nil
+	return errOvertaken, nil
+}
+
+// holdsPending reports whether p is the record's pending password. Sealed
+// strings compare exactly: each has a random IV.
+func (c Credential) holdsPending(p *Pending) bool {
+	return c.Pending != nil && c.Pending.Password == p.Password
+}
+
+// promote makes p the current password. A pending password of another rotation
+// stays.
+func (c *Credential) promote(p *Pending) {
+	c.Password, c.LastRotated, c.KeyVersion = p.Password, p.LastRotated, p.KeyVersion
+	if c.holdsPending(p) {
+		c.Pending = nil
+	}
+}

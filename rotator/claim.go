@@ -1,0 +1,100 @@
+package rotator
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"mailu-rotator/crypto"
+)
+
+// maxTakeovers bounds how often a pending password's claim is rewritten. Each
+// rewrite is a KV version, and KV v2 keeps 10 by default: prepare, six
+// take-overs and commit leave room for versions from before the rotation. Past
+// the bound a rotation is still finished as soon as Mailu is seen to hold the
+// pending password, and by a run that names the tenant.
+const maxTakeovers = 6
+
+const (
+	fieldOwner        = "owner"
+	fieldClaimedUntil = "claimed_until"
+	fieldTakeovers    = "takeovers"
+)
+
+// Pending is a password that Vault holds and Mailu may know: a rotation under
+// way, or one left half-finished.
+type Pending struct {
+	Password    crypto.SealedPassword
+	LastRotated string // when it was made; what it is sealed for, and the record's last_rotated once committed
+	KeyVersion  crypto.KeyVersion
+	Claim       Claim
+
+	fields map[string]any
+}
+
+// Claim says who may push a pending password, and how long.
+type Claim struct {
+	Owner     string    // one process of one host
+	Until     time.Time // nobody else touches the pending password before
+	Takeovers int       // how often the claim was rewritten, see maxTakeovers
+}
+
+// live reports whether the claim still stands. It lapses at the very instant
+// that it names.
+func (c Claim) live(now time.Time) bool { return now.Before(c.Until) }
+
+func parsePending(raw any) (*Pending, error) {
+	fields, isObject := raw.(map[string]any)
+	if !isObject {
+		return nil, fmt.Errorf("%s is not an object", fieldPending)
+	}
+	r := fieldReader{fields: fields}
+	p := &Pending{
+		Password:    crypto.SealedPassword(r.required(fieldPassword)),
+		LastRotated: r.required(fieldLastRotated),
+		KeyVersion:  r.keyVersion(),
+		fields:      fields,
+	}
+	p.Claim.Owner = r.required(fieldOwner)
+	until, ok := timestamp(r.required(fieldClaimedUntil))
+	if !ok {
+		r.check(fmt.Errorf("%s is not a timestamp", fieldClaimedUntil))
+	}
+	p.Claim.Until = until
+	if value, found := fields[fieldTakeovers]; found {
+		takeovers, err := strconv.Atoi(fmt.Sprint(value))
+		if err != nil || takeovers < 0 {
+			r.check(fmt.Errorf("%s is not a whole number", fieldTakeovers))
+		}
+		p.Claim.Takeovers = takeovers
+	}
+	if len(r.errs) > 0 {
+		return nil, fmt.Errorf("%s is malformed: %w", fieldPending, r.complaints())
+	}
+	return p, nil
+}
+
+func (p Pending) fieldsOut() map[string]any {
+	fields := maps.Clone(p.fields)
+	if fields == nil {
+		fields = map[string]any{}
+	}
+	fields[fieldPassword] = string(p.Password)
+	fields[fieldLastRotated] = p.LastRotated
+	putKeyVersion(fields, p.KeyVersion)
+	fields[fieldOwner] = p.Claim.Owner
+	fields[fieldClaimedUntil] = formatTime(p.Claim.Until)
+	if p.Claim.Takeovers > 0 {
+		fields[fieldTakeovers] = json.Number(strconv.Itoa(p.Claim.Takeovers))
+	}
+	return fields
+}
+
+// formatTime writes RFC 3339 in UTC with milliseconds: two rotations within one
+// second stay apart, and the spelling is the one that JavaScript writers of
+// these records use.
+func formatTime(t time.Time) string {
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}

@@ -1,0 +1,73 @@
+package rotator
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// SystemClock is the host's clock.
+type SystemClock struct{}
+
+// Now implements [Clock].
+func (SystemClock) Now() time.Time { return time.Now() }
+
+// Sleep implements [Clock].
+func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// ClockSkewError refuses a run: with a wrong clock, ages, claims and the
+// timestamps that keys are derived from would all be wrong.
+type ClockSkewError struct {
+	Skew time.Duration // the host's clock minus Vault's
+}
+
+func (e *ClockSkewError) Error() string {
+	direction := "ahead of"
+	if e.Skew < 0 {
+		direction = "behind"
+	}
+	return fmt.Sprintf("this host's clock is %s %s Vault's (more than %s): nothing was changed; check the time service on both", e.Skew.Abs().Round(time.Second), direction, maxSkew)
+}
+
+// TimeSource tells the time of the place that all hosts share, Vault.
+type TimeSource interface {
+	Time(ctx context.Context) (time.Time, error)
+}
+
+// sharedClock is the host's clock corrected to Vault's, so that claims and
+// timestamps of all hosts compare.
+type sharedClock struct {
+	Clock
+	correction time.Duration
+}
+
+func (c sharedClock) Now() time.Time { return c.Clock.Now().Add(c.correction) }
+
+// guardClock compares the host's clock with the shared one and returns the
+// clock for the run. Vault tells whole seconds, so smaller differences mean
+// nothing and are not corrected.
+func guardClock(ctx context.Context, clock Clock, source TimeSource) (Clock, error) {
+	before := clock.Now()
+	shared, err := source.Time(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("compare clocks: %w", err)
+	}
+	after := clock.Now()
+	skew := before.Add(after.Sub(before) / 2).Sub(shared)
+	if skew.Abs() > maxSkew {
+		return nil, &ClockSkewError{Skew: skew}
+	}
+	if skew.Abs() < 2*time.Second {
+		return clock, nil
+	}
+	return sharedClock{Clock: clock, correction: -skew}, nil
+}

@@ -1,0 +1,44 @@
+package rotator
+
+import "time"
+
+// maxSkew is how far a clock or a stored timestamp may be ahead before it is
+// not believed (DESIGN.md, section 5).
+const maxSkew = 5 * time.Minute
+
+// Born is the time that the credential's age counts from: last_rotated, else
+// created_at. A timestamp more than five minutes ahead of now is as unusable
+// as one that does not parse: believed, it would keep the credential from ever
+// falling due. False means that neither can be used.
+func (c Credential) Born(now time.Time) (time.Time, bool) {
+	for _, stored := range []string{c.LastRotated, c.CreatedAt} {
+		if t, ok := timestamp(stored); ok && t.Sub(now) <= maxSkew {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// Age is how old the current password is; false if nobody knows.
+func (c Credential) Age(now time.Time) (time.Duration, bool) {
+	born, known := c.Born(now)
+	return max(now.Sub(born), 0), known
+}
+
+// Due reports whether the password has reached the age that its policy allows;
+// equal counts. A credential of unknown age is due, one under a manual policy
+// never is.
+func (c Credential) Due(now time.Time) bool {
+	if c.Policy.Manual() {
+		return false
+	}
+	age, known := c.Age(now)
+	return !known || age >= c.Policy.MaxAge()
+}
+
+// rotatedSince reports whether the current password was made at cutoff or
+// later. Stored times have milliseconds, so the cut-off is compared as such.
+func (c Credential) rotatedSince(cutoff, now time.Time) bool {
+	rotated, ok := timestamp(c.LastRotated)
+	return ok && rotated.Sub(now) <= maxSkew && !rotated.Before(cutoff.Truncate(time.Millisecond))
+}

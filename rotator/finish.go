@@ -1,0 +1,116 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// finish takes up a rotation that was left half-finished, with the password
+// that it left: nobody makes a second one while one is pending. It looks
+// before it claims: where Mailu already holds the password only the commit is
+// missing, and where Mailu does not answer no KV version is spent on a claim.
+func (r *rotation) finish(ctx context.Context) (Outcome, error) {
+	if err := r.adopt(); err != nil {
+		return r.ended(err), err
+	}
+	proof, err := r.verify(ctx)
+	if err != nil && !errors.Is(err, ErrUnverifiable) { // a hash of another kind is not ours
+		return r.ended(err), err
+	}
+	if proof != Held {
+		if err := r.deliver(ctx); err != nil {
+			return r.ended(err), err
+		}
+	}
+	if err := r.commit(ctx); err != nil {
+		return r.ended(err), fmt.Errorf("commit: %w", err)
+	}
+	return Finished, nil
+}
+
+// adopt opens the pending password, unless its claim is alive elsewhere.
+func (r *rotation) adopt() error {
+	pending := r.cred.Pending
+	if pending.Claim.Owner != r.Owner && pending.Claim.live(r.Clock.Now()) {
+		return fmt.Errorf("%w: %s, until %s", errClaimed, pending.Claim.Owner, formatTime(pending.Claim.Until))
+	}
+	password, err := r.Keys.Open(pending.KeyVersion, r.cred.pendingBinding(), pending.Password)
+	if err != nil {
+		return fmt.Errorf("%w (key_version %d): %w: restore that key version, or the record from its KV history", errUnreadable, pending.KeyVersion, err)
+	}
+	r.next, r.password = pending, password
+	return nil
+}
+
+// holdClaim makes sure that this process has the claim for long enough to push.
+func (r *rotation) holdClaim(ctx context.Context) error {
+	if r.cred.Pending == nil {
+		return errOvertaken
+	}
+	claim, now := r.cred.Pending.Claim, r.Clock.Now()
+	if claim.Owner == r.Owner && claim.Until.Sub(now) > r.ClaimTTL/2 {
+		return nil
+	}
+	return r.takeOver(ctx)
+}
+
+// takeOver rewrites the claim, and nothing else, by check-and-set.
+func (r *rotation) takeOver(ctx context.Context) error {
+	former := r.cred.Pending.Claim
+	var claim Claim
+	err := r.write(ctx, change{
+		apply: func(c *Credential) error {
+			switch {
+			case !c.holdsPending(r.next):
+				return errOvertaken
+			case c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.live(r.Clock.Now()):
+				return errClaimed
+			case c.Pending.Claim.Takeovers >= maxTakeovers && !r.insist:
+				return errStuck
+			}
+			claim = r.newClaim(c.Pending.Claim.Takeovers + 1)
+			mine := *c.Pending
+			mine.Claim = claim
+			c.Pending = &mine
+			return nil
+		},
+		landed: func(c Credential) bool { return c.holdsPending(r.next) && c.Pending.Claim == claim },
+	})
+	if err != nil {
+		return fmt.Errorf("claim: %w", err)
+	}
+	if former.Owner != r.Owner {
+		r.note(RotationTakenOver, nil)
+	}
+	return nil
+}
+
+// newClaim ends at a whole millisecond, as it is stored.
+func (r *rotation) newClaim(takeovers int) Claim {
+	until := r.Clock.Now().Add(r.ClaimTTL).UTC().Truncate(time.Millisecond)
+	return Claim{Owner: r.Owner, Until: until, Takeovers: takeovers}
+}
+
+// abandon removes a pending password that Mailu cannot have: this process made
+// it, and each of its pushes was refused for certain. Nobody else can have
+// pushed it, since the claim never left this process; the check-and-set on the
+// owner proves that.
+func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) {
+	err := r.write(ctx, change{
+		apply: func(c *Credential) error {
+			if !c.holdsPending(r.next) || c.Pending.Claim.Owner != r.Owner {
+				return errOvertaken
+			}
+			c.Pending = nil
+			return nil
+		},
+		landed: func(c Credential) bool { return !c.holdsPending(r.next) },
+	})
+	if err != nil {
+		return Unfinished, errors.Join(refusal, fmt.Errorf("abandon: %w", err))
+	}
+	r.note(RotationAbandoned, refusal)
+	return Refused, refusal
+}

@@ -1,0 +1,191 @@
+package rotator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Candidate is one entry under the prefix, as read.
+type Candidate struct {
+	Name       string     // as listed
+	Credential Credential // what could be read of it
+	Err        error      // why it cannot be rotated
+	Unlisted   error      // why no token may be sent to its origin; matters once it is to be rotated
+	Foreign    bool       // not a tenant at all
+}
+
+// Selection says which tenants a run is for.
+type Selection struct {
+	// All takes every tenant whatever its age, unless it was rotated at or after
+	// RotatedBefore. Otherwise those that are due are taken.
+	All           bool
+	RotatedBefore time.Time
+	// PendingOnly takes half-finished rotations and nothing else.
+	PendingOnly bool
+	// Tenants and Origins narrow the run; empty means all.
+	Tenants []TenantID
+	Origins []Origin
+	// Limit is how many rotations may be begun; 0 means no limit. Half-finished
+	// ones are finished beyond it.
+	Limit int
+}
+
+// named reports whether the run was asked for this tenant by name.
+func (s Selection) named(t TenantID) bool { return slices.Contains(s.Tenants, t) }
+
+// covers reports whether the candidate belongs to the run. One whose origin
+// cannot be read may belong to any server: it is shown rather than lost.
+func (s Selection) covers(c Candidate) bool {
+	if len(s.Tenants) > 0 && !s.named(TenantID(c.Name)) {
+		return false
+	}
+	origin := c.Credential.Origin
+	return len(s.Origins) == 0 || origin == "" && !c.Foreign || slices.Contains(s.Origins, origin)
+}
+
+// Action is what is to be done with a tenant.
+type Action int
+
+const (
+	// Leave it as it is.
+	Leave Action = iota
+	// Finish the half-finished rotation.
+	Finish
+	// Rotate it.
+	Rotate
+)
+
+// Decision is the plan for one candidate.
+type Decision struct {
+	Candidate
+	Action  Action
+	Outcome Outcome // of a tenant that is left
+	Reason  string
+}
+
+// Plan decides, from records alone, what a run does: half-finished rotations
+// first, then the oldest credentials, and what is left behind them in the
+// report. It has no side effects.
+func Plan(now time.Time, candidates []Candidate, sel Selection) []Decision {
+	rivals := sharedUsers(candidates)
+	var plan []Decision
+	for _, c := range candidates {
+		if sel.covers(c) {
+			plan = append(plan, decide(now, c, sel, rivals[userKey(c)]))
+		}
+	}
+	sortByUrgency(now, plan)
+	applyLimit(plan, sel.Limit)
+	return plan
+}
+
+func decide(now time.Time, c Candidate, sel Selection, rivals int) Decision {
+	d := Decision{Candidate: c}
+	switch {
+	case c.Foreign:
+		d.Outcome, d.Reason = Ignored, "not a tenant id (a UUID version 4): not touched"
+	case c.Err != nil:
+		d.Outcome, d.Reason = Invalid, c.Err.Error()
+	case rivals > 1:
+		d.Err = fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: mend or remove all but one", rivals, c.Credential.Username, c.Credential.Origin)
+		d.Outcome, d.Reason = Invalid, d.Err.Error()
+	default:
+		d.Action, d.Reason = judge(now, c.Credential, sel)
+		d.Outcome = Fresh
+		if d.Action != Leave && c.Unlisted != nil { // nothing may be prepared for it
+			d.Action, d.Outcome, d.Reason, d.Err = Leave, Invalid, c.Unlisted.Error(), c.Unlisted
+		}
+	}
+	return d
+}
+
+// judge is the decision about one well-formed credential. It is asked again
+// whenever the record turns out to have changed since the plan.
+func judge(now time.Time, c Credential, sel Selection) (Action, string) {
+	switch {
+	case c.Pending != nil:
+		return Finish, "half-finished rotation by " + c.Pending.Claim.Owner
+	case sel.PendingOnly:
+		return Leave, "nothing half-finished"
+	case sel.All && c.rotatedSince(sel.RotatedBefore, now):
+		return Leave, "rotated since " + formatTime(sel.RotatedBefore)
+	case sel.All:
+		return Rotate, "asked for"
+	case c.Policy.Manual():
+		return Leave, "rotated only when asked for (manual)"
+	case !c.Due(now):
+		return Leave, "not due before " + dueDate(now, c).UTC().Format(time.DateOnly)
+	}
+	if _, known := c.Born(now); !known {
+		return Rotate, "due: its age is unknown"
+	}
+	return Rotate, "due since " + dueDate(now, c).UTC().Format(time.DateOnly)
+}
+
+func dueDate(now time.Time, c Credential) time.Time {
+	born, _ := c.Born(now)
+	return born.Add(c.Policy.MaxAge())
+}
+
+// sharedUsers counts the tenants that name each user of each origin. Mailu
+// folds the case of addresses.
+func sharedUsers(candidates []Candidate) map[string]int {
+	count := make(map[string]int, len(candidates))
+	for _, c := range candidates {
+		if key := userKey(c); key != "" {
+			count[key]++
+		}
+	}
+	return count
+}
+
+func userKey(c Candidate) string {
+	if c.Credential.Origin == "" || c.Credential.Username == "" {
+		return ""
+	}
+	return string(c.Credential.Origin) + " " + strings.ToLower(c.Credential.Username)
+}
+
+// sortByUrgency puts what is half-finished first, then what is to be rotated,
+// oldest first (unknown age counts as oldest), then the rest.
+func sortByUrgency(now time.Time, plan []Decision) {
+	slices.SortStableFunc(plan, func(a, b Decision) int {
+		if rank := urgency(a) - urgency(b); rank != 0 {
+			return rank
+		}
+		bornA, _ := a.Credential.Born(now)
+		bornB, _ := b.Credential.Born(now)
+		if order := bornA.Compare(bornB); order != 0 {
+			return order
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+}
+
+func urgency(d Decision) int {
+	switch {
+	case d.Action == Finish:
+		return 0
+	case d.Action == Rotate:
+		return 1
+	case d.Outcome.Failure():
+		return 2
+	}
+	return 3
+}
+
+func applyLimit(plan []Decision, limit int) {
+	if limit == 0 {
+		return
+	}
+	for i := range plan {
+		if plan[i].Action != Rotate {
+			continue
+		}
+		if limit--; limit < 0 {
+			plan[i].Action, plan[i].Outcome, plan[i].Reason = Leave, Deferred, "beyond the limit of this run"
+		}
+	}
+}

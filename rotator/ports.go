@@ -1,0 +1,119 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mailu-rotator/crypto"
+)
+
+// Document is one tenant's record as the store holds it: a version and named
+// fields. Values that this package does not know pass through it untouched;
+// numbers are json.Number, so that they come back digit for digit.
+type Document struct {
+	Version int // KV v2 version; check-and-set compares it
+	Fields  map[string]any
+}
+
+// Store is the copy of record. Its methods may be called concurrently.
+type Store interface {
+	// List returns the names of all entries under the prefix. An empty or
+	// missing prefix is an error: it is never "no tenants".
+	List(ctx context.Context) ([]string, error)
+	// Read returns the tenant's record, or [ErrAbsent].
+	Read(ctx context.Context, tenant TenantID) (Document, error)
+	// Write stores doc.Fields if the record's version is still doc.Version and
+	// returns the new version. [ErrConflict] means that it was not, which a
+	// write that had already landed before a retry shows as well. [ErrForbidden]
+	// means that nothing was written. After any other error the write may or may
+	// not have happened.
+	Write(ctx context.Context, tenant TenantID, doc Document) (int, error)
+}
+
+// Keys gives the versions of the master key. The caller wipes the keyring.
+type Keys interface {
+	MasterKeys(ctx context.Context) (*crypto.Keyring, error)
+}
+
+// Mailu finds the server of an origin.
+type Mailu interface {
+	// Server returns [ErrOriginNotListed] where the configuration lists no such
+	// origin: no token may be sent there.
+	Server(origin Origin) (Server, error)
+}
+
+// Server is one Mailu server's admin API. Its methods may be called
+// concurrently; a server limits by itself how many requests it is sent at a
+// time, and sends nothing more after its token was refused once.
+type Server interface {
+	// Knows asks whether the server would answer for the user: nil, or the reason
+	// why not, classed as by SetPassword. It changes nothing.
+	Knows(ctx context.Context, username string) error
+	// SetPassword makes password the user's password; doing it twice is
+	// harmless. An error is [ErrRefused] only if every request of this call was
+	// refused for certain, so that Mailu cannot have the password; see also
+	// [ErrServerUnusable] and [RateLimitedError]. After any other error Mailu
+	// may have it.
+	SetPassword(ctx context.Context, username string, password crypto.Secret) error
+	// Proof tells whether password is what Mailu holds for the user now.
+	Proof(ctx context.Context, username string, password crypto.Secret) (Proof, error)
+	// MaxConcurrent is how many requests the server takes at a time, at least 1.
+	MaxConcurrent() int
+}
+
+// Proof is what a server's answer says about a password.
+type Proof int
+
+const (
+	// Unproven means that this server is configured not to be asked.
+	Unproven Proof = iota
+	// Held means that the server holds the hash of just this password.
+	Held
+	// NotHeld means that it holds another one's.
+	NotHeld
+)
+
+// Clock is where the domain takes the time from and how it waits.
+type Clock interface {
+	Now() time.Time
+	// Sleep returns early, with the context's error, when ctx ends.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Errors that implementations return and the domain decides on.
+var (
+	// ErrAbsent: the tenant has no record, or its newest version is deleted.
+	ErrAbsent = errors.New("no such record")
+	// ErrConflict: the record changed since it was read, or an earlier try of
+	// this very write has landed.
+	ErrConflict = errors.New("the record changed since it was read")
+	// ErrForbidden: the store refuses this identity; nothing was changed.
+	ErrForbidden = errors.New("permission denied")
+	// ErrMalformed: the record cannot be understood, and is not touched.
+	ErrMalformed = errors.New("malformed record")
+	// ErrOriginNotListed: the configuration lists no Mailu server of the
+	// tenant's origin.
+	ErrOriginNotListed = errors.New("origin not listed in the configuration")
+	// ErrRefused: Mailu refused for certain and changed nothing.
+	ErrRefused = errors.New("refused by Mailu")
+	// ErrServerUnusable: the token is wrong or the API is off. Nothing more may
+	// be sent to this server in this run: five wrong tokens block the sender
+	// for an hour.
+	ErrServerUnusable = errors.New("server not usable in this run")
+	// ErrUnverifiable: the server's answer can prove nothing, for a reason that
+	// asking again does not change.
+	ErrUnverifiable = errors.New("password cannot be verified")
+)
+
+// RateLimitedError is returned when a server asks for a pause. The request it
+// answers may, as far as the protocol is concerned, have taken effect.
+type RateLimitedError struct {
+	After time.Duration // as asked by Retry-After; 0 if it did not say
+	Err   error
+}
+
+func (e *RateLimitedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the server's answer.
+func (e *RateLimitedError) Unwrap() error { return e.Err }

@@ -1,0 +1,200 @@
+package rotator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+const (
+	tenantA = "550e8400-e29b-41d4-a716-446655440000"
+	userA   = "admin@a.example"
+	originA = rotator.Origin("https://mail.a.example")
+	ttl     = 5 * time.Minute
+)
+
+// house is one tenant with everything around it, in memory.
+type house struct {
+	store *rotatortest.Store
+	mailu *rotatortest.Mailu
+	clock *rotatortest.Clock
+	ring  *crypto.Keyring
+	made  int               // passwords
+	known map[string]string // what sealed passwords opened to; a derivation costs 20 ms
+}
+
+func newHouse(t testing.TB) *house {
+	t.Helper()
+	clock := rotatortest.NewClock(time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC))
+	h := &house{
+		store: &rotatortest.Store{Clock: clock},
+		mailu: &rotatortest.Mailu{Origins: []rotator.Origin{originA}},
+		clock: clock,
+		known: map[string]string{},
+	}
+	ring, err := h.store.MasterKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ring = ring
+	const born = "2026-01-01T00:00:00Z"
+	h.store.Put(tenantA, map[string]any{
+		"username": userA, "webmail_url": "https://mail.a.example/webmail",
+		"password":     h.seal(t, born, "first password"),
+		"last_rotated": born, "created_at": born, "key_version": 1, "note": "not ours",
+	})
+	h.mailu.AddUser(userA, "first password")
+	return h
+}
+
+func (h *house) seal(t testing.TB, lastRotated, password string) string {
+	t.Helper()
+	sealed, err := crypto.Seal(h.ring.Newest(), crypto.Binding{TenantID: tenantA, LastRotated: lastRotated}, crypto.SecretFromString(password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(sealed)
+}
+
+// process is a rotator that thinks it is the owner named.
+func (h *house) process(owner string) *rotator.Rotator {
+	policy, _ := rotator.ParsePolicy("180_days")
+	return &rotator.Rotator{
+		Store: h.store, Mailu: h.mailu, Keys: h.ring, Clock: h.clock,
+		NewPassword: func() (crypto.Secret, error) {
+			h.made++
+			return crypto.SecretFromString(fmt.Sprintf("password %d", h.made)), nil
+		},
+		DefaultPolicy: policy, Owner: owner, ClaimTTL: ttl,
+	}
+}
+
+// rotate reads the record and takes it through the protocol.
+func (h *house) rotate(t testing.TB, owner string) (result rotator.Result) {
+	t.Helper()
+	process := h.process(owner)
+	always := func(c rotator.Credential) (rotator.Action, string) {
+		if c.Pending != nil {
+			return rotator.Finish, ""
+		}
+		return rotator.Rotate, ""
+	}
+	rotatortest.Survive(func() {
+		doc, err := h.store.Read(t.Context(), tenantA)
+		if err != nil {
+			result = rotator.Result{Outcome: rotator.Failed, Err: err}
+			return
+		}
+		c, err := rotator.ParseCredential(tenantA, doc, process.DefaultPolicy)
+		if err != nil {
+			t.Fatalf("the record became malformed: %v", err)
+		}
+		result = process.Rotate(context.Background(), c, always, true)
+	})
+	return result
+}
+
+// accepted returns the passwords that Vault holds: current, then pending.
+func (h *house) accepted(t testing.TB) (passwords []string) {
+	t.Helper()
+	fields, _ := h.store.Get(tenantA)
+	open := func(fields map[string]any) {
+		sealed := fields["password"].(string)
+		if _, opened := h.known[sealed]; opened {
+			passwords = append(passwords, h.known[sealed])
+			return
+		}
+		password, err := h.ring.Open(0, crypto.Binding{TenantID: tenantA, LastRotated: fields["last_rotated"].(string)}, crypto.SealedPassword(sealed))
+		if err != nil {
+			t.Fatalf("Vault holds a password that does not open: %v", err)
+		}
+		h.known[sealed] = password.RevealString()
+		passwords = append(passwords, h.known[sealed])
+	}
+	open(fields)
+	if pending, ok := fields["pending"].(map[string]any); ok {
+		open(pending)
+	}
+	return passwords
+}
+
+func (h *house) checkInvariant(t testing.TB) {
+	t.Helper()
+	if held, known := h.mailu.Password(userA), h.accepted(t); !slices.Contains(known, held) {
+		t.Fatalf("locked out: Mailu accepts %q, Vault holds %q", held, known)
+	}
+}
+
+func (h *house) checkAtRest(t testing.TB) {
+	t.Helper()
+	if held, known := h.mailu.Password(userA), h.accepted(t); len(known) != 1 || known[0] != held {
+		t.Fatalf("not at rest: Mailu accepts %q, Vault holds %q", held, known)
+	}
+	if fields, _ := h.store.Get(tenantA); fields["note"] != "not ours" || fields["created_at"] != "2026-01-01T00:00:00Z" {
+		t.Fatalf("fields of others were changed: %v", fields)
+	}
+}
+
+// Whatever fails, wherever a process dies, and whoever takes over when: Mailu
+// accepts a password that Vault holds, at every moment, and an undisturbed run
+// afterwards leaves just one.
+func TestNoFaultBreaksTheInvariant(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHouse(t)
+		h.disturb(t, rt)
+
+		for range rapid.IntRange(1, 6).Draw(rt, "runs") {
+			h.rotate(t, rapid.SampledFrom([]string{"daemon", "run-now", "second host"}).Draw(rt, "process"))
+			h.checkInvariant(t)
+			h.clock.Advance(time.Duration(rapid.IntRange(0, int(2*ttl)).Draw(rt, "time passes")))
+		}
+
+		h.store.Hook, h.mailu.Hook = nil, nil
+		h.clock.Advance(ttl)
+		if result := h.rotate(t, "last"); result.Err != nil {
+			t.Fatalf("an undisturbed run failed: %v", result.Err)
+		}
+		h.checkAtRest(t)
+	})
+}
+
+// disturb lets rapid decide the fate of every call.
+func (h *house) disturb(t testing.TB, rt *rapid.T) {
+	refused := fmt.Errorf("bad request: %w", rotator.ErrRefused)
+	hook := func(c rotatortest.Call) rotatortest.Fault {
+		h.checkInvariant(t)
+		if c.Op == rotatortest.OpWrite && rapid.IntRange(0, 9).Draw(rt, "operator edits") == 0 {
+			h.store.Edit(tenantA, func(fields map[string]any) { fields["seen"] = "by an operator" })
+		}
+		switch rapid.IntRange(0, 13).Draw(rt, string(c.Op)) {
+		case 0:
+			return rotatortest.Fault{Before: rotatortest.ErrLost}
+		case 1:
+			return rotatortest.Fault{After: rotatortest.ErrLost}
+		case 2:
+			return rotatortest.Fault{CrashBefore: true}
+		case 3:
+			return rotatortest.Fault{CrashAfter: true}
+		case 4:
+			if c.Op == rotatortest.OpSetPassword {
+				return rotatortest.Fault{Before: refused}
+			}
+			if c.Op == rotatortest.OpWrite {
+				return rotatortest.Fault{After: errors.Join(rotator.ErrConflict)} // a retry met its own write
+			}
+		case 5:
+			h.clock.Advance(ttl) // the process stalls past its claim
+		}
+		return rotatortest.Fault{}
+	}
+	h.store.Hook, h.mailu.Hook = hook, hook
+}

@@ -1,0 +1,105 @@
+package rotator
+
+import "time"
+
+// Outcome is what a run did with a tenant, or plans to do. The strings are part
+// of the JSON report.
+type Outcome string
+
+// The outcomes.
+const (
+	Rotated  Outcome = "rotated"  // a new password, in Mailu and in Vault
+	Finished Outcome = "finished" // a half-finished rotation was completed
+	Planned  Outcome = "planned"  // would be rotated or finished (dry run)
+	Fresh    Outcome = "fresh"    // nothing to do
+	Deferred Outcome = "deferred" // to be rotated, but not started: limit, window or interrupt
+	Ignored  Outcome = "ignored"  // not a tenant; never touched
+
+	Invalid    Outcome = "invalid"    // malformed or unreadable record; never touched
+	Blocked    Outcome = "blocked"    // not started because of its server or Vault
+	Claimed    Outcome = "claimed"    // another process is rotating it
+	Refused    Outcome = "refused"    // Mailu refused for certain; the old password stays
+	Unfinished Outcome = "unfinished" // half-finished; the next run finishes it
+	Stuck      Outcome = "stuck"      // half-finished and taken over too often; see maxTakeovers
+	Failed     Outcome = "failed"     // not rotated, and nothing was left behind
+)
+
+// Outcomes returns all of them, in the order in which a summary counts them.
+func Outcomes() []Outcome {
+	return []Outcome{
+		Planned, Rotated, Finished, Fresh, Deferred, Ignored,
+		Refused, Unfinished, Stuck, Claimed, Blocked, Failed, Invalid,
+	}
+}
+
+// Failure reports whether somebody has to look at the tenant: such outcomes
+// make the exit status 2.
+func (o Outcome) Failure() bool {
+	switch o {
+	case Invalid, Blocked, Claimed, Refused, Unfinished, Stuck, Failed:
+		return true
+	}
+	return false
+}
+
+// Row is what a report says of one tenant.
+type Row struct {
+	Tenant      string // as listed, also where it is no tenant id
+	User        string
+	Origin      Origin
+	LastRotated string        // as stored, after the run
+	Age         time.Duration // after the run; negative if unknown
+	Outcome     Outcome
+	Reason      string // for people; empty where the outcome says all
+}
+
+func newRow(now time.Time, c Candidate, o Outcome, reason string) Row {
+	row := Row{
+		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
+		LastRotated: c.Credential.LastRotated, Age: -1, Outcome: o, Reason: reason,
+	}
+	if age, known := c.Credential.Age(now); known {
+		row.Age = age
+	}
+	return row
+}
+
+// Report is the result of one sweep.
+type Report struct {
+	Started  time.Time
+	Finished time.Time
+	DryRun   bool
+	// RotatedBefore is the cut-off of a run over everything: tenants rotated at
+	// or after it were left. Zero in other runs. The next run goes on from here
+	// if it is given the same one.
+	RotatedBefore time.Time
+	Rows          []Row // in the order of the plan
+}
+
+// Count is the number of rows with the outcome.
+func (r Report) Count(o Outcome) int {
+	n := 0
+	for _, row := range r.Rows {
+		if row.Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
+// Incomplete reports whether another run with the same cut-off would find
+// something left to do.
+func (r Report) Incomplete() bool {
+	return r.Failures() > 0 || r.Count(Deferred) > 0
+}
+
+// Failures is the number of rows whose outcome is a failure.
+func (r Report) Failures() int {
+	n := 0
+	for _, row := range r.Rows {
+		if row.Outcome.Failure() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,269 @@
+package rotator
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailu-rotator/crypto"
+)
+
+// Rotator takes credentials through the protocol, one call each. It is safe for
+// concurrent use, but a tenant must not be given to it twice at a time.
+type Rotator struct {
+	Store         Store
+	Mailu         Mailu
+	Keys          *crypto.Keyring
+	Clock         Clock
+	NewPassword   func() (crypto.Secret, error)
+	DefaultPolicy Policy
+	Owner         string        // this process, among all hosts and times
+	ClaimTTL      time.Duration // how long a claim stands
+	Observe       Observer
+}
+
+// Result is how a rotation ended.
+type Result struct {
+	Rotation   string     // the id that its events had; empty if it had none
+	Credential Credential // as Vault holds it, to this process's knowledge
+	Outcome    Outcome
+	Err        error // nil for Rotated and Finished
+}
+
+// Rotate brings a new password to c's tenant, or finishes the rotation that was
+// left half-finished. judge is asked again what to do where the record changed
+// since it was read. insist lifts the bound on take-overs.
+func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credential) (Action, string), insist bool) Result {
+	server, err := r.Mailu.Server(c.Origin)
+	if err != nil {
+		return Result{Credential: c, Outcome: Failed, Err: err}
+	}
+	run := &rotation{Rotator: r, server: server, cred: c, judge: judge, insist: insist, id: newRotationID()}
+	defer func() { run.password.Wipe() }()
+
+	action := run.rotate
+	if c.Pending != nil {
+		action = run.finish
+	}
+	outcome, err := action(ctx)
+	return Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Err: err}
+}
+
+// rotation is one credential on its way.
+type rotation struct {
+	*Rotator
+	id        string
+	server    Server
+	judge     func(Credential) (Action, string)
+	insist    bool
+	cred      Credential    // as Vault holds it, to our knowledge
+	next      *Pending      // the password being brought in
+	password  crypto.Secret // the same, in the clear
+	uncertain bool          // a first write may have landed unseen
+	refused   bool          // the push was, for certain; a question refused after it says nothing of the kind
+}
+
+// Why a rotation ended early, beside what Store and Server return.
+var (
+	errOvertaken   = errors.New("somebody else saw to it meanwhile")
+	errClaimed     = errors.New("another process is rotating it")
+	errStuck       = fmt.Errorf("taken over %d times without success: see to the Mailu server, then name the tenant: --run-now --tenant", maxTakeovers)
+	errNotHeld     = errors.New("Mailu holds another password than the one it was sent")
+	errRestored    = errors.New("the pending password had been overwritten and was put back beside the current one: the next run finishes it")
+	errUnreadable  = errors.New("the pending password does not open")
+	errInterrupted = errors.New("not begun: the run was interrupted")
+	errWindowOver  = errors.New("not begun: the window is over, the next tick goes on")
+	errRetargeted  = errors.New("user or server of the record changed during the rotation")
+)
+
+// rotate is the protocol. After each step a crash leaves what finish can take
+// up.
+func (r *rotation) rotate(ctx context.Context) (Outcome, error) {
+	if err := r.look(ctx); err != nil {
+		return Failed, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		return r.ended(err), fmt.Errorf("prepare: %w", err)
+	}
+	if err := r.deliver(ctx); r.refused {
+		return r.abandon(ctx, err)
+	} else if err != nil {
+		return r.ended(err), err
+	}
+	if err := r.commit(ctx); err != nil {
+		return r.ended(err), fmt.Errorf("commit: %w", err)
+	}
+	return Rotated, nil
+}
+
+// look asks Mailu for the user before anything is written. A server that is
+// down, an unknown user or a wrong token so costs no KV version, night after
+// night, and leaves nothing half-finished.
+func (r *rotation) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
+	defer cancel()
+	return r.server.Knows(ctx, r.cred.Username)
+}
+
+// prepare makes a password and puts it beside the current one, claimed by this
+// process. Tries again use the same password: a first write that lands late is
+// recognised.
+func (r *rotation) prepare(ctx context.Context) error {
+	password, err := r.NewPassword()
+	if err != nil {
+		return err
+	}
+	now, key := r.Clock.Now(), r.Keys.Newest()
+	next := &Pending{LastRotated: formatTime(now), KeyVersion: key.Version, Claim: r.newClaim(0)}
+	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: next.LastRotated}
+	if next.Password, err = crypto.Seal(key, binding, password); err != nil {
+		return err
+	}
+	r.next, r.password = next, password
+	err = r.write(ctx, change{
+		apply: func(c *Credential) error {
+			switch action, reason := r.judge(*c); action {
+			case Finish:
+				return errClaimed
+			case Leave:
+				return fmt.Errorf("%w: %s", errOvertaken, reason)
+			}
+			c.Pending = next
+			return nil
+		},
+		landed: func(c Credential) bool { return c.holdsPending(next) },
+	})
+	if err == nil {
+		r.note(RotationPrepared, nil)
+	}
+	return err
+}
+
+// push tells Mailu the pending password. It does so only under a live claim,
+// and the deadline ends before the claim does: a late push of ours could
+// otherwise undo a rotation that somebody began after us.
+func (r *rotation) push(ctx context.Context) error {
+	if err := r.holdClaim(ctx); err != nil {
+		return err
+	}
+	left := r.cred.Pending.Claim.Until.Sub(r.Clock.Now()) - r.ClaimTTL/10
+	if left <= 0 {
+		return fmt.Errorf("claim lapsed before the push: %w", context.DeadlineExceeded)
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	return r.server.SetPassword(ctx, r.cred.Username, r.password)
+}
+
+// verify asks Mailu which password it holds.
+func (r *rotation) verify(ctx context.Context) (Proof, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
+	defer cancel()
+	proof, err := r.server.Proof(ctx, r.cred.Username, r.password)
+	if err != nil {
+		return Unproven, fmt.Errorf("verify: %w", err)
+	}
+	return proof, nil
+}
+
+// commit makes the pending password current. The sealed string moves as it is:
+// it was sealed for the last_rotated that moves with it. Where somebody put
+// another password into the record meanwhile, settle decides.
+func (r *rotation) commit(ctx context.Context) error {
+	former := r.cred.Password
+	var ending error
+	err := r.write(ctx, change{
+		apply: func(c *Credential) (err error) {
+			if c.holdsPending(r.next) && c.Password == former {
+				c.promote(r.next)
+				ending = nil
+				return nil
+			}
+			ending, err = r.settle(ctx, c)
+			return err
+		},
+		landed: func(c Credential) bool {
+			if errors.Is(ending, errRestored) {
+				return c.holdsPending(r.next)
+			}
+			return c.Password == r.next.Password
+		},
+	})
+	switch {
+	case err != nil:
+		return err
+	case ending != nil:
+		return ending
+	}
+	r.note(RotationCommitted, nil)
+	return nil
+}
+
+// deliver pushes and verifies. A push whose outcome is unknown is settled by
+// what Mailu turns out to hold.
+func (r *rotation) deliver(ctx context.Context) error {
+	pushed := r.push(ctx)
+	switch {
+	case pushed == nil:
+		r.note(PasswordPushed, nil)
+	case cannotHaveReached(pushed) || mayNotBeAsked(pushed):
+		r.refused = errors.Is(pushed, ErrRefused)
+		return fmt.Errorf("push: %w", pushed)
+	default:
+		r.note(PushUncertain, pushed)
+	}
+	proof, err := r.verify(ctx)
+	switch {
+	case err != nil && pushed != nil:
+		return fmt.Errorf("push: %w", pushed)
+	case err != nil:
+		return err
+	case proof == Held:
+		r.note(PasswordVerified, nil)
+		return nil
+	case pushed != nil:
+		return fmt.Errorf("push: %w", pushed)
+	case proof == NotHeld:
+		return fmt.Errorf("verify: %w", errNotHeld)
+	}
+	return nil // this server is configured not to be asked
+}
+
+// cannotHaveReached tells the errors after which there is nothing to look for.
+func cannotHaveReached(err error) bool {
+	return errors.Is(err, ErrRefused) || errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck)
+}
+
+// mayNotBeAsked tells the errors after which the server must be left alone.
+func mayNotBeAsked(err error) bool {
+	var limited *RateLimitedError
+	return errors.Is(err, ErrServerUnusable) || errors.As(err, &limited)
+}
+
+// ended names the outcome of a rotation that stopped with err.
+func (r *rotation) ended(err error) Outcome {
+	switch {
+	case errors.Is(err, errOvertaken):
+		return Fresh
+	case errors.Is(err, errClaimed):
+		return Claimed
+	case errors.Is(err, errStuck):
+		return Stuck
+	case r.cred.Pending != nil || r.uncertain:
+		return Unfinished
+	}
+	return Failed
+}
+
+func (r *rotation) note(name EventName, err error) {
+	r.Observe.observe(Event{Name: name, Tenant: string(r.cred.Tenant), Origin: r.cred.Origin, Rotation: r.id, Err: err})
+}
+
+func newRotationID() string {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(id[:])
+}

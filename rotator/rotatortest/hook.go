@@ -1,0 +1,81 @@
+package rotatortest
+
+import (
+	"errors"
+
+	"mailu-rotator/rotator"
+)
+
+// Op names a call to the outside world.
+type Op string
+
+// The calls.
+const (
+	OpList        Op = "list"
+	OpRead        Op = "read"
+	OpWrite       Op = "write"
+	OpKeys        Op = "keys"
+	OpKnows       Op = "knows"
+	OpProof       Op = "proof"
+	OpSetPassword Op = "set password"
+)
+
+// Call is one call, as a hook sees it.
+type Call struct {
+	Op     Op
+	Tenant rotator.TenantID // of a read or write
+	User   string           // of a call to Mailu
+}
+
+// Fault is what becomes of a call.
+type Fault struct {
+	// Before fails the call without effect.
+	Before error
+	// After lets the effect happen and loses the answer.
+	After error
+	// Crash ends the process, before the effect or after it: the call panics with
+	// [ErrCrash], which [Survive] turns into a return.
+	CrashBefore, CrashAfter bool
+}
+
+// Hook decides about each call; nil lets everything pass. It may be called by
+// several goroutines at once.
+type Hook func(Call) Fault
+
+// ErrCrash is what a call panics with when the process dies in it.
+var ErrCrash = errors.New("the process died here")
+
+// ErrLost is a fault for tests that do not care which.
+var ErrLost = errors.New("connection reset")
+
+// Survive calls f and reports whether the process lived to its end.
+func Survive(f func()) (lived bool) {
+	defer func() {
+		if p := recover(); p != nil && p != ErrCrash { //nolint:errorlint // the very value
+			panic(p)
+		}
+	}()
+	f()
+	return true
+}
+
+func (h Hook) around(c Call, effect func() error) error {
+	var fault Fault
+	if h != nil {
+		fault = h(c)
+	}
+	switch {
+	case fault.CrashBefore:
+		panic(ErrCrash)
+	case fault.Before != nil:
+		return fault.Before
+	}
+	err := effect()
+	switch {
+	case fault.CrashAfter:
+		panic(ErrCrash)
+	case fault.After != nil:
+		return fault.After
+	}
+	return err
+}

@@ -1,0 +1,113 @@
+package rotatortest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// Mailu is any number of servers, one for each origin in Origins.
+type Mailu struct {
+	Hook       Hook
+	Origins    []rotator.Origin
+	Width      int  // requests at a time; 0 is 2
+	Unverified bool // Proof says nothing, as with verify: none
+
+	mu        sync.Mutex
+	passwords map[string]string
+	sets      int
+}
+
+// AddUser gives a user a password.
+func (m *Mailu) AddUser(user, password string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.passwords == nil {
+		m.passwords = map[string]string{}
+	}
+	m.passwords[user] = password
+}
+
+// Password is what the user logs in with; "" for an unknown user.
+func (m *Mailu) Password(user string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.passwords[user]
+}
+
+// Sets is how often a password was set.
+func (m *Mailu) Sets() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sets
+}
+
+// Server implements rotator.Mailu.
+func (m *Mailu) Server(origin rotator.Origin) (rotator.Server, error) {
+	for _, known := range m.Origins {
+		if known == origin {
+			return server{m}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", origin, rotator.ErrOriginNotListed)
+}
+
+type server struct{ *Mailu }
+
+func (s server) MaxConcurrent() int {
+	if s.Width > 0 {
+		return s.Width
+	}
+	return 2
+}
+
+func (s server) Knows(_ context.Context, user string) error {
+	return s.Hook.around(Call{Op: OpKnows, User: user}, func() error {
+		return s.known(user)
+	})
+}
+
+func (s server) SetPassword(ctx context.Context, user string, password crypto.Secret) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.Hook.around(Call{Op: OpSetPassword, User: user}, func() error {
+		if err := s.known(user); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sets++
+		s.passwords[user] = password.RevealString()
+		return nil
+	})
+}
+
+func (s server) Proof(_ context.Context, user string, password crypto.Secret) (proof rotator.Proof, err error) {
+	if s.Unverified {
+		return rotator.Unproven, nil
+	}
+	err = s.Hook.around(Call{Op: OpProof, User: user}, func() error {
+		if err := s.known(user); err != nil {
+			return err
+		}
+		proof = rotator.NotHeld
+		if s.Password(user) == password.RevealString() {
+			proof = rotator.Held
+		}
+		return nil
+	})
+	return proof, err
+}
+
+func (s server) known(user string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, found := s.passwords[user]; !found {
+		return fmt.Errorf("user %s: unknown: %w", user, rotator.ErrRefused)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package rotatortest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// Store is a KV v2 engine with a Transit key in memory. The zero value is empty
+// and ready.
+type Store struct {
+	Hook  Hook
+	Key   [crypto.KeySize]byte
+	Clock rotator.Clock // what Time tells
+
+	mu       sync.Mutex
+	versions map[string][]map[string]any // version n at index n-1; nil: deleted
+	writes   int
+}
+
+// Put stores fields as an operator would, without check-and-set.
+func (s *Store) Put(tenant string, fields map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.append(tenant, fields)
+}
+
+// Delete deletes the newest version, as `vault kv delete` does.
+func (s *Store) Delete(tenant string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.versions[tenant][len(s.versions[tenant])-1] = nil
+}
+
+// Edit changes the newest version in place of a new one being put.
+func (s *Store) Edit(tenant string, edit func(map[string]any)) {
+	fields, _ := s.Get(tenant)
+	edit(fields)
+	s.Put(tenant, fields)
+}
+
+// Get returns a copy of the newest version and its number.
+func (s *Store) Get(tenant string) (map[string]any, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.versions[tenant])
+	if n == 0 {
+		return nil, 0
+	}
+	return clone(s.versions[tenant][n-1]), n
+}
+
+// Writes is how many check-and-set writes have succeeded.
+func (s *Store) Writes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
+}
+
+// List implements rotator.Store.
+func (s *Store) List(context.Context) (names []string, err error) {
+	err = s.Hook.around(Call{Op: OpList}, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		names = slices.Sorted(maps.Keys(s.versions))
+		return nil
+	})
+	return names, err
+}
+
+// Read implements rotator.Store.
+func (s *Store) Read(_ context.Context, tenant rotator.TenantID) (doc rotator.Document, err error) {
+	err = s.Hook.around(Call{Op: OpRead, Tenant: tenant}, func() error {
+		fields, version := s.Get(string(tenant))
+		if fields == nil {
+			return fmt.Errorf("read %s: %w", tenant, rotator.ErrAbsent)
+		}
+		doc = rotator.Document{Version: version, Fields: fields}
+		return nil
+	})
+	if err != nil {
+		return rotator.Document{}, err
+	}
+	return doc, nil
+}
+
+// Write implements rotator.Store.
+func (s *Store) Write(_ context.Context, tenant rotator.TenantID, doc rotator.Document) (version int, err error) {
+	err = s.Hook.around(Call{Op: OpWrite, Tenant: tenant}, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.versions[string(tenant)]) != doc.Version {
+			return fmt.Errorf("write %s: %w", tenant, rotator.ErrConflict)
+		}
+		s.writes++
+		version = s.append(string(tenant), doc.Fields)
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return version, nil
+}
+
+// MasterKeys implements rotator.Keys.
+func (s *Store) MasterKeys(context.Context) (ring *crypto.Keyring, err error) {
+	err = s.Hook.around(Call{Op: OpKeys}, func() (err error) {
+		ring, err = crypto.NewKeyring(map[crypto.KeyVersion][]byte{1: slices.Clone(s.Key[:])})
+		return err
+	})
+	return ring, err
+}
+
+// Time implements rotator.TimeSource.
+func (s *Store) Time(context.Context) (time.Time, error) { return s.Clock.Now(), nil }
+
+func (s *Store) append(tenant string, fields map[string]any) int {
+	if s.versions == nil {
+		s.versions = map[string][]map[string]any{}
+	}
+	s.versions[tenant] = append(s.versions[tenant], clone(fields))
+	return len(s.versions[tenant])
+}
+
+// clone copies as Vault does: through JSON, numbers digit for digit.
+func clone(fields map[string]any) map[string]any {
+	if fields == nil {
+		return nil
+	}
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		panic(err) // a test's record that is no JSON
+	}
+	var out map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if err := decoder.Decode(&out); err != nil {
+		panic(err)
+	}
+	return out
+}

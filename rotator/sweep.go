@@ -1,0 +1,158 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailu-rotator/crypto"
+)
+
+// Sweep is one run over the fleet: it decides first (list, read, plan) and acts
+// afterwards. It is used for one run at a time.
+type Sweep struct {
+	Store         Store
+	Keys          Keys
+	Mailu         Mailu
+	Time          TimeSource
+	Clock         Clock
+	NewPassword   func() (crypto.Secret, error)
+	DefaultPolicy Policy
+	Owner         string        // names this process in claims
+	Workers       int           // tenants at a time, over all servers; at least 1
+	ClaimTTL      time.Duration // how long a claim stands
+	Canary        bool          // one tenant per server goes first, alone
+	Grace         time.Duration // what is in flight may take so long after ctx ended
+	Observe       Observer
+}
+
+// run is a sweep under way.
+type run struct {
+	*Sweep
+	clock   Clock // the shared one
+	sel     Selection
+	until   time.Time // no rotation is begun at or after; zero: no bound
+	rotator *Rotator
+	slots   chan struct{} // one per worker
+}
+
+// Plan reads the fleet and reports what Run would do. It writes nothing.
+func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
+	r, plan, err := s.begin(ctx, sel)
+	if err != nil {
+		return Report{}, err
+	}
+	report := Report{Started: s.Clock.Now(), DryRun: true, RotatedBefore: r.sel.RotatedBefore}
+	for _, d := range plan {
+		if d.Action != Leave {
+			d.Outcome = Planned
+		}
+		report.Rows = append(report.Rows, newRow(r.clock.Now(), d.Candidate, d.Outcome, d.Reason))
+	}
+	report.Finished = s.Clock.Now()
+	return report, nil
+}
+
+// Run rotates and finishes what the selection says; window bounds how long
+// after the start a rotation may be begun, 0 means no bound. When ctx ends
+// nothing new is begun, and what is in flight has the grace time to finish. An
+// error means that the run could not take place; failures of single tenants are
+// in the report.
+func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (Report, error) {
+	report := Report{Started: s.Clock.Now()}
+	s.Observe.observe(Event{Name: SweepStarted})
+	r, plan, err := s.begin(ctx, sel)
+	if err != nil {
+		return report, err
+	}
+	report.RotatedBefore = r.sel.RotatedBefore
+	if window > 0 {
+		r.until = r.clock.Now().Add(window)
+	}
+	report.Rows, err = r.act(ctx, plan)
+	if err != nil {
+		return report, err
+	}
+	report.Finished = s.Clock.Now()
+	s.Observe.observe(Event{Name: SweepFinished, Count: report.Failures()})
+	return report, nil
+}
+
+// begin compares the clocks, reads the fleet and makes the plan.
+func (s *Sweep) begin(ctx context.Context, sel Selection) (*run, []Decision, error) {
+	clock, err := guardClock(ctx, s.Clock, s.Time)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &run{Sweep: s, clock: clock, sel: sel, slots: make(chan struct{}, max(s.Workers, 1))}
+	if r.sel.All && r.sel.RotatedBefore.IsZero() {
+		r.sel.RotatedBefore = clock.Now()
+	}
+	candidates, err := r.survey(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, Plan(clock.Now(), candidates, r.sel), nil
+}
+
+// survey reads every tenant of the selection.
+func (r *run) survey(ctx context.Context) ([]Candidate, error) {
+	names, err := r.names(ctx)
+	if err != nil {
+		return nil, err
+	}
+	candidates := make([]Candidate, len(names))
+	var group errgroup.Group
+	group.SetLimit(max(r.Workers, 1))
+	for i, name := range names {
+		group.Go(func() error {
+			candidates[i] = r.candidate(ctx, name)
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return nil
+	return candidates, ctx.Err()
+}
+
+// names lists the fleet, unless the run was asked for some tenants alone.
+func (r *run) names(ctx context.Context) ([]string, error) {
+	if len(r.sel.Tenants) > 0 {
+		names := make([]string, len(r.sel.Tenants))
+		for i, tenant := range r.sel.Tenants {
+			names[i] = string(tenant)
+		}
+		return names, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	names, err := r.Store.List(ctx)
+	if err == nil && len(names) == 0 {
+		err = errors.New("nothing there: an empty prefix is never taken for a fleet without tenants")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	return names, nil
+}
+
+func (r *run) candidate(ctx context.Context, name string) Candidate {
+	c := Candidate{Name: name}
+	tenant, err := ParseTenantID(name)
+	if err != nil {
+		c.Foreign = true
+		return c
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	doc, err := r.Store.Read(ctx, tenant)
+	if err != nil {
+		c.Credential.Tenant, c.Err = tenant, err
+		return c
+	}
+	c.Credential, c.Err = ParseCredential(tenant, doc, r.DefaultPolicy)
+	_, c.Unlisted = r.Mailu.Server(c.Credential.Origin)
+	return c
+}

@@ -1,0 +1,90 @@
+package rotator
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// TenantID names a tenant: a UUID version 4 in the spelling that Vault stores,
+// because that spelling is part of the key derivation.
+type TenantID string
+
+// ParseTenantID accepts a UUID v4 (RFC 9562) in 8-4-4-4-12 form, hex digits of
+// either case. It is also what keeps names such as "../x", which Vault's client
+// would join into another path, out of every request.
+func ParseTenantID(name string) (TenantID, error) {
+	if !isUUIDv4(name) {
+		return "", fmt.Errorf("%q is not a tenant id (a UUID version 4)", name)
+	}
+	return TenantID(name), nil
+}
+
+func isUUIDv4(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		case 14:
+			if c != '4' { // version
+				return false
+			}
+		case 19:
+			if !strings.ContainsRune("89abAB", rune(c)) { // variant
+				return false
+			}
+		default:
+			if !strings.ContainsRune("0123456789abcdefABCDEF", rune(c)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Origin is the scheme, host and port of a Mailu server in one spelling: lower
+// case, no default port, no final slash.
+type Origin string
+
+// ParseOrigin takes the origin of an http or https URL (RFC 6454); path, query
+// and fragment do not matter. URLs with credentials in them are refused.
+func ParseOrigin(raw string) (Origin, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", fmt.Errorf("not a URL: %q", withoutCredentials(raw))
+	}
+	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
+	switch {
+	case scheme != "https" && scheme != "http":
+		return "", fmt.Errorf("not an http or https URL: %q", withoutCredentials(raw))
+	case u.User != nil:
+		return "", fmt.Errorf("URL for host %q carries credentials", host)
+	case host == "" || u.Opaque != "" || strings.HasSuffix(u.Host, ":"):
+		return "", fmt.Errorf("URL without a proper host: %q", raw)
+	case strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`\/?#@%<>"`, r) }):
+		return "", fmt.Errorf("URL with an improper host: %q", raw)
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]" // IPv6
+	}
+	if port != "" && !(scheme == "https" && port == "443") && !(scheme == "http" && port == "80") {
+		host += ":" + port
+	}
+	return Origin(scheme + "://" + host), nil
+}
+
+// withoutCredentials is what of a refused URL may be shown.
+func withoutCredentials(raw string) string {
+	if at := strings.LastIndex(raw, "@"); at >= 0 {
+		return "…" + raw[at:]
+	}
+	return raw
+}
+
+// Plain reports whether the origin is reached without TLS.
+func (o Origin) Plain() bool { return strings.HasPrefix(string(o), "http://") }
