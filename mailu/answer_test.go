@@ -1,0 +1,201 @@
+package mailu
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/rotator"
+)
+
+func words() wording {
+	return wording{user: user, secrets: []crypto.Secret{
+		crypto.SecretFromString(mailutest.DefaultToken), crypto.SecretFromString(newPassword), {},
+	}}
+}
+
+func TestWhatAnAnswerIsSummarisedTo(t *testing.T) {
+	tests := []struct{ name, body, want string }{
+		{"Mailu's message", `{"code":400,"message":"not a valid email address"}`, "status 400: not a valid email address"},
+		{"only the message of an object", `{"message":"no","password":"$bcrypt-sha256$"}`, "status 400: no"},
+		{"an object without one", `{"password":"$bcrypt-sha256$"}`, "status 400"},
+		{"a message of another type", `{"message":{"password":"x"}}`, "status 400"},
+		{"other JSON", `["a","b"]`, "status 400"},
+		{"a title", "<!doctype html><html><head><title>\n 404  Not&nbsp;Found </title></head><body>text", "status 400: 404 Not Found"},
+		{"a page without one", "<style>p{}</style><script>x()</script><!-- c --><h1>Bad <b>Gateway</b></h1>nginx", "status 400: Bad Gateway nginx"},
+		{"plain text", "upstream  gone\r\n", "status 400: upstream gone"},
+		{"nothing", "", "status 400"},
+		{"terminal escapes", "a\x1b[31mred\x1b[0m\x1b]0;title\x07\u009b2Jb\x00\x07c\x1bM\u202ed", "status 400: aredbcd"},
+		{"forged lines", `{"message":"no\nlevel=error msg=forged\r\u2028x"}`, "status 400: no level=error msg=forged x"},
+		{"broken UTF-8", "a\xff\xfeb", "status 400: ab"},
+		{"a long one", strings.Repeat("ä", 1000), "status 400: " + strings.Repeat("ä", 200) + "…"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a := answer{status: 400, body: []byte(test.body)}
+			if got := a.describe(words()); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSecretsThatAServerEchoesAreRedacted(t *testing.T) {
+	for _, body := range []string{
+		`{"message":"you sent ` + strings.ReplaceAll(newPassword, `"`, `\"`) + ` and ` + mailutest.DefaultToken + `"}`,
+		`<title>Bearer ` + mailutest.DefaultToken + `: n3w-&quot;pass&lt;word&gt;&amp;/</title>`,
+		`body was {"raw_password":"n3w-\"pass\u003cword\u003e\u0026/"} ` + mailutest.DefaultToken,
+		`query p=n3w-%22pass%3Cword%3E%26%2F&token=` + mailutest.DefaultToken,
+		"n3w-\"pass\x1b[0m<word>&/ split by an escape " + mailutest.DefaultToken,
+		strings.Repeat("x", 190) + mailutest.DefaultToken,
+	} {
+		t.Run("", func(t *testing.T) {
+			for _, status := range []int{200, 400, 403, 500} {
+				fake, server := pair(t, mailutest.Config{})
+				fake.Inject(mailutest.Fault{Kind: mailutest.GarbageJSON, Body: body})
+				if status != 200 {
+					fake.ClearFaults()
+					fake.Inject(mailutest.Fault{Kind: mailutest.Status, Status: status, Body: body})
+				}
+
+				err := push(t, server)
+
+				mustTell(t, server, err)
+				if strings.Contains(err.Error(), "n3w-") || strings.Contains(err.Error(), "mailutest-api") {
+					t.Errorf("%q shows a secret or a part of one", err)
+				}
+			}
+		})
+	}
+}
+
+func TestSecretsInBrokenHTTPAreRedacted(t *testing.T) {
+	server := handler(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = fmt.Fprintf(conn, "%s %s\r\n\r\n", r.Header.Get("Authorization"), newPassword)
+	})
+
+	err := push(t, server)
+
+	mustTell(t, server, err, "malformed HTTP")
+	mustNotBe(t, err, rotator.ErrRefused)
+	if strings.Contains(err.Error(), "n3w-") {
+		t.Errorf("%q shows the password", err)
+	}
+}
+
+func TestBodiesWithoutEndAreCutBySizeAndTime(t *testing.T) {
+	tests := []struct {
+		name     string
+		fault    mailutest.Fault
+		requests int
+		words    string
+	}{
+		{"huge", mailutest.Fault{Kind: mailutest.HugeBody}, 1, "larger than 64 KiB"},
+		{"endless and fast", mailutest.Fault{Kind: mailutest.EndlessBody, Delay: time.Microsecond}, 1, "larger than 64 KiB"},
+		{"endless and slow", mailutest.Fault{Kind: mailutest.EndlessBody, Delay: 40 * time.Millisecond}, 3, "no answer within"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			fake, server := pair(t, mailutest.Config{})
+			if test.requests == 3 {
+				server.timeout = 150 * time.Millisecond
+			}
+			fake.Inject(test.fault)
+			start := time.Now()
+
+			err := push(t, server)
+
+			mustTell(t, server, err, test.words)
+			mustNotBe(t, err, rotator.ErrRefused)
+			if fake.Count("") != test.requests || time.Since(start) > 20*time.Second {
+				t.Errorf("%d requests in %s", fake.Count(""), time.Since(start))
+			}
+		})
+	}
+}
+
+func TestAnEndlessBodyCostsLittleMemory(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+
+	a := readAnswer(&http.Response{StatusCode: 200, Body: endless{}})
+
+	runtime.ReadMemStats(&after)
+	if len(a.body) != maxBody || a.err != errTooLarge || after.TotalAlloc-before.TotalAlloc > 64*maxBody {
+		t.Errorf("%d bytes, %v, %d allocated", len(a.body), a.err, after.TotalAlloc-before.TotalAlloc)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+func (endless) Close() error               { return nil }
+
+func TestARefusalCountsThoughItsBodyBreaksOff(t *testing.T) {
+	server := handler(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		w.WriteHeader(http.StatusForbidden)
+	})
+
+	mustBe(t, push(t, server), rotator.ErrServerUnusable, rotator.ErrRefused)
+}
+
+func TestASuccessWhoseBodyBreaksOffIsAmbiguous(t *testing.T) {
+	server := handler(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte(updated))
+	})
+
+	err := push(t, server)
+
+	mustTell(t, server, err, "the answer broke off", "try 3")
+	mustNotBe(t, err, rotator.ErrRefused)
+}
+
+// FuzzAnswer holds every answer to what errors promise: short, printable, one
+// line, without the call's secrets.
+func FuzzAnswer(f *testing.F) {
+	f.Add(400, []byte(`{"message":"`+mailutest.DefaultToken+`"}`), "application/json", "5", "https://x.example/")
+	f.Add(404, []byte("<title>\x1b[31m n3w-&quot;pass&lt;word&gt;&amp;/</title>"), "text/html", "", "")
+	f.Add(302, []byte(""), "", "x", "//"+mailutest.DefaultToken+"/\x1b]0;")
+	f.Add(200, []byte(`{"email":"admin@example.com","password":"$x$y"}`), "", "", "")
+	f.Add(429, bytes.Repeat([]byte("\x1b"), 300), "", "99999999999999999999", ":")
+	f.Fuzz(func(t *testing.T, status int, body []byte, contentType, retry, location string) {
+		a := answer{status: status, body: body, header: http.Header{
+			"Content-Type": {contentType}, "Retry-After": {retry}, "Location": {location},
+		}}
+		v := judge(a, words())
+		if v.accepted {
+			v.cause = a.describe(words())
+			_, _ = v.answer.object()
+		}
+		if v.certain && (status < 400 || status > 499 || status == 408 || status == 429) {
+			t.Errorf("status %d taken for a certain refusal", status)
+		}
+		if v.pause != nil && (*v.pause < 0 || *v.pause > maxRetryAfter) {
+			t.Errorf("pause of %s", *v.pause)
+		}
+		if n := utf8.RuneCountInString(v.cause); n > 2*maxWords || !utf8.ValidString(v.cause) {
+			t.Errorf("%d characters: %q", n, v.cause)
+		}
+		if strings.ContainsFunc(v.cause, func(r rune) bool { return r != ' ' && (unicode.IsSpace(r) || !unicode.IsPrint(r)) }) {
+			t.Errorf("unprintable: %q", v.cause)
+		}
+		if strings.Contains(v.cause, mailutest.DefaultToken) || strings.Contains(v.cause, newPassword) {
+			t.Errorf("secret shown: %q", v.cause)
+		}
+	})
+}

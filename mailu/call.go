@@ -1,0 +1,195 @@
+package mailu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// furtherTries bounds what one call adds to the load of a server in trouble;
+// the run and the next one try again in their own time.
+const furtherTries = 2
+
+// pacing spaces the tries of a call.
+type pacing struct {
+	first, longest time.Duration
+}
+
+func newPacing(o Options) pacing {
+	p := pacing{first: o.RetryWait, longest: o.MaxRetryWait}
+	if p.first <= 0 {
+		p.first = 500 * time.Millisecond
+	}
+	if p.longest <= 0 {
+		p.longest = 5 * time.Second
+	}
+	return p
+}
+
+// after is the wait after so many tries: doubled each time, and up to half as
+// much again so that callers who failed together do not come back together. It
+// is false where the server asked for a longer pause than a call can make.
+func (p pacing) after(tries int, asked *time.Duration) (time.Duration, bool) {
+	wait := p.first << (tries - 1)
+	wait = min(wait+rand.N(wait/2+1), p.longest)
+	if asked == nil {
+		return wait, true
+	}
+	return max(wait, *asked), *asked <= p.longest
+}
+
+// call is one call of a method: one request, tried at most three times. It is
+// the http.RoundTripper under its own retrying client, so that it sees each
+// attempt; the token is added further down and is never in the client's hands.
+type call struct {
+	server *Server
+	action string // "set the password of"
+	push   bool   // can change the password
+	no     error  // what a certain refusal of this call is: ErrRefused or ErrUnverifiable
+	words  wording
+
+	tries   int
+	certain bool // every attempt so far changed nothing, for sure
+	last    verdict
+	earlier string // cause of the attempt before the last
+	wait    time.Duration
+}
+
+// begin refuses a username unfit for a request before anything else can go
+// wrong with it.
+func (s *Server) begin(action string, no error, username string, password crypto.Secret) (*call, error) {
+	c := &call{server: s, action: action, no: no, words: s.wording(username, password), certain: true}
+	if problem := checkUsername(username); problem != "" {
+		c.words.user = strconv.Quote(bounded(username))
+		return nil, c.refuse(problem, "correct the username in Vault")
+	}
+	return c, nil
+}
+
+// do sends the request until it is accepted or not worth another try.
+func (c *call) do(ctx context.Context, method string, body []byte) (answer, error) {
+	target := c.server.api + "/user/" + url.PathEscape(c.words.user)
+	var payload any // a nil []byte would still be sent as a body
+	if body != nil {
+		payload = body
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, method, target, payload)
+	if err != nil {
+		return answer{}, c.refuse(fmt.Sprintf("no valid request to %s", c.server.host), "correct api_url")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.server.agent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+
+	client := &retryablehttp.Client{
+		HTTPClient: &http.Client{Transport: c, CheckRedirect: neverFollow},
+		RetryMax:   furtherTries,
+		CheckRetry: c.worthAnother,
+		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return c.wait },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{}, c.failed(ctx.Err())
+	}
+	return c.last.answer, resp.Body.Close() // an empty body: the answer was read in its attempt
+}
+
+// neverFollow is the second bolt: RoundTrip lets no redirect come this far.
+func neverFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+var errNotAccepted = errors.New("not accepted")
+
+// RoundTrip makes one attempt. Only an accepted one is a response to the client
+// above; for all others the verdict decides.
+func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
+	c.tries++
+	c.earlier = c.last.cause
+	c.last = c.server.attempt(req, c.words)
+	c.certain = c.certain && c.last.certain
+	if !c.last.accepted {
+		return nil, errNotAccepted
+	}
+	return &http.Response{StatusCode: c.last.answer.status, Body: http.NoBody, Request: req}, nil
+}
+
+// worthAnother leaves at once if the wait would outlast the call's deadline.
+func (c *call) worthAnother(ctx context.Context, _ *http.Response, _ error) (bool, error) {
+	if !c.last.again || ctx.Err() != nil {
+		return false, nil
+	}
+	wait, short := c.server.pacing.after(c.tries, c.last.pause)
+	if deadline, set := ctx.Deadline(); !short || set && time.Until(deadline) <= wait {
+		return false, nil
+	}
+	c.wait = wait
+	return true, nil
+}
+
+// failed is the error of a call whose last attempt was not accepted; ended is
+// the context's error, if it has ended.
+func (c *call) failed(ended error) error {
+	f := c.failure(c.last.cause, c.last.next, c.last.kinds...)
+	if c.tries > 1 {
+		f.cause = fmt.Sprintf("%s (try %d; the one before: %s)", f.cause, c.tries, c.earlier)
+	}
+	if ended != nil && !errors.Is(f, ended) {
+		f.cause += "; then the time of this call ran out"
+		f.kinds = append(f.kinds, ended)
+	}
+	switch {
+	case c.last.is(rotator.ErrServerUnusable) && c.no == rotator.ErrUnverifiable: // nothing was learnt about the hash
+	case c.refused():
+		f.kinds = append(f.kinds, c.no)
+	case c.last.limited:
+		return &rotator.RateLimitedError{After: c.last.pauseOrZero(), Err: f}
+	}
+	return f
+}
+
+// refused looks at all attempts of a push: what an earlier one may have done, a
+// later refusal does not undo. A question is answered by the last one.
+func (c *call) refused() bool {
+	if c.push {
+		return c.certain
+	}
+	return c.last.certain
+}
+
+// refuse is the error of a call that is not sent because of what it asks.
+func (c *call) refuse(cause, next string) error {
+	return c.failure("not sent, since "+cause, next, c.no)
+}
+
+func (c *call) failure(cause, next string, kinds ...error) *failure {
+	return &failure{
+		action: c.action, user: c.words.user, origin: c.server.origin,
+		cause: cause, next: next, kinds: append([]error(nil), kinds...),
+	}
+}
+
+// failure is every error of a [Server]: one sentence for the operator, and the
+// errors that the domain decides on.
+type failure struct {
+	action, user string
+	origin       rotator.Origin
+	cause, next  string
+	kinds        []error
+}
+
+func (f *failure) Error() string {
+	return fmt.Sprintf("%s %s at %s: %s: %s", f.action, f.user, f.origin, f.cause, f.next)
+}
+
+func (f *failure) Unwrap() []error { return f.kinds }

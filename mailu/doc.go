@@ -1,0 +1,24 @@
+// Package mailu is the rotator's client for Mailu's admin API: [Servers] is a
+// [rotator.Mailu], [Server] a [rotator.Server]. It makes two requests and no
+// others:
+//
+//	PATCH {api}/user/{email}  {"raw_password": …}  push
+//	GET   {api}/user/{email}                       look up; the hash, for the proof
+//
+// What it promises, whatever a server answers:
+//
+//   - The token goes to the API URLs of the configuration and nowhere else: no
+//     redirect is followed and no proxy is used.
+//   - "Refused" is said only if no request of the call can have changed the
+//     password. Everything else that is not a clear yes is ambiguous.
+//   - After one refusal of the token nothing more is sent to that server in that
+//     run, because five block the sender's address for an hour.
+//   - A server is sent no more requests at a time than its entry allows, since
+//     the process that hashes passwords also answers every mail login.
+//   - An answer costs bounded memory, time and hashing, and what it says reaches
+//     an error only without control characters, passwords and tokens.
+//
+// The facts about Mailu come from its source (core/admin/mailu/api) and from a
+// real admin, release 2024.06; the hash format is passlib's bcrypt_sha256. The
+// package imports rotator and crypto, and never logs.
+package mailu

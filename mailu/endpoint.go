@@ -1,0 +1,194 @@
+package mailu
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// endpoint is a checked entry with what outlives a run: connections and limits.
+type endpoint struct {
+	origin    rotator.Origin
+	api       string         // without a final slash
+	host      rotator.Origin // of api
+	token     crypto.Secret
+	timeout   time.Duration
+	verify    Verify
+	pacing    pacing
+	agent     string
+	transport http.RoundTripper
+	gate      *gate
+}
+
+// gate lets a number of requests through at a time.
+type gate struct {
+	*semaphore.Weighted
+	size int
+}
+
+func newGate(size int) *gate {
+	return &gate{Weighted: semaphore.NewWeighted(int64(size)), size: size}
+}
+
+// shareGates gives all entries with one API host a common gate, the smallest of
+// theirs: a Mailu that serves several webmail names is still one process.
+func shareGates(endpoints map[rotator.Origin]*endpoint) {
+	gates := make(map[rotator.Origin]*gate, len(endpoints))
+	for _, e := range endpoints {
+		if g := gates[e.host]; g == nil || e.gate.size < g.size {
+			gates[e.host] = e.gate
+		}
+	}
+	for _, e := range endpoints {
+		e.gate = gates[e.host]
+	}
+}
+
+func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
+	var wrong []error
+	note := func(err error) {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	api, host, err := checkAddresses(c)
+	note(err)
+	note(checkToken(c.Token))
+	roots, err := readRoots(c.CAFile)
+	note(err)
+	if c.MaxConcurrent < 1 {
+		note(fmt.Errorf("max_concurrent is %d: set it to 1 or more", c.MaxConcurrent))
+	}
+	if c.Timeout <= 0 {
+		note(fmt.Errorf("timeout is %s: set it above zero", c.Timeout))
+	}
+	if c.Verify == "" {
+		c.Verify = VerifyHash
+	}
+	if c.Verify != VerifyHash && c.Verify != VerifyNone {
+		note(fmt.Errorf("verify is %q: set it to %s or %s", bounded(string(c.Verify)), VerifyHash, VerifyNone))
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+
+	e := &endpoint{
+		origin: c.Origin, api: api, host: host,
+		token: c.Token, timeout: c.Timeout, verify: c.Verify,
+		pacing: newPacing(o), agent: o.UserAgent,
+		transport: o.transport, gate: newGate(c.MaxConcurrent),
+	}
+	if e.agent == "" {
+		e.agent = "mailu-rotator"
+	}
+	if e.transport == nil {
+		e.transport = newTransport(c, roots)
+	}
+	return e, nil
+}
+
+// newTransport speaks HTTP/1.1 over as many kept connections as the server may
+// be sent requests. It knows no proxy: one from the environment would be handed
+// the token of every plain http server, and no entry asked for it.
+func newTransport(c ServerConfig, roots *x509.CertPool) *http.Transport {
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            (&net.Dialer{Timeout: c.Timeout}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    c.Timeout,
+		Protocols:              &http1,
+		MaxIdleConnsPerHost:    c.MaxConcurrent,
+		IdleConnTimeout:        30 * time.Second, // below nginx's 65 s, so that a push seldom meets a closing connection
+		MaxResponseHeaderBytes: maxBody,
+		DisableCompression:     true, // a bomb would count after unpacking only
+	}
+}
+
+func checkAddresses(c ServerConfig) (api string, host rotator.Origin, err error) {
+	origin, err := rotator.ParseOrigin(string(c.Origin))
+	if err != nil {
+		return "", "", fmt.Errorf("origin: %w", err)
+	}
+	if origin != c.Origin {
+		return "", "", fmt.Errorf("origin: write it as %q", origin)
+	}
+	if c.APIURL == "" {
+		c.APIURL = string(c.Origin) + "/api/v1"
+	}
+	host, err = rotator.ParseOrigin(c.APIURL)
+	if err != nil {
+		return "", "", fmt.Errorf("api_url: %w", err)
+	}
+	u, err := url.Parse(c.APIURL)
+	if err != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return "", "", errors.New("api_url: it must be scheme, host and path only")
+	}
+
+	if err := checkPlain("origin", origin, c.AllowHTTP); err != nil {
+		return "", "", err
+	}
+	if err := checkPlain("api_url", host, c.AllowHTTP); err != nil {
+		return "", "", err
+	}
+	return string(host) + strings.TrimRight(u.EscapedPath(), "/"), host, nil
+}
+
+func checkPlain(field string, o rotator.Origin, allowed bool) error {
+	if !o.Plain() || allowed || isLoopback(o) {
+		return nil
+	}
+	return fmt.Errorf("%s: plain http would send the token and passwords unencrypted: use https, or set allow_http", field)
+}
+
+// isLoopback trusts addresses and the one name that RFC 6761 reserves; any
+// other name is what a resolver says it is.
+func isLoopback(o rotator.Origin) bool {
+	u, err := url.Parse(string(o))
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func checkToken(token crypto.Secret) error {
+	if token.Empty() {
+		return errors.New("token is empty: give Mailu's API_TOKEN")
+	}
+	for _, b := range token.Reveal() {
+		if b <= ' ' || b > '~' {
+			return errors.New("token is not fit for a header: only printable ASCII without spaces or line ends")
+		}
+	}
+	return nil
+}
+
+func readRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil // the system's
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca_file: no PEM certificate in %s", file)
+	}
+	return roots, nil
+}

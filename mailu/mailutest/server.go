@@ -1,0 +1,158 @@
+package mailutest
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// Server is a running Mailu admin. Its methods may be called from any goroutine.
+type Server struct {
+	config    Config
+	origin    string
+	authority authority // zero without TLS
+	caFile    string
+	http      *http.Server
+	limiter   *limiter
+	workers   chan struct{} // a token in it is a request being worked on
+	closing   chan struct{} // closed by Close: ends what hangs, drips or waits
+	running   sync.WaitGroup
+	lateEnded *sync.Cond // on mu
+	closeOnce sync.Once
+
+	// mu guards what follows.
+	mu          sync.Mutex
+	closed      bool
+	token       string
+	users       map[string]*user
+	faults      []*armed
+	late        int // effects still to come
+	requests    []*Request
+	inFlight    int
+	maxInFlight int
+}
+
+// Start runs a server until Close.
+func Start(config Config) (*Server, error) {
+	config = config.withDefaults()
+	if config.Rounds < bcrypt.MinCost || config.Rounds > bcrypt.MaxCost {
+		return nil, fmt.Errorf("start mailu: %w", bcrypt.InvalidCostError(config.Rounds))
+	}
+	s := &Server{
+		config:  config,
+		limiter: newLimiter(config),
+		workers: make(chan struct{}, config.Workers),
+		closing: make(chan struct{}),
+		token:   config.Token,
+		users:   map[string]*user{},
+	}
+	s.lateEnded = sync.NewCond(&s.mu)
+	listener, err := net.Listen("tcp", config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("start mailu: %w", err)
+	}
+	s.origin = "http://" + listener.Addr().String()
+	// Hijacking, which the resets need, is HTTP/1 only: the protocol is left at that.
+	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), Protocols: new(http.Protocols)}
+	// Clients that refuse the certificate are tests doing their work.
+	s.http.ErrorLog = log.New(io.Discard, "", 0)
+	s.http.Protocols.SetHTTP1(true)
+	if config.TLS {
+		if listener, err = s.encrypt(listener); err != nil {
+			return nil, err
+		}
+	}
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		// Serve ends with Close, which says all there is to say.
+		_ = s.http.Serve(listener)
+	}()
+	return s, nil
+}
+
+// Close ends the server: connections are cut, what hangs is let go, late effects still to come are dropped. It returns
+// when nothing of the server runs any more. Closing twice is allowed.
+func (s *Server) Close() {
+	s.closeOnce.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		close(s.closing)
+		// The listener is gone either way.
+		_ = s.http.Close()
+		s.running.Wait()
+		s.Settle()
+		if s.caFile != "" {
+			_ = os.Remove(s.caFile)
+		}
+	})
+}
+
+// Origin is the scheme, host and port that a webmail_url would name, such as "https://127.0.0.1:40123".
+func (s *Server) Origin() string { return s.origin }
+
+// CAPEM is the certificate of the authority behind a TLS server, nil without TLS.
+func (s *Server) CAPEM() []byte { return s.authority.pem }
+
+// CAFile is a file with CAPEM that lasts until Close, "" without TLS.
+func (s *Server) CAFile() string { return s.caFile }
+
+// Token is the API token in force.
+func (s *Server) Token() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.token
+}
+
+// SetToken changes the API token, as a restart of the admin with another API_TOKEN would. With "" the API answers an
+// HTML 500 to everything.
+func (s *Server) SetToken(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	entry, open := s.arrive(r)
+	if !open {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.leave()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	c := call{request: r, body: body, entry: entry}
+	if fault, found := s.nextFault(r); found {
+		s.perform(w, c, fault)
+		return
+	}
+	s.send(w, c, s.handle(c))
+}
+
+func (s *Server) encrypt(plain net.Listener) (net.Listener, error) {
+	certified, err := newAuthority()
+	if err != nil {
+		return nil, fmt.Errorf("start mailu: %w", err)
+	}
+	file, err := os.CreateTemp("", "mailutest-ca-*.pem")
+	if err != nil {
+		return nil, fmt.Errorf("start mailu: %w", err)
+	}
+	if _, err = file.Write(certified.pem); err != nil {
+		return nil, fmt.Errorf("start mailu: %w", err)
+	}
+	if err = file.Close(); err != nil {
+		return nil, fmt.Errorf("start mailu: %w", err)
+	}
+	s.authority, s.caFile = certified, file.Name()
+	s.origin = "https://" + plain.Addr().String()
+	return certified.listener(plain), nil
+}

@@ -1,0 +1,18 @@
+package mailutest
+
+import "testing"
+
+// Run starts a server for one test and closes it when the test ends. Unless the Config says otherwise the passwords cost
+// what a test can afford: Rounds is 4.
+func Run(tb testing.TB, config Config) *Server {
+	tb.Helper()
+	if config.Rounds == 0 {
+		config.Rounds = 4
+	}
+	server, err := Start(config)
+	if err != nil {
+		tb.Fatalf("run mailutest: %v", err)
+	}
+	tb.Cleanup(server.Close)
+	return server
+}

@@ -1,0 +1,177 @@
+package mailutest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// user is a row of Mailu's table user, and what hangs on it.
+type user struct {
+	hash     string
+	sets     int            // passwords set through the API
+	sessions int            // open web sessions
+	fields   map[string]any // the other columns that the API shows, by their API names
+}
+
+// AddUser stores an enabled user with a new hash of password; one of the same address is replaced.
+func (s *Server) AddUser(email, password string) {
+	hash, err := hashPassword(password, s.config.Rounds)
+	if err != nil {
+		// Start has checked the cost, so nothing is left that a caller could handle.
+		panic(fmt.Sprintf("mailutest: %v", err))
+	}
+	s.AddUserHash(email, hash)
+}
+
+// AddUserHash stores an enabled user with this hash, whatever it is: other schemes are kept, and accept no password here.
+func (s *Server) AddUserHash(email, hash string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[addressKey(email)] = &user{hash: hash, fields: newUserFields()}
+}
+
+// DeleteUser removes the user; an unknown one is no error.
+func (s *Server) DeleteUser(email string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.users, addressKey(email))
+}
+
+// SetEnabled is the switch "enabled" of a user: a disabled one has a password that can be set and no login.
+func (s *Server) SetEnabled(email string, enabled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u, found := s.users[addressKey(email)]; found {
+		u.fields["enabled"] = enabled
+	}
+}
+
+// Hash is the stored hash, "" for an unknown user.
+func (s *Server) Hash(email string) string {
+	return s.user(email).hash
+}
+
+// PasswordSets is how many times the API has set this user's password, faults or not.
+func (s *Server) PasswordSets(email string) int {
+	return s.user(email).sets
+}
+
+// OpenSession signs the user in to the web interface, for tests of what a new password ends.
+func (s *Server) OpenSession(email string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u, found := s.users[addressKey(email)]; found {
+		u.sessions++
+	}
+}
+
+// Sessions is how many web sessions of the user are open.
+func (s *Server) Sessions(email string) int {
+	return s.user(email).sessions
+}
+
+// Accepts is what a login would decide, by verifying the stored hash; nothing is counted or changed. The empty password
+// never opens an account, not even one whose hash is that of the empty password (models.py User.check_password).
+func (s *Server) Accepts(email, password string) bool {
+	u := s.user(email)
+	if password == "" || u.fields["enabled"] != true {
+		return false
+	}
+	return verifyPassword(u.hash, password)
+}
+
+// Login decides as Accepts does and then, as Mailu does, renews a hash that was made with another cost than
+// CREDENTIAL_ROUNDS (models.py User.check_password calls passlib's verify_and_update): the hash changes, the password
+// stays. A client that compares hashes instead of verifying them takes that for a foreign password.
+func (s *Server) Login(email, password string) bool {
+	if !s.Accepts(email, password) {
+		return false
+	}
+	if rounds, _, _, _ := parseHash(s.Hash(email)); rounds == s.config.Rounds {
+		return true
+	}
+	hash, err := hashPassword(password, s.config.Rounds)
+	if err != nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[addressKey(email)].hash = hash
+	return true
+}
+
+// user is a copy; the zero user stands for an unknown one.
+func (s *Server) user(email string) user {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, found := s.users[addressKey(email)]
+	if !found {
+		return user{}
+	}
+	row := *u
+	row.fields = maps.Clone(u.fields)
+	return row
+}
+
+// addresses are those of all users, in order.
+func (s *Server) addresses() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.users))
+}
+
+// update is the part of PATCH that changes the row. A new password ends the user's web sessions (models.py
+// User.set_password, utils.py prune_sessions; releases of 2024.06 before September 2024 ended everybody's).
+func (s *Server) update(email, hash string, fields map[string]any) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, found := s.users[addressKey(email)]
+	if !found {
+		return false
+	}
+	if hash != "" {
+		u.hash = hash
+		u.sets++
+		u.sessions = 0
+	}
+	for name, value := range fields {
+		if _, known := u.fields[name]; known {
+			u.fields[name] = value
+		}
+	}
+	return true
+}
+
+// addressKey: addresses are stored and looked up in lower case (models.py IdnaEmail.process_bind_param).
+func addressKey(email string) string {
+	return strings.ToLower(email)
+}
+
+// newUserFields are the columns of api/v1/user.py user_fields_get beside email and password, with the defaults of models.py.
+func newUserFields() map[string]any {
+	return map[string]any{
+		"comment":              nil,
+		"quota_bytes":          1_000_000_000,
+		"quota_bytes_used":     0,
+		"global_admin":         false,
+		"enabled":              true,
+		"change_pw_next_login": false,
+		"enable_imap":          true,
+		"enable_pop":           true,
+		"allow_spoofing":       false,
+		"forward_enabled":      false,
+		"forward_destination":  []any{},
+		"forward_keep":         true,
+		"reply_enabled":        false,
+		"reply_subject":        nil,
+		"reply_body":           nil,
+		"reply_startdate":      "1900-01-01",
+		"reply_enddate":        "2999-12-31",
+		"displayed_name":       "",
+		"spam_enabled":         true,
+		"spam_mark_as_read":    true,
+		"spam_threshold":       80,
+	}
+}

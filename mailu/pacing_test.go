@@ -1,0 +1,202 @@
+package mailu
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// onPaper is a server without a network; use it within a synctest bubble.
+func onPaper(t testing.TB, config ServerConfig, transport inMemory) *Server {
+	t.Helper()
+	return open(t, config, Options{transport: transport})
+}
+
+func TestWaitsGrowAndJitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var times []time.Time
+		server := onPaper(t, entry("https://mail.example.com"), func(*http.Request) (*http.Response, error) {
+			times = append(times, time.Now())
+			return respond(503, ""), nil
+		})
+
+		err := push(t, server)
+
+		mustTell(t, server, err, "status 503")
+		if len(times) != 3 {
+			t.Fatalf("%d tries, want 3", len(times))
+		}
+		first, second := times[1].Sub(times[0]), times[2].Sub(times[1])
+		if first < 500*time.Millisecond || first > 750*time.Millisecond || second < time.Second || second > 1500*time.Millisecond {
+			t.Errorf("waited %s, then %s", first, second)
+		}
+	})
+}
+
+func TestShortRetryAfterIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var times []time.Time
+		server := onPaper(t, entry("https://mail.example.com"), func(*http.Request) (*http.Response, error) {
+			if times = append(times, time.Now()); len(times) == 1 {
+				return respond(429, "", "Retry-After", "4"), nil
+			}
+			return respond(200, updated), nil
+		})
+
+		err := push(t, server)
+
+		if err != nil || len(times) != 2 || times[1].Sub(times[0]) != 4*time.Second {
+			t.Errorf("err %v, tries at %v", err, times)
+		}
+	})
+}
+
+func TestLongRetryAfterIsPassedOnAtOnce(t *testing.T) {
+	tests := map[string]time.Duration{
+		"6":                             6 * time.Second,
+		"3600":                          time.Hour,
+		"86400":                         time.Hour,
+		"99999999999999999999999":       time.Hour,
+		"Sat, 01 Jan 2000 00:10:00 GMT": 10 * time.Minute, // a bubble's clock starts at 00:00
+		"Fri, 31 Dec 2049 00:00:00 GMT": time.Hour,
+	}
+	for value, want := range tests {
+		t.Run(value, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				server := onPaper(t, entry("https://mail.example.com"), func(*http.Request) (*http.Response, error) {
+					return respond(429, "", "Retry-After", value), nil
+				})
+
+				err := push(t, server)
+
+				if after := limitedTo(t, err); after != want || time.Since(start) != 0 {
+					t.Errorf("asked to wait %s after %s, want %s at once", after, time.Since(start), want)
+				}
+				mustNotBe(t, err, rotator.ErrRefused)
+			})
+		})
+	}
+}
+
+func TestUselessRetryAfterIsNoPause(t *testing.T) {
+	for _, value := range []string{"", "soon", "-5", "-99999999999999999999999", "1.5", "Fri, 31 Dec 1999 00:00:00 GMT"} {
+		after := retryAfter(http.Header{"Retry-After": {value}})
+		if after != nil && *after != 0 {
+			t.Errorf("%q: %s", value, *after)
+		}
+	}
+}
+
+func TestNoWaitThatOutlastsTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, tries := time.Now(), 0
+		server := onPaper(t, entry("https://mail.example.com"), func(*http.Request) (*http.Response, error) {
+			tries++
+			return respond(429, "", "Retry-After", "4"), nil
+		})
+
+		err := server.SetPassword(within(t, 3*time.Second), user, crypto.SecretFromString(newPassword))
+
+		if limitedTo(t, err) != 4*time.Second || tries != 1 || time.Since(start) != 0 {
+			t.Errorf("%d tries in %s: %v", tries, time.Since(start), err)
+		}
+	})
+}
+
+func TestCancelEndsAWaitAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, tries := time.Now(), 0
+		server := onPaper(t, entry("https://mail.example.com"), func(*http.Request) (*http.Response, error) {
+			tries++
+			return nil, errors.New("connection reset")
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+
+		err := server.SetPassword(ctx, user, crypto.SecretFromString(newPassword))
+
+		mustBe(t, err, context.Canceled)
+		mustNotBe(t, err, rotator.ErrRefused)
+		mustTell(t, server, err, "connection reset", "time of this call ran out")
+		if tries != 1 || time.Since(start) != 100*time.Millisecond {
+			t.Errorf("%d tries in %s", tries, time.Since(start))
+		}
+	})
+}
+
+func TestWaitingBetweenTriesHoldsNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := entry("https://mail.example.com")
+		config.MaxConcurrent = 1
+		patches := 0
+		server := onPaper(t, config, func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodGet {
+				return respond(200, `{"email":"admin@example.com"}`), nil
+			}
+			if patches++; patches == 1 {
+				return respond(503, "", "Retry-After", "5"), nil
+			}
+			return respond(200, updated), nil
+		})
+		pushed := make(chan error, 1)
+		go func() { pushed <- push(t, server) }()
+		time.Sleep(time.Second)
+		start := time.Now()
+
+		err := server.Knows(t.Context(), user)
+
+		if err != nil || time.Since(start) != 0 {
+			t.Errorf("err %v after %s", err, time.Since(start))
+		}
+		if err := <-pushed; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTimeInTheQueueIsNotTimeOfTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := entry("https://mail.example.com")
+		config.MaxConcurrent = 1
+		server := onPaper(t, config, func(req *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(4 * time.Second): // the timeout is 5 s
+				return respond(200, updated), nil
+			case <-req.Context().Done():
+				return nil, req.Context().Err()
+			}
+		})
+
+		errs := atOnce(5, func() error { return push(t, server) })
+
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestEachTryHasTheTimeoutOfTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, tries := time.Now(), 0
+		server := onPaper(t, entry("https://mail.example.com"), func(req *http.Request) (*http.Response, error) {
+			tries++
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+
+		err := push(t, server)
+
+		mustTell(t, server, err, "no answer within 5s")
+		mustNotBe(t, err, context.DeadlineExceeded, rotator.ErrRefused)
+		if tries != 3 || time.Since(start) < 15*time.Second || time.Since(start) > 18*time.Second {
+			t.Errorf("%d tries in %s", tries, time.Since(start))
+		}
+	})
+}

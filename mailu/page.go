@@ -1,0 +1,37 @@
+package mailu
+
+import (
+	"strings"
+
+	"golang.org/x/net/html"
+)
+
+// pageText is the title of an HTML page, or its text if it has none; of a plain
+// text, the text. Entities are decoded, tags, comments and scripts left out.
+func pageText(page string) string {
+	var title, text strings.Builder
+	inside := ""
+	for z := html.NewTokenizer(strings.NewReader(page)); ; {
+		switch z.Next() {
+		case html.ErrorToken: // the end, as the reader has no other error
+			if strings.TrimSpace(title.String()) != "" {
+				return title.String()
+			}
+			return text.String()
+		case html.StartTagToken:
+			name, _ := z.TagName()
+			inside = string(name)
+		case html.EndTagToken:
+			inside = ""
+			text.WriteByte(' ')
+		case html.TextToken:
+			switch inside {
+			case "title":
+				title.Write(z.Text())
+			case "script", "style":
+			default:
+				text.Write(z.Text())
+			}
+		}
+	}
+}

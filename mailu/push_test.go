@@ -1,0 +1,265 @@
+package mailu
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/rotator"
+)
+
+func TestPushMakesThePasswordTheUsers(t *testing.T) {
+	fake, server := pair(t, mailutest.Config{TLS: true})
+
+	err := push(t, server)
+
+	if err != nil || !fake.Accepts(user, newPassword) || fake.Count("") != 1 {
+		t.Errorf("err %v, accepted %v, %d requests", err, fake.Accepts(user, newPassword), fake.Count(""))
+	}
+}
+
+func TestStatusesOfAPush(t *testing.T) {
+	const (
+		ambiguous = 0
+		refused   = 1 << iota
+		unusable
+		limited
+	)
+	tests := []struct {
+		fault    mailutest.Fault
+		class    int
+		requests int
+		words    string
+	}{
+		{mailutest.Fault{Kind: mailutest.Status, Status: 200, Body: "{}"}, ambiguous, 1, "not Mailu's answer"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 200, Body: `{"code":500,"message":"half"}`}, ambiguous, 1, "half"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 201, Body: updated}, ambiguous, 1, "status 201"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 204}, ambiguous, 1, "status 204"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 200}, ambiguous, 1, "see whether api_url"},
+		{mailutest.Fault{Kind: mailutest.GarbageJSON}, ambiguous, 1, "not Mailu's answer"},
+		{mailutest.Fault{Kind: mailutest.Redirect, Status: 301}, ambiguous, 1, "a redirect to elsewhere.example, not followed: set api_url"},
+		{mailutest.Fault{Kind: mailutest.Redirect, Status: 308}, ambiguous, 1, "elsewhere.example"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 304}, ambiguous, 1, "redirect to nowhere"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 400, Body: `{"code":400,"message":"not a valid email address"}`}, refused, 1, "status 400: not a valid email address"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 401, Body: `{"message":"A valid Authorization header is mandatory"}`}, refused | unusable, 1, "mandatory"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 403, Body: `{"message":"Invalid API token"}`}, refused | unusable, 1, "Invalid API token: compare"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 403}, refused | unusable, 1, "status 403"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 404}, refused | unusable, 1, "enable Mailu's API"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 404, Body: `{"error":"no route"}`}, refused, 1, "see whether api_url"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 405}, refused, 1, "status 405"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 408}, ambiguous, 1, "status 408"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 409}, refused, 1, "status 409"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 429}, limited, 3, "status 429"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 429, RetryAfter: "90"}, limited, 1, "status 429"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 500}, ambiguous, 1, "status 500"},
+		{mailutest.Fault{Kind: mailutest.StatusAfter, Status: 500}, ambiguous, 1, "status 500"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 501}, ambiguous, 1, "status 501"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 502}, ambiguous, 3, "status 502"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 503}, ambiguous, 3, "try 3"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 503, RetryAfter: "60"}, limited, 1, "status 503"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 504}, ambiguous, 3, "status 504"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 599}, ambiguous, 1, "status 599"},
+	}
+	for _, test := range tests {
+		t.Run(fmt.Sprintf("%d kind %d", test.fault.Status, test.fault.Kind), func(t *testing.T) {
+			fake, server := pair(t, mailutest.Config{})
+			fake.Inject(test.fault)
+
+			err := push(t, server)
+
+			mustTell(t, server, err, test.words)
+			got := 0
+			for bit, kind := range map[int]error{refused: rotator.ErrRefused, unusable: rotator.ErrServerUnusable} {
+				if errors.Is(err, kind) {
+					got |= bit
+				}
+			}
+			if r := new(rotator.RateLimitedError); errors.As(err, &r) {
+				got |= limited
+			}
+			if got != test.class || fake.Count("") != test.requests {
+				t.Errorf("class %b after %d requests, want %b after %d: %v", got, fake.Count(""), test.class, test.requests, err)
+			}
+		})
+	}
+}
+
+func TestUnknownUserIsNamed(t *testing.T) {
+	fake, server := pair(t, mailutest.Config{})
+	fake.DeleteUser(user)
+
+	err := push(t, server)
+
+	var unknown *UnknownUserError
+	if !errors.As(err, &unknown) || unknown.Username != user {
+		t.Errorf("%v is no UnknownUserError", err)
+	}
+	mustTell(t, server, err, "user admin@example.com unknown to this server: create the user")
+	mustBe(t, err, rotator.ErrRefused)
+	mustNotBe(t, err, rotator.ErrServerUnusable)
+}
+
+func TestUnknownUserKeepsTheServerOpen(t *testing.T) {
+	fake, server := pair(t, mailutest.Config{})
+	_ = server.SetPassword(t.Context(), "nobody@example.com", crypto.SecretFromString(newPassword))
+
+	err := push(t, server)
+
+	if err != nil || !fake.Accepts(user, newPassword) {
+		t.Errorf("push after an unknown user: %v", err)
+	}
+}
+
+func TestLostAnswersAreTriedAgainAndAmbiguous(t *testing.T) {
+	for _, kind := range []mailutest.Kind{mailutest.ResetBefore, mailutest.ResetAfter, mailutest.HangBefore, mailutest.HangAfter} {
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			fake, server := pair(t, mailutest.Config{})
+			server.timeout = 50 * time.Millisecond
+			fake.Inject(mailutest.Fault{Kind: kind})
+
+			err := push(t, server)
+
+			mustTell(t, server, err, "try 3")
+			mustNotBe(t, err, rotator.ErrRefused, rotator.ErrServerUnusable)
+			if fake.Count("") != 3 {
+				t.Errorf("%d requests, want 3", fake.Count(""))
+			}
+		})
+	}
+}
+
+func TestATryAgainSucceedsAfterPassingFaults(t *testing.T) {
+	fake, server := pair(t, mailutest.Config{})
+	fake.Inject(
+		mailutest.Fault{Kind: mailutest.ResetAfter, Times: 1},
+		mailutest.Fault{Kind: mailutest.HTMLPage, Status: 502, Times: 1},
+	)
+
+	err := push(t, server)
+
+	if err != nil || !fake.Accepts(user, newPassword) || fake.Count("") != 3 {
+		t.Errorf("err %v, %d requests", err, fake.Count(""))
+	}
+}
+
+func TestRefusalAfterALostAnswerIsNoCertainRefusal(t *testing.T) {
+	for _, first := range []mailutest.Fault{
+		{Kind: mailutest.ResetAfter, Times: 1},
+		{Kind: mailutest.HTMLPage, Status: 504, Times: 1},
+		{Kind: mailutest.Status, Status: 429, Times: 1},
+	} {
+		t.Run(fmt.Sprint(first.Kind, first.Status), func(t *testing.T) {
+			fake, server := pair(t, mailutest.Config{})
+			fake.Inject(first, mailutest.Fault{Kind: mailutest.Status, Status: 403})
+
+			err := push(t, server)
+
+			mustBe(t, err, rotator.ErrServerUnusable)
+			mustNotBe(t, err, rotator.ErrRefused)
+			mustTell(t, server, err, "try 2")
+		})
+	}
+}
+
+func TestLateEffectIsAmbiguousAndHarmless(t *testing.T) {
+	fake, server := pair(t, mailutest.Config{})
+	fake.Inject(mailutest.Fault{Kind: mailutest.LateEffect, Status: 500, Delay: 20 * time.Millisecond, Times: 1})
+
+	err := push(t, server)
+	fake.Settle()
+
+	mustNotBe(t, err, rotator.ErrRefused)
+	if err == nil || !fake.Accepts(user, newPassword) {
+		t.Errorf("err %v, accepted %v", err, fake.Accepts(user, newPassword))
+	}
+}
+
+func TestSlowAnswerWithinTheTimeoutIsWaitedFor(t *testing.T) {
+	fake, server := pair(t, mailutest.Config{})
+	fake.Inject(mailutest.Fault{Kind: mailutest.DelayAfter, Delay: 100 * time.Millisecond, Times: 1})
+
+	if err := push(t, server); err != nil || fake.Count("") != 1 {
+		t.Errorf("err %v, %d requests", err, fake.Count(""))
+	}
+}
+
+func TestWhatCannotBeSentIsRefusedWithoutARequest(t *testing.T) {
+	tests := []struct{ username, password, words string }{
+		{user, "", "the password is empty"},
+		{user, "\xff\xfe", "not UTF-8"},
+		{user, strings.Repeat("ä", 4097), "longer than 4096"},
+		{"", newPassword, "user@domain"},
+		{"admin", newPassword, "user@domain"},
+		{"@example.com", newPassword, "user@domain"},
+		{"admin@", newPassword, "user@domain"},
+		{"a@b@c.example", newPassword, "user@domain"},
+		{"../../user@example.com", newPassword, "fit into a path"},
+		{`a\b@example.com`, newPassword, "fit into a path"},
+		{"a%2fb@example.com", newPassword, "fit into a path"},
+		{"a b@example.com", newPassword, "fit into a path"},
+		{"a\r\nb@example.com", newPassword, "fit into a path"},
+		{"a\x1b[2Jb@example.com", newPassword, "fit into a path"},
+		{"a\xffb@example.com", newPassword, "fit into a path"},
+		{strings.Repeat("a", 400) + "@example.com", newPassword, "longer than"},
+	}
+	fake, server := pair(t, mailutest.Config{})
+	for _, test := range tests {
+		err := server.SetPassword(t.Context(), test.username, crypto.SecretFromString(test.password))
+		mustBe(t, err, rotator.ErrRefused)
+		if !strings.Contains(err.Error(), test.words) || strings.ContainsAny(err.Error(), "\r\n\x1b") || !utf8.ValidString(err.Error()) || len(err.Error()) > 1000 {
+			t.Errorf("%q: %q, want %q", test.username, err, test.words)
+		}
+	}
+	if fake.Count("") != 0 {
+		t.Errorf("%d requests were sent", fake.Count(""))
+	}
+}
+
+func TestUnusualUsernamesStayOneSegment(t *testing.T) {
+	for _, username := range []string{"a+b?c#d;e:f&g=h@example.com", "..@example.com", "ü@exämple.com"} {
+		var path string
+		server := handler(t, func(w http.ResponseWriter, r *http.Request) {
+			path = r.URL.Path
+			_, _ = w.Write([]byte(updated))
+		})
+
+		err := server.SetPassword(t.Context(), username, crypto.SecretFromString(newPassword))
+
+		if err != nil || path != "/api/v1/user/"+username {
+			t.Errorf("%q arrived as %q: %v", username, path, err)
+		}
+	}
+}
+
+func TestRequestsSayWhatTheyAreAndNothingElse(t *testing.T) {
+	var header http.Header
+	server := handler(t, func(w http.ResponseWriter, r *http.Request) {
+		header = r.Header.Clone()
+		_, _ = w.Write([]byte(updated))
+	})
+
+	if err := push(t, server); err != nil {
+		t.Fatal(err)
+	}
+
+	want := map[string]string{
+		"Authorization": "Bearer " + mailutest.DefaultToken, "Accept": "application/json",
+		"Content-Type": "application/json", "User-Agent": "mailu-rotator",
+	}
+	for name, value := range want {
+		if header.Get(name) != value {
+			t.Errorf("%s: %q, want %q", name, header.Get(name), value)
+		}
+		header.Del(name)
+	}
+	header.Del("Content-Length")
+	if len(header) > 0 {
+		t.Errorf("unexpected headers: %v", header)
+	}
+}

@@ -1,0 +1,106 @@
+package mailu
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// Verify says how a server's password is proven after a push.
+type Verify string
+
+const (
+	// VerifyHash reads the user's hash back and checks the password against it.
+	VerifyHash Verify = "hash"
+	// VerifyNone never asks: every proof is [rotator.Unproven].
+	VerifyNone Verify = "none"
+)
+
+// ServerConfig is one entry of the configuration: a Mailu server that may be
+// sent its token.
+type ServerConfig struct {
+	Origin        rotator.Origin // of the tenants' webmail_url
+	APIURL        string         // default: Origin + "/api/v1"
+	Token         crypto.Secret  // Mailu's API_TOKEN: printable ASCII without spaces; the caller's to wipe, after the last call
+	CAFile        string         // PEM roots to trust instead of the system's; "" is the system's
+	AllowHTTP     bool           // plain http to a host other than loopback
+	MaxConcurrent int            // requests at a time, >= 1
+	Timeout       time.Duration  // of one request with its answer, > 0; waiting for a turn does not count
+	Verify        Verify         // "" is VerifyHash
+}
+
+// Options are what all servers have in common. The zero value is fit for use,
+// and a negative duration is as zero.
+type Options struct {
+	RetryWait    time.Duration // before the first further try, doubled before the second; 0 is 500 ms
+	MaxRetryWait time.Duration // longest wait between tries, a server's Retry-After included; 0 is 5 s
+	UserAgent    string        // "" is "mailu-rotator"
+
+	transport http.RoundTripper // instead of the network, for tests that own the clock
+}
+
+// Servers finds the server of an origin. It belongs to one run: a server whose
+// token was refused stays closed in it. [Servers.Fresh] begins the next run.
+// Its methods may be called concurrently.
+type Servers struct {
+	endpoints map[rotator.Origin]*endpoint
+	latches   map[rotator.Origin]*latch // by API origin: one host counts the wrong tokens of all its entries
+}
+
+// New checks every entry and returns all that is wrong with them in one error,
+// a line each. It reads CA files and opens no connection.
+func New(configs []ServerConfig, options Options) (*Servers, error) {
+	var problems []error
+	endpoints := make(map[rotator.Origin]*endpoint, len(configs))
+	for _, config := range configs {
+		e, wrong := newEndpoint(config, options)
+		if _, twice := endpoints[config.Origin]; twice {
+			wrong = append(wrong, errors.New("listed twice: remove one of the entries"))
+		}
+		for _, err := range wrong {
+			problems = append(problems, fmt.Errorf("mailu server %q: %w", bounded(string(config.Origin)), err))
+		}
+		endpoints[config.Origin] = e // nil where refused, to find it listed twice
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+
+	shareGates(endpoints)
+	return (&Servers{endpoints: endpoints}).Fresh(), nil
+}
+
+// Fresh returns the same servers for another run: all of them open again, with
+// connections and limits of concurrency shared, so that two runs at once do not
+// send a server twice as much. It is cheap.
+func (s *Servers) Fresh() *Servers {
+	latches := make(map[rotator.Origin]*latch, len(s.endpoints))
+	for _, e := range s.endpoints {
+		latches[e.host] = new(latch)
+	}
+	return &Servers{endpoints: s.endpoints, latches: latches}
+}
+
+// Server implements [rotator.Mailu]. The value has type [*Server].
+func (s *Servers) Server(origin rotator.Origin) (rotator.Server, error) {
+	e, listed := s.endpoints[origin]
+	if !listed {
+		return nil, fmt.Errorf("mailu server %q: %w: list the server with its token, or correct webmail_url in Vault",
+			bounded(string(origin)), rotator.ErrOriginNotListed)
+	}
+	return &Server{endpoint: e, latch: s.latches[e.host]}, nil
+}
+
+// Close gives up idle connections, those of every [Servers.Fresh] copy too.
+// Servers may be used again afterwards.
+func (s *Servers) Close() {
+	for _, e := range s.endpoints {
+		if t, ok := e.transport.(*http.Transport); ok {
+			t.CloseIdleConnections()
+		}
+	}
+}
