@@ -1,0 +1,85 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/rotator"
+)
+
+const maxAnswerText = 300 // characters of Vault's own words in an error
+
+// answerError is an error answer of Vault on one line. Bodies that are not
+// Vault's JSON stay out: a proxy's error page may echo the request.
+type answerError struct{ answer *api.ResponseError }
+
+func (e *answerError) Error() string {
+	text := "vault answered " + describeStatus(e.answer.StatusCode)
+	if e.answer.RawError {
+		return text + " (not in vault's form: is there a proxy in between?)"
+	}
+	words := strings.Join(strings.Fields(strings.Join(e.answer.Errors, "; ")), " ")
+	if words == "" {
+		return text
+	}
+	if len(words) > maxAnswerText {
+		words = words[:maxAnswerText] + "…"
+	}
+	return text + ": " + strings.ToValidUTF8(words, "")
+}
+
+func (e *answerError) Unwrap() error { return e.answer }
+
+// oneLine replaces the API client's many-lined error, if err is just that; what
+// wraps one was written here and stays.
+func oneLine(err error) error {
+	if answer, ok := err.(*api.ResponseError); ok {
+		return &answerError{answer}
+	}
+	return err
+}
+
+// statusOf is the HTTP status that err reports, or 0.
+func statusOf(err error) int {
+	if answer, ok := errors.AsType[*api.ResponseError](err); ok {
+		return answer.StatusCode
+	}
+	return 0
+}
+
+// says reports whether Vault's own words contain the phrase.
+func says(err error, phrase string) bool {
+	answer, ok := errors.AsType[*api.ResponseError](err)
+	return ok && !answer.RawError && strings.Contains(strings.Join(answer.Errors, "\n"), phrase)
+}
+
+func describeStatus(code int) string {
+	switch code {
+	case 472:
+		return "472 (a disaster recovery secondary: use the primary's address)"
+	case 473:
+		return "473 (a performance standby: use the active node's address)"
+	case http.StatusServiceUnavailable:
+		return "503 (sealed, without a leader, or overloaded)"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
+}
+
+// isRefusal reports whether Vault refused for good: asking again the same way
+// gives the same answer, and nothing was changed.
+func isRefusal(err error) bool {
+	code := statusOf(err)
+	return code >= 400 && code < 500 && code != http.StatusPreconditionFailed && code != http.StatusTooManyRequests
+}
+
+// forbid marks a refusal of Vault as [rotator.ErrForbidden].
+func forbid(err error) error {
+	if isRefusal(err) {
+		return fmt.Errorf("%w: %w", rotator.ErrForbidden, err)
+	}
+	return err
+}

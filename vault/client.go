@@ -1,0 +1,141 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/rotator"
+)
+
+// Client is one session with Vault, meant to last for one sweep. Its methods
+// may be called concurrently.
+type Client struct {
+	cfg     Config
+	session *session
+	// lookupSaysNothing is set once a fresh token was refused its own lookup,
+	// so that a refused lookup no longer means that a token is gone.
+	lookupSaysNothing atomic.Bool
+}
+
+var (
+	_ rotator.Store = (*Client)(nil)
+	_ rotator.Keys  = (*Client)(nil)
+)
+
+// Open logs in and checks that the mount is there and is KV version 2. It waits
+// for a Vault that is sealed or unreachable as every call does: as long as ctx
+// and Config.Patience let it. Where Vault refuses the credentials the error is
+// [rotator.ErrForbidden]. The session outlives ctx; the caller closes it.
+func Open(ctx context.Context, cfg Config, login *Login) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("vault configuration: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	session, err := openSession(ctx, cfg, login)
+	if err != nil {
+		return nil, forbid(err)
+	}
+	c := &Client{cfg: cfg, session: session}
+	if err := c.checkMount(ctx); err != nil {
+		_ = c.Close() // the mount is what the operator must hear about
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close revokes the token if it was made for this session, and forgets it. It
+// takes ten seconds at most and waits for all goroutines of the session; calls
+// that still run fail. Calling it again does nothing. An error means that the
+// token stays valid until its lease ends: worth a warning.
+func (c *Client) Close() error { return c.session.close() }
+
+// call is one request to Vault as errors describe it.
+type call struct {
+	verb       string // what it does, for a reader
+	path       string // the path that it asks for
+	rule       string // the path in the policy that grants it
+	capability string
+}
+
+// do sends a request, and once more if its token turns out to be gone and a new
+// one could be had. It marks as [rotator.ErrForbidden] only what was refused
+// without an earlier try whose outcome is unknown.
+func (c *Client) do(ctx context.Context, what call, send func(context.Context, *api.Client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
+	defer cancel()
+	certain, err := c.sendTwice(ctx, send)
+	if err == nil {
+		return nil
+	}
+	err = oneLine(err)
+	noLogin := errors.Is(err, errLogin)
+	if statusOf(err) == 403 && !noLogin {
+		err = fmt.Errorf("%w; the token's policy needs: path %q { capabilities = [%q] }", err, what.rule, what.capability)
+	}
+	if certain && (statusOf(err) == 403 || noLogin) {
+		err = forbid(err)
+	}
+	return fmt.Errorf("%s %s: %w", what.verb, what.path, err)
+}
+
+// errLogin marks a refused login, to tell it from the refusal of the request
+// that made it necessary.
+var errLogin = errors.New("the token is gone and cannot be replaced")
+
+// sendTwice also reports whether the error is the answer to all that was sent,
+// so that no earlier try can have had an effect.
+func (c *Client) sendTwice(ctx context.Context, send func(context.Context, *api.Client) error) (certain bool, err error) {
+	lease, err := c.session.lease()
+	if err != nil {
+		return true, err
+	}
+	certain, err = sendOnce(ctx, lease, send)
+	if statusOf(err) != 403 {
+		return certain, err
+	}
+	gone, lookupErr := c.isGone(ctx, lease, err)
+	if lookupErr != nil {
+		return certain, fmt.Errorf("refused, and it is not known whether the token is gone: %w", oneLine(lookupErr))
+	}
+	if !gone {
+		return certain, err
+	}
+	fresh, loginErr := c.session.replace(ctx, lease)
+	if loginErr != nil {
+		return certain, fmt.Errorf("%w: %w", errLogin, loginErr)
+	}
+	guessed := !says(err, "invalid token")
+	again, err := sendOnce(ctx, fresh, send)
+	if guessed && statusOf(err) == 403 {
+		c.lookupSaysNothing.Store(true)
+	}
+	return certain && again, err
+}
+
+func sendOnce(ctx context.Context, l *lease, send func(context.Context, *api.Client) error) (certain bool, err error) {
+	ctx, failed := withTries(ctx)
+	err = send(ctx, l.api)
+	return failed.n == 0, err
+}
+
+// isGone tells a token that is no longer valid from one that lacks a
+// permission. Vault before 1.10 says "permission denied" in either case, so the
+// token's own lookup has to tell, which the default policy allows.
+func (c *Client) isGone(ctx context.Context, l *lease, refusal error) (bool, error) {
+	if says(refusal, "invalid token") {
+		return true, nil
+	}
+	if c.lookupSaysNothing.Load() {
+		return false, nil
+	}
+	ctx, _ = withTries(ctx)
+	_, err := l.api.Auth().Token().LookupSelfWithContext(ctx)
+	if err == nil || statusOf(err) == 403 {
+		return err != nil, nil
+	}
+	return false, err
+}

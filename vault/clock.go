@@ -1,0 +1,28 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Time is Vault's own clock, in whole seconds. Any node gives it, sealed and
+// standby ones too; only a Vault that cannot be reached is waited for.
+func (c *Client) Time(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
+	defer cancel()
+	ctx, _ = withTries(ctx)
+	lease, err := c.session.lease()
+	if err != nil {
+		return time.Time{}, err
+	}
+	health, err := lease.health.Sys().HealthWithContext(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask vault for the time at sys/health: %w", oneLine(err))
+	}
+	if health.ServerTimeUTC <= 0 {
+		return time.Time{}, errors.New("sys/health: vault's answer has no server_time_utc")
+	}
+	return time.Unix(health.ServerTimeUTC, 0).UTC(), nil
+}

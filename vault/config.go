@@ -1,0 +1,134 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	defaultWorkers  = 8
+	defaultMinWait  = 500 * time.Millisecond
+	defaultMaxWait  = 30 * time.Second
+	defaultTry      = 90 * time.Second // Vault's own limit for one request
+	defaultPatience = 15 * time.Minute
+)
+
+// Config says which Vault, which paths in it and how patiently. The caller has
+// merged file and environment already: nothing is read from the environment
+// here but the usual HTTPS_PROXY and NO_PROXY.
+type Config struct {
+	// Address is Vault's URL, https or http, such as "https://vault:8200".
+	Address string
+	// Namespace is the Vault Enterprise or OpenBao namespace; empty for none.
+	Namespace string
+	// CAFile is a PEM file of the authorities that may sign Vault's
+	// certificate, read at every login; empty for those of the system.
+	CAFile string
+
+	// Mount, Prefix and Leaf place a tenant's record at
+	// <Mount>/data/<Prefix>/<tenant>/<Leaf>. Each is one or more segments.
+	Mount, Prefix, Leaf string
+	// Transit is where the master key lives.
+	Transit Transit
+
+	// Workers is how many calls run at a time; as many connections are kept
+	// open. 0 means 8.
+	Workers int
+
+	// MinWait and MaxWait bound the pause before a failed request is sent
+	// again, a Retry-After of Vault included; 0 means 500ms and 30s.
+	MinWait, MaxWait time.Duration
+	// TryTimeout bounds one request; 0 means 90s.
+	TryTimeout time.Duration
+	// Patience bounds one call with all its tries and pauses, where the
+	// caller's context does not end it sooner; 0 means 15m.
+	Patience time.Duration
+	// OnWait, if set, is told before every pause why and for how long. It may
+	// be called concurrently and must not block. The error holds no secret.
+	OnWait func(cause error, pause time.Duration)
+}
+
+// Transit names an exportable AES-256 key of Vault's Transit engine.
+type Transit struct {
+	Mount, Key string
+}
+
+// Validate reports everything that is wrong, at once.
+func (c Config) Validate() error {
+	errs := []error{
+		checkAddress(c.Address),
+		checkPath("mount", c.Mount),
+		checkPath("prefix", c.Prefix),
+		checkPath("leaf", c.Leaf),
+		checkPath("transit mount", c.Transit.Mount),
+		checkPath("transit key", c.Transit.Key),
+	}
+	if c.Namespace != "" {
+		errs = append(errs, checkPath("namespace", strings.Trim(c.Namespace, "/")))
+	}
+	if strings.Contains(c.Transit.Key, "/") {
+		errs = append(errs, fmt.Errorf("transit key %q: a key's name has no slash", c.Transit.Key))
+	}
+	if c.Workers < 0 || c.MinWait < 0 || c.MaxWait < 0 || c.TryTimeout < 0 || c.Patience < 0 {
+		errs = append(errs, errors.New("workers and durations cannot be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Workers, defaultWorkers)
+	setDefault(&c.MinWait, defaultMinWait)
+	setDefault(&c.MaxWait, defaultMaxWait)
+	setDefault(&c.TryTimeout, defaultTry)
+	setDefault(&c.Patience, defaultPatience)
+	c.MaxWait = max(c.MaxWait, c.MinWait)
+	if c.OnWait == nil {
+		c.OnWait = func(error, time.Duration) {}
+	}
+	return c
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+func checkAddress(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return errors.New("vault address is not a URL")
+	case u.User != nil:
+		return fmt.Errorf("vault address of host %q carries credentials", u.Hostname())
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+		return fmt.Errorf("vault address %q is not like https://host:8200", address)
+	case u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("vault address %q has a query or fragment", address)
+	}
+	return nil
+}
+
+// checkPath lets through what means the same in a URL, in a policy and to the
+// client, which joins paths: so no "..", no wildcard, no template, no escape.
+func checkPath(what, path string) error {
+	if path == "" {
+		return fmt.Errorf("%s is empty", what)
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return fmt.Errorf("%s %q: empty, \".\" and \"..\" segments and outer slashes are not allowed", what, path)
+		}
+	}
+	if strings.ContainsFunc(path, func(r rune) bool { return !isPathRune(r) }) {
+		return fmt.Errorf("%s %q: only letters, digits and - _ . ~ @ : = are allowed", what, path)
+	}
+	return nil
+}
+
+func isPathRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/-_.~@:=", r)
+}

@@ -1,0 +1,105 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// lease is one token with the connections that it was obtained over. It is
+// replaced whole, so a certificate that was renewed is used from then on.
+type lease struct {
+	grant       grant
+	api         *api.Client
+	renewal     *api.Client
+	health      *api.Client // without namespace and token: health belongs to the root namespace
+	connections *http.Client
+	since       time.Time
+	ctx         context.Context // ends when the lease is replaced or the session closed
+	end         func()
+}
+
+// logIn obtains a token over connections of its own, within ctx and Patience.
+func (s *session) logIn(ctx context.Context) (*lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
+	defer cancel()
+	ctx, _ = withTries(ctx)
+	l, err := s.connect()
+	if err != nil {
+		return nil, err
+	}
+	if l.grant, err = s.login.authenticate(ctx, l.api); err != nil {
+		l.end()
+		return nil, err
+	}
+	// From here on the API client has the only copy: it cannot do with less.
+	l.api.SetToken(l.grant.token.RevealString())
+	l.grant.token.Wipe()
+	l.since = time.Now()
+	return l, nil
+}
+
+// connect prepares a lease that has no token yet.
+func (s *session) connect() (*lease, error) {
+	certificate, err := s.login.clientCertificate()
+	if err != nil {
+		return nil, err
+	}
+	connections, err := newHTTPClient(s.cfg, certificate)
+	if err != nil {
+		return nil, err
+	}
+	client, err := newAPI(s.cfg, connections)
+	if err != nil {
+		return nil, err
+	}
+	root := s.cfg
+	root.Namespace = ""
+	health, err := newAPI(root, connections)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	l := &lease{api: client, health: health, connections: connections, ctx: ctx}
+	l.end = func() { cancel(); connections.CloseIdleConnections() }
+	if l.renewal, err = newRenewalAPI(ctx, s.cfg, connections); err != nil {
+		l.end()
+		return nil, err
+	}
+	return l, nil
+}
+
+// livedWell tells a token that reached its natural end from one that fails over
+// and over.
+func (l *lease) livedWell() bool {
+	enough := maxLoginPause
+	if l.grant.ttl > 0 {
+		enough = min(enough, l.grant.ttl/2)
+	}
+	return time.Since(l.since) >= enough
+}
+
+// retire ends a replaced lease. Calls that still use its token are refused and
+// come back with the new one; they would not if they were sent without any.
+func retire(l *lease) {
+	_ = l.revoke() // the next login's error, if any, says more
+	l.end()
+}
+
+// revoke revokes a token that was made for us. One that is gone already is no
+// error.
+func (l *lease) revoke() error {
+	if !l.grant.minted {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), revokeTimeout)
+	defer cancel()
+	err := l.api.Auth().Token().RevokeSelfWithContext(ctx, "")
+	if err == nil || says(err, "invalid token") {
+		return nil
+	}
+	return fmt.Errorf("revoke our vault token, which is valid for up to %s more: %w", l.grant.ttl, oneLine(err))
+}

@@ -1,0 +1,192 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+)
+
+// Method is a way to log in to Vault.
+type Method string
+
+// The methods and the fields of [Auth] that each needs.
+const (
+	MethodToken      Method = "token"      // Token
+	MethodTokenFile  Method = "token_file" // TokenFile
+	MethodAppRole    Method = "approle"    // RoleIDFile, SecretIDFile; SecretIDWrapped
+	MethodKubernetes Method = "kubernetes" // Role, JWTFile
+	MethodCert       Method = "cert"       // CertFile, KeyFile; Role
+)
+
+// Auth says how to log in. Files are read again at every login, so that what an
+// agent or an operator has renewed is used; white space around their content
+// does not count.
+type Auth struct {
+	Method Method
+	// Mount is where the method is enabled, without "auth/"; empty means the
+	// method's own name. The token methods have none.
+	Mount string
+
+	// Token is a ready token.
+	Token crypto.Secret
+	// TokenFile holds a ready token, such as a Vault agent's sink.
+	TokenFile string
+
+	RoleIDFile   string
+	SecretIDFile string
+	// SecretIDWrapped says that SecretIDFile holds a wrapping token. It is
+	// unwrapped once and the secret-id is kept as long as the [Login]; another
+	// wrapping token in the file is unwrapped in its turn, and a file that is
+	// gone by then is no error.
+	SecretIDWrapped bool
+
+	// Role is the Kubernetes role, or the cert method's certificate role, which
+	// may be left empty for Vault to find.
+	Role string
+	// JWTFile is the service account's token.
+	JWTFile string
+	// CertFile and KeyFile are the client certificate with its chain and its
+	// private key, in PEM.
+	CertFile, KeyFile string
+
+	// ReadSecret reads a file that holds a secret; its owner decides which file
+	// modes to accept. It is used for every file here but CertFile, which is
+	// public, and JWTFile, whose mode the kubelet decides. Required by
+	// token_file, approle and cert.
+	ReadSecret func(path string) (crypto.Secret, error)
+}
+
+// Login is a checked [Auth] together with what can be obtained only once. It
+// lives as long as the process and is safe for concurrent use.
+type Login struct {
+	auth   Auth
+	method method
+}
+
+// method is one way to log in.
+type method interface {
+	// authenticate returns the token. The client has none yet.
+	authenticate(ctx context.Context, client *api.Client) (grant, error)
+	// wipe forgets the secrets that are kept between logins.
+	wipe()
+}
+
+// grant is a token as a login gives it.
+type grant struct {
+	token     crypto.Secret
+	ttl       time.Duration // 0: it does not expire
+	renewable bool
+	minted    bool // it was made for us, so it is ours to revoke
+}
+
+// NewLogin checks that the fields that the method needs are there. It opens no
+// file and calls nobody.
+func NewLogin(auth Auth) (*Login, error) {
+	if auth.Mount == "" {
+		auth.Mount = string(auth.Method)
+	}
+	if err := checkPath("auth mount", auth.Mount); err != nil {
+		return nil, err
+	}
+	l := &Login{auth: auth}
+	var missing error
+	switch auth.Method {
+	case MethodToken:
+		l.method, missing = &givenToken{auth: auth}, need("token", !auth.Token.Empty())
+	case MethodTokenFile:
+		l.method, missing = &givenToken{auth: auth}, need("token_file", auth.TokenFile != "")
+	case MethodAppRole:
+		l.method = &appRole{auth: auth}
+		missing = errors.Join(need("role_id_file", auth.RoleIDFile != ""), need("secret_id_file", auth.SecretIDFile != ""))
+	case MethodKubernetes:
+		l.method = &kubernetes{auth: auth}
+		missing = errors.Join(need("role", auth.Role != ""), need("jwt_file", auth.JWTFile != ""))
+	case MethodCert:
+		l.method = &certificate{auth: auth}
+		missing = errors.Join(need("cert_file", auth.CertFile != ""), need("key_file", auth.KeyFile != ""))
+	default:
+		return nil, fmt.Errorf("vault auth method %q is not one of token, token_file, approle, kubernetes, cert", auth.Method)
+	}
+	if missing != nil {
+		return nil, fmt.Errorf("vault auth method %s: %w", auth.Method, missing)
+	}
+	if auth.ReadSecret == nil && auth.Method != MethodToken && auth.Method != MethodKubernetes {
+		return nil, fmt.Errorf("vault auth method %s: no function to read secret files with", auth.Method)
+	}
+	return l, nil
+}
+
+// Wipe forgets a kept secret-id and a given token. The Login must not be used
+// afterwards.
+func (l *Login) Wipe() { l.method.wipe() }
+
+// authenticate returns a token that Vault has accepted.
+func (l *Login) authenticate(ctx context.Context, client *api.Client) (grant, error) {
+	g, err := l.method.authenticate(ctx, client)
+	if err != nil {
+		return grant{}, fmt.Errorf("log in to vault by %s: %w", l.auth.Method, oneLine(err))
+	}
+	return g, nil
+}
+
+// clientCertificate is what every connection presents, nil for most methods.
+func (l *Login) clientCertificate() (*tls.Certificate, error) {
+	c, ok := l.method.(*certificate)
+	if !ok {
+		return nil, nil
+	}
+	return c.load()
+}
+
+// postLogin is the one request that the minting methods have in common.
+func postLogin(ctx context.Context, client *api.Client, mount string, credentials map[string]any) (grant, error) {
+	secret, err := client.Logical().WriteWithContext(ctx, "auth/"+mount+"/login", credentials)
+	switch {
+	case statusOf(err) == 404:
+		return grant{}, fmt.Errorf("no auth method is enabled at auth/%s: %w", mount, oneLine(err))
+	case err != nil:
+		return grant{}, fmt.Errorf("auth/%s/login: %w", mount, oneLine(err))
+	case secret == nil || secret.Auth == nil:
+		return grant{}, fmt.Errorf("auth/%s/login gave no token: is an auth method enabled at auth/%s?", mount, mount)
+	case secret.Auth.MFARequirement != nil || secret.Auth.ClientToken == "":
+		return grant{}, fmt.Errorf("auth/%s/login asks for a second factor, which a daemon cannot give: exempt this role", mount)
+	}
+	return grant{
+		token:     crypto.SecretFromString(secret.Auth.ClientToken),
+		ttl:       time.Duration(secret.Auth.LeaseDuration) * time.Second,
+		renewable: secret.Auth.Renewable,
+		minted:    true,
+	}, nil
+}
+
+// readTrimmed reads a secret file; editors and agents end it in a newline.
+func (a Auth) readTrimmed(path string) (crypto.Secret, error) {
+	raw, err := a.ReadSecret(path)
+	if err != nil {
+		return crypto.Secret{}, err
+	}
+	defer raw.Wipe()
+	return trimmed(path, raw.Reveal())
+}
+
+func trimmed(path string, raw []byte) (crypto.Secret, error) {
+	content := bytes.Clone(bytes.TrimSpace(raw))
+	if len(content) == 0 {
+		return crypto.Secret{}, fmt.Errorf("%s is empty", path)
+	}
+	return crypto.NewSecret(content), nil
+}
+
+func need(field string, present bool) error {
+	if present {
+		return nil
+	}
+	return fmt.Errorf("%s is missing", field)
+}

@@ -1,0 +1,273 @@
+package vault_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+	"mailu-rotator/vault/vaulttest"
+)
+
+func TestLoginByToken(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+
+	c := f.open(t, f.rootAuth())
+
+	_, err := c.Read(t.Context(), tenant)
+	must(t, err)
+	must(t, c.Close())
+	if n := f.proxy.Count("PUT", revokeOf) + f.proxy.Count("PUT", renewOf); n != 0 {
+		t.Errorf("a given root token was renewed or revoked %d times", n)
+	}
+}
+
+func TestLoginByTokenFileReadsItAnew(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	path := file(t, "token", " \n"+f.server.RootToken+"\r\n")
+	login, err := vault.NewLogin(vault.Auth{Method: vault.MethodTokenFile, TokenFile: path, ReadSecret: readSecret})
+	must(t, err)
+	_, err = openWith(t, f.config, login)
+	must(t, err)
+	must(t, os.WriteFile(path, []byte("hvs.stale"), 0o600))
+
+	_, stale := openWith(t, f.config, login)
+	must(t, os.WriteFile(path, []byte("\n"), 0o600))
+	_, empty := openWith(t, f.config, login)
+	must(t, os.WriteFile(path, []byte(f.server.RootToken), 0o600))
+	_, good := openWith(t, f.config, login)
+
+	if !errors.Is(stale, rotator.ErrForbidden) || !strings.Contains(stale.Error(), path) || strings.Contains(stale.Error(), "hvs.stale") {
+		t.Errorf("stale token: %v", stale)
+	}
+	if empty == nil || !strings.Contains(empty.Error(), "is empty") {
+		t.Errorf("empty file: %v", empty)
+	}
+	must(t, good)
+}
+
+func TestLoginByAppRoleRevokesItsTokenAtTheEnd(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+
+	must(t, work(t.Context(), f.config, f.appRole(t, nil)))
+
+	if n := f.proxy.Count("PUT", revokeOf); n != 1 {
+		t.Errorf("%d revocations, want 1", n)
+	}
+}
+
+func TestLoginByAppRoleUnderAnotherMountIsToldWhereItLooked(t *testing.T) {
+	f := newFixture(t)
+	auth := f.appRole(t, nil)
+	auth.Mount = "elsewhere"
+
+	_, err := f.tryOpen(t, auth)
+
+	if !errors.Is(err, rotator.ErrForbidden) || !strings.Contains(err.Error(), "auth/elsewhere") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRefusedSecretIDIsForbiddenAndNotQuoted(t *testing.T) {
+	f := newFixture(t)
+	auth := f.appRole(t, nil)
+	auth.SecretIDFile = file(t, "secret-id", "not-the-secret-id")
+
+	_, err := f.tryOpen(t, auth)
+
+	if !errors.Is(err, rotator.ErrForbidden) || !strings.Contains(err.Error(), "invalid role or secret ID") || strings.Contains(err.Error(), "not-the-secret-id") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// wrappedAuth is AppRole whose secret-id file holds a wrapping token.
+func (f *fixture) wrappedAuth(t *testing.T) (vault.Auth, string) {
+	t.Helper()
+	auth := f.appRole(t, nil)
+	auth.SecretIDWrapped = true
+	token := f.wrap(t, "auth/approle/role/rotator/secret-id", nil)
+	auth.SecretIDFile = file(t, "wrapped", token+"\n")
+	return auth, token
+}
+
+func (f *fixture) wrap(t *testing.T, path string, data map[string]any) string {
+	t.Helper()
+	wrapping, err := f.server.Client()
+	must(t, err)
+	wrapping.SetWrappingLookupFunc(func(string, string) string { return "5m" })
+	secret, err := wrapping.Logical().WriteWithContext(t.Context(), path, data)
+	must(t, err)
+	return secret.WrapInfo.Token
+}
+
+func TestWrappedSecretIDIsUnwrappedOnceAndKept(t *testing.T) {
+	f := newFixture(t)
+	auth, _ := f.wrappedAuth(t)
+	login, err := vault.NewLogin(auth)
+	must(t, err)
+
+	for range 3 {
+		_, err := openWith(t, f.config, login)
+		must(t, err)
+	}
+	must(t, os.Remove(auth.SecretIDFile))
+	_, err = openWith(t, f.config, login)
+	must(t, err)
+	must(t, os.WriteFile(auth.SecretIDFile, []byte(f.wrap(t, "auth/approle/role/rotator/secret-id", nil)), 0o600))
+	_, err = openWith(t, f.config, login)
+	must(t, err)
+
+	if n := f.proxy.Count("PUT", "/v1/sys/wrapping/unwrap"); n != 2 {
+		t.Errorf("%d unwrappings of 2 wrapping tokens", n)
+	}
+	if n := f.proxy.Count("PUT", loginOf); n != 5 {
+		t.Errorf("%d logins, want 5", n)
+	}
+}
+
+func TestWrappingTokenUsedBySomebodyElseIsReported(t *testing.T) {
+	f := newFixture(t)
+	auth, token := f.wrappedAuth(t)
+	_, err := f.root.Logical().UnwrapWithContext(t.Context(), token)
+	must(t, err)
+
+	_, err = f.tryOpen(t, auth)
+
+	if err == nil || !strings.Contains(err.Error(), "somebody else has the secret-id") || strings.Contains(err.Error(), token) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestForgedWrappingTokenIsNotUnwrapped(t *testing.T) {
+	f := newFixture(t)
+	auth, _ := f.wrappedAuth(t)
+	auth.SecretIDFile = file(t, "forged", f.wrap(t, "sys/wrapping/wrap", map[string]any{"secret_id": "theirs"}))
+
+	_, err := f.tryOpen(t, auth)
+
+	if err == nil || !strings.Contains(err.Error(), "treat it as forged") {
+		t.Errorf("got %v", err)
+	}
+	if n := f.proxy.Count("PUT", "/v1/sys/wrapping/unwrap"); n != 0 {
+		t.Errorf("it was unwrapped")
+	}
+}
+
+func TestLoginByCertificateReadsTheFilesAnew(t *testing.T) {
+	server := vaulttest.Run(t, vaulttest.Options{TLS: true})
+	must(t, server.Provision(t.Context(), vaulttest.DefaultLayout()))
+	root, err := server.Client()
+	must(t, err)
+	f := &fixture{server: server, root: root}
+	f.withTenant(t, map[string]any{"v": "1"})
+	f.config = vault.Config{
+		Address: server.Addr, CAFile: server.CACert,
+		Mount: "vault", Prefix: "smtp", Leaf: "admin",
+		Transit: vault.Transit{Mount: "transit", Key: "smtp-master"},
+	}
+	policy, err := vault.Policy(f.config)
+	must(t, err)
+	must(t, server.WritePolicy(t.Context(), "rotator", policy))
+	must(t, root.Sys().EnableAuthWithOptionsWithContext(t.Context(), "tls", &api.EnableAuthOptions{Type: "cert"}))
+	ca, err := os.ReadFile(server.CACert)
+	must(t, err)
+	f.write(t, "auth/tls/certs/rotator", map[string]any{
+		"certificate": string(ca), "allowed_common_names": "rotator", "token_policies": "rotator",
+	})
+	certFile, keyFile, err := server.ClientCert("rotator")
+	must(t, err)
+	wrongCert, wrongKey, err := server.ClientCert("somebody")
+	must(t, err)
+	auth := vault.Auth{Method: vault.MethodCert, Mount: "tls", CertFile: certFile, KeyFile: keyFile, ReadSecret: readSecret}
+	login, err := vault.NewLogin(auth)
+	must(t, err)
+
+	c, err := openWith(t, f.config, login)
+	must(t, err)
+	_, err = c.Read(t.Context(), tenant)
+	must(t, err)
+	must(t, os.Rename(wrongCert, certFile))
+	must(t, os.Rename(wrongKey, keyFile))
+	_, wrong := openWith(t, f.config, login)
+
+	if !errors.Is(wrong, rotator.ErrForbidden) {
+		t.Errorf("another certificate in the same files: %v", wrong)
+	}
+}
+
+func TestUnknownAuthorityIsNotWaitedFor(t *testing.T) {
+	server := vaulttest.Run(t, vaulttest.Options{TLS: true})
+	f := newFixture(t)
+	f.config.Address = server.Addr
+
+	_, err := f.tryOpen(t, f.rootAuth())
+
+	if err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The server at hand has no Kubernetes auth and refuses: what counts is the
+// request.
+func TestLoginByKubernetesSendsRoleAndFreshJWT(t *testing.T) {
+	f := newFixture(t)
+	var mu sync.Mutex
+	var sent []map[string]string
+	f.proxy.Inject(faultproxy.Fault{Kind: faultproxy.Delay, Match: func(r *http.Request) bool {
+		if r.URL.Path == "/v1/auth/k8s/login" {
+			var body map[string]string
+			raw, _ := io.ReadAll(r.Body)
+			_ = json.Unmarshal(raw, &body)
+			mu.Lock()
+			defer mu.Unlock()
+			sent = append(sent, body)
+		}
+		return false
+	}})
+	jwt := file(t, "jwt", "first\n")
+	login, err := vault.NewLogin(vault.Auth{Method: vault.MethodKubernetes, Mount: "k8s", Role: "rotator", JWTFile: jwt})
+	must(t, err)
+
+	_, first := openWith(t, f.config, login)
+	must(t, os.WriteFile(jwt, []byte("second"), 0o600))
+	_, second := openWith(t, f.config, login)
+
+	if !errors.Is(first, rotator.ErrForbidden) || !errors.Is(second, rotator.ErrForbidden) {
+		t.Errorf("got %v and %v", first, second)
+	}
+	if len(sent) != 2 || sent[0]["role"] != "rotator" || sent[0]["jwt"] != "first" || sent[1]["jwt"] != "second" {
+		t.Errorf("sent %v", sent)
+	}
+}
+
+func TestIncompleteAuthIsRefused(t *testing.T) {
+	secret := crypto.SecretFromString("x")
+	for _, c := range []struct {
+		auth vault.Auth
+		says string
+	}{
+		{vault.Auth{}, "auth mount is empty"},
+		{vault.Auth{Method: "ldap"}, "not one of token"},
+		{vault.Auth{Method: vault.MethodToken}, "token is missing"},
+		{vault.Auth{Method: vault.MethodTokenFile}, "token_file is missing"},
+		{vault.Auth{Method: vault.MethodTokenFile, TokenFile: "f"}, "no function"},
+		{vault.Auth{Method: vault.MethodAppRole, RoleIDFile: "f", ReadSecret: readSecret}, "secret_id_file is missing"},
+		{vault.Auth{Method: vault.MethodKubernetes, Role: "r"}, "jwt_file is missing"},
+		{vault.Auth{Method: vault.MethodCert, CertFile: "c", ReadSecret: readSecret}, "key_file is missing"},
+		{vault.Auth{Method: vault.MethodToken, Token: secret, Mount: "../sys"}, "auth mount"},
+	} {
+		if _, err := vault.NewLogin(c.auth); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: got %v, want %q", c.auth, err, c.says)
+		}
+	}
+}

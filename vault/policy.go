@@ -1,0 +1,35 @@
+package vault
+
+import "fmt"
+
+// Policy returns the least Vault policy, in HCL, under which everything here
+// works for this configuration, together with Vault's own `default` policy,
+// which a token must have as well. Within a namespace it is written in that
+// namespace. It fails for a configuration that does not pass
+// [Config.Validate].
+func Policy(cfg Config) (string, error) {
+	if err := cfg.Validate(); err != nil {
+		return "", fmt.Errorf("vault configuration: %w", err)
+	}
+	return fmt.Sprintf(policy, listRule(cfg), dataRule(cfg), exportPath(cfg)), nil
+}
+
+const policy = `# The least that mailu-rotator needs, beside Vault's default policy, which lets
+# a token look up, renew and revoke itself.
+
+# To find the tenants. It shows names only.
+path %q {
+  capabilities = ["list"]
+}
+
+# To read a tenant's record, and to replace it by check-and-set. There is no
+# "create" on purpose: a deleted tenant cannot come back by accident.
+path %q {
+  capabilities = ["read", "update"]
+}
+
+# To read every version of the master key, which seals the passwords.
+path %q {
+  capabilities = ["read"]
+}
+`

@@ -1,0 +1,138 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+)
+
+// work is everything that a sweep asks of Vault.
+func work(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
+	login, err := vault.NewLogin(auth)
+	if err != nil {
+		return err
+	}
+	c, err := vault.Open(ctx, config, login)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if _, err := c.List(ctx); err != nil {
+		return err
+	}
+	doc, err := c.Read(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Write(ctx, tenant, doc); err != nil {
+		return err
+	}
+	ring, err := c.MasterKeys(ctx)
+	if err != nil {
+		return err
+	}
+	ring.Wipe()
+	_, err = c.Time(ctx)
+	return err
+}
+
+func TestPolicyIsEnoughAndNotMore(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	auth := f.appRole(t, nil)
+	policy, err := vault.Policy(f.config)
+	must(t, err)
+
+	if err := work(t.Context(), f.config, auth); err != nil {
+		t.Fatalf("with the whole policy: %v", err)
+	}
+
+	for _, lesser := range lesserPolicies(t, policy) {
+		must(t, f.server.WritePolicy(t.Context(), "rotator", lesser))
+		if err := work(t.Context(), f.config, auth); !errors.Is(err, rotator.ErrForbidden) {
+			t.Errorf("got %v, want ErrForbidden under the lesser policy\n%s", err, lesser)
+		}
+	}
+}
+
+// lesserPolicies takes away each stanza, and each capability, in turn.
+func lesserPolicies(t *testing.T, policy string) (lesser []string) {
+	t.Helper()
+	stanzas := regexp.MustCompile(`(?s)path "[^"]+" \{.*?\n\}\n`).FindAllString(policy, -1)
+	capabilities := regexp.MustCompile(`"[a-z]+"(, )?`)
+	for _, stanza := range stanzas {
+		lesser = append(lesser, strings.Replace(policy, stanza, "", 1))
+		head, list, _ := strings.Cut(stanza, "[")
+		found := capabilities.FindAllString(list, -1)
+		for _, capability := range found {
+			rest := strings.Replace(list, capability, "", 1)
+			rest = strings.Replace(rest, ", ]", "]", 1)
+			lesser = append(lesser, strings.Replace(policy, stanza, head+"["+rest, 1))
+		}
+	}
+	if len(stanzas) != 3 || len(lesser) != 7 {
+		t.Fatalf("%d stanzas and %d lesser policies in\n%s", len(stanzas), len(lesser), policy)
+	}
+	return lesser
+}
+
+func TestPolicyLetsATokenCareForItself(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	auth := f.appRole(t, nil)
+
+	must(t, work(t.Context(), f.config, auth))
+
+	for _, path := range []string{renewOf, revokeOf} {
+		if n := f.proxy.Count("PUT", path); n != 1 {
+			t.Errorf("%d requests to %s, want 1", n, path)
+		}
+	}
+	secret, err := f.root.Logical().ListWithContext(t.Context(), "auth/token/accessors")
+	must(t, err)
+	if n := len(secret.Data["keys"].([]any)); n != 1 {
+		t.Errorf("%d tokens are left, want the root token alone", n)
+	}
+}
+
+func TestPolicyFollowsTheLayout(t *testing.T) {
+	f := newFixture(t)
+	f.config.Mount, f.config.Prefix, f.config.Leaf = "kv/team", "a/b", "x/y"
+	f.config.Transit = vault.Transit{Mount: "t/u", Key: "k"}
+	policy, err := vault.Policy(f.config)
+	must(t, err)
+
+	for _, path := range []string{"kv/team/metadata/a/b/", "kv/team/data/a/b/+/x/y", "t/u/export/encryption-key/k"} {
+		if !strings.Contains(policy, fmt.Sprintf("path %q {", path)) {
+			t.Errorf("no rule for %s in\n%s", path, policy)
+		}
+	}
+	must(t, f.root.Sys().MountWithContext(t.Context(), "kv/team", &api.MountInput{Type: "kv", Options: map[string]string{"version": "2"}}))
+	must(t, f.root.Sys().MountWithContext(t.Context(), "t/u", &api.MountInput{Type: "transit"}))
+	f.write(t, "t/u/keys/k", map[string]any{"exportable": true})
+	f.await(t, "kv/team/config")
+	f.write(t, "kv/team/data/a/b/"+string(tenant)+"/x/y", map[string]any{"data": map[string]any{"v": "1"}})
+	must(t, work(t.Context(), f.config, f.appRole(t, nil)))
+}
+
+func TestPolicyRefusesPathsThatMeanSomethingElse(t *testing.T) {
+	f := newFixture(t)
+	for _, prefix := range []string{"", "a//b", "/a", "a/", "..", "a/../b", "*", "a+", `a"b`, "a b", "a\nb", "{{identity.entity.id}}", "a%2fb", "a?b", "ä"} {
+		config := f.config
+		config.Prefix = prefix
+		if policy, err := vault.Policy(config); err == nil {
+			t.Errorf("prefix %q gives\n%s", prefix, policy)
+		}
+		config = f.config
+		config.Transit.Key = prefix
+		if policy, err := vault.Policy(config); err == nil {
+			t.Errorf("key %q gives\n%s", prefix, policy)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/rotator"
+)
+
+// List returns the names of all entries under the prefix, each once: folders,
+// which is what tenants are, and also plain records, so that whatever does not
+// belong there is reported. No entries at all is an error.
+func (c *Client) List(ctx context.Context) ([]string, error) {
+	var secret *api.Secret
+	path := listPath(c.cfg)
+	err := c.do(ctx, call{
+		verb: "list", path: path + "/",
+		rule: listRule(c.cfg), capability: "list",
+	}, func(ctx context.Context, client *api.Client) (err error) {
+		secret, err = client.Logical().ListWithContext(ctx, path)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	names, err := entryNames(secret)
+	if err != nil {
+		return nil, fmt.Errorf("list %s/: %w", path, err)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("list %s/: nothing is there: check the prefix %q of mount %q and the namespace %q", path, c.cfg.Prefix, c.cfg.Mount, c.cfg.Namespace)
+	}
+	return names, nil
+}
+
+func entryNames(secret *api.Secret) ([]string, error) {
+	if secret == nil {
+		return nil, nil
+	}
+	keys, ok := secret.Data["keys"].([]any)
+	if !ok {
+		return nil, errors.New("vault's answer has no list of keys")
+	}
+	names := make([]string, 0, len(keys))
+	seen := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		entry, ok := key.(string)
+		if !ok {
+			return nil, errors.New("vault's list holds something that is not a name")
+		}
+		// A name can be a folder and a record at once.
+		name := strings.TrimSuffix(entry, "/")
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Read returns the newest version of the tenant's record, numbers as
+// json.Number. [rotator.ErrAbsent] covers a record that never was and one whose
+// newest version is deleted or destroyed; the error says which.
+func (c *Client) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
+	path, err := dataPath(c.cfg, tenant)
+	if err != nil {
+		return rotator.Document{}, err
+	}
+	var secret *api.Secret
+	err = c.do(ctx, call{
+		verb: "read", path: path,
+		rule: dataRule(c.cfg), capability: "read",
+	}, func(ctx context.Context, client *api.Client) (err error) {
+		secret, err = client.Logical().ReadWithContext(ctx, path)
+		return err
+	})
+	if err != nil {
+		return rotator.Document{}, err
+	}
+	doc, err := document(secret)
+	if err != nil {
+		return rotator.Document{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return doc, nil
+}
+
+func document(secret *api.Secret) (rotator.Document, error) {
+	if secret == nil {
+		return rotator.Document{}, rotator.ErrAbsent
+	}
+	metadata, ok := secret.Data["metadata"].(map[string]any)
+	if !ok {
+		return rotator.Document{}, errors.New("vault's answer is not that of a KV version 2 mount")
+	}
+	version, err := versionOf(metadata)
+	if err != nil {
+		return rotator.Document{}, err
+	}
+	fields, ok := secret.Data["data"].(map[string]any)
+	if ok {
+		return rotator.Document{Version: version, Fields: fields}, nil
+	}
+	if destroyed, _ := metadata["destroyed"].(bool); destroyed {
+		return rotator.Document{}, fmt.Errorf("%w: version %d is destroyed", rotator.ErrAbsent, version)
+	}
+	if at, _ := metadata["deletion_time"].(string); at != "" {
+		return rotator.Document{}, fmt.Errorf("%w: version %d was deleted at %s (`vault kv undelete` brings it back)", rotator.ErrAbsent, version, at)
+	}
+	return rotator.Document{}, fmt.Errorf("%w: version %d has no data", rotator.ErrAbsent, version)
+}
+
+// Write stores doc.Fields as the version after doc.Version, if that is still
+// the current one, and returns the new version. See [rotator.Store] for what
+// its errors promise. Without the policy's "create" a record whose metadata was
+// deleted is refused with [rotator.ErrForbidden]. A soft delete leaves the
+// version as it is, so a write that was prepared before it brings the record
+// back.
+func (c *Client) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
+	path, err := dataPath(c.cfg, tenant)
+	if err != nil {
+		return 0, err
+	}
+	if doc.Version < 1 {
+		return 0, fmt.Errorf("write %s: version %d: a record is only ever changed, never created", path, doc.Version)
+	}
+	var secret *api.Secret
+	err = c.do(ctx, call{
+		verb: "write", path: path,
+		rule: dataRule(c.cfg), capability: "update",
+	}, func(ctx context.Context, client *api.Client) (err error) {
+		secret, err = client.Logical().WriteWithContext(ctx, path, map[string]any{
+			"options": map[string]any{"cas": doc.Version},
+			"data":    doc.Fields,
+		})
+		return err
+	})
+	switch {
+	case says(err, "check-and-set parameter did not match"):
+		return 0, fmt.Errorf("%w (expected version %d): %w", rotator.ErrConflict, doc.Version, err)
+	case statusOf(err) == 404:
+		return 0, fmt.Errorf("%w: %w", rotator.ErrAbsent, err)
+	case err != nil:
+		return 0, err
+	}
+	if secret == nil {
+		return 0, fmt.Errorf("write %s: vault's answer is empty", path)
+	}
+	version, err := versionOf(secret.Data)
+	if err != nil {
+		return 0, fmt.Errorf("write %s: %w", path, err)
+	}
+	return version, nil
+}
+
+func versionOf(data map[string]any) (int, error) {
+	number, _ := data["version"].(json.Number)
+	version, err := number.Int64()
+	if err != nil || version < 1 || version > 1<<31-1 {
+		return 0, errors.New("vault's answer has no version")
+	}
+	return int(version), nil
+}

@@ -1,0 +1,116 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// retry is the API client's policy of trying again: network errors, 412, 429
+// and 5xx but 501, writes too, as long as the call's context lasts.
+type retry struct {
+	min, max time.Duration
+	onWait   func(error, time.Duration)
+	seed     uint64
+}
+
+func newRetry(cfg Config) retry {
+	return retry{min: cfg.MinWait, max: cfg.MaxWait, onWait: cfg.OnWait, seed: rand.Uint64()}
+}
+
+// tries counts the failed tries of one request, whose effect is not certain.
+type tries struct {
+	n    int
+	last error // why the last one failed
+}
+
+type triesKey struct{}
+
+func withTries(ctx context.Context) (context.Context, *tries) {
+	t := &tries{}
+	return context.WithValue(ctx, triesKey{}, t), t
+}
+
+// check decides whether to try again. A pause that would outlast the context is
+// not begun, so that the caller learns Vault's answer and not merely that time
+// is up.
+func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	again, stop := api.DefaultRetryPolicy(ctx, resp, err)
+	if stop != nil {
+		return false, stop
+	}
+	if !again && !isUpgrading(resp) {
+		return false, nil
+	}
+	count, ok := ctx.Value(triesKey{}).(*tries)
+	if !ok {
+		count = &tries{}
+	}
+	pause := r.pause(count.n, resp)
+	count.n++
+	count.last = waitCause(resp, err)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+		return false, nil
+	}
+	r.onWait(count.last, pause)
+	return true, nil
+}
+
+func (r retry) backoff(_, _ time.Duration, attempt int, resp *http.Response) time.Duration {
+	return r.pause(attempt, resp)
+}
+
+// pause doubles from min to max and is jittered down by up to a half. It is a
+// pure function of the attempt, because the API client asks backoff for it after
+// check has announced it.
+func (r retry) pause(attempt int, resp *http.Response) time.Duration {
+	pause := min(r.min<<min(attempt, 12), r.max) // 12: enough to reach any max, too little to overflow
+	jitter := rand.New(rand.NewPCG(r.seed, uint64(attempt))).Float64()
+	pause -= time.Duration(jitter * float64(pause) / 2)
+	return max(pause, min(retryAfter(resp), r.max))
+}
+
+// retryAfter reads the header as seconds or as a date (RFC 9110, 10.2.3).
+func retryAfter(resp *http.Response) time.Duration {
+	if resp == nil {
+		return 0
+	}
+	value := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return time.Duration(min(seconds, 86400)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return time.Until(at)
+	}
+	return 0
+}
+
+func waitCause(resp *http.Response, err error) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("vault answered %s", describeStatus(resp.StatusCode))
+}
+
+// isUpgrading recognizes the one 400 that passes by itself: a KV mount that is
+// being upgraded to version 2.
+func isUpgrading(resp *http.Response) bool {
+	if resp == nil || resp.StatusCode != http.StatusBadRequest {
+		return false
+	}
+	head, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	rest := resp.Body
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), rest), rest}
+	return err == nil && strings.Contains(string(head), "Upgrading from non-versioned")
+}

@@ -1,0 +1,210 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+const (
+	minLoginPause = time.Second
+	maxLoginPause = time.Minute
+	revokeTimeout = 5 * time.Second
+)
+
+var errClosed = errors.New("the vault session is closed")
+
+// session holds a good token: it renews it, and replaces it by one login for
+// all who find it gone.
+type session struct {
+	cfg    Config
+	login  *Login
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine of the session and of its leases
+
+	mu      sync.Mutex // guards all below
+	current *lease
+	flight  *flight       // the login under way
+	failure error         // what the last login failed with
+	last    time.Time     // when the last login ended
+	pause   time.Duration // least time from last to the next login
+}
+
+// flight is one login that all who need it wait for.
+type flight struct {
+	done  chan struct{}
+	lease *lease
+	err   error
+}
+
+// openSession logs in within ctx; the session itself lives until close.
+func openSession(ctx context.Context, cfg Config, login *Login) (*session, error) {
+	s := &session{cfg: cfg, login: login, pause: minLoginPause}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	first, err := s.logIn(ctx)
+	if err != nil {
+		s.cancel()
+		return nil, err
+	}
+	s.current, s.last = first, time.Now()
+	s.wg.Go(func() { s.keep(first) })
+	return s, nil
+}
+
+// lease returns the token in use.
+func (s *session) lease() (*lease, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, errClosed
+	}
+	return s.current, nil
+}
+
+// replace returns a lease other than stale, by one login for all callers.
+// Logins keep a growing distance: where the last one failed, its error is the
+// answer until the next may be tried.
+func (s *session) replace(ctx context.Context, stale *lease) (*lease, error) {
+	f, err := s.join(stale)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-f.done:
+		return f.lease, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for a new vault token: %w", ctx.Err())
+	}
+}
+
+func (s *session) join(stale *lease) (*flight, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := time.Until(s.last.Add(s.pause))
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, errClosed
+	case s.current != stale:
+		return landed(s.current), nil
+	case s.flight != nil:
+		return s.flight, nil
+	case s.failure != nil && wait > 0:
+		return nil, s.failure
+	}
+	f := &flight{done: make(chan struct{})}
+	s.flight = f
+	s.wg.Go(func() { s.fly(f, stale, wait) })
+	return f, nil
+}
+
+func landed(l *lease) *flight {
+	f := &flight{done: make(chan struct{}), lease: l}
+	close(f.done)
+	return f
+}
+
+func (s *session) fly(f *flight, stale *lease, wait time.Duration) {
+	if wait > 0 {
+		s.cfg.OnWait(errors.New("the vault token ended early; logging in again"), wait)
+	}
+	if f.err = sleep(s.ctx, wait); f.err == nil {
+		f.lease, f.err = s.logIn(s.ctx)
+	}
+	s.land(f, stale)
+	close(f.done)
+	if f.err == nil {
+		retire(stale)
+	}
+}
+
+func (s *session) land(f *flight, stale *lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flight, s.failure, s.last = nil, f.err, time.Now()
+	if f.err == nil && stale.livedWell() {
+		s.pause = minLoginPause
+	} else {
+		s.pause = min(2*s.pause, maxLoginPause)
+	}
+	if f.err == nil {
+		s.current = f.lease
+		s.wg.Go(func() { s.keep(f.lease) })
+	}
+}
+
+// keep renews the lease until that ends, however it ends, and then sees to it
+// that the lease is replaced before its token expires.
+func (s *session) keep(l *lease) {
+	if !l.grant.renewable || l.grant.ttl <= 0 {
+		return // it is used as long as Vault takes it
+	}
+	s.renew(l)
+	for l.ctx.Err() == nil {
+		if _, err := s.replace(l.ctx, l); err != nil {
+			_ = sleep(l.ctx, s.untilNextLogin())
+		}
+	}
+}
+
+// renew ends with the first renewal that fails: the watcher's other behaviour
+// asks without a pause when Vault answers 400.
+func (s *session) renew(l *lease) {
+	watcher, err := l.renewal.NewLifetimeWatcher(&api.LifetimeWatcherInput{
+		Secret: &api.Secret{Auth: &api.SecretAuth{
+			ClientToken:   l.api.Token(),
+			LeaseDuration: int(l.grant.ttl / time.Second),
+			Renewable:     true,
+		}},
+		RenewBehavior: api.RenewBehaviorErrorOnErrors,
+	})
+	if err != nil {
+		return
+	}
+	s.wg.Go(watcher.Start)
+	defer watcher.Stop()
+	select {
+	case <-watcher.DoneCh():
+	case <-l.ctx.Done():
+	}
+}
+
+func (s *session) untilNextLogin() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(time.Until(s.last.Add(s.pause)), minLoginPause)
+}
+
+// close waits for every goroutine of the session.
+func (s *session) close() error {
+	s.mu.Lock()
+	closed := s.ctx.Err() != nil
+	s.cancel()
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	s.wg.Wait()
+	err := s.current.revoke()
+	s.current.end()
+	s.current.api.ClearToken()
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,134 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+)
+
+const masterKeyType = "aes256-gcm96"
+
+var (
+	// ErrNoMasterKey: Transit has no key of the configured name.
+	ErrNoMasterKey = errors.New("no such transit key")
+	// ErrNotExportable: the key exists, but Transit does not give it away.
+	ErrNotExportable = errors.New("transit key is not exportable")
+	// ErrWrongKeyType: the key is not AES-256.
+	ErrWrongKeyType = errors.New("transit key is not AES-256")
+)
+
+// MasterKeys exports every version from the key's min_decryption_version on.
+// The caller wipes the keyring. Its errors are [ErrNoMasterKey],
+// [ErrNotExportable], [ErrWrongKeyType], [rotator.ErrForbidden], or say that
+// Vault could not be asked.
+func (c *Client) MasterKeys(ctx context.Context) (*crypto.Keyring, error) {
+	path, key := exportPath(c.cfg), c.cfg.Transit.Key
+	var body []byte
+	defer func() { clear(body) }()
+	err := c.do(ctx, call{
+		verb: "export", path: path,
+		rule: path, capability: "read",
+	}, func(ctx context.Context, client *api.Client) (err error) {
+		// Raw, because the decoded form would be strings, which cannot be wiped.
+		body, err = readBody(client.Logical().ReadRawWithContext(ctx, path))
+		return err
+	})
+	switch {
+	case statusOf(err) == 404:
+		return nil, fmt.Errorf("%w: %q: create it with `vault write %s/keys/%s type=%s exportable=true`, or check the transit mount: %w", ErrNoMasterKey, key, c.cfg.Transit.Mount, key, masterKeyType, err)
+	case says(err, "not exportable"):
+		return nil, fmt.Errorf("%w: %q: allow it with `vault write %s/keys/%s/config exportable=true`: %w", ErrNotExportable, key, c.cfg.Transit.Mount, key, err)
+	case err != nil:
+		return nil, err
+	}
+	ring, err := keyring(body)
+	if err != nil {
+		return nil, fmt.Errorf("export %s: %w", path, err)
+	}
+	return ring, nil
+}
+
+// readBody reads into one buffer of the right size: a growing one leaves copies
+// behind.
+func readBody(resp *api.Response, err error) ([]byte, error) {
+	if resp != nil {
+		defer resp.Body.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	buffer := bytes.NewBuffer(make([]byte, 0, max(resp.ContentLength, 0)+bytes.MinRead))
+	_, err = io.Copy(buffer, resp.Body)
+	return buffer.Bytes(), err
+}
+
+// keyring decodes the answer of transit/export. It wipes its copies.
+func keyring(body []byte) (*crypto.Keyring, error) {
+	var answer struct {
+		Data struct {
+			Type string                     `json:"type"`
+			Keys map[string]json.RawMessage `json:"keys"`
+		} `json:"data"`
+	}
+	defer func() {
+		for _, raw := range answer.Data.Keys {
+			clear(raw)
+		}
+	}()
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, errors.New("vault's answer is not JSON of the expected form") // the decoder's error may quote it
+	}
+	// Vault before 1.14 does not say the type; the length is checked anyhow.
+	if kind := answer.Data.Type; kind != "" && kind != masterKeyType {
+		return nil, fmt.Errorf("%w: its type is %q, need %q", ErrWrongKeyType, kind, masterKeyType)
+	}
+	keys := make(map[crypto.KeyVersion][]byte, len(answer.Data.Keys))
+	wipe := func() {
+		for _, key := range keys {
+			clear(key)
+		}
+	}
+	for name, raw := range answer.Data.Keys {
+		version, key, err := masterKey(name, raw)
+		if err != nil {
+			wipe()
+			return nil, err
+		}
+		keys[version] = key
+	}
+	ring, err := crypto.NewKeyring(keys)
+	if err != nil {
+		wipe()
+		return nil, err
+	}
+	return ring, nil
+}
+
+func masterKey(name string, raw json.RawMessage) (crypto.KeyVersion, []byte, error) {
+	version, err := strconv.Atoi(name)
+	if err != nil || strconv.Itoa(version) != name {
+		return 0, nil, fmt.Errorf("key version %.20q is not a number", name)
+	}
+	text, ok := bytes.CutPrefix(raw, []byte(`"`))
+	text, closed := bytes.CutSuffix(text, []byte(`"`))
+	key := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Strict().Decode(key, text)
+	if !ok || !closed || err != nil {
+		clear(key)
+		return 0, nil, fmt.Errorf("key version %d is not base64", version)
+	}
+	if n != crypto.KeySize {
+		clear(key)
+		return 0, nil, fmt.Errorf("%w: version %d has %d bytes, need %d", ErrWrongKeyType, version, n, crypto.KeySize)
+	}
+	return crypto.KeyVersion(version), key[:n], nil
+}

@@ -1,0 +1,173 @@
+package vault
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+const (
+	maxRecordSize = 8 << 20
+	maxListSize   = 256 << 20 // some two million tenants
+	spareConns    = 4         // logins, renewals and health checks beside the workers
+)
+
+// errTooLarge is returned while reading an answer that passes its bound.
+var errTooLarge = errors.New("answer is too large")
+
+// newHTTPClient builds the connections of one login. A certificate is presented
+// on each of them, because Vault checks it again when the token is renewed.
+func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read vault's CA file: %w", err)
+		}
+		tlsConfig.RootCAs = x509.NewCertPool()
+		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("vault's CA file %s holds no PEM certificate", cfg.CAFile)
+		}
+	}
+	if certificate != nil {
+		// Not Certificates: those are withheld unless the server names their
+		// issuer, and Vault's cert method accepts issuers that it never names.
+		tlsConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return certificate, nil
+		}
+	}
+	conns := cfg.Workers + spareConns
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     90 * time.Second,
+		MaxIdleConns:        conns,
+		MaxIdleConnsPerHost: conns,
+		ForceAttemptHTTP2:   true,
+	}
+	return &http.Client{
+		Transport: &boundedTransport{next: transport, try: cfg.TryTimeout, life: context.Background()},
+		// The API client follows one redirect by itself and never to a weaker
+		// scheme.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// newAPI builds a client without a token whose retries last as long as the
+// call's context.
+func newAPI(cfg Config, connections *http.Client) (*api.Client, error) {
+	retry := newRetry(cfg)
+	return newAPIClient(cfg, &api.Config{
+		HttpClient: connections,
+		MaxRetries: math.MaxInt32,
+		Backoff:    retry.backoff,
+		CheckRetry: retry.check,
+	})
+}
+
+// newRenewalAPI builds the client of the lifetime watcher, which gives its
+// requests no context: they end with life instead, and their pauses are short
+// enough to be waited for.
+func newRenewalAPI(life context.Context, cfg Config, connections *http.Client) (*api.Client, error) {
+	bounded := *connections.Transport.(*boundedTransport)
+	bounded.life = life
+	pause := min(time.Second, cfg.MaxWait)
+	return newAPIClient(cfg, &api.Config{
+		HttpClient: &http.Client{Transport: &bounded, CheckRedirect: connections.CheckRedirect},
+		Timeout:    30 * time.Second,
+		MaxRetries: 4,
+		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return pause },
+		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+			if life.Err() != nil {
+				return false, life.Err()
+			}
+			return api.DefaultRetryPolicy(ctx, resp, err)
+		},
+	})
+}
+
+func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
+	from.Address = cfg.Address
+	client, err := api.NewClient(from)
+	if err != nil {
+		// NewClient parses the environment even where it is not used, and its
+		// message may quote what it found there.
+		return nil, errors.New("set up the vault client: a VAULT_* variable of the environment does not parse; unset those that are not meant for this program")
+	}
+	// NewClient also takes these from the environment; the configuration wins.
+	client.ClearToken()
+	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	if namespace := strings.Trim(cfg.Namespace, "/"); namespace != "" {
+		client.SetNamespace(namespace)
+	}
+	client.SetWrappingLookupFunc(func(string, string) string { return "" })
+	return client, nil
+}
+
+// boundedTransport bounds every single request in time and every answer in
+// size.
+type boundedTransport struct {
+	next *http.Transport
+	try  time.Duration
+	life context.Context // ends requests that carry no context of their own
+}
+
+func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), t.try)
+	release := context.AfterFunc(t.life, cancel)
+	done := func() { release(); cancel() }
+	resp, err := t.next.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		done()
+		return nil, err
+	}
+	resp.Body = &boundedBody{body: resp.Body, left: sizeLimit(req), done: done}
+	return resp, nil
+}
+
+// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
+func (t *boundedTransport) CloseIdleConnections() { t.next.CloseIdleConnections() }
+
+func sizeLimit(req *http.Request) int64 {
+	if req.URL.Query().Get("list") == "true" {
+		return maxListSize
+	}
+	return maxRecordSize
+}
+
+type boundedBody struct {
+	body io.ReadCloser
+	left int64
+	done func()
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, errTooLarge
+	}
+	// One byte more than allowed tells a full answer from a cut one.
+	n, err := b.body.Read(p[:min(int64(len(p)), b.left+1)])
+	b.left -= int64(n)
+	if b.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
+}
+
+func (b *boundedBody) Close() error {
+	defer b.done()
+	return b.body.Close()
+}
