@@ -1,0 +1,61 @@
+package config
+
+import (
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// ServiceAccountToken is where Kubernetes puts a pod's token, and the jwt_file
+// of method kubernetes that names none.
+const ServiceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// Default returns every default. It is not a valid configuration: the address
+// of Vault and the Mailu servers, each of which begins as [DefaultServer], have
+// none. Nor have fields whose default depends on another one, see [Auth.Mount],
+// [Auth.JWTFile] and [Server.APIURL].
+func Default() Config {
+	recipe := crypto.DefaultRecipe()
+	return Config{
+		Vault: Vault{
+			// The one method that needs nothing but what every user of Vault
+			// has in the environment already.
+			Auth:    Auth{Method: AuthToken},
+			Mount:   "vault",
+			Prefix:  "smtp",
+			Leaf:    "admin",
+			Transit: Transit{Mount: "transit", Key: "smtp-master"},
+		},
+		Rotation: Rotation{
+			Schedule:      mustParse(ParseSchedule("0 3 * * *")),
+			Timezone:      time.UTC,
+			Jitter:        10 * time.Minute,
+			Window:        6 * time.Hour,
+			DefaultPolicy: mustParse(rotator.ParsePolicy("180_days")),
+			Workers:       16,
+			ClaimTTL:      5 * time.Minute,
+			Canary:        true,
+			ShutdownGrace: time.Minute,
+		},
+		Password: Password{
+			Length:   recipe.Length,
+			Digits:   recipe.Digits,
+			Symbols:  recipe.Symbols,
+			Alphabet: recipe.Alphabet,
+		},
+		Log: Log{Level: LogInfo, Format: LogAuto},
+	}
+}
+
+// DefaultServer returns the defaults of one entry of mailu.servers.
+func DefaultServer() Server {
+	return Server{MaxConcurrent: 2, Timeout: 30 * time.Second, Verify: VerifyHash}
+}
+
+func mustParse[T any](value T, err error) T {
+	if err != nil {
+		panic("config: default does not parse: " + err.Error())
+	}
+	return value
+}

@@ -1,0 +1,102 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"mailu-rotator/crypto"
+)
+
+// file is a file that the configuration names.
+type file struct {
+	key   string
+	path  *string
+	check func(path string) error
+}
+
+// files lists all of them, the unset ones included.
+func (c *Config) files() []file {
+	auth := &c.Vault.Auth
+	all := []file{
+		{"vault.ca_file", &c.Vault.CAFile, checkCertificates},
+		{"vault.auth.token_file", &auth.TokenFile, checkWith(ReadSecret)},
+		{"vault.auth.role_id_file", &auth.RoleIDFile, checkWith(ReadSecret)},
+		{"vault.auth.secret_id_file", &auth.SecretIDFile, checkWith(ReadSecret)},
+		{"vault.auth.jwt_file", &auth.JWTFile, checkWith(ReadServiceAccountToken)},
+		{"vault.auth.cert_file", &auth.CertFile, checkCertificates},
+		{"vault.auth.key_file", &auth.KeyFile, checkPrivate},
+	}
+	for i := range c.Mailu.Servers {
+		server, path := &c.Mailu.Servers[i], fmt.Sprintf("mailu.servers[%d]", i)
+		all = append(all,
+			file{path + ".token_file", &server.TokenFile, checkWith(ReadSecret)},
+			file{path + ".ca_file", &server.CAFile, checkCertificates},
+		)
+	}
+	return all
+}
+
+// CheckFiles opens every file that the configuration names, checks who may read
+// and write it and that it holds what it should, and returns all that is wrong.
+// It proves nothing about a later moment: an agent may replace a file any time.
+func (c *Config) CheckFiles() error {
+	var errs []error
+	for _, file := range c.files() {
+		if *file.path == "" {
+			continue
+		}
+		if err := file.check(*file.path); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", file.key, err))
+		}
+	}
+	// Separate errors above say more than this one could.
+	if len(errs) == 0 && c.Vault.Auth.Method == AuthCert {
+		if err := checkPair(c.Vault.Auth.CertFile, c.Vault.Auth.KeyFile); err != nil {
+			errs = append(errs, fmt.Errorf("vault.auth.key_file: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkWith(read func(string) (crypto.Secret, error)) func(string) error {
+	return func(path string) error {
+		secret, err := read(path)
+		secret.Wipe()
+		return err
+	}
+}
+
+func checkCertificates(path string) error {
+	data, err := readFile(path, publicFile())
+	if err != nil {
+		return err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(data) {
+		return fmt.Errorf("%s holds no PEM certificate", path)
+	}
+	return nil
+}
+
+func checkPrivate(path string) error {
+	data, err := readFile(path, ownersSecret())
+	clear(data)
+	return err
+}
+
+func checkPair(certFile, keyFile string) error {
+	cert, err := readFile(certFile, publicFile())
+	if err != nil {
+		return err
+	}
+	key, err := readFile(keyFile, ownersSecret())
+	if err != nil {
+		return err
+	}
+	defer clear(key)
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		return fmt.Errorf("%s and %s are not a pair: %w", keyFile, certFile, err)
+	}
+	return nil
+}

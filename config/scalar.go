@@ -1,0 +1,77 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// textParser returns how to read text into target, or nil where target is of a
+// basic type.
+func textParser(target any) func(string) error {
+	switch t := target.(type) {
+	case *time.Duration:
+		return parseInto(t, parseDuration)
+	case **time.Location:
+		return parseInto(t, parseLocation)
+	case *Schedule:
+		return parseInto(t, ParseSchedule)
+	case *rotator.Policy:
+		return parseInto(t, rotator.ParsePolicy)
+	case *rotator.Origin:
+		return parseInto(t, parseOrigin)
+	}
+	return nil
+}
+
+// expected names the type of target to somebody who gave another one.
+func expected(target any) string {
+	switch target.(type) {
+	case *time.Duration:
+		return "a duration with its unit, such as 30s"
+	case *rotator.Policy:
+		return "\"<n>_days\" or \"manual\""
+	}
+	return "text"
+}
+
+func parseInto[T any](target *T, parse func(string) (T, error)) func(string) error {
+	return func(text string) error {
+		value, err := parse(text)
+		if err != nil {
+			return err
+		}
+		*target = value
+		return nil
+	}
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is not a duration: write a number with its unit (ms, s, m, h), such as 90s or 1h30m", text)
+	}
+	return d, nil
+}
+
+func parseLocation(text string) (*time.Location, error) {
+	if text == "" {
+		return nil, errors.New("empty; write UTC, Local or a name such as Europe/Berlin")
+	}
+	location, err := time.LoadLocation(text)
+	if err != nil {
+		return nil, fmt.Errorf("%.40q is not a time zone known here: write UTC, Local or a name such as Europe/Berlin, and see that the tz database is installed", text)
+	}
+	return location, nil
+}
+
+func parseOrigin(text string) (rotator.Origin, error) {
+	// ParseOrigin repeats what it cannot read, a password in it included.
+	if strings.Contains(text, "@") {
+		return "", errors.New("a URL with \"@\" in it carries credentials: remove them")
+	}
+	return rotator.ParseOrigin(text)
+}

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"mailu-rotator/crypto"
+)
+
+// MaxSecretSize is the most that [ReadSecret] reads, in bytes.
+const MaxSecretSize = 64 << 10
+
+// ReadSecret reads a token or another one-line secret. It refuses a file that
+// everybody may read or that anybody but its owner may write, anything but a
+// regular file, and a content that cannot be a token: an editor's stray space
+// would be sent as a wrong token, and Mailu blocks a sender after five of those.
+// One newline at the end, with or without a carriage return, is cut off.
+//
+// Symbolic links are followed, because that is how Kubernetes mounts secrets and
+// how agents replace them; what is checked is the file that was opened. Errors
+// name the path and the remedy, never the content.
+func ReadSecret(path string) (crypto.Secret, error) {
+	return readLine(path, ownersSecret())
+}
+
+// ReadServiceAccountToken is [ReadSecret] for the token that Kubernetes mounts
+// into a pod: the kubelet makes it readable for every user of the pod, so that
+// is no reason to refuse it.
+func ReadServiceAccountToken(path string) (crypto.Secret, error) {
+	return readLine(path, podsSecret())
+}
+
+func readLine(path string, rule fileRule) (crypto.Secret, error) {
+	data, err := readFile(path, rule)
+	if err != nil {
+		return crypto.Secret{}, err
+	}
+	line := trimNewline(data)
+	if err := checkSecret(line); err != nil {
+		clear(data)
+		return crypto.Secret{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return crypto.NewSecret(line), nil
+}
+
+func trimNewline(data []byte) []byte {
+	if n := len(data); n > 0 && data[n-1] == '\n' {
+		data = data[:n-1]
+		if n := len(data); n > 0 && data[n-1] == '\r' {
+			data = data[:n-1]
+		}
+	}
+	return data
+}
+
+// checkSecret accepts what can be sent in an HTTP header: visible ASCII.
+func checkSecret(secret []byte) error {
+	if len(secret) == 0 {
+		return errors.New("empty: write the secret into it")
+	}
+	for i, c := range secret {
+		if c <= ' ' || c > '~' {
+			return fmt.Errorf("holds a space, control or non-ASCII character (byte %d): it should be one line with nothing but the secret", i+1)
+		}
+	}
+	return nil
+}
+
+// fileRule says what a file must not allow and how much of it is read.
+type fileRule struct {
+	forbidden fs.FileMode
+	most      int64 // bytes
+	chmod     string
+}
+
+func ownersSecret() fileRule {
+	return fileRule{forbidden: 0o026, most: MaxSecretSize, chmod: "600"}
+}
+
+func podsSecret() fileRule {
+	return fileRule{forbidden: 0o022, most: MaxSecretSize, chmod: "644"}
+}
+
+// publicFile is for certificates: no secret, but whoever writes them decides
+// whom we trust.
+func publicFile() fileRule {
+	return fileRule{forbidden: 0o022, most: 1 << 20, chmod: "644"}
+}
+
+func readFile(path string, rule fileRule) ([]byte, error) {
+	// Without O_NONBLOCK, opening a named pipe would wait for a writer.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := rule.check(path, info); err != nil {
+		return nil, err
+	}
+	return rule.read(path, file)
+}
+
+func (r fileRule) check(path string, info fs.FileInfo) error {
+	mode := info.Mode()
+	switch {
+	case !mode.IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	case mode&r.forbidden&0o004 != 0:
+		return fmt.Errorf("%s is readable by everyone (mode %04o): chmod %s %s", path, mode.Perm(), r.chmod, path)
+	case mode&r.forbidden&0o022 != 0:
+		return fmt.Errorf("%s is writable by others than its owner (mode %04o): chmod %s %s", path, mode.Perm(), r.chmod, path)
+	}
+	return nil
+}
+
+func (r fileRule) read(path string, file io.Reader) ([]byte, error) {
+	// One buffer and one copy: a growing one would leave parts of a secret
+	// behind in memory.
+	buffer := make([]byte, r.most+1)
+	defer clear(buffer)
+	n, err := io.ReadFull(file, buffer)
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, r.most)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return append([]byte(nil), buffer[:n]...), nil
+	}
+	return nil, fmt.Errorf("read %s: %w", path, err)
+}

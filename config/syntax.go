@@ -1,0 +1,162 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// The parser recurses, stores the path of every node and takes a time that grows
+// with the square of long lists: a megabyte of "[" would cost it terabytes, one
+// of "a," hours. So it is given only what is shallow and short.
+const (
+	maxTokens = 20_000 // comments apart; some 700 servers with every key set
+	maxDepth  = 8      // brackets within brackets, dashes on one line
+	maxColumn = 64     // of a line's first token, thus levels of indentation
+)
+
+// parse returns the file's one document, nil if it is empty. Only the part of
+// YAML that a configuration needs is let through: an alias is refused before
+// anything could expand it.
+func (l *loader) parse(data []byte) (ast.Node, bool) {
+	if !utf8.Valid(data) {
+		l.add(position{}, "the file is not UTF-8 text")
+		return nil, false
+	}
+	before := len(l.list)
+	tokens := tokenize(bytes.TrimPrefix(data, []byte("\uFEFF")))
+	l.refuseUnsupported(tokens)
+	if len(l.list) > before {
+		return nil, false
+	}
+	file, err := parseTokens(tokens)
+	if err != nil {
+		l.addSyntaxError(err)
+		return nil, false
+	}
+	return l.onlyDocument(file)
+}
+
+// tokenize and parseTokens turn a panic of the library into an error: a
+// daemon that reloads must survive a file that trips it.
+func tokenize(data []byte) (tokens token.Tokens) {
+	defer func() {
+		if recover() != nil {
+			tokens = token.Tokens{token.Invalid("cannot be read as YAML", "", &token.Position{Line: 1, Column: 1})}
+		}
+	}()
+	return lexer.Tokenize(string(data))
+}
+
+func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("cannot be read as YAML")
+		}
+	}()
+	// Duplicates are let through to be found, all of them, by decode.
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+}
+
+func (l *loader) refuseUnsupported(tokens token.Tokens) {
+	var count, brackets, dashes, line, reported int
+	for _, t := range tokens {
+		at := tokenPosition(t)
+		if t.Type != token.CommentType {
+			count++
+		}
+		if count > maxTokens {
+			l.add(at, "more than %d words and signs up to here: is it the right file?", maxTokens)
+			return
+		}
+		if at.line != line {
+			line, dashes = at.line, 0
+			if at.column > maxColumn {
+				l.add(at, "indented by more than %d columns", maxColumn)
+				return
+			}
+		}
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			brackets++
+		case token.MappingEndType, token.SequenceEndType:
+			brackets--
+		case token.SequenceEntryType:
+			dashes++
+		}
+		if brackets > maxDepth || dashes > maxDepth {
+			l.add(at, "nested more than %d deep", maxDepth)
+			return
+		}
+		// One a line: an unquoted "* * * * *" is one mistake, not five.
+		if what := unsupported(t); what != "" && at.line != reported {
+			l.add(at, "%s", what)
+			reported = at.line
+		}
+	}
+}
+
+func unsupported(t *token.Token) string {
+	switch t.Type {
+	case token.AnchorType:
+		return "anchors (&) are not supported; quote the value if it is meant to begin with &"
+	case token.AliasType:
+		return "aliases (*) are not supported; quote the value if it is meant to begin with *"
+	case token.MergeKeyType:
+		return "merge keys (<<) are not supported; write the keys out"
+	case token.TagType:
+		return "tags (!) are not supported; quote the value if it is meant to begin with !"
+	case token.DirectiveType:
+		return "directives (%) are not supported; quote the value if it is meant to begin with %"
+	case token.MappingKeyType:
+		return "complex keys (?) are not supported"
+	}
+	return ""
+}
+
+func (l *loader) addSyntaxError(err error) {
+	// The library's own text quotes the lines around the error, which may hold
+	// a secret that was put there by mistake.
+	var syntax interface {
+		error
+		GetMessage() string
+		GetToken() *token.Token
+	}
+	if !errors.As(err, &syntax) {
+		l.add(position{}, "cannot be read as YAML")
+		return
+	}
+	message, _, _ := strings.Cut(syntax.GetMessage(), "\n")
+	l.add(tokenPosition(syntax.GetToken()), "not valid YAML: %s", message)
+}
+
+func (l *loader) onlyDocument(file *ast.File) (ast.Node, bool) {
+	var root ast.Node
+	for i, document := range file.Docs {
+		if i > 0 {
+			at := position{}
+			if document.Start != nil {
+				at = tokenPosition(document.Start)
+			}
+			l.add(at, "a second document begins here; the configuration is one document")
+			return nil, false
+		}
+		root = document.Body
+	}
+	return root, true
+}
+
+func nodePosition(n ast.Node) position { return tokenPosition(n.GetToken()) }
+
+func tokenPosition(t *token.Token) position {
+	if t == nil || t.Position == nil {
+		return position{}
+	}
+	return position{line: t.Position.Line, column: t.Position.Column}
+}

@@ -1,0 +1,38 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// parseURL accepts an absolute http or https URL and takes final slashes off.
+// Its errors do not repeat the URL: it may have a password in it.
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Opaque != "" || strings.HasSuffix(u.Host, ":"):
+		return nil, errors.New("not a URL such as https://host.example.com")
+	case u.User != nil:
+		return nil, errors.New("the URL carries credentials: remove them")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("not a URL that begins with https:// (or http://)")
+	case u.Hostname() == "":
+		return nil, errors.New("a URL without a host")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("a URL with a query or fragment: remove what follows ? or #")
+	}
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
+	return u, nil
+}
+
+// isLoopback reports whether packets to host stay on this machine. Names other
+// than localhost are whatever a name server says.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Unmap().IsLoopback()
+}
