@@ -60,7 +60,8 @@ type Auth struct {
 	// Method approle; required there.
 	SecretIDFile string `yaml:"secret_id_file"`
 	// SecretIDWrapped says that SecretIDFile holds a response-wrapping token.
-	// Such a token works once: a new login needs a new one. Method approle.
+	// Such a token works once: the secret-id is kept while the process lives, and
+	// a restart needs a new one. Method approle.
 	SecretIDWrapped bool `yaml:"secret_id_wrapped"`
 	// Role is the name of the role to log in as. Required by method kubernetes,
 	// optional with cert, where Vault otherwise picks the role that matches.

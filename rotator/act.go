@@ -10,7 +10,7 @@ import (
 
 // act takes the plan's jobs through their servers' lanes and returns a row for
 // each decision, in the plan's order.
-func (r *run) act(ctx context.Context, plan []Decision) ([]Row, error) {
+func (r *run) act(ctx context.Context, plan []Decision) []Row {
 	jobs := make([]*job, len(plan))
 	byOrigin := map[Origin][]*job{}
 	todo := 0
@@ -24,33 +24,16 @@ func (r *run) act(ctx context.Context, plan []Decision) ([]Row, error) {
 		byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], jobs[i])
 	}
 	r.Observe.observe(Event{Name: SweepPlanned, Count: todo})
-	if todo > 0 {
-		if err := r.withKeys(ctx, func() { r.processLanes(ctx, byOrigin) }); err != nil {
-			return nil, err
-		}
+	r.rotator = &Rotator{
+		Store: r.Store, Mailu: r.Mailu, Keys: r.keys, Clock: r.clock, NewPassword: r.NewPassword,
+		DefaultPolicy: r.DefaultPolicy, Owner: r.Owner, ClaimTTL: r.ClaimTTL, Observe: r.Observe,
 	}
+	r.processLanes(ctx, byOrigin)
 	rows := make([]Row, len(jobs))
 	for i, j := range jobs {
 		rows[i] = r.row(j)
 	}
-	return rows, nil
-}
-
-// withKeys has the master key in memory for the length of f.
-func (r *run) withKeys(ctx context.Context, f func()) error {
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
-	keys, err := r.Keys.MasterKeys(ctx)
-	cancel()
-	if err != nil {
-		return err
-	}
-	defer keys.Wipe()
-	r.rotator = &Rotator{
-		Store: r.Store, Mailu: r.Mailu, Keys: keys, Clock: r.clock, NewPassword: r.NewPassword,
-		DefaultPolicy: r.DefaultPolicy, Owner: r.Owner, ClaimTTL: r.ClaimTTL, Observe: r.Observe,
-	}
-	f()
-	return nil
+	return rows
 }
 
 func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
@@ -75,15 +58,6 @@ func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
 // attempt takes one job through the protocol. A second attempt reads the record
 // again and asks again what is to be done.
 func (r *run) attempt(ctx context.Context, j *job) Result {
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		if j.attempted {
-			return j.result
-		}
-		return Result{Credential: j.Credential, Outcome: Deferred, Err: errInterrupted}
-	}
 	// What this run left half-finished is not begun any more: it is finished.
 	if j.Action == Rotate && j.result.Outcome != Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {
 		return Result{Credential: j.Credential, Outcome: Deferred, Err: errWindowOver}

@@ -89,13 +89,30 @@ func (l *lane) work(ctx context.Context, workers, n int) {
 	var group errgroup.Group
 	for range min(workers, n) {
 		group.Go(func() error {
-			for j := l.next(ctx, &n); j != nil; j = l.next(ctx, &n) {
-				l.settle(j, l.attempt(ctx, j))
+			for l.one(ctx, &n) {
 			}
 			return nil
 		})
 	}
 	_ = group.Wait() // its functions return nil
+}
+
+// one takes the next job through an attempt; false ends the round. The run's
+// slot comes before the job: what waits for one is still in the queue, oldest
+// first, and stays there if the lane pauses or stops meanwhile.
+func (l *lane) one(ctx context.Context, left *int) bool {
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	case <-ctx.Done():
+		return false
+	}
+	j := l.next(ctx, left)
+	if j == nil {
+		return false
+	}
+	l.settle(j, l.attempt(ctx, j))
+	return true
 }
 
 // next takes the first job off the queue; nil ends the round.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mailu-rotator/crypto"
 )
 
 // Candidate is one entry under the prefix, as read.
@@ -19,7 +21,8 @@ type Candidate struct {
 // Selection says which tenants a run is for.
 type Selection struct {
 	// All takes every tenant whatever its age, unless it was rotated at or after
-	// RotatedBefore. Otherwise those that are due are taken.
+	// RotatedBefore and sealed with the newest master key. Otherwise those that
+	// are due are taken.
 	All           bool
 	RotatedBefore time.Time
 	// PendingOnly takes half-finished rotations and nothing else.
@@ -27,6 +30,8 @@ type Selection struct {
 	// Tenants and Origins narrow the run; empty means all.
 	Tenants []TenantID
 	Origins []Origin
+	// NewestKey is the master key's newest version, as the run finds it.
+	NewestKey crypto.KeyVersion
 	// Limit is how many rotations may be begun; 0 means no limit. Half-finished
 	// ones are finished beyond it.
 	Limit int
@@ -109,7 +114,7 @@ func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 		return Finish, "half-finished rotation by " + c.Pending.Claim.Owner
 	case sel.PendingOnly:
 		return Leave, "nothing half-finished"
-	case sel.All && c.rotatedSince(sel.RotatedBefore, now):
+	case sel.All && c.rotatedSince(sel.RotatedBefore, now) && c.KeyVersion >= sel.NewestKey:
 		return Leave, "rotated since " + formatTime(sel.RotatedBefore)
 	case sel.All:
 		return Rotate, "asked for"

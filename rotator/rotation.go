@@ -34,7 +34,8 @@ type Result struct {
 }
 
 // Rotate brings a new password to c's tenant, or finishes the rotation that was
-// left half-finished. judge is asked again what to do where the record changed
+// left half-finished; where that password is not new enough for the run it is
+// followed by another. judge is asked again what to do where the record changed
 // since it was read. insist lifts the bound on take-overs.
 func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credential) (Action, string), insist bool) Result {
 	server, err := r.Mailu.Server(c.Origin)
@@ -44,11 +45,14 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	run := &rotation{Rotator: r, server: server, cred: c, judge: judge, insist: insist, id: newRotationID()}
 	defer func() { run.password.Wipe() }()
 
-	action := run.rotate
+	outcome, err := Finished, error(nil)
 	if c.Pending != nil {
-		action = run.finish
+		outcome, err = run.finish(ctx)
 	}
-	outcome, err := action(ctx)
+	if action, _ := judge(run.cred); outcome == Finished && err == nil && action == Rotate {
+		run.password.Wipe()
+		outcome, err = run.rotate(ctx)
+	}
 	return Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Err: err}
 }
 

@@ -16,6 +16,7 @@ type Settings struct {
 	Timezone *time.Location // where Schedule is read
 	Jitter   time.Duration  // each begins up to so much later
 	Window   time.Duration  // how long after that a rotation may be begun
+	Observe  Observer
 	// Sweep runs one sweep. An error means that it could not take place.
 	Sweep func(ctx context.Context, sel Selection, window time.Duration) error
 }
@@ -24,14 +25,13 @@ type Settings struct {
 // was left half-finished.
 type Daemon struct {
 	clock    Clock
-	observe  Observer
 	settings atomic.Pointer[Settings]
 	renewed  chan struct{} // holds one token while a reload is unseen
 }
 
 // NewDaemon returns a daemon that has not begun.
-func NewDaemon(clock Clock, observe Observer, settings Settings) *Daemon {
-	d := &Daemon{clock: clock, observe: observe, renewed: make(chan struct{}, 1)}
+func NewDaemon(clock Clock, settings Settings) *Daemon {
+	d := &Daemon{clock: clock, renewed: make(chan struct{}, 1)}
 	d.settings.Store(&settings)
 	return d
 }
@@ -40,7 +40,7 @@ func NewDaemon(clock Clock, observe Observer, settings Settings) *Daemon {
 // that is under way ends as it began.
 func (d *Daemon) Reload(settings Settings) {
 	d.settings.Store(&settings)
-	d.observe.observe(Event{Name: SettingsReplaced})
+	d.observe(Event{Name: SettingsReplaced})
 	select {
 	case d.renewed <- struct{}{}:
 	default: // one unseen reload is enough: it finds the newest settings
@@ -53,13 +53,15 @@ func (d *Daemon) Run(ctx context.Context) {
 	d.sweep(ctx, Selection{PendingOnly: true}, d.tick(after))
 	for ctx.Err() == nil {
 		tick := d.tick(after)
-		d.observe.observe(Event{Name: TickScheduled, Wait: tick.Sub(d.clock.Now())})
+		d.observe(Event{Name: TickScheduled, Wait: tick.Sub(d.clock.Now())})
 		if d.waitUntil(ctx, tick) {
 			d.sweep(ctx, Selection{}, d.clock.Now().Add(d.settings.Load().Window))
 			after = d.clock.Now()
 		}
 	}
 }
+
+func (d *Daemon) observe(e Event) { d.settings.Load().Observe.observe(e) }
 
 // tick is the schedule's first time after the given one, with its jitter. It
 // may have passed: a reload within the jitter must not lose the day's sweep.
@@ -101,7 +103,7 @@ func (d *Daemon) sweep(ctx context.Context, sel Selection, until time.Time) {
 			return
 		}
 		pause := pauses.NextBackOff()
-		d.observe.observe(Event{Name: SweepRefused, Wait: pause, Err: err})
+		d.observe(Event{Name: SweepRefused, Wait: pause, Err: err})
 		d.sleep(ctx, pause)
 	}
 }

@@ -33,6 +33,7 @@ type Sweep struct {
 type run struct {
 	*Sweep
 	clock   Clock // the shared one
+	keys    *crypto.Keyring
 	sel     Selection
 	until   time.Time // no rotation is begun at or after; zero: no bound
 	rotator *Rotator
@@ -45,6 +46,7 @@ func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	defer r.keys.Wipe()
 	report := Report{Started: s.Clock.Now(), DryRun: true, RotatedBefore: r.sel.RotatedBefore}
 	for _, d := range plan {
 		if d.Action != Leave {
@@ -68,34 +70,57 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (R
 	if err != nil {
 		return report, err
 	}
+	defer r.keys.Wipe()
 	report.RotatedBefore = r.sel.RotatedBefore
 	if window > 0 {
 		r.until = r.clock.Now().Add(window)
 	}
-	report.Rows, err = r.act(ctx, plan)
-	if err != nil {
-		return report, err
-	}
+	report.Rows = r.act(ctx, plan)
 	report.Finished = s.Clock.Now()
 	s.Observe.observe(Event{Name: SweepFinished, Count: report.Failures()})
 	return report, nil
 }
 
-// begin compares the clocks, reads the fleet and makes the plan.
+// begin compares the clocks, reads the master key and the fleet, and makes the
+// plan. The caller wipes the keys.
 func (s *Sweep) begin(ctx context.Context, sel Selection) (*run, []Decision, error) {
 	clock, err := guardClock(ctx, s.Clock, s.Time)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &run{Sweep: s, clock: clock, sel: sel, slots: make(chan struct{}, max(s.Workers, 1))}
-	if r.sel.All && r.sel.RotatedBefore.IsZero() {
-		r.sel.RotatedBefore = clock.Now()
-	}
-	candidates, err := r.survey(ctx)
+	keys, err := s.masterKeys(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	return r, Plan(clock.Now(), candidates, r.sel), nil
+	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, slots: make(chan struct{}, max(s.Workers, 1))}
+	r.sel.NewestKey = keys.Newest().Version
+	if r.sel.All && r.sel.RotatedBefore.IsZero() {
+		r.sel.RotatedBefore = clock.Now()
+	}
+	plan, err := r.plan(ctx)
+	if err != nil {
+		keys.Wipe()
+		return nil, nil, err
+	}
+	return r, plan, nil
+}
+
+func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	return s.Keys.MasterKeys(ctx)
+}
+
+func (r *run) plan(ctx context.Context) ([]Decision, error) {
+	candidates, err := r.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan := Plan(r.clock.Now(), candidates, r.sel)
+	if len(plan) == 0 {
+		return nil, errors.New("no tenant belongs to what was asked for")
+	}
+	return plan, nil
 }
 
 // survey reads every tenant of the selection.

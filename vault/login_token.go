@@ -53,7 +53,7 @@ func (t *givenToken) advice() string {
 	if t.auth.Method == MethodTokenFile {
 		return fmt.Sprintf("the token in %s is revoked, expired, or lacks the default policy: is the agent that writes it running?", t.auth.TokenFile)
 	}
-	return "the token is revoked, expired, or lacks the default policy, and method token has no way to get another: put a new one into the configuration, or use another method"
+	return "the token is revoked, expired, or lacks the default policy, and method token has no way to get another: put a new one into VAULT_TOKEN, or use another method"
 }
 
 func (t *givenToken) wipe() { t.auth.Token.Wipe() }

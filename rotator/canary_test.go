@@ -1,0 +1,127 @@
+package rotator_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+func TestTheCanaryGoesAloneUntilItSucceeded(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3, 4)
+		f.fault = slow(time.Second)
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 rotated, 2 rotated, 3 rotated, 4 rotated")
+		if begun := f.of(rotatortest.OpKnows); begun[0].User != userOf(1) || begun[0].at != 0 || begun[1].at < time.Second {
+			t.Errorf("begun in the order %v", begun)
+		}
+		if committed := f.told(rotator.RotationCommitted)[0]; committed.Tenant != string(tenant(1)) {
+			t.Errorf("the first commit is %s's", committed.Tenant)
+		}
+		if took := time.Since(f.began); took != 2*time.Second {
+			t.Errorf("the others did not go side by side: took %s", took)
+		}
+	})
+}
+
+func TestEachServerHasItsOwnCanary(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2)
+		f.add(serverB, 3, 4)
+		f.fault = slow(time.Second)
+
+		f.run(t, rotator.Selection{})
+
+		for _, canary := range []int{1, 3} {
+			if begun := f.of(rotatortest.OpKnows, canary)[0]; begun.at != 0 {
+				t.Errorf("canary %d begun after %s", canary, begun.at)
+			}
+			if next := f.of(rotatortest.OpKnows, canary+1)[0]; next.at < time.Second {
+				t.Errorf("tenant %d begun after %s, before its canary had succeeded", canary+1, next.at)
+			}
+		}
+	})
+}
+
+func TestWithoutCanaryAllBeginAtOnce(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		f.sweep.Canary = false
+		f.fault = slow(time.Second)
+
+		f.run(t, rotator.Selection{})
+
+		if took := time.Since(f.began); took != time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestAFailingCanaryHoldsBackItsServerAndNoOther(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 3, 5, 7, 9)
+		f.add(serverB, 2, 4)
+		f.fault = failing(rotatortest.ErrLost, 1, 3, 5, 7, 9)
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 failed, 2 rotated, 3 failed, 4 rotated, 5 failed, 7 blocked, 9 blocked")
+		if sent := len(f.of(rotatortest.OpKnows, 7, 9)); sent != 0 {
+			t.Errorf("%d calls for tenants behind the canaries", sent)
+		}
+		if f.store.Writes() != 2*2 {
+			t.Errorf("%d writes: a server that is down costs KV versions", f.store.Writes())
+		}
+	})
+}
+
+func TestAnUnknownUserIsNoVerdictOnTheServer(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		f.fault = failing(fmt.Errorf("unknown user: %w", rotator.ErrRefused), 1)
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 failed, 2 rotated, 3 rotated")
+		if _, version := f.store.Get(string(tenant(1))); version != 1 || len(f.of(rotatortest.OpKnows, 1)) != 1 {
+			t.Errorf("version %d, asked %d times", version, len(f.of(rotatortest.OpKnows, 1)))
+		}
+		if paused := f.told(rotator.ServerPaused); len(paused) != 0 {
+			t.Errorf("the server was paused: %v", paused)
+		}
+	})
+}
+
+func TestWorkersBoundWhatIsInFlightOverAllServers(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2)
+		f.add(serverB, 3, 4)
+		f.sweep.Workers, f.sweep.Canary = 1, false
+		f.fault = slow(time.Second)
+
+		f.run(t, rotator.Selection{})
+
+		if took := time.Since(f.began); took != 4*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestOldestFirst(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 3, 1, 2)
+		f.sweep.Workers = 1
+
+		f.run(t, rotator.Selection{})
+
+		pushes := f.of(rotatortest.OpSetPassword)
+		if pushes[0].User != userOf(1) || pushes[1].User != userOf(2) || pushes[2].User != userOf(3) {
+			t.Errorf("got %v", pushes)
+		}
+	})
+}

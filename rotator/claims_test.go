@@ -1,0 +1,135 @@
+package rotator_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+func TestAClaimOfAnotherProcessIsWaitedForAndThenTakenOver(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2)
+		f.leave(t, 1, "a process that died", f.began.Add(4*time.Minute))
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 finished, 2 rotated")
+		if push := f.of(rotatortest.OpSetPassword, 1); len(push) != 1 || push[0].at < 4*time.Minute {
+			t.Errorf("pushed %v", push)
+		}
+		if f.mailu.Password(userOf(1)) != "pending password" || f.made != 1 {
+			t.Errorf("Mailu accepts %q; %d passwords made", f.mailu.Password(userOf(1)), f.made)
+		}
+		f.mustRest(t, 1, 2)
+	})
+}
+
+func TestAClaimedTenantDoesNotHoldUpTheOthers(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		f.leave(t, 1, "another process", f.began.Add(4*time.Minute))
+
+		f.run(t, rotator.Selection{})
+
+		for _, other := range []int{2, 3} {
+			if push := f.of(rotatortest.OpSetPassword, other); push[0].at != 0 {
+				t.Errorf("tenant %d was pushed after %s", other, push[0].at)
+			}
+		}
+	})
+}
+
+func TestWhatAnotherProcessFinishesMeanwhileIsSeenAsDone(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.leave(t, 1, "another process", f.began.Add(4*time.Minute))
+		other := f.process(t, "another process")
+		go func() {
+			time.Sleep(time.Minute)
+			_, _ = other.Run(t.Context(), rotator.Selection{}, 0)
+		}()
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 fresh")
+		if f.mailu.Sets() != 1 || f.made != 0 {
+			t.Errorf("%d pushes, %d passwords made", f.mailu.Sets(), f.made)
+		}
+		f.mustRest(t, 1)
+	})
+}
+
+func TestAClaimThatIsRenewedElsewhereIsReported(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.leave(t, 1, "another process", f.began.Add(time.Hour))
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 claimed")
+		if f.store.Writes() != 0 || f.mailu.Sets() != 0 || !strings.Contains(report.Rows[0].Reason, "another process, until 2000-01-01T01:00:00.000Z") {
+			t.Errorf("%d writes, %d pushes, %q", f.store.Writes(), f.mailu.Sets(), report.Rows[0].Reason)
+		}
+	})
+}
+
+func TestTwoSweepsAtOnceRotateNoTenantTwice(t *testing.T) {
+	tests := []struct {
+		name string
+		sel  rotator.Selection
+	}{
+		{"what is due", rotator.Selection{}},
+		{"everything before one cut-off", rotator.Selection{All: true, RotatedBefore: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.add(serverA, 1, 2, 3)
+				f.add(serverB, 4)
+				f.fault = slow(time.Second)
+				other := f.process(t, "another process")
+				reports := make(chan rotator.Report)
+				go func() {
+					report, _ := other.Run(t.Context(), test.sel, 0)
+					reports <- report
+				}()
+
+				mine := f.run(t, test.sel)
+				theirs := <-reports
+
+				if mine.Failures()+theirs.Failures() != 0 || mine.Count(rotator.Rotated)+theirs.Count(rotator.Rotated) != 4 {
+					t.Errorf("here %v\nthere %v", mine.Rows, theirs.Rows)
+				}
+				if f.mailu.Sets() != 4 || f.store.Writes() != 2*4 {
+					t.Errorf("%d pushes, %d writes", f.mailu.Sets(), f.store.Writes())
+				}
+				f.mustRest(t, 1, 2, 3, 4)
+			})
+		})
+	}
+}
+
+// The same on the real clock, with the goroutines running into each other as
+// they will.
+func TestTwoSweepsRaceForTheSameTenants(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 1, 2)
+	f.add(serverB, 3)
+	other := f.process(t, "another process")
+	done := make(chan rotator.Report)
+	go func() {
+		report, _ := other.Run(t.Context(), rotator.Selection{}, 0)
+		done <- report
+	}()
+
+	mine := f.run(t, rotator.Selection{})
+	theirs := <-done
+
+	if rotated := mine.Count(rotator.Rotated) + theirs.Count(rotator.Rotated); rotated != 3 || f.mailu.Sets() != 3 {
+		t.Errorf("%d rotated, %d pushes", rotated, f.mailu.Sets())
+	}
+	f.mustRest(t, 1, 2, 3)
+}

@@ -1,0 +1,284 @@
+package rotator_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// attempt rotates what is due and finishes what is pending, as the owner named,
+// without the licence to go beyond the bound on take-overs.
+func (h *house) attempt(t *testing.T, owner string) rotator.Result {
+	t.Helper()
+	return h.take(t, owner, false)
+}
+
+func (h *house) take(t *testing.T, owner string, insist bool) (result rotator.Result) {
+	t.Helper()
+	doc, err := h.store.Read(t.Context(), tenantA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := rotator.ParseCredential(tenantA, doc, policy(t, "180_days"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge := func(c rotator.Credential) (rotator.Action, string) {
+		switch {
+		case c.Pending != nil:
+			return rotator.Finish, ""
+		case c.Due(h.clock.Now()):
+			return rotator.Rotate, ""
+		}
+		return rotator.Leave, "not due"
+	}
+	rotatortest.Survive(func() { result = h.process(owner).Rotate(context.Background(), c, judge, insist) })
+	return result
+}
+
+// meet gives the nth call of one kind from now on, counted from 1, a fault.
+func (h *house) meet(op rotatortest.Op, nth int, fault func() rotatortest.Fault) {
+	seen := 0
+	hook := func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op == op {
+			if seen++; seen == nth {
+				return fault()
+			}
+		}
+		return rotatortest.Fault{}
+	}
+	h.store.Hook, h.mailu.Hook = hook, hook
+}
+
+func (h *house) undisturbed() { h.store.Hook, h.mailu.Hook = nil, nil }
+
+func crashBefore() rotatortest.Fault { return rotatortest.Fault{CrashBefore: true} }
+
+func crashAfter() rotatortest.Fault { return rotatortest.Fault{CrashAfter: true} }
+
+func mustBe(t *testing.T, result rotator.Result, want rotator.Outcome) {
+	t.Helper()
+	if result.Outcome != want {
+		t.Fatalf("got %s (%v), want %s", result.Outcome, result.Err, want)
+	}
+}
+
+func (h *house) mustHaveVersions(t *testing.T, want int) {
+	t.Helper()
+	if _, version := h.store.Get(tenantA); version != want {
+		t.Errorf("the record is at version %d, want %d", version, want)
+	}
+}
+
+func TestTakeoverResumesWithPendingPassword(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.undisturbed()
+	h.clock.Advance(ttl)
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Finished)
+	if h.made != 1 || h.mailu.Password(userA) != "password 1" {
+		t.Errorf("%d passwords made, Mailu accepts %q", h.made, h.mailu.Password(userA))
+	}
+	h.mustHaveVersions(t, 4) // prepare, take-over, commit
+	h.checkAtRest(t)
+}
+
+func TestTakeoverOnlyCommitsWhereMailuHasThePassword(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
+	h.attempt(t, "first")
+	h.undisturbed()
+	h.clock.Advance(ttl)
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Finished)
+	if h.mailu.Sets() != 1 {
+		t.Errorf("pushed %d times", h.mailu.Sets())
+	}
+	h.mustHaveVersions(t, 3) // prepare, commit
+	h.checkAtRest(t)
+}
+
+func TestAClaimIsRespectedToItsVeryEnd(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
+	h.attempt(t, "first")
+	h.undisturbed()
+
+	h.clock.Advance(ttl - time.Millisecond)
+	before := h.attempt(t, "second")
+	h.clock.Advance(time.Millisecond)
+	after := h.attempt(t, "second")
+
+	mustBe(t, before, rotator.Claimed)
+	mustBe(t, after, rotator.Finished)
+}
+
+func TestAProcessNeedsNoNewClaimForItsOwnRotation(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.undisturbed()
+
+	result := h.attempt(t, "first")
+
+	mustBe(t, result, rotator.Finished)
+	h.mustHaveVersions(t, 3)
+	h.checkAtRest(t)
+}
+
+func TestAnOwnClaimThatIsNearlyOverIsRenewedBeforeThePush(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.undisturbed()
+	h.clock.Advance(ttl / 2)
+
+	result := h.attempt(t, "first")
+
+	mustBe(t, result, rotator.Finished)
+	h.mustHaveVersions(t, 4)
+}
+
+func TestTakeoversAreBounded(t *testing.T) {
+	h := newHouse(t)
+	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op == rotatortest.OpSetPassword {
+			return rotatortest.Fault{Before: rotatortest.ErrLost}
+		}
+		return rotatortest.Fault{}
+	}
+	for i := range 7 {
+		mustBe(t, h.attempt(t, fmt.Sprint("process ", i)), rotator.Unfinished)
+		h.clock.Advance(ttl)
+	}
+
+	result := h.attempt(t, "another one")
+
+	mustBe(t, result, rotator.Stuck)
+	h.mustHaveVersions(t, 1+1+6) // prepare and six take-overs leave room in a history of ten
+	if h.made != 1 {
+		t.Errorf("%d passwords made", h.made)
+	}
+}
+
+// stuck has a rotation that was taken over as often as may be.
+func stuck(t *testing.T) *house {
+	t.Helper()
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.undisturbed()
+	h.clock.Advance(ttl)
+	h.store.Edit(tenantA, func(fields map[string]any) { fields["pending"].(map[string]any)["takeovers"] = 6 })
+	return h
+}
+
+func TestAStuckRotationIsNotPushed(t *testing.T) {
+	h := stuck(t)
+
+	result := h.attempt(t, "another one")
+
+	mustBe(t, result, rotator.Stuck)
+	h.mustHaveVersions(t, 3)
+	if h.mailu.Sets() != 0 {
+		t.Errorf("%d pushes", h.mailu.Sets())
+	}
+}
+
+func TestNamingTheTenantLiftsTheBound(t *testing.T) {
+	h := stuck(t)
+
+	result := h.take(t, "operator's run", true)
+
+	mustBe(t, result, rotator.Finished)
+	h.checkAtRest(t)
+}
+
+func TestAStuckRotationIsFinishedOnceMailuHoldsItsPassword(t *testing.T) {
+	h := stuck(t)
+	h.mailu.AddUser(userA, "password 1")
+
+	result := h.attempt(t, "another one")
+
+	mustBe(t, result, rotator.Finished)
+	h.checkAtRest(t)
+}
+
+func TestWhileMailuDoesNotAnswerATakeoverCostsNoVersion(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.clock.Advance(ttl)
+	h.meet(rotatortest.OpProof, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Unfinished)
+	h.mustHaveVersions(t, 2)
+}
+
+func TestAPendingPasswordThatDoesNotOpenIsLeftAsItIs(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.undisturbed()
+	h.clock.Advance(ttl)
+	h.store.Edit(tenantA, func(fields map[string]any) {
+		fields["pending"].(map[string]any)["key_version"] = 9
+	})
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Unfinished)
+	h.mustHaveVersions(t, 3)
+	if h.mailu.Sets() != 0 {
+		t.Errorf("%d pushes", h.mailu.Sets())
+	}
+}
+
+func TestAPendingPasswordWithoutKeyVersionIsFinishedWithoutOne(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.undisturbed()
+	h.clock.Advance(ttl)
+	h.store.Edit(tenantA, func(fields map[string]any) {
+		fields["key_version"] = json.Number("9") // of the password that goes
+		delete(fields["pending"].(map[string]any), "key_version")
+	})
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Finished)
+	if fields, _ := h.store.Get(tenantA); fields["key_version"] != nil {
+		t.Errorf("key_version is %v, and nobody knows which it was", fields["key_version"])
+	}
+	h.checkAtRest(t)
+}
+
+func TestAFinishedPasswordThatIsStillDueIsFollowedByAnother(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
+	h.attempt(t, "first")
+	h.undisturbed()
+	h.clock.Advance(180 * 24 * time.Hour)
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Rotated)
+	if h.made != 2 || h.mailu.Password(userA) != "password 2" {
+		t.Errorf("%d passwords made, Mailu accepts %q", h.made, h.mailu.Password(userA))
+	}
+	h.checkAtRest(t)
+}
