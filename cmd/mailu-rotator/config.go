@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newConfigCommand(path *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Look at the configuration",
+		Args:  cobra.NoArgs,
+		// A command that cannot run takes any argument for a call for help.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and every file that it names",
+		Long: `Check the configuration and every file that it names: unknown keys, values,
+who may read the secret files. It talks to nobody. All that is wrong is
+reported at once; the exit status is then 1.`,
+		Example: "  mailu-rotator config check --config /etc/mailu-rotator/config.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(*path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is well: Vault %s, login by %s, %d Mailu server(s)\n",
+				*path, cfg.Vault.Address, cfg.Vault.Auth.Method, len(cfg.Mailu.Servers))
+			return nil
+		},
+	})
+	return cmd
+}

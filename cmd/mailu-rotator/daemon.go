@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"mailu-rotator/config"
+	"mailu-rotator/rotator"
+)
+
+// runDaemon sweeps by schedule until SIGTERM or SIGINT; SIGHUP reloads the
+// configuration, and keeps the old one if the new one is bad.
+func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
+	fleet, log, err := loadFleet(path, stderr, nil)
+	if err != nil {
+		return err
+	}
+	defer log.sync()
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(fleet))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		daemon.Run(ctx)
+	}()
+	log.zap.Info("daemon started", zap.String("version", version), zap.String("config", path), zap.String("owner", fleet.owner))
+	for {
+		select {
+		case <-hangup:
+			renewed, renewedLog, err := loadFleet(path, stderr, fleet)
+			if err != nil {
+				log.zap.Error("configuration refused, the old one stays", zap.Error(err))
+				continue
+			}
+			fleet, log = renewed, renewedLog
+			daemon.Reload(settingsOf(fleet))
+		case <-ended:
+			log.zap.Info("daemon stopped")
+			return nil
+		}
+	}
+}
+
+// loadFleet reads and checks everything that a configuration names.
+func loadFleet(path string, stderr io.Writer, former *fleet) (*fleet, *logger, error) {
+	cfg, err := loadConfig(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := newLogger(cfg.Log, stderr)
+	f, err := newFleet(cfg, log, former)
+	return f, log, err
+}
+
+func loadConfig(path string) (*config.Config, error) {
+	cfg, err := config.Load(path, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, cfg.CheckFiles()
+}
+
+func settingsOf(f *fleet) rotator.Settings {
+	return rotator.Settings{
+		Schedule: f.cfg.Rotation.Schedule,
+		Timezone: f.cfg.Rotation.Timezone,
+		Jitter:   f.cfg.Rotation.Jitter,
+		Window:   f.cfg.Rotation.Window,
+		Observe:  f.observe,
+		Sweep:    f.sweep,
+	}
+}

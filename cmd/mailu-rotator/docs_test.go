@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mailu-rotator/rotator"
+)
+
+// Where the documents are, from here.
+const (
+	manPage   = "../../man/mailu-rotator.8"
+	readme    = "../../README.md"
+	reportDoc = "../../docs/report.md"
+)
+
+func TestManPageHasEveryCommandAndFlag(t *testing.T) {
+	// .It Fl c , Fl -config Ar file is written: -c, --config file
+	page := regexp.MustCompile(`\bFl (\S+)`).ReplaceAllString(readDoc(t, manPage), "-$1")
+
+	for _, name := range append(commandNames(), flagNames()...) {
+		if !mentions(page, name) {
+			t.Errorf("%s does not have %s", manPage, name)
+		}
+	}
+}
+
+func TestReadmeHasEveryCommandAndFlag(t *testing.T) {
+	page := readDoc(t, readme)
+
+	for _, name := range append(commandNames(), rootFlagNames()...) {
+		if !mentions(page, name) && !mentions(page, lastWord(name)) {
+			t.Errorf("%s does not have %s", readme, name)
+		}
+	}
+}
+
+func TestManPageHasNoFlagThatDoesNotExist(t *testing.T) {
+	known := flagNames()
+
+	for _, found := range regexp.MustCompile(`\bFl (\S+)`).FindAllStringSubmatch(readDoc(t, manPage), -1) {
+		if name := "-" + found[1]; !slices.Contains(known, name) {
+			t.Errorf("%s has %s, the program has not", manPage, name)
+		}
+	}
+}
+
+func TestReadmeHasEveryOutcomeAndEvent(t *testing.T) {
+	page := readDoc(t, readme)
+
+	for _, outcome := range rotator.Outcomes() {
+		for _, path := range []string{readme, reportDoc} {
+			if !strings.Contains(readDoc(t, path), "\n| `"+string(outcome)+"` |") {
+				t.Errorf("%s does not have the outcome %s", path, outcome)
+			}
+		}
+	}
+	for _, event := range documentedEvents(t) {
+		if !strings.Contains(page, "`"+event+"`") {
+			t.Errorf("%s does not have the event %q", readme, event)
+		}
+	}
+}
+
+func TestReportDocHasEveryField(t *testing.T) {
+	page := readDoc(t, reportDoc)
+
+	for _, document := range []any{reportJSON{}, rowJSON{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(document)) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if !strings.Contains(page, "\n| `"+name+"` |") {
+				t.Errorf("%s does not have the field %s", reportDoc, name)
+			}
+		}
+	}
+}
+
+func TestReportDocShowsWhatIsPrinted(t *testing.T) {
+	start := time.Date(2026, 11, 23, 10, 0, 0, 125e6, time.UTC)
+	report := rotator.Report{
+		Started: start, Finished: start.Add(1875 * time.Millisecond), RotatedBefore: start,
+		Rows: []rotator.Row{
+			{
+				Tenant: "0f8fad5b-d9cb-469f-a165-70867728950e", User: "admin@one.example", Origin: "https://mail.example.com",
+				LastRotated: "2026-11-23T10:00:00.492Z", Age: time.Second, Outcome: rotator.Rotated, Reason: "asked for",
+			},
+			{
+				Tenant: "9b2e4a0c-6c1f-4f6e-8d8e-0d6a3c1b5f21", User: "admin@gone.example", Origin: "https://mail.example.com",
+				Age: -1, Outcome: rotator.Failed,
+				Reason: "look up admin@gone.example at https://mail.example.com: user admin@gone.example unknown to this server: create the user in Mailu, or correct the username in Vault",
+			},
+			{Tenant: "shared", Age: -1, Outcome: rotator.Ignored, Reason: "not a tenant id (a UUID version 4): not touched"},
+		},
+	}
+
+	var out bytes.Buffer
+	if err := printReport(&out, report, "json"); err != nil {
+		t.Fatal(err)
+	}
+
+	if !strings.Contains(readDoc(t, reportDoc), "```json\n"+out.String()+"```\n") {
+		t.Errorf("%s does not have this example:\n%s", reportDoc, &out)
+	}
+}
+
+func readDoc(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// commandTree is the command line with the commands that cobra adds when it runs.
+func commandTree() []*cobra.Command {
+	root := newRootCommand()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	all := []*cobra.Command{root}
+	for i := 0; i < len(all); i++ {
+		all = append(all, all[i].Commands()...)
+	}
+	return all
+}
+
+// commandNames are those that do something, without the program's name.
+func commandNames() (names []string) {
+	for _, cmd := range commandTree()[1:] {
+		if cmd.Runnable() && !cmd.Hidden {
+			names = append(names, strings.TrimPrefix(cmd.CommandPath(), "mailu-rotator "))
+		}
+	}
+	return names
+}
+
+func flagNames() (names []string) {
+	for _, cmd := range commandTree() {
+		names = append(names, flagsOf(cmd)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func rootFlagNames() []string { return flagsOf(newRootCommand()) }
+
+func flagsOf(cmd *cobra.Command) (names []string) {
+	cmd.InitDefaultHelpFlag()
+	add := func(flag *pflag.Flag) {
+		if flag.Hidden {
+			return
+		}
+		names = append(names, "--"+flag.Name)
+		if flag.Shorthand != "" {
+			names = append(names, "-"+flag.Shorthand)
+		}
+	}
+	cmd.Flags().VisitAll(add)
+	cmd.PersistentFlags().VisitAll(add)
+	return names
+}
+
+// mentions looks for the name as a whole: --limit is not in --limits.
+func mentions(page, name string) bool {
+	return regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(name) + `($|[^\w-])`).MatchString(page)
+}
+
+func lastWord(s string) string { return s[strings.LastIndex(s, " ")+1:] }
+
+// documentedEvents are the messages that rotator/events.go declares.
+func documentedEvents(t *testing.T) (names []string) {
+	t.Helper()
+	declared := regexp.MustCompile(`EventName = "([^"]+)"`).FindAllStringSubmatch(readDoc(t, "../../rotator/events.go"), -1)
+	if len(declared) < 10 {
+		t.Fatalf("only %d events found in rotator/events.go", len(declared))
+	}
+	for _, found := range declared {
+		names = append(names, found[1])
+	}
+	names = append(names, logMessages(t)...)
+	return names
+}
+
+// logMessages are what this package logs by itself.
+func logMessages(t *testing.T) (names []string) {
+	t.Helper()
+	for _, file := range []string{"daemon.go", "fleet.go", "log.go"} {
+		for _, found := range regexp.MustCompile(`zap\.(?:Info|Warn|Error)\("([^"]+)"`).FindAllStringSubmatch(readDoc(t, file), -1) {
+			names = append(names, found[1])
+		}
+	}
+	return names
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mailu-rotator/config"
+	"mailu-rotator/crypto"
+	"mailu-rotator/mailu"
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+)
+
+// fleet is what one configuration describes, ready to be swept.
+type fleet struct {
+	cfg       *config.Config
+	login     *vault.Login
+	passwords *crypto.Generator
+	owner     string
+	log       *logger
+	observe   rotator.Observer
+	patience  time.Duration // with a Vault that does not answer; 0: vault's default
+}
+
+// newFleet wires a configuration. former may be nil; a reload passes the fleet
+// that it replaces, because a wrapped secret-id can be had only once.
+func newFleet(cfg *config.Config, log *logger, former *fleet) (*fleet, error) {
+	passwords, err := crypto.NewGenerator(cfg.Password.Recipe())
+	if err != nil {
+		return nil, fmt.Errorf("password: %w", err)
+	}
+	f := &fleet{cfg: cfg, passwords: passwords, log: log, observe: log.observe, owner: newOwner()}
+	if former != nil {
+		f.owner = former.owner
+		if former.cfg.Vault.Auth == cfg.Vault.Auth {
+			f.login = former.login
+			return f, nil
+		}
+	}
+	f.login, err = vault.NewLogin(authOf(cfg.Vault.Auth))
+	return f, err
+}
+
+// sweep is one run of the daemon; its report is in the log.
+func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Duration) error {
+	return f.with(ctx, func(s *rotator.Sweep) error {
+		_, err := s.Run(ctx, sel, window)
+		return err
+	})
+}
+
+// newOwner names this process in claims: no other process, host or boot has the
+// same name.
+func newOwner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(id[:]))
+}
+
+// with opens a session, runs do on a sweep in it, and ends the session.
+func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
+	servers, err := f.servers()
+	if err != nil {
+		return err
+	}
+	defer servers.Close()
+	client, err := vault.Open(ctx, f.vaultConfig(), f.login)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := client.Close(); err != nil {
+			f.log.zap.Warn("vault token not revoked", zap.Error(err))
+		}
+	}()
+	return do(&rotator.Sweep{
+		Store: client, Keys: client, Time: client, Mailu: servers,
+		Clock:         rotator.SystemClock{},
+		NewPassword:   f.passwords.Generate,
+		DefaultPolicy: f.cfg.Rotation.DefaultPolicy,
+		Owner:         f.owner,
+		Workers:       f.cfg.Rotation.Workers,
+		ClaimTTL:      f.cfg.Rotation.ClaimTTL,
+		Canary:        f.cfg.Rotation.Canary,
+		Grace:         f.cfg.Rotation.ShutdownGrace,
+		Observe:       f.observe,
+	})
+}
+
+func (f *fleet) vaultConfig() vault.Config {
+	c := vaultConfigOf(f.cfg.Vault)
+	c.Workers = f.cfg.Rotation.Workers
+	c.OnWait, c.Patience = f.log.vaultWaits, f.patience
+	return c
+}
+
+func vaultConfigOf(v config.Vault) vault.Config {
+	return vault.Config{
+		Address: v.Address, Namespace: v.Namespace, CAFile: v.CAFile,
+		Mount: v.Mount, Prefix: v.Prefix, Leaf: v.Leaf,
+		Transit: vault.Transit{Mount: v.Transit.Mount, Key: v.Transit.Key},
+	}
+}
+
+func authOf(a config.Auth) vault.Auth {
+	return vault.Auth{
+		Method: vault.Method(a.Method), Mount: a.Mount,
+		Token: a.Token, TokenFile: a.TokenFile,
+		RoleIDFile: a.RoleIDFile, SecretIDFile: a.SecretIDFile, SecretIDWrapped: a.SecretIDWrapped,
+		Role: a.Role, JWTFile: a.JWTFile, CertFile: a.CertFile, KeyFile: a.KeyFile,
+		ReadSecret: config.ReadSecret,
+	}
+}
+
+// mailuServers are the servers of one run. One whose token cannot be read is
+// out of that run, the others are not.
+type mailuServers struct {
+	*mailu.Servers
+	broken map[rotator.Origin]error
+}
+
+// servers reads the tokens anew, so that one that was exchanged is used from
+// the next run on.
+func (f *fleet) servers() (*mailuServers, error) {
+	s := &mailuServers{broken: map[rotator.Origin]error{}}
+	var usable []mailu.ServerConfig
+	for _, c := range f.cfg.Mailu.Servers {
+		token, err := config.ReadSecret(c.TokenFile)
+		if err != nil {
+			s.broken[c.Origin] = fmt.Errorf("token of %s: %w", c.Origin, err)
+			continue
+		}
+		usable = append(usable, mailu.ServerConfig{
+			Origin: c.Origin, APIURL: c.APIURL, Token: token, CAFile: c.CAFile, AllowHTTP: c.AllowHTTP,
+			MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Verify: mailu.Verify(c.Verify),
+		})
+	}
+	var err error
+	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version})
+	return s, err
+}
+
+// Server implements rotator.Mailu.
+func (s *mailuServers) Server(origin rotator.Origin) (rotator.Server, error) {
+	if err := s.broken[origin]; err != nil {
+		return nil, err
+	}
+	return s.Servers.Server(origin)
+}

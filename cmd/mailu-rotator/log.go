@@ -1,0 +1,122 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+
+	"mailu-rotator/config"
+	"mailu-rotator/rotator"
+)
+
+// logger turns events into log lines: the event's name is the message, so that
+// a log can be searched for it, and the rest are fields.
+type logger struct {
+	zap *zap.Logger
+}
+
+func newLogger(cfg config.Log, out io.Writer) *logger {
+	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(out)), levelOf(cfg.Level))
+	return &logger{zap: zap.New(core)}
+}
+
+func encoder(format config.LogFormat, out io.Writer) zapcore.Encoder {
+	c := zap.NewProductionEncoderConfig()
+	c.TimeKey, c.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	c.EncodeDuration = zapcore.StringDurationEncoder
+	if format == config.LogConsole || format == config.LogAuto && isTerminal(out) {
+		c.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
+		c.EncodeLevel = zapcore.CapitalLevelEncoder
+		return zapcore.NewConsoleEncoder(c)
+	}
+	return zapcore.NewJSONEncoder(c)
+}
+
+func levelOf(level config.LogLevel) zapcore.Level {
+	switch level {
+	case config.LogDebug:
+		return zap.DebugLevel
+	case config.LogWarn:
+		return zap.WarnLevel
+	case config.LogError:
+		return zap.ErrorLevel
+	}
+	return zap.InfoLevel
+}
+
+func isTerminal(w io.Writer) bool {
+	file, isFile := w.(interface{ Fd() uintptr })
+	return isFile && term.IsTerminal(int(file.Fd()))
+}
+
+func (l *logger) sync() { _ = l.zap.Sync() } // stderr cannot always be synced, and nothing could be done
+
+// vaultWaits tells why a run stands still.
+func (l *logger) vaultWaits(cause error, pause time.Duration) {
+	l.zap.Warn("waiting for vault", zap.Error(cause), zap.Duration("wait", pause))
+}
+
+// observe is a rotator.Observer.
+func (l *logger) observe(e rotator.Event) {
+	if entry := l.zap.Check(severity(e), string(e.Name)); entry != nil {
+		entry.Write(fields(e)...)
+	}
+}
+
+// severity: info means that something changed, warn that an operator may look,
+// error that one must.
+func severity(e rotator.Event) zapcore.Level {
+	switch e.Name {
+	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
+		return zap.DebugLevel
+	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.ServerPaused:
+		return zap.WarnLevel
+	case rotator.ServerStopped, rotator.SweepRefused:
+		return zap.ErrorLevel
+	case rotator.TenantSkipped:
+		return zap.WarnLevel
+	case rotator.TenantDone:
+		switch {
+		case e.Outcome == rotator.Claimed || e.Outcome == rotator.Blocked:
+			return zap.WarnLevel
+		case e.Outcome.Failure():
+			return zap.ErrorLevel
+		}
+		return zap.DebugLevel // what was done has been said by its steps
+	case rotator.SweepFinished:
+		if e.Count > 0 {
+			return zap.WarnLevel
+		}
+	}
+	return zap.InfoLevel
+}
+
+// fields leaves out what does not apply to the event.
+func fields(e rotator.Event) []zap.Field {
+	var all []zap.Field
+	add := func(key, value string) {
+		if value != "" {
+			all = append(all, zap.String(key, value))
+		}
+	}
+	add("tenant", e.Tenant)
+	add("origin", string(e.Origin))
+	add("rotation", e.Rotation)
+	add("outcome", string(e.Outcome))
+	switch e.Name {
+	case rotator.SweepPlanned, rotator.ServerStopped:
+		all = append(all, zap.Int("tenants", e.Count))
+	case rotator.SweepFinished:
+		all = append(all, zap.Int("failures", e.Count))
+	}
+	if e.Wait > 0 {
+		all = append(all, zap.Duration("wait", e.Wait.Round(time.Millisecond)))
+	}
+	if e.Err != nil {
+		all = append(all, zap.NamedError("error", e.Err))
+	}
+	return all
+}

@@ -1,0 +1,52 @@
+// Command mailu-rotator keeps the Mailu admin password of every tenant younger
+// than its policy says. Without a command it is the daemon; with --run-now it
+// is the one-shot for the day when everything must be rotated at once.
+//
+// This package only parses, wires and prints: the work is in rotator, vault,
+// mailu and crypto.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	_ "time/tzdata" // rotation.timezone works on hosts without zone files
+)
+
+// The exit statuses.
+const (
+	exitDone        = 0
+	exitCannotRun   = 1   // nothing was tried: configuration, Vault, clock
+	exitFailures    = 2   // some tenants failed; the report says which
+	exitInterrupted = 130 // as a shell reports SIGINT
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	if err := hardenProcess(); err != nil {
+		fmt.Fprintf(os.Stderr, "mailu-rotator: %v\n", err)
+		return exitCannotRun
+	}
+	root := newRootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(context.Background())
+	var status *statusError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &status): // the report has said it all
+		return status.code
+	}
+	fmt.Fprintf(os.Stderr, "mailu-rotator: %v\n", err)
+	return exitCannotRun
+}
+
+// statusError ends the program with a status and without another word.
+type statusError struct{ code int }
+
+func (e *statusError) Error() string { return fmt.Sprintf("exit status %d", e.code) }

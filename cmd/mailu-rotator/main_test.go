@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/vault/vaulttest"
+)
+
+// shared is what all tests of this package have in common. TestMain has no
+// other way to hand it to them.
+var shared *house
+
+// house is the real program and a real Vault, in which each test has a mount, a
+// key and a token of its own, and the memory of all that was printed.
+type house struct {
+	dir    string // holds the binary
+	binary string
+	vault  *vaulttest.Server
+	root   *api.Client
+	sites  atomic.Int64
+	opened sync.Map // what sealed passwords were opened to: deriving a key is slow
+	ledger ledger
+}
+
+// TestMain ends with the log scan: only then has everything been printed.
+func TestMain(m *testing.M) {
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	h, err := openHouse(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "prepare the tests:", err)
+		return 1
+	}
+	defer h.close()
+	shared = h
+	code := runWide(m)
+	if leaks := h.ledger.leaks(); len(leaks) > 0 {
+		fmt.Fprintln(os.Stderr, "--- FAIL: log scan: the program printed secrets:")
+		for _, leak := range leaks {
+			fmt.Fprintln(os.Stderr, "   ", leak)
+		}
+		return 1
+	}
+	return code
+}
+
+// runWide lets more tests run at once than there are processors, since they wait
+// for other processes most of the time; -parallel still decides if it says more.
+func runWide(m *testing.M) int {
+	const atOnce = 8
+	flag.Parse()
+	parallel := flag.Lookup("test.parallel")
+	if n, err := strconv.Atoi(parallel.Value.String()); err == nil && n < atOnce {
+		_ = parallel.Value.Set(strconv.Itoa(atOnce)) // a number always parses
+	}
+	return m.Run()
+}
+
+func openHouse(ctx context.Context) (h *house, err error) {
+	h = &house{}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	if h.dir, err = os.MkdirTemp("", "mailu-rotator-test-"); err != nil {
+		return h, err
+	}
+	if err = h.build(ctx); err != nil {
+		return h, err
+	}
+	if h.vault, err = vaulttest.Start(ctx, vaulttest.Options{}); err != nil {
+		return h, err
+	}
+	// Mounts transit once, before tests that run in parallel could race for it.
+	if err = h.vault.Provision(ctx, vaulttest.DefaultLayout()); err != nil {
+		return h, err
+	}
+	h.ledger.addToken("vault root token", h.vault.RootToken)
+	h.root, err = h.vault.Client()
+	return h, err
+}
+
+// build makes the program that ships, under the race detector if the tests are.
+// It runs in processes of its own, because hardening, signals, exit statuses
+// and a terminal belong to a process.
+func (h *house) build(ctx context.Context) error {
+	h.binary = filepath.Join(h.dir, "mailu-rotator")
+	args := []string{"build", "-ldflags", "-X main.version=v1.2.3-test", "-o", h.binary}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	output, err := exec.CommandContext(ctx, "go", append(args, ".")...).CombinedOutput()
+	if err != nil {
+		return errors.Join(fmt.Errorf("build the program: %w", err), errors.New(string(output)))
+	}
+	return nil
+}
+
+func (h *house) close() {
+	if h.vault != nil {
+		h.vault.Stop()
+	}
+	if h.dir != "" {
+		_ = os.RemoveAll(h.dir)
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/vault/vaulttest"
+)
+
+func TestTokenRevokedDuringTheRunIsReplaced(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme", "age=400")
+	beta := s.mustSeed(t, "beta", "age=300")
+	must(t, s.enableAppRole(t.Context(), s.name))
+	must(t, s.writeConfig())
+	acme.mailu.Inject(mailutest.Fault{Kind: mailutest.Delay, Method: http.MethodPatch, Delay: time.Second})
+
+	run := s.start(t, "--run-now")
+	await(t, "the first push", func() error { return seen(acme.mailu, http.MethodPatch) })
+	must(t, s.root.Sys().RevokePrefixWithContext(t.Context(), "auth/"+s.name+"/login"))
+	run.mustEnd(t, exitDone)
+
+	must(t, s.rotated(t.Context(), acme))
+	must(t, s.rotated(t.Context(), beta))
+}
+
+// The last word of a run is to give its token back: it would otherwise live on
+// for as long as its lease.
+func TestTokenIsRevokedAtTheEnd(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "acme", "age=400")
+	must(t, s.enableAppRole(t.Context(), s.name))
+	proxy := s.interpose(t)
+	must(t, s.writeConfig())
+
+	s.start(t, "--run-now").mustEnd(t, exitDone)
+
+	if n := proxy.Count("", "/v1/auth/token/revoke-self"); n != 1 {
+		t.Errorf("%d requests to revoke the token, want 1", n)
+	}
+}
+
+// An unreachable Vault may come back: an emergency run says what it waits for,
+// and an operator can end it. Nothing has been tried then.
+func TestUnreachableVaultIsWaitedForUntilInterrupted(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme", "age=400")
+	proxy := s.interpose(t)
+	proxy.Inject(faultproxy.Fault{Kind: faultproxy.ResetBefore})
+	must(t, s.writeConfig())
+
+	run := s.start(t, "--run-now")
+	run.mustLog(t, "waiting for vault", 2)
+	run.signal(t, syscall.SIGINT)
+	run.mustEnd(t, exitInterrupted)
+
+	if run.stdout.String() != "" {
+		t.Errorf("a run that did not take place printed:\n%s", &run.stdout)
+	}
+	must(t, s.untouched(t.Context(), acme))
+}
+
+// A certificate that nobody vouches for does not get better by waiting.
+func TestUntrustedVaultEndsTheRun(t *testing.T) {
+	s := newTestSite(t)
+	stranger := vaulttest.Run(t, vaulttest.Options{TLS: true})
+	s.address = stranger.Addr
+	must(t, s.writeConfig())
+
+	run := s.start(t, "--run-now")
+	run.mustEnd(t, exitCannotRun)
+
+	if !strings.Contains(run.stderr.String(), "certificate signed by unknown authority") {
+		t.Errorf("it does not say why:\n%s", &run.stderr)
+	}
+}
+
+// TestProcessShowsNoSecrets looks at a run that holds a token, the master key
+// and a password: neither its arguments nor its environment give them away.
+func TestProcessShowsNoSecrets(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme", "age=400")
+	must(t, s.writeConfig())
+	acme.mailu.Inject(mailutest.Fault{Kind: mailutest.Delay, Method: http.MethodPatch, Delay: 2 * time.Second})
+
+	run := s.start(t, "--run-now")
+	await(t, "the push", func() error { return seen(acme.mailu, http.MethodPatch) })
+	for _, name := range []string{"cmdline", "environ"} {
+		file := fmt.Sprintf("/proc/%d/%s", run.cmd.Process.Pid, name)
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrPermission) {
+			continue // what nobody can read gives nothing away
+		}
+		must(t, err)
+		if len(text) == 0 {
+			t.Errorf("%s is empty: the process had ended", file)
+		}
+		s.ledger.record(t.Name()+" "+name, func() string { return string(text) })
+	}
+	run.mustEnd(t, exitDone)
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"io"
+	"os"
+	"sync"
+
+	"github.com/schollz/progressbar/v3"
+
+	"mailu-rotator/rotator"
+)
+
+// progress is a bar with counts, rate and time left, where its output is a
+// terminal. Log lines go through it, so that they do not run into the bar.
+type progress struct {
+	mu  sync.Mutex
+	out io.Writer
+	bar *progressbar.ProgressBar // nil until the plan is made
+}
+
+func newProgress(out io.Writer) *progress { return &progress{out: out} }
+
+// Fd tells loggers whether they write to a terminal.
+func (p *progress) Fd() uintptr {
+	if file, isFile := p.out.(*os.File); isFile {
+		return file.Fd()
+	}
+	return ^uintptr(0)
+}
+
+// observe is a rotator.Observer.
+func (p *progress) observe(e rotator.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case e.Name == rotator.SweepPlanned && e.Count > 0 && isTerminal(p):
+		p.bar = progressbar.NewOptions(e.Count,
+			progressbar.OptionSetWriter(p.out),
+			progressbar.OptionSetDescription("rotating"),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+		_ = p.bar.RenderBlank() // a terminal that cannot be written to changes nothing
+	case e.Name == rotator.TenantDone && p.bar != nil:
+		_ = p.bar.Add(1)
+	}
+}
+
+// Write puts a log line above the bar.
+func (p *progress) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar == nil || p.bar.IsFinished() {
+		return p.out.Write(line)
+	}
+	_ = p.bar.Clear()
+	n, err := p.out.Write(line)
+	_ = p.bar.RenderBlank()
+	return n, err
+}
+
+// end removes the bar.
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		p.bar = nil
+	}
+}

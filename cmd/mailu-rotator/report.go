@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"mailu-rotator/rotator"
+)
+
+func printReport(out io.Writer, report rotator.Report, format string) error {
+	if format == "json" {
+		return printJSON(out, report)
+	}
+	return printTable(out, report)
+}
+
+func printTable(out io.Writer, report rotator.Report) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TENANT\tUSER\tORIGIN\tLAST ROTATED\tAGE\tOUTCOME\tREASON")
+	for _, row := range report.Rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
+			cell(row.LastRotated), age(row.Age), row.Outcome, printable(row.Reason))
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	_, err := fmt.Fprintln(out, "\n"+summary(report))
+	return err
+}
+
+// summary is the last line: how many there were, and what became of them.
+func summary(report rotator.Report) string {
+	var counts []string
+	for _, outcome := range rotator.Outcomes() {
+		if n := report.Count(outcome); n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, outcome))
+		}
+	}
+	noun := "tenants"
+	if len(report.Rows) == 1 {
+		noun = "tenant"
+	}
+	text := fmt.Sprintf("%d %s: %s", len(report.Rows), noun, strings.Join(counts, ", "))
+	if report.DryRun {
+		return text + " (dry run: nothing was changed)"
+	}
+	text += fmt.Sprintf(" in %s", report.Finished.Sub(report.Started).Round(10*time.Millisecond))
+	if !report.RotatedBefore.IsZero() && report.Incomplete() {
+		text += "\nto go on where this run ended: --run-now --rotated-before " + report.RotatedBefore.UTC().Format(time.RFC3339Nano)
+	}
+	return text
+}
+
+// cell keeps a column's place where there is no value.
+func cell(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
+}
+
+// printable keeps what Vault holds from steering the terminal or breaking the
+// table's lines.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// age is in days, as policies are, and finer below two of them.
+func age(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "-"
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return d.Truncate(time.Second).String()
+}
+
+// reportJSON is the document of --output json; docs/report.md describes it.
+type reportJSON struct {
+	Started       string         `json:"started"`
+	Finished      string         `json:"finished"`
+	DryRun        bool           `json:"dry_run"`
+	RotatedBefore string         `json:"rotated_before,omitempty"`
+	Summary       map[string]int `json:"summary"`
+	Failures      int            `json:"failures"`
+	Tenants       []rowJSON      `json:"tenants"`
+}
+
+type rowJSON struct {
+	Tenant      string `json:"tenant"`
+	User        string `json:"user,omitempty"`
+	Origin      string `json:"origin,omitempty"`
+	LastRotated string `json:"last_rotated,omitempty"`
+	AgeSeconds  *int64 `json:"age_seconds"`
+	Outcome     string `json:"outcome"`
+	Failed      bool   `json:"failed"`
+	Reason      string `json:"reason,omitempty"`
+}
+
+func printJSON(out io.Writer, report rotator.Report) error {
+	doc := reportJSON{
+		Started: report.Started.UTC().Format(time.RFC3339Nano), Finished: report.Finished.UTC().Format(time.RFC3339Nano),
+		DryRun: report.DryRun, Summary: map[string]int{}, Failures: report.Failures(), Tenants: []rowJSON{},
+	}
+	if !report.RotatedBefore.IsZero() {
+		doc.RotatedBefore = report.RotatedBefore.UTC().Format(time.RFC3339Nano)
+	}
+	for _, row := range report.Rows {
+		doc.Summary[string(row.Outcome)]++
+		r := rowJSON{
+			Tenant: row.Tenant, User: row.User, Origin: string(row.Origin), LastRotated: row.LastRotated,
+			Outcome: string(row.Outcome), Failed: row.Outcome.Failure(), Reason: row.Reason,
+		}
+		if row.Age >= 0 {
+			seconds := int64(row.Age.Seconds())
+			r.AgeSeconds = &seconds
+		}
+		doc.Tenants = append(doc.Tenants, r)
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(doc); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+const day = 24 * time.Hour
+
+func TestAgeIsInDaysAndFinerBelowTwo(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-1:                            "-",
+		0:                             "0s",
+		59*time.Second + 900e6:        "59s",
+		61 * time.Minute:              "1h",
+		47*time.Hour + 59*time.Minute: "47h",
+		48 * time.Hour:                "2d",
+		180*day - 1:                   "179d",
+		180 * day:                     "180d",
+		100_000 * day:                 "100000d",
+	} {
+		if got := age(d); got != want {
+			t.Errorf("age of %s: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestTableIsAligned(t *testing.T) {
+	var out strings.Builder
+	report := rotator.Report{Rows: []rotator.Row{
+		{Tenant: "short", User: "a@b.example", Origin: "https://b.example", LastRotated: "2026-01-02T03:04:05Z", Age: 2 * day, Outcome: rotator.Fresh},
+		{Tenant: "a tenant with a longer name", Age: -1, Outcome: rotator.Invalid, Reason: "malformed"},
+	}}
+
+	must(t, printReport(&out, report, "table"))
+
+	lines := strings.Split(out.String(), "\n")
+	for _, column := range []string{"USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON"} {
+		at := strings.Index(lines[0], column)
+		for _, line := range lines[1:3] {
+			if len(line) > at && (line[at-1] != ' ' || line[at] == ' ') {
+				t.Errorf("column %s is not aligned:\n%s", column, &out)
+			}
+		}
+	}
+}
+
+func TestTableQuotesWhatATerminalWouldObey(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                         "-",
+		"admin@domäne.example":     "admin@domäne.example",
+		"\x1b[2Jgone":              `"\x1b[2Jgone"`,
+		"two\nlines":               `"two\nlines"`,
+		"a\tb":                     `"a\tb"`,
+		"right\u202eto left":       `"right\u202eto left"`,
+		"zero\u200bwidth":          `"zero\u200bwidth"`,
+		"broken \xff\xfe":          `"broken \xff\xfe"`,
+		"\u009b31m (8-bit escape)": `"\u009b31m (8-bit escape)"`,
+	} {
+		if got := cell(value); got != want {
+			t.Errorf("cell %q: %s, want %s", value, got, want)
+		}
+	}
+}
+
+func TestReasonCannotBreakTheTable(t *testing.T) {
+	var out strings.Builder
+	rows := []rotator.Row{{Tenant: "x", Outcome: rotator.Failed, Reason: "first\nsecond\x1b[0m"}}
+
+	must(t, printReport(&out, rotator.Report{Rows: rows}, "table"))
+
+	if strings.Contains(out.String(), "\nsecond") || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("printed raw:\n%q", out.String())
+	}
+}
+
+func TestSummaryCountsOutcomesInOrder(t *testing.T) {
+	start := time.Date(2026, 11, 23, 10, 0, 0, 125e6, time.UTC)
+	report := rotator.Report{
+		Started: start, Finished: start.Add(1234 * time.Millisecond), RotatedBefore: start,
+		Rows: rows(rotator.Invalid, rotator.Rotated, rotator.Fresh, rotator.Rotated),
+	}
+
+	got := summary(report)
+
+	want := "4 tenants: 2 rotated, 1 fresh, 1 invalid in 1.23s\n" +
+		"to go on where this run ended: --run-now --rotated-before 2026-11-23T10:00:00.125Z"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestSummaryOffersToGoOnOnlyWhereThatMakesSense(t *testing.T) {
+	cutoff := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	for name, report := range map[string]rotator.Report{
+		"all done":   {RotatedBefore: cutoff, Rows: rows(rotator.Rotated, rotator.Fresh, rotator.Ignored)},
+		"dry run":    {RotatedBefore: cutoff, DryRun: true, Rows: rows(rotator.Planned, rotator.Invalid)},
+		"no cut-off": {Rows: rows(rotator.Failed)},
+	} {
+		if got := summary(report); strings.Contains(got, "--rotated-before") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := summary(rotator.Report{RotatedBefore: cutoff, Rows: rows(rotator.Deferred)}); !strings.Contains(got, "--rotated-before") {
+		t.Errorf("deferred: %s", got)
+	}
+}
+
+func rows(outcomes ...rotator.Outcome) (all []rotator.Row) {
+	for _, o := range outcomes {
+		all = append(all, rotator.Row{Outcome: o})
+	}
+	return all
+}
+
+func TestReportThatCannotBePrintedIsAnError(t *testing.T) {
+	for _, format := range []string{"table", "json"} {
+		if err := printReport(fullDisk{}, rotator.Report{Rows: rows(rotator.Rotated)}, format); err == nil {
+			t.Errorf("%s: a report that nobody saw counts as printed", format)
+		}
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestJSONOfAnEmptyReportHasNoNulls(t *testing.T) {
+	var out strings.Builder
+
+	must(t, printReport(&out, rotator.Report{}, "json"))
+
+	if strings.Contains(out.String(), "null") || !strings.Contains(out.String(), `"tenants": []`) {
+		t.Error(out.String())
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		outcomes    []rotator.Outcome
+		interrupted bool
+		want        int
+	}{
+		{"all done", []rotator.Outcome{rotator.Rotated, rotator.Finished, rotator.Fresh, rotator.Ignored}, false, exitDone},
+		{"limited", []rotator.Outcome{rotator.Rotated, rotator.Deferred}, false, exitDone},
+		{"planned", []rotator.Outcome{rotator.Planned}, false, exitDone},
+		{"one failed", []rotator.Outcome{rotator.Rotated, rotator.Failed}, false, exitFailures},
+		{"claimed", []rotator.Outcome{rotator.Claimed}, false, exitFailures},
+		{"interrupted", []rotator.Outcome{rotator.Rotated, rotator.Deferred}, true, exitInterrupted},
+		{"interrupted and failed", []rotator.Outcome{rotator.Failed}, true, exitInterrupted},
+	} {
+		err := status(rotator.Report{Rows: rows(c.outcomes...)}, c.interrupted)
+
+		code := exitDone
+		if status, ok := errors.AsType[*statusError](err); ok {
+			code = status.code
+		}
+		if code != c.want {
+			t.Errorf("%s: %d, want %d", c.name, code, c.want)
+		}
+	}
+}
+
+func TestTimesThatFlagsTake(t *testing.T) {
+	for text, want := range map[string]string{
+		"2026-01-02T15:04:05Z":           "2026-01-02T15:04:05Z",
+		"2026-01-02T15:04:05.123456789Z": "2026-01-02T15:04:05.123456789Z",
+		"2026-01-02T15:04:05+02:00":      "2026-01-02T13:04:05Z",
+		"2026-01-02":                     "2026-01-02T00:00:00Z",
+	} {
+		got, err := parseTime(text)
+		must(t, err)
+		if got.UTC().Format(time.RFC3339Nano) != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{"yesterday", "2026-13-01", "15:04", "1767366245", "2026-01-02 15:04:05"} {
+		if got, err := parseTime(text); err == nil {
+			t.Errorf("%q was taken for %s", text, got)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const defaultConfigPath = "/etc/mailu-rotator/config.yaml"
+
+func newRootCommand() *cobra.Command {
+	var (
+		path   string
+		runNow bool
+		now    runNowFlags
+	)
+	root := &cobra.Command{
+		Use:   "mailu-rotator",
+		Short: "Rotate the Mailu admin passwords that are kept in Vault",
+		Long: `mailu-rotator keeps the Mailu admin password of every tenant younger than its
+policy says. The encrypted copy of record is in HashiCorp Vault.
+
+Without --run-now it runs as a daemon, on the schedule of its configuration:
+SIGTERM finishes what is in flight and stops, SIGHUP reloads the configuration.
+
+With --run-now it rotates every tenant at once, whatever its age, and exits:
+0 all done, 2 some tenants failed, 1 could not run, 130 interrupted.`,
+		Example: `  mailu-rotator --config /etc/mailu-rotator/config.yaml
+  mailu-rotator --run-now --dry-run
+  mailu-rotator --run-now --server https://mail.example.com`,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !runNow {
+				if flag := firstSet(cmd, now.names()); flag != "" {
+					return fmt.Errorf("--%s needs --run-now", flag)
+				}
+				return runDaemon(cmd.Context(), path, cmd.ErrOrStderr())
+			}
+			return runOnce(cmd.Context(), path, now, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	root.PersistentFlags().StringVarP(&path, "config", "c", defaultConfigPath, "configuration `file`")
+	root.Flags().BoolVar(&runNow, "run-now", false, "rotate everything now, whatever its age, then exit")
+	now.register(root.Flags())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return errors.New(err.Error() + "; see mailu-rotator --help")
+	})
+	root.AddCommand(newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand())
+	return root
+}
+
+func firstSet(cmd *cobra.Command, names []string) string {
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// names are the flags that mean nothing without --run-now.
+func (f *runNowFlags) names() (names []string) {
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	new(runNowFlags).register(set)
+	set.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
+	return names
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mailu-rotator/mailu/mailutest"
+)
+
+// cmdExits runs a program and wants just this exit status:
+//
+//	exits 2 mailu-rotator --run-now -c config.yaml
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits status program [arg...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	for _, stream := range []string{"stdout", "stderr"} {
+		text := ts.ReadFile(stream)
+		siteOf(ts).ledger.record(ts.Name()+" "+stream, func() string { return text })
+	}
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// cmdVault changes the script's part of Vault with the root token:
+//
+//	vault                        a mount, a key and a token with the least policy, all named $SITE
+//	vault write PATH [k=v...]    as the command of Vault
+//	vault mount PATH VERSION     a KV engine
+//	vault token POLICY           another token for the program
+//	vault approle FILE           an AppRole with the policy in FILE for the program
+func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
+	s, ctx := siteOf(ts), context.Background()
+	switch {
+	case neg:
+		ts.Fatalf("vault cannot be negated")
+	case len(args) == 0:
+		ts.Check(s.provision(ctx))
+	case args[0] == "write" && len(args) > 1:
+		_, values, err := split(args[2:])
+		ts.Check(err)
+		_, err = s.root.Logical().WriteWithContext(ctx, args[1], values)
+		ts.Check(err)
+	case args[0] == "mount" && len(args) == 3:
+		ts.Check(s.root.Sys().MountWithContext(ctx, args[1], &api.MountInput{Type: "kv", Options: map[string]string{"version": args[2]}}))
+	case args[0] == "token" && len(args) == 2:
+		ts.Check(s.issueToken(ctx, args[1]))
+	case args[0] == "approle" && len(args) == 2:
+		ts.Check(s.vault.WritePolicy(ctx, s.name+"-printed", ts.ReadFile(args[1])))
+		ts.Check(s.enableAppRole(ctx, s.name+"-printed"))
+	default:
+		ts.Fatalf("unknown: vault %v", args)
+	}
+}
+
+// cmdMailu starts a Mailu server; $NAME is then its origin.
+func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 || args[0] != "start" {
+		ts.Fatalf("usage: mailu start name")
+	}
+	m, err := siteOf(ts).startMailu(args[1])
+	ts.Check(err)
+	ts.Setenv(args[1], m.Origin())
+}
+
+// cmdSeed makes a tenant, see site.seed; $NAME is then its id.
+func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: seed name [key=value...]")
+	}
+	s := siteOf(ts)
+	ts.Check(s.seed(context.Background(), args[0], args[1:]...))
+	ts.Setenv(args[0], s.tenants[args[0]].id)
+}
+
+// cmdPut writes a record of any name under the prefix, which is no tenant's.
+func cmdPut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: put name [key=value...]")
+	}
+	_, fields, err := split(args[1:])
+	ts.Check(err)
+	s := siteOf(ts)
+	_, err = s.root.KVv2(s.layout().Mount).Put(context.Background(), s.layout().Path(args[0]), fields)
+	ts.Check(err)
+}
+
+// cmdConfig writes config.yaml, see site.writeConfig.
+func cmdConfig(ts *testscript.TestScript, neg bool, settings []string) {
+	if neg {
+		ts.Fatalf("config cannot be negated")
+	}
+	ts.Check(siteOf(ts).writeConfig(settings...))
+}
+
+// cmdFault makes a Mailu server answer with a status, without effect:
+//
+//	fault one PATCH 403
+func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: fault mailu method status")
+	}
+	m, err := siteOf(ts).mailu(args[0])
+	ts.Check(err)
+	status, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	m.Inject(mailutest.Fault{Kind: mailutest.Status, Method: args[1], Status: status})
+}
+
+// cmdRequests counts what a Mailu server was sent: requests one PATCH 0.
+func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: requests mailu method count")
+	}
+	m, err := siteOf(ts).mailu(args[0])
+	ts.Check(err)
+	if got := strconv.Itoa(m.Count(args[1])); got != args[2] {
+		ts.Fatalf("%s got %s %s requests, want %s", args[0], got, args[1], args[2])
+	}
+}
+
+// cmdLogs wants a file to hold log lines as JSON and nothing else, and at least
+// one of them.
+func cmdLogs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: logs file")
+	}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var entry struct{ Level, Time, Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level == "" || entry.Time == "" || entry.Msg == "" {
+			ts.Fatalf("not a log line: %s", line)
+		}
+	}
+	if ts.ReadFile(args[0]) == "" {
+		ts.Fatalf("no log line at all")
+	}
+}
+
+// cmdJSON sets a variable to a field of the report on stdout:
+//
+//	json rotated_before CUTOFF
+func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: json field variable")
+	}
+	var report map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &report))
+	value, isText := report[args[0]].(string)
+	if !isText {
+		ts.Fatalf("the report has no text %s", args[0])
+	}
+	ts.Setenv(args[1], value)
+}
+
+// cmdField compares a field of a tenant's record, as Vault holds it now:
+//
+//	field acme key_version 2
+func cmdField(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: field tenant field value")
+	}
+	s := siteOf(ts)
+	secret, err := s.root.KVv2(s.layout().Mount).Get(context.Background(), s.layout().Path(s.tenants[args[0]].id))
+	ts.Check(err)
+	if got := fmt.Sprint(secret.Data[args[1]]); got != args[2] {
+		ts.Fatalf("%s of %s is %s, want %s", args[1], args[0], got, args[2])
+	}
+}

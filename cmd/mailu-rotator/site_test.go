@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/vault"
+)
+
+// site is what one installation of the program works on: a KV mount and a
+// master key in the shared Vault, Mailu servers, tenants, and a directory with
+// the configuration and the secret files.
+type site struct {
+	*house
+	dir     string
+	name    string // of mount, key, policy and AppRole in Vault
+	address string // where the program finds Vault: there, or a proxy before it
+	auth    map[string]any
+	mailus  []*mailuServer // in the order of the configuration
+	tenants map[string]*tenant
+	version crypto.KeyVersion // of the master key that records are seeded with
+}
+
+type mailuServer struct {
+	*mailutest.Server
+	name string
+}
+
+func (h *house) newSite(dir string) *site {
+	return &site{
+		house: h, dir: dir, name: fmt.Sprintf("site-%d", h.sites.Add(1)), address: h.vault.Addr,
+		auth:    map[string]any{"method": "token_file", "token_file": "vault-token"},
+		tenants: map[string]*tenant{}, version: 1,
+	}
+}
+
+// provision makes mount and key, and a token that may do what the program says
+// that it needs, and nothing else.
+func (s *site) provision(ctx context.Context) error {
+	layout := s.layout()
+	if err := s.vault.Provision(ctx, layout); err != nil {
+		return err
+	}
+	policy, err := vault.Policy(vault.Config{
+		Address: s.address, Mount: layout.Mount, Prefix: layout.Prefix, Leaf: layout.Leaf,
+		Transit: vault.Transit{Mount: layout.TransitMount, Key: layout.TransitKey},
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.vault.WritePolicy(ctx, s.name, policy); err != nil {
+		return err
+	}
+	return s.issueToken(ctx, s.name)
+}
+
+// issueToken replaces the program's token by one with these policies.
+func (s *site) issueToken(ctx context.Context, policies ...string) error {
+	token, err := s.vault.Token(ctx, policies...)
+	if err != nil {
+		return err
+	}
+	return s.secretFile("vault-token", token)
+}
+
+// secretFile writes a secret that the program reads and must not print.
+func (s *site) secretFile(name, content string) error {
+	s.ledger.addToken(name, content)
+	return os.WriteFile(filepath.Join(s.dir, name), []byte(content+"\n"), 0o600)
+}
+
+// startMailu runs a server with a token of its own.
+func (s *site) startMailu(name string) (*mailuServer, error) {
+	server, err := mailutest.Start(mailutest.Config{Rounds: 4, Token: "api-token/" + s.name + "+" + name})
+	if err != nil {
+		return nil, err
+	}
+	m := &mailuServer{Server: server, name: name}
+	s.mailus = append(s.mailus, m)
+	return m, s.secretFile(name+".token", server.Token())
+}
+
+// mailu is the server with the name, or the only one for "".
+func (s *site) mailu(name string) (*mailuServer, error) {
+	i := slices.IndexFunc(s.mailus, func(m *mailuServer) bool { return m.name == name })
+	switch {
+	case i >= 0:
+		return s.mailus[i], nil
+	case name == "" && len(s.mailus) == 1:
+		return s.mailus[0], nil
+	}
+	return nil, fmt.Errorf("no mailu server %q among %d", name, len(s.mailus))
+}
+
+// enableAppRole replaces the login by an AppRole with the policy of the name.
+func (s *site) enableAppRole(ctx context.Context, policy string) error {
+	if err := s.root.Sys().EnableAuthWithOptionsWithContext(ctx, s.name, &api.EnableAuthOptions{Type: "approle"}); err != nil {
+		return err
+	}
+	role := "auth/" + s.name + "/role/rotator"
+	if _, err := s.root.Logical().WriteWithContext(ctx, role, map[string]any{"token_policies": policy, "token_ttl": "10m"}); err != nil {
+		return err
+	}
+	id, err := s.root.Logical().ReadWithContext(ctx, role+"/role-id")
+	if err != nil {
+		return err
+	}
+	secret, err := s.root.Logical().WriteWithContext(ctx, role+"/secret-id", nil)
+	if err != nil {
+		return err
+	}
+	if err := s.secretFile("role-id", id.Data["role_id"].(string)); err != nil {
+		return err
+	}
+	s.auth = map[string]any{"method": "approle", "mount": s.name, "role_id_file": "role-id", "secret_id_file": "secret-id"}
+	return s.secretFile("secret-id", secret.Data["secret_id"].(string))
+}
+
+// leave hands what happened here to the log scan and stops the Mailu servers.
+// It has a context of its own, since a test's ends before its cleanup begins.
+func (s *site) leave() error {
+	defer func() {
+		for _, m := range s.mailus {
+			m.Close()
+		}
+	}()
+	return s.confess(context.Background())
+}
+
+func (s *site) configFile() string { return filepath.Join(s.dir, "config.yaml") }
+
+// writeConfig writes the configuration, as JSON, which is YAML. A setting is
+// section.key=value; server.key=value is for every Mailu server.
+func (s *site) writeConfig(settings ...string) error {
+	layout := s.layout()
+	server := map[string]any{}
+	doc := map[string]any{
+		"vault": map[string]any{
+			"address": s.address, "auth": s.auth, "mount": layout.Mount, "prefix": layout.Prefix,
+			"transit": map[string]any{"mount": layout.TransitMount, "key": layout.TransitKey},
+		},
+		"rotation": map[string]any{},
+		"log":      map[string]any{},
+		"server":   server,
+	}
+	for _, setting := range settings {
+		if err := set(doc, setting); err != nil {
+			return err
+		}
+	}
+	delete(doc, "server")
+	var servers []any
+	for _, m := range s.mailus {
+		entry := map[string]any{"origin": m.Origin(), "token_file": m.name + ".token"}
+		for key, value := range server {
+			entry[key] = value
+		}
+		servers = append(servers, entry)
+	}
+	doc["mailu"] = map[string]any{"servers": servers}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.configFile(), text, 0o600)
+}
+
+func set(doc map[string]any, setting string) error {
+	path, text, found := strings.Cut(setting, "=")
+	var value any = text
+	if number, err := strconv.Atoi(text); err == nil {
+		value = number
+	} else if flag, err := strconv.ParseBool(text); err == nil {
+		value = flag
+	}
+	keys := strings.Split(path, ".")
+	for _, key := range keys[:len(keys)-1] {
+		section, isMap := doc[key].(map[string]any)
+		if !isMap {
+			return fmt.Errorf("setting %q: no section %q", setting, key)
+		}
+		doc = section
+	}
+	if !found {
+		return fmt.Errorf("setting %q: want section.key=value", setting)
+	}
+	doc[keys[len(keys)-1]] = value
+	return nil
+}
+
+// keyring reads the master key as any other reader would.
+func (s *site) keyring(ctx context.Context) (*crypto.Keyring, error) {
+	exported, err := s.root.Logical().ReadWithContext(ctx, "transit/export/encryption-key/"+s.name)
+	if err != nil {
+		return nil, err
+	}
+	if exported == nil {
+		return nil, fmt.Errorf("no transit key %s", s.name)
+	}
+	keys := map[crypto.KeyVersion][]byte{}
+	for name, value := range exported.Data["keys"].(map[string]any) {
+		version, err := strconv.Atoi(name)
+		if err != nil {
+			return nil, err
+		}
+		key, err := base64.StdEncoding.DecodeString(value.(string))
+		if err != nil {
+			return nil, err
+		}
+		s.ledger.addKey("master key of "+s.name, key)
+		keys[crypto.KeyVersion(version)] = key
+	}
+	return crypto.NewKeyring(keys)
+}

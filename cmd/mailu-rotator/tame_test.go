@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// cmdTame copies a report and puts names in the place of all that differs from
+// run to run, so that it can be compared with a golden file: $NAME for tenants
+// and Mailu servers, TIME, DATE, AGE and DURATION.
+func cmdTame(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: tame file copy")
+	}
+	tame := siteOf(ts).tame(ts.ReadFile(args[0]))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(tame), 0o600))
+}
+
+func (s *site) tame(text string) string {
+	for _, t := range s.tenants {
+		text = strings.ReplaceAll(text, t.id, "$"+t.name)
+	}
+	for _, m := range s.mailus {
+		text = strings.ReplaceAll(text, m.Origin(), "$"+m.name)
+	}
+	for _, rule := range []struct{ variable, name string }{
+		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
+		{`\d{4}-\d\d-\d\d`, "DATE"},
+		{`"age_seconds": \d+`, `"age_seconds": AGE`},
+		{`  \d+(d|h|m\d+s|s)  `, "  AGE  "},
+		{` in [\d.]+m?s\b`, " in DURATION"},
+		{`(\S)  +`, "$1  "}, // the width of a column follows its longest cell
+		{`(?m) +$`, ""},
+	} {
+		text = regexp.MustCompile(rule.variable).ReplaceAllString(text, rule.name)
+	}
+	return text
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestTwoDaemonsAndAnEmergencyRunAtOnce: all are at the same tenants all the
+// time. After the emergency run each tenant has one password that was made
+// since its start, not none and not two, and nobody was locked out meanwhile.
+func TestTwoDaemonsAndAnEmergencyRunAtOnce(t *testing.T) {
+	s := newTestSite(t)
+	_, err := s.startMailu("two")
+	must(t, err)
+	for i := range 20 {
+		settings := []string{[]string{"mailu=one", "mailu=two"}[i%2], "age=400"}
+		if i%5 == 0 {
+			settings = append(settings, "pending=dead")
+		}
+		s.mustSeed(t, fmt.Sprintf("tenant%02d", i), settings...)
+	}
+	must(t, s.writeConfig(everySecond, noJitter))
+
+	daemons := []*program{s.start(t), s.start(t)}
+	run := s.start(t, "--run-now", "--output", "json")
+	await(t, "the end of the run", func() error {
+		for _, who := range s.tenants {
+			must(t, s.reachable(t.Context(), who))
+		}
+		select {
+		case <-run.ended:
+			return nil
+		default:
+			return fmt.Errorf("still running")
+		}
+	})
+	run.mustEnd(t, exitDone)
+	for _, daemon := range daemons {
+		daemon.stop(t)
+	}
+
+	var report struct {
+		RotatedBefore time.Time `json:"rotated_before"`
+	}
+	must(t, json.Unmarshal([]byte(run.stdout.String()), &report))
+	for _, who := range s.tenants {
+		s.mustHaveOnePasswordSince(t, who, report.RotatedBefore)
+	}
+}
+
+func (s *site) mustHaveOnePasswordSince(t *testing.T, who *tenant, cutoff time.Time) {
+	t.Helper()
+	newest, err := s.settled(t.Context(), who)
+	must(t, err)
+	since := map[string]bool{}
+	for n := who.version; n <= newest.version; n++ {
+		h, err := s.read(t.Context(), who, n)
+		must(t, err)
+		made, err := time.Parse(time.RFC3339, h.lastRotated)
+		must(t, err)
+		if !made.Before(cutoff.Truncate(time.Millisecond)) {
+			since[h.current] = true
+		}
+	}
+	if len(since) != 1 {
+		t.Errorf("%s got %d passwords since the emergency run began, want 1", who.name, len(since))
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/vault/vaulttest"
+)
+
+// stage is what the demo plays on.
+type stage struct {
+	binary  string
+	dir     string // configuration and secret files, removed at the end
+	config  string
+	vault   *vaulttest.Server
+	client  *api.Client // with the root token, as the demo's own eyes
+	mailus  []*mailutest.Server
+	tenants []tenant
+}
+
+func setUp(ctx context.Context, binary string) (s *stage, err error) {
+	s = &stage{binary: binary}
+	defer func() {
+		if err != nil {
+			s.tearDown()
+		}
+	}()
+	if s.binary, err = filepath.Abs(binary); err != nil {
+		return s, err
+	}
+	if s.dir, err = os.MkdirTemp("", "mailu-rotator-demo-"); err != nil {
+		return s, err
+	}
+	s.config = filepath.Join(s.dir, "config.yaml")
+	for range 2 {
+		// The hash costs what it costs a real Mailu.
+		server, err := mailutest.Start(mailutest.Config{Rounds: 12})
+		if err != nil {
+			return s, err
+		}
+		s.mailus = append(s.mailus, server)
+	}
+	if s.vault, err = vaulttest.Start(ctx, vaulttest.Options{}); err != nil {
+		return s, err
+	}
+	if err := s.vault.Provision(ctx, vaulttest.DefaultLayout()); err != nil {
+		return s, err
+	}
+	if s.client, err = s.vault.Client(); err != nil {
+		return s, err
+	}
+	if err := s.writeConfig(); err != nil {
+		return s, err
+	}
+	if err := s.enableAppRole(ctx); err != nil {
+		return s, err
+	}
+	return s, s.seed(ctx)
+}
+
+func (s *stage) tearDown() {
+	if s.vault != nil {
+		s.vault.Stop()
+	}
+	for _, server := range s.mailus {
+		server.Close()
+	}
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+const configYAML = `vault:
+  address: %s
+  auth:
+    method: approle
+    role_id_file: role-id
+    secret_id_file: secret-id
+mailu:
+  servers:
+    - origin: %s
+      token_file: mailu-token-0
+    - origin: %s
+      token_file: mailu-token-1
+rotation:
+  claim_ttl: 1m
+`
+
+func (s *stage) writeConfig() error {
+	text := fmt.Sprintf(configYAML, s.vault.Addr, s.mailus[0].Origin(), s.mailus[1].Origin())
+	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	for i, server := range s.mailus {
+		if err := s.secretFile(fmt.Sprintf("mailu-token-%d", i), server.Token()); err != nil {
+			return err
+		}
+	}
+	// The policy command reads the configuration, not the files that it names.
+	return nil
+}
+
+func (s *stage) secretFile(name, content string) error {
+	return os.WriteFile(filepath.Join(s.dir, name), []byte(content+"\n"), 0o600)
+}
+
+// enableAppRole gives the program a login that may do what `mailu-rotator
+// policy` prints, and nothing else.
+func (s *stage) enableAppRole(ctx context.Context) error {
+	policy, err := exec.CommandContext(ctx, s.binary, "policy", "--config", s.config).Output()
+	if err != nil {
+		return fmt.Errorf("mailu-rotator policy: %w", err)
+	}
+	if err := s.vault.WritePolicy(ctx, "mailu-rotator", string(policy)); err != nil {
+		return err
+	}
+	if err := s.client.Sys().EnableAuthWithOptionsWithContext(ctx, "approle", &api.EnableAuthOptions{Type: "approle"}); err != nil {
+		return fmt.Errorf("enable approle: %w", err)
+	}
+	logical := s.client.Logical()
+	if _, err := logical.WriteWithContext(ctx, "auth/approle/role/mailu-rotator", map[string]any{"token_policies": "mailu-rotator", "token_ttl": "10m"}); err != nil {
+		return fmt.Errorf("create role: %w", err)
+	}
+	role, err := logical.ReadWithContext(ctx, "auth/approle/role/mailu-rotator/role-id")
+	if err != nil {
+		return fmt.Errorf("read role-id: %w", err)
+	}
+	secret, err := logical.WriteWithContext(ctx, "auth/approle/role/mailu-rotator/secret-id", nil)
+	if err != nil {
+		return fmt.Errorf("create secret-id: %w", err)
+	}
+	if err := s.secretFile("role-id", role.Data["role_id"].(string)); err != nil {
+		return err
+	}
+	return s.secretFile("secret-id", secret.Data["secret_id"].(string))
+}
+
+func (s *stage) describe() {
+	fmt.Printf("Vault    %s, %d records under vault/smtp/, login by AppRole\n", s.vault.Addr, len(s.tenants))
+	for _, server := range s.mailus {
+		fmt.Printf("Mailu    %s\n", server.Origin())
+	}
+	fmt.Printf("\n%-38s%s\n", "TENANT", "STORY")
+	for _, t := range s.tenants {
+		fmt.Printf("%-38s%s\n", t.id, t.story)
+	}
+}
+
+// invite tells what can be played with while everything still runs.
+func (s *stage) invite() {
+	headline("Left running until Ctrl-C; in another terminal:")
+	lines := []string{
+		"export VAULT_ADDR=" + s.vault.Addr + " VAULT_TOKEN=" + s.vault.RootToken,
+		"vault kv get -mount=vault smtp/" + s.tenants[0].id + "/admin",
+		"curl -sH \"X-Vault-Token: $VAULT_TOKEN\" $VAULT_ADDR/v1/vault/data/smtp/" + s.tenants[0].id + "/admin",
+		s.binary + " --config " + s.config + " --run-now --dry-run",
+		s.binary + " --config " + s.config + " --run-now --server " + s.mailus[0].Origin(),
+		s.binary + " --config " + s.config + " --run-now --output json",
+		s.binary + " --config " + s.config + "        # the daemon",
+		"curl -sH \"Authorization: Bearer " + s.mailus[0].Token() + "\" " + s.mailus[0].Origin() + "/api/v1/user/" + s.tenants[0].user,
+	}
+	fmt.Println("  " + strings.Join(lines, "\n  "))
+}
