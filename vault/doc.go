@@ -25,6 +25,6 @@
 // Close does not wait for.
 //
 // The facts it rests on were read off Vault 1.21 and its API client 1.23 and
-// are tested against a real server, but for Kubernetes logins, of which only the
-// request is.
+// are tested against a real server. Behind its Kubernetes logins there is no
+// real cluster, but a server that reviews tokens as one does.
 package vault

@@ -1,19 +1,14 @@
 package vault_test
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
@@ -214,39 +209,6 @@ func TestUnknownAuthorityIsNotWaitedFor(t *testing.T) {
 
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v", err)
-	}
-}
-
-// The server at hand has no Kubernetes auth and refuses: what counts is the
-// request.
-func TestLoginByKubernetesSendsRoleAndFreshJWT(t *testing.T) {
-	f := newFixture(t)
-	var mu sync.Mutex
-	var sent []map[string]string
-	f.proxy.Inject(faultproxy.Fault{Kind: faultproxy.Delay, Match: func(r *http.Request) bool {
-		if r.URL.Path == "/v1/auth/k8s/login" {
-			var body map[string]string
-			raw, _ := io.ReadAll(r.Body)
-			_ = json.Unmarshal(raw, &body)
-			mu.Lock()
-			defer mu.Unlock()
-			sent = append(sent, body)
-		}
-		return false
-	}})
-	jwt := file(t, "jwt", "first\n")
-	login, err := vault.NewLogin(vault.Auth{Method: vault.MethodKubernetes, Mount: "k8s", Role: "rotator", JWTFile: jwt})
-	must(t, err)
-
-	_, first := openWith(t, f.config, login)
-	must(t, os.WriteFile(jwt, []byte("second"), 0o600))
-	_, second := openWith(t, f.config, login)
-
-	if !errors.Is(first, rotator.ErrForbidden) || !errors.Is(second, rotator.ErrForbidden) {
-		t.Errorf("got %v and %v", first, second)
-	}
-	if len(sent) != 2 || sent[0]["role"] != "rotator" || sent[0]["jwt"] != "first" || sent[1]["jwt"] != "second" {
-		t.Errorf("sent %v", sent)
 	}
 }
 

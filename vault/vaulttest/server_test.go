@@ -194,7 +194,7 @@ func TestEnvironmentDoesNotReachServerOrClient(t *testing.T) {
 	for name, value := range map[string]string{
 		"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_AGENT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": "wrong",
 		"VAULT_NAMESPACE": "elsewhere", "VAULT_HEADERS": `{"X-Odd":"1"}`, "VAULT_API_ADDR": "http://127.0.0.1:1",
-		"HTTP_PROXY": "http://127.0.0.1:1",
+		"VAULT_WRAP_TTL": "60", "HTTP_PROXY": "http://127.0.0.1:1",
 	} {
 		t.Setenv(name, value)
 	}

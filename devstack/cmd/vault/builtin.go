@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 
+	kubernetes "github.com/hashicorp/vault-plugin-auth-kubernetes"
 	kv "github.com/hashicorp/vault-plugin-secrets-kv"
 	"github.com/hashicorp/vault/audit"
 	"github.com/hashicorp/vault/builtin/credential/approle"
@@ -20,7 +21,7 @@ type plugins map[consts.PluginType]map[string]logical.Factory
 
 func builtinPlugins() plugins {
 	return plugins{
-		consts.PluginTypeCredential: {"approle": approle.Factory, "cert": cert.Factory},
+		consts.PluginTypeCredential: {"approle": approle.Factory, "cert": cert.Factory, "kubernetes": kubernetes.Factory},
 		consts.PluginTypeSecrets:    {"kv": kv.Factory, "transit": transit.Factory},
 	}
 }

@@ -1,7 +1,7 @@
 // Command vault is HashiCorp Vault's server with little around it: Vault's own
-// core and HTTP handler, KV, Transit, token, AppRole and certificate auth, file
-// and memory storage. Tests and the demo use it where no released vault or bao
-// is installed, through the same command line:
+// core and HTTP handler, KV, Transit, token, AppRole, certificate and Kubernetes
+// auth, file and memory storage. Tests and the demo use it where no released
+// vault or bao is installed, through the same command line:
 //
 //	vault server -dev [-dev-root-token-id=T] [-dev-listen-address=A] [-dev-no-store-token]
 //	vault server -config=FILE
