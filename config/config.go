@@ -16,6 +16,8 @@ type Config struct {
 	Mailu Mailu `yaml:"mailu"`
 	// Rotation says when, and how fast, passwords are rotated.
 	Rotation Rotation `yaml:"rotation"`
+	// Verify says when Vault and Mailu are compared.
+	Verify Verification `yaml:"verify"`
 	// Password is the recipe for new passwords.
 	Password Password `yaml:"password"`
 	// Log says what is logged and how it looks.
@@ -154,7 +156,7 @@ type Rotation struct {
 	// Schedule is when a sweep starts, in five cron fields or a descriptor such
 	// as @daily.
 	Schedule Schedule `yaml:"schedule"`
-	// Timezone is where Schedule is read: a name of the tz database, or Local.
+	// Timezone is where both schedules are read: a name of the tz database, or Local.
 	Timezone *time.Location `yaml:"timezone"`
 	// Jitter delays each sweep by a random time up to this, 0s to under 24h, so
 	// that a fleet of hosts does not meet at Vault on the minute.
@@ -179,6 +181,17 @@ type Rotation struct {
 	// ShutdownGrace is how long rotations under way may take to finish when the
 	// program is told to stop, 0s or more. A service manager must wait longer.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
+}
+
+// Verification says when the daemon asks Mailu, for every tenant, whether it
+// accepts the password in Vault, and what it does where it does not.
+type Verification struct {
+	// Schedule is when a verification starts, like [Rotation.Schedule] and in its
+	// time zone, with its jitter and window; empty means never.
+	Schedule Schedule `yaml:"schedule"`
+	// Repair lets it write: finish what is half-finished, and bring Vault and
+	// Mailu back together where they drifted apart.
+	Repair bool `yaml:"repair"`
 }
 
 // Password is the recipe for new passwords. Together the fields must give at

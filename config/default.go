@@ -38,6 +38,9 @@ func Default() Config {
 			Canary:        true,
 			ShutdownGrace: time.Minute,
 		},
+		Verify: Verification{
+			Schedule: mustParse(ParseSchedule("0 5 * * 0")), // after the sweep, on the quietest day
+		},
 		Password: Password{
 			Length:   recipe.Length,
 			Digits:   recipe.Digits,

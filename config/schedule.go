@@ -10,7 +10,8 @@ import (
 )
 
 // Schedule is a parsed cron schedule; it is a cron.Schedule. It is read in the
-// location of the time that Next is given. The zero Schedule never comes.
+// location of the time that Next is given. The zero Schedule never comes, which
+// [Schedule.Off] tells.
 type Schedule struct {
 	spec string
 	cron cron.Schedule
@@ -18,9 +19,12 @@ type Schedule struct {
 
 // ParseSchedule reads five cron fields (minute, hour, day of month, month, day
 // of week) or a descriptor: @hourly, @daily, @weekly, @monthly, @yearly, or
-// @every with a duration.
+// @every with a duration. Nothing is the zero Schedule.
 func ParseSchedule(spec string) (Schedule, error) {
 	spec = strings.TrimSpace(spec)
+	if spec == "" {
+		return Schedule{}, nil
+	}
 	if strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ=") {
 		// Two time zones for one schedule would be one too many; the library
 		// also panics on a zone without fields after it.
@@ -36,6 +40,9 @@ func ParseSchedule(spec string) (Schedule, error) {
 	}
 	return schedule, nil
 }
+
+// Off reports whether there is no schedule.
+func (s Schedule) Off() bool { return s.cron == nil }
 
 // Next returns the first time after t, or the zero time if there is none.
 func (s Schedule) Next(t time.Time) time.Time {

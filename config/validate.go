@@ -25,6 +25,9 @@ func (l *loader) validate(c *Config) {
 }
 
 func (l *loader) validateRotation(r Rotation) {
+	if r.Schedule.Off() {
+		l.report("rotation.schedule", "empty: nothing would ever be rotated; give five cron fields, such as \"0 3 * * *\"")
+	}
 	between(l, "rotation.jitter", r.Jitter, 0, 24*time.Hour-1, "0s to less than 24h")
 	if r.Window <= 0 {
 		l.report("rotation.window", "%s leaves no time to rotate anything: give more than 0s", r.Window)

@@ -48,6 +48,14 @@ func Seal(key MasterKey, to Binding, password Secret) (SealedPassword, error) {
 	return seal(key, to, password, iv)
 }
 
+// Seal encrypts password under the newest key and returns that key's version; see
+// the function of the same name.
+func (r *Keyring) Seal(to Binding, password Secret) (SealedPassword, KeyVersion, error) {
+	key := r.Newest()
+	sealed, err := Seal(key, to, password)
+	return sealed, key.Version, err
+}
+
 func seal(key MasterKey, to Binding, password Secret, iv []byte) (SealedPassword, error) {
 	aead, err := newAEAD(key, to)
 	if err != nil {

@@ -45,6 +45,9 @@ type UnknownUserError struct {
 	Username string
 }
 
+// Unwrap makes it a [rotator.ErrUnknownUser].
+func (e *UnknownUserError) Unwrap() error { return rotator.ErrUnknownUser }
+
 // Error names the user; the errors that hold this one name the server.
 func (e *UnknownUserError) Error() string {
 	return fmt.Sprintf("user %s unknown to this server", e.Username)

@@ -24,10 +24,6 @@ func (r *run) act(ctx context.Context, plan []Decision) []Row {
 		byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], jobs[i])
 	}
 	r.Observe.observe(Event{Name: SweepPlanned, Count: todo})
-	r.rotator = &Rotator{
-		Store: r.Store, Mailu: r.Mailu, Keys: r.keys, Clock: r.clock, NewPassword: r.NewPassword,
-		DefaultPolicy: r.DefaultPolicy, Owner: r.Owner, ClaimTTL: r.ClaimTTL, Observe: r.Observe,
-	}
 	r.processLanes(ctx, byOrigin)
 	rows := make([]Row, len(jobs))
 	for i, j := range jobs {

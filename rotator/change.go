@@ -37,7 +37,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 		version, err := r.store(ctx, next)
 		if err == nil {
 			next.Version = version
-			r.cred, r.uncertain = next, false
+			r.cred, r.uncertain, r.fenced = next, false, true
 			return nil
 		}
 		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) {
@@ -49,6 +49,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 		}
 		switch {
 		case step.landed(r.cred):
+			r.fenced = true
 			return nil
 		case !errors.Is(err, ErrConflict): // the store has tried long enough
 			return err

@@ -17,6 +17,9 @@ import (
 // pending password, and by a run that names the tenant.
 const maxTakeovers = 6
 
+// MaxClaimTTL is the longest that a claim may stand.
+const MaxClaimTTL = time.Hour
+
 const (
 	fieldOwner        = "owner"
 	fieldClaimedUntil = "claimed_until"
@@ -42,8 +45,11 @@ type Claim struct {
 }
 
 // live reports whether the claim still stands. It lapses at the very instant
-// that it names.
-func (c Claim) live(now time.Time) bool { return now.Before(c.Until) }
+// that it names. One that would stand longer than any process claims is a slip
+// or a trick, and not believed: it would keep everybody away for good.
+func (c Claim) live(now time.Time) bool {
+	return now.Before(c.Until) && c.Until.Sub(now) <= MaxClaimTTL+maxSkew
+}
 
 func parsePending(raw any) (*Pending, error) {
 	fields, isObject := raw.(map[string]any)

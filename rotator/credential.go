@@ -110,11 +110,6 @@ func (c Credential) binding() crypto.Binding {
 	return crypto.Binding{TenantID: string(c.Tenant), LastRotated: c.LastRotated}
 }
 
-// pendingBinding is what the pending password is sealed for.
-func (c Credential) pendingBinding() crypto.Binding {
-	return crypto.Binding{TenantID: string(c.Tenant), LastRotated: c.Pending.LastRotated}
-}
-
 // checkUsername keeps anything out of the API's path that a proxy on the way
 // could read as a path, a query or an escape.
 func checkUsername(name string) error {

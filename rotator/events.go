@@ -10,6 +10,7 @@ type Event struct {
 	Origin   Origin
 	Rotation string // one attempt's id, the same in all its events
 	Outcome  Outcome
+	State    State         // of a verification
 	Count    int           // of tenants, where the name says what is counted
 	Wait     time.Duration // how long until the next try
 	Err      error         // never holds a secret
@@ -21,24 +22,34 @@ type EventName string
 // The events, in the order in which a run meets them.
 const (
 	SweepStarted      EventName = "sweep started"
-	SweepPlanned      EventName = "sweep planned"         // Count: to rotate or finish
-	TenantSkipped     EventName = "tenant skipped"        // Outcome and Err say why: malformed, unreadable, foreign
-	RotationPrepared  EventName = "rotation prepared"     // the pending password is in Vault
-	RotationTakenOver EventName = "rotation taken over"   // its former owner's claim had lapsed
-	PasswordPushed    EventName = "password pushed"       // Mailu answered that it has it
-	PushUncertain     EventName = "push uncertain"        // Mailu may or may not have it
-	PasswordVerified  EventName = "password verified"     // Mailu's hash proves it
-	RecordRebased     EventName = "record rebased"        // somebody changed other fields meanwhile
-	RotationCommitted EventName = "rotation committed"    // the new password is current
-	RotationAbandoned EventName = "rotation abandoned"    // Mailu refused for certain; the old one stays
-	PendingRestored   EventName = "pending restored"      // it had been overwritten while Mailu may have it
-	TenantDone        EventName = "tenant done"           // Outcome; Err if it failed
-	ServerPaused      EventName = "server paused"         // breaker open: Wait, then one tenant tries
-	ServerStopped     EventName = "server stopped"        // nothing more is sent to it in this run
-	SweepFinished     EventName = "sweep finished"        // Count: tenants that failed
-	SweepRefused      EventName = "sweep refused"         // it could not run at all
-	TickScheduled     EventName = "next sweep scheduled"  // Wait
-	SettingsReplaced  EventName = "configuration renewed" // from here on
+	SweepPlanned      EventName = "sweep planned"       // Count: to rotate or finish
+	TenantSkipped     EventName = "tenant skipped"      // Outcome and Err say why: malformed, unreadable, foreign
+	RotationPrepared  EventName = "rotation prepared"   // the pending password is in Vault
+	RotationTakenOver EventName = "rotation taken over" // its former owner's claim had lapsed
+	PasswordPushed    EventName = "password pushed"     // Mailu answered that it has it
+	PushUncertain     EventName = "push uncertain"      // Mailu may or may not have it
+	PasswordVerified  EventName = "password verified"   // Mailu's hash proves it
+	RecordRebased     EventName = "record rebased"      // somebody changed other fields meanwhile
+	RotationCommitted EventName = "rotation committed"  // the new password is current
+	RotationAbandoned EventName = "rotation abandoned"  // Mailu refused for certain; the old one stays
+	PendingRestored   EventName = "pending restored"    // it had been overwritten while Mailu may have it
+	TenantDone        EventName = "tenant done"         // Outcome; Err if it failed
+	ServerPaused      EventName = "server paused"       // breaker open: Wait, then one tenant tries
+	ServerStopped     EventName = "server stopped"      // nothing more is sent to it in this run
+	SweepFinished     EventName = "sweep finished"      // Count: tenants that failed
+
+	VerificationStarted  EventName = "verification started"
+	VerificationPlanned  EventName = "verification planned"  // Count: tenants to ask about
+	TenantRepaired       EventName = "tenant repaired"       // Vault and Mailu agree again
+	TenantVerified       EventName = "tenant verified"       // State; Err if somebody has to look
+	VerificationFinished EventName = "verification finished" // Count: problems
+	RollbackStarted      EventName = "rollback started"      // an earlier password is brought back; ends with TenantDone
+
+	SweepRefused          EventName = "sweep refused"               // it could not run at all
+	TickScheduled         EventName = "next sweep scheduled"        // Wait
+	VerificationRefused   EventName = "verification refused"        // it could not run at all
+	VerificationScheduled EventName = "next verification scheduled" // Wait
+	SettingsReplaced      EventName = "configuration renewed"       // from here on
 )
 
 // Observer is told of every event, possibly by several goroutines at once. It

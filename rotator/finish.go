@@ -36,21 +36,19 @@ func (r *rotation) adopt() error {
 	if pending.Claim.Owner != r.Owner && pending.Claim.live(r.Clock.Now()) {
 		return fmt.Errorf("%w: %s, until %s", errClaimed, pending.Claim.Owner, formatTime(pending.Claim.Until))
 	}
-	password, err := r.Keys.Open(pending.KeyVersion, r.cred.pendingBinding(), pending.Password)
-	if err != nil {
-		return fmt.Errorf("%w (key_version %d): %w: restore that key version, or the record from its KV history", errUnreadable, pending.KeyVersion, err)
-	}
-	r.next, r.password = pending, password
-	return nil
+	return r.take(pending)
 }
 
 // holdClaim makes sure that this process has the claim for long enough to push.
+// One that an earlier attempt wrote is written again, however long it stands: a
+// commit or an abandoning of that attempt, thought lost, may still be on its
+// way, and would take the pending password out of Vault under the push.
 func (r *rotation) holdClaim(ctx context.Context) error {
 	if r.cred.Pending == nil {
 		return errOvertaken
 	}
 	claim, now := r.cred.Pending.Claim, r.Clock.Now()
-	if claim.Owner == r.Owner && claim.Until.Sub(now) > r.ClaimTTL/2 {
+	if r.fenced && claim.Owner == r.Owner && claim.Until.Sub(now) > r.ClaimTTL/2 {
 		return nil
 	}
 	return r.takeOver(ctx)
@@ -70,6 +68,7 @@ func (r *rotation) takeOver(ctx context.Context) error {
 			case c.Pending.Claim.Takeovers >= maxTakeovers && !r.insist:
 				return errStuck
 			}
+			r.shared = r.shared || c.Pending.Claim.Owner != r.Owner
 			claim = r.newClaim(c.Pending.Claim.Takeovers + 1)
 			mine := *c.Pending
 			mine.Claim = claim
@@ -95,8 +94,9 @@ func (r *rotation) newClaim(takeovers int) Claim {
 
 // abandon removes a pending password that Mailu cannot have: this process made
 // it, and each of its pushes was refused for certain. Nobody else can have
-// pushed it, since the claim never left this process; the check-and-set on the
-// owner proves that.
+// pushed it, since the claim never left this process: it was not taken back
+// from somebody (shared), and the check-and-set on the owner proves that nobody
+// has it now.
 func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) {
 	err := r.write(ctx, change{
 		apply: func(c *Credential) error {

@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,12 @@ type Candidate struct {
 	Err        error      // why it cannot be rotated
 	Unlisted   error      // why no token may be sent to its origin; matters once it is to be rotated
 	Foreign    bool       // not a tenant at all
+}
+
+// transient reports whether the record could not be read for a reason that may
+// pass.
+func (c Candidate) transient() bool {
+	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
 }
 
 // Selection says which tenants a run is for.
@@ -91,10 +98,12 @@ func decide(now time.Time, c Candidate, sel Selection, rivals int) Decision {
 	switch {
 	case c.Foreign:
 		d.Outcome, d.Reason = Ignored, "not a tenant id (a UUID version 4): not touched"
+	case c.transient():
+		d.Outcome, d.Reason = Failed, c.Err.Error()
 	case c.Err != nil:
 		d.Outcome, d.Reason = Invalid, c.Err.Error()
 	case rivals > 1:
-		d.Err = fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: mend or remove all but one", rivals, c.Credential.Username, c.Credential.Origin)
+		d.Err = rivalry(c, rivals)
 		d.Outcome, d.Reason = Invalid, d.Err.Error()
 	default:
 		d.Action, d.Reason = judge(now, c.Credential, sel)
@@ -104,6 +113,10 @@ func decide(now time.Time, c Candidate, sel Selection, rivals int) Decision {
 		}
 	}
 	return d
+}
+
+func rivalry(c Candidate, rivals int) error {
+	return fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: mend or remove all but one", rivals, c.Credential.Username, c.Credential.Origin)
 }
 
 // judge is the decision about one well-formed credential. It is asked again

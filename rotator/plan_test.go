@@ -47,10 +47,10 @@ func onB(c *rotator.Candidate) { c.Credential.Origin = serverB }
 
 func unlisted(c *rotator.Candidate) { c.Unlisted = errors.New("not listed") }
 
-func malformed(c *rotator.Candidate) { c.Err = errors.New("malformed") }
+func malformed(c *rotator.Candidate) { c.Err = rotator.ErrMalformed }
 
 func unreadable(c *rotator.Candidate) {
-	*c = rotator.Candidate{Name: c.Name, Err: errors.New("forbidden")}
+	*c = rotator.Candidate{Name: c.Name, Err: rotator.ErrForbidden}
 }
 
 func foreign(c *rotator.Candidate) { *c = rotator.Candidate{Name: "README", Foreign: true} }

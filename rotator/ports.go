@@ -21,8 +21,12 @@ type Store interface {
 	// List returns the names of all entries under the prefix. An empty or
 	// missing prefix is an error: it is never "no tenants".
 	List(ctx context.Context) ([]string, error)
-	// Read returns the tenant's record, or [ErrAbsent].
+	// Read returns the tenant's record, or [ErrAbsent]: a [DeletedError] where
+	// earlier versions may still be there.
 	Read(ctx context.Context, tenant TenantID) (Document, error)
+	// ReadVersion returns the record as it was at an earlier version, or
+	// [ErrAbsent] where the history has it no more.
+	ReadVersion(ctx context.Context, tenant TenantID, version int) (Document, error)
 	// Write stores doc.Fields if the record's version is still doc.Version and
 	// returns the new version. [ErrConflict] means that it was not, which a
 	// write that had already landed before a retry shows as well. [ErrForbidden]
@@ -34,6 +38,14 @@ type Store interface {
 // Keys gives the versions of the master key. The caller wipes the keyring.
 type Keys interface {
 	MasterKeys(ctx context.Context) (*crypto.Keyring, error)
+}
+
+// Envelope seals and opens passwords; a *crypto.Keyring is the real one.
+type Envelope interface {
+	// Seal uses the newest key and returns its version.
+	Seal(to crypto.Binding, password crypto.Secret) (crypto.SealedPassword, crypto.KeyVersion, error)
+	// Open returns an error for what was not sealed so; version 0 tries every key.
+	Open(version crypto.KeyVersion, from crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error)
 }
 
 // Mailu finds the server of an origin.
@@ -97,6 +109,8 @@ var (
 	ErrOriginNotListed = errors.New("origin not listed in the configuration")
 	// ErrRefused: Mailu refused for certain and changed nothing.
 	ErrRefused = errors.New("refused by Mailu")
+	// ErrUnknownUser: Mailu has no such user.
+	ErrUnknownUser = errors.New("unknown user")
 	// ErrServerUnusable: the token is wrong or the API is off. Nothing more may
 	// be sent to this server in this run: five wrong tokens block the sender
 	// for an hour.
@@ -117,3 +131,15 @@ func (e *RateLimitedError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the server's answer.
 func (e *RateLimitedError) Unwrap() error { return e.Err }
+
+// DeletedError is the [ErrAbsent] of a record whose newest version was deleted
+// or destroyed.
+type DeletedError struct {
+	Version int   // the newest, which check-and-set compares
+	Err     error // says how it was deleted
+}
+
+func (e *DeletedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the store's words, and ErrAbsent.
+func (e *DeletedError) Unwrap() []error { return []error{e.Err, ErrAbsent} }

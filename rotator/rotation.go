@@ -16,7 +16,7 @@ import (
 type Rotator struct {
 	Store         Store
 	Mailu         Mailu
-	Keys          *crypto.Keyring
+	Keys          Envelope
 	Clock         Clock
 	NewPassword   func() (crypto.Secret, error)
 	DefaultPolicy Policy
@@ -45,14 +45,7 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	run := &rotation{Rotator: r, server: server, cred: c, judge: judge, insist: insist, id: newRotationID()}
 	defer func() { run.password.Wipe() }()
 
-	outcome, err := Finished, error(nil)
-	if c.Pending != nil {
-		outcome, err = run.finish(ctx)
-	}
-	if action, _ := judge(run.cred); outcome == Finished && err == nil && action == Rotate {
-		run.password.Wipe()
-		outcome, err = run.rotate(ctx)
-	}
+	outcome, err := run.carryOut(ctx)
 	return Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Err: err}
 }
 
@@ -67,6 +60,8 @@ type rotation struct {
 	next      *Pending      // the password being brought in
 	password  crypto.Secret // the same, in the clear
 	uncertain bool          // a first write may have landed unseen
+	fenced    bool          // a write of this attempt has landed, so none of an earlier attempt's can any more
+	shared    bool          // another process had the claim meanwhile, and may have pushed
 	refused   bool          // the push was, for certain; a question refused after it says nothing of the kind
 }
 
@@ -77,11 +72,28 @@ var (
 	errStuck       = fmt.Errorf("taken over %d times without success: see to the Mailu server, then name the tenant: --run-now --tenant", maxTakeovers)
 	errNotHeld     = errors.New("Mailu holds another password than the one it was sent")
 	errRestored    = errors.New("the pending password had been overwritten and was put back beside the current one: the next run finishes it")
-	errUnreadable  = errors.New("the pending password does not open")
+	errUnreadable  = errors.New("the password does not open")
 	errInterrupted = errors.New("not begun: the run was interrupted")
 	errWindowOver  = errors.New("not begun: the window is over, the next tick goes on")
 	errRetargeted  = errors.New("user or server of the record changed during the rotation")
 )
+
+// carryOut finishes what was begun before it begins anything.
+func (r *rotation) carryOut(ctx context.Context) (Outcome, error) {
+	if r.cred.Pending == nil {
+		return r.rotate(ctx)
+	}
+	outcome, err := r.finish(ctx)
+	if err != nil && !errors.Is(err, errOvertaken) {
+		return outcome, err
+	}
+	// Whoever has finished it: that password may be older than this run accepts.
+	if action, _ := r.judge(r.cred); action != Rotate {
+		return outcome, err
+	}
+	r.password.Wipe()
+	return r.rotate(ctx)
+}
 
 // rotate is the protocol. After each step a crash leaves what finish can take
 // up.
@@ -120,10 +132,9 @@ func (r *rotation) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now, key := r.Clock.Now(), r.Keys.Newest()
-	next := &Pending{LastRotated: formatTime(now), KeyVersion: key.Version, Claim: r.newClaim(0)}
+	next := &Pending{LastRotated: formatTime(r.Clock.Now()), Claim: r.newClaim(0)}
 	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: next.LastRotated}
-	if next.Password, err = crypto.Seal(key, binding, password); err != nil {
+	if next.Password, next.KeyVersion, err = r.Keys.Seal(binding, password); err != nil {
 		return err
 	}
 	r.next, r.password = next, password
@@ -173,15 +184,33 @@ func (r *rotation) verify(ctx context.Context) (Proof, error) {
 	return proof, nil
 }
 
+// verifyAgain makes sure, before a commit is applied on top of somebody else's
+// write, that this was not the owner of an earlier rotation, who was stopped in
+// its push, went on when all was over, and has put its password on record.
+func (r *rotation) verifyAgain(ctx context.Context) error {
+	proof, err := r.verify(ctx)
+	if err == nil && proof == NotHeld {
+		return fmt.Errorf("verify: %w", errNotHeld)
+	}
+	return err
+}
+
 // commit makes the pending password current. The sealed string moves as it is:
 // it was sealed for the last_rotated that moves with it. Where somebody put
 // another password into the record meanwhile, settle decides.
 func (r *rotation) commit(ctx context.Context) error {
 	former := r.cred.Password
 	var ending error
+	rebased := false
 	err := r.write(ctx, change{
 		apply: func(c *Credential) (err error) {
 			if c.holdsPending(r.next) && c.Password == former {
+				if rebased {
+					if err := r.verifyAgain(ctx); err != nil {
+						return err
+					}
+				}
+				rebased = true
 				c.promote(r.next)
 				ending = nil
 				return nil
@@ -193,7 +222,9 @@ func (r *rotation) commit(ctx context.Context) error {
 			if errors.Is(ending, errRestored) {
 				return c.holdsPending(r.next)
 			}
-			return c.Password == r.next.Password
+			// Beside somebody else's pending password ours is not safe yet: if our
+			// push was late, theirs is gone from Mailu, and their commit under way.
+			return c.Password == r.next.Password && c.Pending == nil
 		},
 	})
 	switch {
@@ -214,7 +245,7 @@ func (r *rotation) deliver(ctx context.Context) error {
 	case pushed == nil:
 		r.note(PasswordPushed, nil)
 	case cannotHaveReached(pushed) || mayNotBeAsked(pushed):
-		r.refused = errors.Is(pushed, ErrRefused)
+		r.refused = errors.Is(pushed, ErrRefused) && !r.shared
 		return fmt.Errorf("push: %w", pushed)
 	default:
 		r.note(PushUncertain, pushed)

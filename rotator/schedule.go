@@ -2,7 +2,6 @@ package rotator
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -13,16 +12,21 @@ import (
 // Settings is what a daemon runs by; a reload replaces it whole.
 type Settings struct {
 	Schedule cron.Schedule  // when sweeps begin
-	Timezone *time.Location // where Schedule is read
+	Timezone *time.Location // where the schedules are read
 	Jitter   time.Duration  // each begins up to so much later
 	Window   time.Duration  // how long after that a rotation may be begun
 	Observe  Observer
 	// Sweep runs one sweep. An error means that it could not take place.
 	Sweep func(ctx context.Context, sel Selection, window time.Duration) error
+	// VerifySchedule says when verifications begin; nil, or one that never
+	// comes, turns them off.
+	VerifySchedule cron.Schedule
+	// Verify runs one verification. An error means that it could not take place.
+	Verify func(ctx context.Context) error
 }
 
-// Daemon runs one sweep at a time, by schedule, and first of all finishes what
-// was left half-finished.
+// Daemon runs sweeps and verifications by schedule, one at a time, and first of
+// all finishes what was left half-finished.
 type Daemon struct {
 	clock    Clock
 	settings atomic.Pointer[Settings]
@@ -36,8 +40,8 @@ func NewDaemon(clock Clock, settings Settings) *Daemon {
 	return d
 }
 
-// Reload makes the daemon run by other settings from its next sweep on; one
-// that is under way ends as it began.
+// Reload makes the daemon run by other settings from its next sweep or
+// verification on; one that is under way ends as it began.
 func (d *Daemon) Reload(settings Settings) {
 	d.settings.Store(&settings)
 	d.observe(Event{Name: SettingsReplaced})
@@ -47,32 +51,21 @@ func (d *Daemon) Reload(settings Settings) {
 	}
 }
 
-// Run sweeps until ctx ends, and returns when the sweep under way has.
+// Run works until ctx ends, and returns when what is under way has.
 func (d *Daemon) Run(ctx context.Context) {
-	after := d.clock.Now()
-	d.sweep(ctx, Selection{PendingOnly: true}, d.tick(after))
+	a := d.newAgenda()
+	d.try(ctx, sweepTask, Selection{PendingOnly: true}, a.next[sweepTask].tick)
 	for ctx.Err() == nil {
-		tick := d.tick(after)
-		d.observe(Event{Name: TickScheduled, Wait: tick.Sub(d.clock.Now())})
-		if d.waitUntil(ctx, tick) {
-			d.sweep(ctx, Selection{}, d.clock.Now().Add(d.settings.Load().Window))
-			after = d.clock.Now()
+		a.renew()
+		next, start := a.first()
+		if d.waitUntil(ctx, start) {
+			d.try(ctx, next, Selection{}, a.bound(next))
+			a.done(next)
 		}
 	}
 }
 
 func (d *Daemon) observe(e Event) { d.settings.Load().Observe.observe(e) }
-
-// tick is the schedule's first time after the given one, with its jitter. It
-// may have passed: a reload within the jitter must not lose the day's sweep.
-func (d *Daemon) tick(after time.Time) time.Time {
-	s := d.settings.Load()
-	tick := s.Schedule.Next(after.In(s.Timezone))
-	if s.Jitter > 0 {
-		tick = tick.Add(rand.N(s.Jitter))
-	}
-	return tick
-}
 
 // waitUntil returns true at tick, and false before when ctx ends or the
 // settings are renewed. It looks at the clock every minute, because the wall
@@ -86,24 +79,24 @@ func (d *Daemon) waitUntil(ctx context.Context, tick time.Time) bool {
 	return ctx.Err() == nil
 }
 
-// sweep tries until a sweep could take place: a sealed or unreachable Vault, or
-// a wrong clock, only delays it, with growing pauses, until the time given.
-func (d *Daemon) sweep(ctx context.Context, sel Selection, until time.Time) {
+// try repeats a task until it could take place: a sealed or unreachable Vault,
+// or a wrong clock, only delays it, with growing pauses, until the time given.
+func (d *Daemon) try(ctx context.Context, t task, sel Selection, until time.Time) {
 	pauses := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(5*time.Second), backoff.WithMultiplier(2),
 		backoff.WithMaxInterval(10*time.Minute), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
 		left := until.Sub(d.clock.Now())
 		s := d.settings.Load()
-		if left <= 0 {
+		if left <= 0 || t.schedule(s) == nil {
 			return
 		}
-		err := s.Sweep(ctx, sel, left)
+		err := t.run(ctx, s, sel, left)
 		if err == nil {
 			return
 		}
-		pause := pauses.NextBackOff()
-		d.observe(Event{Name: SweepRefused, Wait: pause, Err: err})
+		pause := min(pauses.NextBackOff(), until.Sub(d.clock.Now()))
+		d.observe(Event{Name: t.refused(), Wait: pause, Err: err})
 		d.sleep(ctx, pause)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,11 +43,15 @@ type run struct {
 
 // Plan reads the fleet and reports what Run would do. It writes nothing.
 func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
-	r, plan, err := s.begin(ctx, sel)
+	r, err := s.open(ctx, sel)
 	if err != nil {
 		return Report{}, err
 	}
 	defer r.keys.Wipe()
+	plan, err := r.plan(ctx)
+	if err != nil {
+		return Report{}, err
+	}
 	report := Report{Started: s.Clock.Now(), DryRun: true, RotatedBefore: r.sel.RotatedBefore}
 	for _, d := range plan {
 		if d.Action != Leave {
@@ -66,11 +71,15 @@ func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
 func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (Report, error) {
 	report := Report{Started: s.Clock.Now()}
 	s.Observe.observe(Event{Name: SweepStarted})
-	r, plan, err := s.begin(ctx, sel)
+	r, err := s.open(ctx, sel)
 	if err != nil {
 		return report, err
 	}
 	defer r.keys.Wipe()
+	plan, err := r.plan(ctx)
+	if err != nil {
+		return report, err
+	}
 	report.RotatedBefore = r.sel.RotatedBefore
 	if window > 0 {
 		r.until = r.clock.Now().Add(window)
@@ -81,28 +90,25 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (R
 	return report, nil
 }
 
-// begin compares the clocks, reads the master key and the fleet, and makes the
-// plan. The caller wipes the keys.
-func (s *Sweep) begin(ctx context.Context, sel Selection) (*run, []Decision, error) {
+// open compares the clocks and reads the master key. The caller wipes the keys.
+func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	clock, err := guardClock(ctx, s.Clock, s.Time)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	keys, err := s.masterKeys(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, slots: make(chan struct{}, max(s.Workers, 1))}
-	r.sel.NewestKey = keys.Newest().Version
-	if r.sel.All && r.sel.RotatedBefore.IsZero() {
-		r.sel.RotatedBefore = clock.Now()
+	sel.NewestKey = keys.Newest().Version
+	if sel.All && sel.RotatedBefore.IsZero() {
+		sel.RotatedBefore = clock.Now()
 	}
-	plan, err := r.plan(ctx)
-	if err != nil {
-		keys.Wipe()
-		return nil, nil, err
+	rotator := &Rotator{
+		Store: s.Store, Mailu: s.Mailu, Keys: keys, Clock: clock, NewPassword: s.NewPassword,
+		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe,
 	}
-	return r, plan, nil
+	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, slots: make(chan struct{}, max(s.Workers, 1))}, nil
 }
 
 func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {
@@ -111,6 +117,9 @@ func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {
 	return s.Keys.MasterKeys(ctx)
 }
 
+// errNobody: a run for nobody is a mistake and not a success.
+var errNobody = errors.New("no tenant belongs to what was asked for")
+
 func (r *run) plan(ctx context.Context) ([]Decision, error) {
 	candidates, err := r.survey(ctx)
 	if err != nil {
@@ -118,10 +127,14 @@ func (r *run) plan(ctx context.Context) ([]Decision, error) {
 	}
 	plan := Plan(r.clock.Now(), candidates, r.sel)
 	if len(plan) == 0 {
-		return nil, errors.New("no tenant belongs to what was asked for")
+		return nil, errNobody
 	}
 	return plan, nil
 }
+
+// maxUnread bounds how many reads may fail in a row, each with the store's own
+// patience behind it, until the survey gives up: then it is not the records.
+const maxUnread = 3
 
 // survey reads every tenant of the selection.
 func (r *run) survey(ctx context.Context) ([]Candidate, error) {
@@ -130,15 +143,28 @@ func (r *run) survey(ctx context.Context) ([]Candidate, error) {
 		return nil, err
 	}
 	candidates := make([]Candidate, len(names))
-	var group errgroup.Group
+	var unread atomic.Int64
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(r.Workers, 1))
 	for i, name := range names {
+		if groupCtx.Err() != nil {
+			break
+		}
 		group.Go(func() error {
-			candidates[i] = r.candidate(ctx, name)
+			candidates[i] = r.candidate(groupCtx, name)
+			if !candidates[i].transient() {
+				unread.Store(0)
+				return nil
+			}
+			if unread.Add(1) >= maxUnread {
+				return fmt.Errorf("read the tenants' records: %w", candidates[i].Err)
+			}
 			return nil
 		})
 	}
-	_ = group.Wait() // its functions return nil
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
 	return candidates, ctx.Err()
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -67,6 +69,17 @@ func entryNames(secret *api.Secret) ([]string, error) {
 // json.Number. [rotator.ErrAbsent] covers a record that never was and one whose
 // newest version is deleted or destroyed; the error says which.
 func (c *Client) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
+	return c.read(ctx, tenant, nil)
+}
+
+// ReadVersion returns the record as it was at an earlier version. It needs no
+// more permission than Read. [rotator.ErrAbsent] covers a version that is
+// deleted, destroyed or dropped from the history.
+func (c *Client) ReadVersion(ctx context.Context, tenant rotator.TenantID, version int) (rotator.Document, error) {
+	return c.read(ctx, tenant, url.Values{"version": {strconv.Itoa(version)}})
+}
+
+func (c *Client) read(ctx context.Context, tenant rotator.TenantID, query url.Values) (rotator.Document, error) {
 	path, err := dataPath(c.cfg, tenant)
 	if err != nil {
 		return rotator.Document{}, err
@@ -76,7 +89,7 @@ func (c *Client) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Doc
 		verb: "read", path: path,
 		rule: dataRule(c.cfg), capability: "read",
 	}, func(ctx context.Context, client *api.Client) (err error) {
-		secret, err = client.Logical().ReadWithContext(ctx, path)
+		secret, err = client.Logical().ReadWithDataWithContext(ctx, path, query)
 		return err
 	})
 	if err != nil {
@@ -105,13 +118,17 @@ func document(secret *api.Secret) (rotator.Document, error) {
 	if ok {
 		return rotator.Document{Version: version, Fields: fields}, nil
 	}
+	return rotator.Document{}, &rotator.DeletedError{Version: version, Err: deletion(metadata, version)}
+}
+
+func deletion(metadata map[string]any, version int) error {
 	if destroyed, _ := metadata["destroyed"].(bool); destroyed {
-		return rotator.Document{}, fmt.Errorf("%w: version %d is destroyed", rotator.ErrAbsent, version)
+		return fmt.Errorf("version %d is destroyed", version)
 	}
 	if at, _ := metadata["deletion_time"].(string); at != "" {
-		return rotator.Document{}, fmt.Errorf("%w: version %d was deleted at %s (`vault kv undelete` brings it back)", rotator.ErrAbsent, version, at)
+		return fmt.Errorf("version %d was deleted at %s (`vault kv undelete` brings it back)", version, at)
 	}
-	return rotator.Document{}, fmt.Errorf("%w: version %d has no data", rotator.ErrAbsent, version)
+	return fmt.Errorf("version %d has no data", version)
 }
 
 // Write stores doc.Fields as the version after doc.Version, if that is still

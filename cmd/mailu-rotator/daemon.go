@@ -71,7 +71,7 @@ func loadConfig(path string) (*config.Config, error) {
 }
 
 func settingsOf(f *fleet) rotator.Settings {
-	return rotator.Settings{
+	s := rotator.Settings{
 		Schedule: f.cfg.Rotation.Schedule,
 		Timezone: f.cfg.Rotation.Timezone,
 		Jitter:   f.cfg.Rotation.Jitter,
@@ -79,4 +79,8 @@ func settingsOf(f *fleet) rotator.Settings {
 		Observe:  f.observe,
 		Sweep:    f.sweep,
 	}
+	if !f.cfg.Verify.Schedule.Off() {
+		s.VerifySchedule, s.Verify = f.cfg.Verify.Schedule, f.verify
+	}
+	return s
 }

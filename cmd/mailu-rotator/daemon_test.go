@@ -1,11 +1,13 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"syscall"
 	"testing"
 
 	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/mailu/mailutest"
 )
 
 // everySecond makes a daemon sweep all the time; never, not within a test.
@@ -100,6 +102,21 @@ func TestDaemonEndsWhileItWaitsForVault(t *testing.T) {
 	daemon := s.start(t)
 	daemon.mustLog(t, "waiting for vault", 1)
 	daemon.stop(t)
+}
+
+// The grace bounds how long an end may take: a server that hangs must not make
+// systemd kill the daemon. The rotation is left half-finished, for the next one.
+func TestDaemonWaitsNoLongerThanItsGrace(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme", "age=400")
+	must(t, s.writeConfig(everySecond, noJitter, "rotation.shutdown_grace=1s", "server.timeout=2m", "rotation.claim_ttl=10m"))
+	acme.mailu.Inject(mailutest.Fault{Kind: mailutest.HangAfter, Method: http.MethodPatch})
+
+	daemon := s.start(t)
+	await(t, "the push", func() error { return seen(acme.mailu, http.MethodPatch) })
+	daemon.stop(t)
+
+	s.mustBeHalfFinished(t, acme)
 }
 
 func TestDaemonDoesNotStartWithABadConfiguration(t *testing.T) {

@@ -55,6 +55,14 @@ func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Du
 	})
 }
 
+// verify is one verification of the daemon; what it finds is in the log.
+func (f *fleet) verify(ctx context.Context) error {
+	return f.with(ctx, func(s *rotator.Sweep) error {
+		_, err := s.Verify(ctx, rotator.Selection{}, f.cfg.Verify.Repair)
+		return err
+	})
+}
+
 // newOwner names this process in claims: no other process, host or boot has the
 // same name.
 func newOwner() string {

@@ -74,7 +74,7 @@ func severity(e rotator.Event) zapcore.Level {
 		return zap.DebugLevel
 	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.ServerPaused:
 		return zap.WarnLevel
-	case rotator.ServerStopped, rotator.SweepRefused:
+	case rotator.ServerStopped, rotator.SweepRefused, rotator.VerificationRefused:
 		return zap.ErrorLevel
 	case rotator.TenantSkipped:
 		return zap.WarnLevel
@@ -86,7 +86,12 @@ func severity(e rotator.Event) zapcore.Level {
 			return zap.ErrorLevel
 		}
 		return zap.DebugLevel // what was done has been said by its steps
-	case rotator.SweepFinished:
+	case rotator.TenantVerified:
+		if e.Err != nil {
+			return zap.WarnLevel
+		}
+		return zap.DebugLevel
+	case rotator.SweepFinished, rotator.VerificationFinished:
 		if e.Count > 0 {
 			return zap.WarnLevel
 		}
@@ -106,11 +111,14 @@ func fields(e rotator.Event) []zap.Field {
 	add("origin", string(e.Origin))
 	add("rotation", e.Rotation)
 	add("outcome", string(e.Outcome))
+	add("state", string(e.State))
 	switch e.Name {
-	case rotator.SweepPlanned, rotator.ServerStopped:
+	case rotator.SweepPlanned, rotator.VerificationPlanned, rotator.ServerStopped:
 		all = append(all, zap.Int("tenants", e.Count))
 	case rotator.SweepFinished:
 		all = append(all, zap.Int("failures", e.Count))
+	case rotator.VerificationFinished:
+		all = append(all, zap.Int("problems", e.Count))
 	}
 	if e.Wait > 0 {
 		all = append(all, zap.Duration("wait", e.Wait.Round(time.Millisecond)))

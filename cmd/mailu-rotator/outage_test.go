@@ -1,11 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,29 +78,4 @@ func TestUntrustedVaultEndsTheRun(t *testing.T) {
 	if !strings.Contains(run.stderr.String(), "certificate signed by unknown authority") {
 		t.Errorf("it does not say why:\n%s", &run.stderr)
 	}
-}
-
-// TestProcessShowsNoSecrets looks at a run that holds a token, the master key
-// and a password: neither its arguments nor its environment give them away.
-func TestProcessShowsNoSecrets(t *testing.T) {
-	s := newTestSite(t)
-	acme := s.mustSeed(t, "acme", "age=400")
-	must(t, s.writeConfig())
-	acme.mailu.Inject(mailutest.Fault{Kind: mailutest.Delay, Method: http.MethodPatch, Delay: 2 * time.Second})
-
-	run := s.start(t, "--run-now")
-	await(t, "the push", func() error { return seen(acme.mailu, http.MethodPatch) })
-	for _, name := range []string{"cmdline", "environ"} {
-		file := fmt.Sprintf("/proc/%d/%s", run.cmd.Process.Pid, name)
-		text, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrPermission) {
-			continue // what nobody can read gives nothing away
-		}
-		must(t, err)
-		if len(text) == 0 {
-			t.Errorf("%s is empty: the process had ended", file)
-		}
-		s.ledger.record(t.Name()+" "+name, func() string { return string(text) })
-	}
-	run.mustEnd(t, exitDone)
 }

@@ -32,17 +32,29 @@ func (p *progress) Fd() uintptr {
 func (p *progress) observe(e rotator.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case e.Name == rotator.SweepPlanned && e.Count > 0 && isTerminal(p):
-		p.bar = progressbar.NewOptions(e.Count,
-			progressbar.OptionSetWriter(p.out),
-			progressbar.OptionSetDescription("rotating"),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
-		_ = p.bar.RenderBlank() // a terminal that cannot be written to changes nothing
-	case e.Name == rotator.TenantDone && p.bar != nil:
-		_ = p.bar.Add(1)
+	switch e.Name {
+	case rotator.SweepPlanned:
+		p.begin("rotating", e.Count)
+	case rotator.VerificationPlanned:
+		p.begin("verifying", e.Count)
+	case rotator.TenantDone, rotator.TenantVerified:
+		if p.bar != nil {
+			_ = p.bar.Add(1)
+		}
 	}
+}
+
+// begin shows the bar. The caller has the lock.
+func (p *progress) begin(doing string, count int) {
+	if count == 0 || !isTerminal(p) {
+		return
+	}
+	p.bar = progressbar.NewOptions(count,
+		progressbar.OptionSetWriter(p.out),
+		progressbar.OptionSetDescription(doing),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+	_ = p.bar.RenderBlank() // a terminal that cannot be written to changes nothing
 }
 
 // Write puts a log line above the bar.

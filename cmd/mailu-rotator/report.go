@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"mailu-rotator/rotator"
 )
@@ -42,11 +43,7 @@ func summary(report rotator.Report) string {
 			counts = append(counts, fmt.Sprintf("%d %s", n, outcome))
 		}
 	}
-	noun := "tenants"
-	if len(report.Rows) == 1 {
-		noun = "tenant"
-	}
-	text := fmt.Sprintf("%d %s: %s", len(report.Rows), noun, strings.Join(counts, ", "))
+	text := fmt.Sprintf("%s: %s", tenants(len(report.Rows)), strings.Join(counts, ", "))
 	if report.DryRun {
 		return text + " (dry run: nothing was changed)"
 	}
@@ -55,6 +52,13 @@ func summary(report rotator.Report) string {
 		text += "\nto go on where this run ended: --run-now --rotated-before " + report.RotatedBefore.UTC().Format(time.RFC3339Nano)
 	}
 	return text
+}
+
+func tenants(n int) string {
+	if n == 1 {
+		return "1 tenant"
+	}
+	return fmt.Sprintf("%d tenants", n)
 }
 
 // cell keeps a column's place where there is no value.
@@ -68,7 +72,7 @@ func cell(s string) string {
 // printable keeps what Vault holds from steering the terminal or breaking the
 // table's lines.
 func printable(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return strconv.Quote(s)
 	}
 	return s
@@ -80,9 +84,9 @@ func age(d time.Duration) string {
 	case d < 0:
 		return "-"
 	case d >= 48*time.Hour:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	case d >= time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
+		return fmt.Sprintf("%dh", d/time.Hour)
 	}
 	return d.Truncate(time.Second).String()
 }
@@ -129,6 +133,10 @@ func printJSON(out io.Writer, report rotator.Report) error {
 		}
 		doc.Tenants = append(doc.Tenants, r)
 	}
+	return encodeJSON(out, doc)
+}
+
+func encodeJSON(out io.Writer, doc any) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)

@@ -42,7 +42,8 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdVault changes the script's part of Vault with the root token:
 //
-//	vault                        a mount, a key and a token with the least policy, all named $SITE
+//	vault                        a mount named $SITE, and a token with the least policy
+//	vault own-key                the same, and a master key named $SITE
 //	vault write PATH [k=v...]    as the command of Vault
 //	vault mount PATH VERSION     a KV engine
 //	vault token POLICY           another token for the program
@@ -53,6 +54,9 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	case neg:
 		ts.Fatalf("vault cannot be negated")
 	case len(args) == 0:
+		ts.Check(s.provision(ctx))
+	case args[0] == "own-key" && len(args) == 1:
+		s.key = s.name
 		ts.Check(s.provision(ctx))
 	case args[0] == "write" && len(args) > 1:
 		_, values, err := split(args[2:])

@@ -16,6 +16,7 @@ import (
 	"mailu-rotator/crypto"
 	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/vault"
+	"mailu-rotator/vault/vaulttest"
 )
 
 // site is what one installation of the program works on: a KV mount and a
@@ -24,12 +25,12 @@ import (
 type site struct {
 	*house
 	dir     string
-	name    string // of mount, key, policy and AppRole in Vault
+	name    string // of mount, policy and AppRole in Vault
+	key     string // the master key, which sites share unless they change it
 	address string // where the program finds Vault: there, or a proxy before it
 	auth    map[string]any
 	mailus  []*mailuServer // in the order of the configuration
 	tenants map[string]*tenant
-	version crypto.KeyVersion // of the master key that records are seeded with
 }
 
 type mailuServer struct {
@@ -37,11 +38,18 @@ type mailuServer struct {
 	name string
 }
 
+func (s *site) layout() vaulttest.Layout {
+	l := vaulttest.DefaultLayout()
+	l.Mount, l.TransitKey = s.name, s.key
+	return l
+}
+
 func (h *house) newSite(dir string) *site {
 	return &site{
 		house: h, dir: dir, name: fmt.Sprintf("site-%d", h.sites.Add(1)), address: h.vault.Addr,
 		auth:    map[string]any{"method": "token_file", "token_file": "vault-token"},
-		tenants: map[string]*tenant{}, version: 1,
+		key:     vaulttest.DefaultLayout().TransitKey,
+		tenants: map[string]*tenant{},
 	}
 }
 
@@ -151,6 +159,7 @@ func (s *site) writeConfig(settings ...string) error {
 			"transit": map[string]any{"mount": layout.TransitMount, "key": layout.TransitKey},
 		},
 		"rotation": map[string]any{},
+		"verify":   map[string]any{},
 		"log":      map[string]any{},
 		"server":   server,
 	}
@@ -201,12 +210,12 @@ func set(doc map[string]any, setting string) error {
 
 // keyring reads the master key as any other reader would.
 func (s *site) keyring(ctx context.Context) (*crypto.Keyring, error) {
-	exported, err := s.root.Logical().ReadWithContext(ctx, "transit/export/encryption-key/"+s.name)
+	exported, err := s.root.Logical().ReadWithContext(ctx, "transit/export/encryption-key/"+s.key)
 	if err != nil {
 		return nil, err
 	}
 	if exported == nil {
-		return nil, fmt.Errorf("no transit key %s", s.name)
+		return nil, fmt.Errorf("no transit key %s", s.key)
 	}
 	keys := map[crypto.KeyVersion][]byte{}
 	for name, value := range exported.Data["keys"].(map[string]any) {
@@ -218,7 +227,7 @@ func (s *site) keyring(ctx context.Context) (*crypto.Keyring, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.ledger.addKey("master key of "+s.name, key)
+		s.ledger.addKey("master key "+s.key, key)
 		keys[crypto.KeyVersion(version)] = key
 	}
 	return crypto.NewKeyring(keys)

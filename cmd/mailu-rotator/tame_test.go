@@ -10,7 +10,7 @@ import (
 
 // cmdTame copies a report and puts names in the place of all that differs from
 // run to run, so that it can be compared with a golden file: $NAME for tenants
-// and Mailu servers, TIME, DATE, AGE and DURATION.
+// and Mailu servers, TIME, DATE, AGE, DURATION and SITE.
 func cmdTame(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: tame file copy")
@@ -31,6 +31,7 @@ func (s *site) tame(text string) string {
 		{`\d{4}-\d\d-\d\d`, "DATE"},
 		{`"age_seconds": \d+`, `"age_seconds": AGE`},
 		{`  \d+(d|h|m\d+s|s)  `, "  AGE  "},
+		{`\bsite-\d+\b`, "SITE"},
 		{` in [\d.]+m?s\b`, " in DURATION"},
 		{`(\S)  +`, "$1  "}, // the width of a column follows its longest cell
 		{`(?m) +$`, ""},

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/vault/vaulttest"
 )
 
 // tenant is one record and its user in Mailu, as they were seeded.
@@ -22,18 +21,15 @@ type tenant struct {
 	version int    // of the record
 }
 
-func (s *site) layout() vaulttest.Layout {
-	return vaulttest.Layout{Mount: s.name, Prefix: "smtp", Leaf: "admin", TransitMount: "transit", TransitKey: s.name}
-}
-
 // seed makes a record and its user. Besides fields as they are stored, with Go
 // escapes, the settings are mailu=NAME, age=DURATION or age=DAYS, policy=POLICY,
 // without=FIELD, absent=user, and pending=dead or pending=alive: a password that
 // a process left half-finished, or is at.
 func (s *site) seed(ctx context.Context, name string, settings ...string) error {
+	n := len(s.tenants)
 	t := &tenant{
-		name: name, id: fmt.Sprintf("%08x-5eed-4000-8000-%012x", 0xa0000000+len(s.tenants), len(s.tenants)),
-		user: "admin@" + name + ".example", first: "the \"first\" pässword of " + s.name + "/" + name + " + <%&>",
+		name: name, id: fmt.Sprintf("%08x-5eed-4000-8000-%012x", 0xa0000000+n, n),
+		user: "admin@" + name + ".example", first: fmt.Sprintf("the \"first\" pässword of tenant %d + <%%&>", n),
 	}
 	options, fields, err := split(settings)
 	if err != nil {
@@ -77,7 +73,7 @@ func split(settings []string) (options map[string]string, fields map[string]any,
 }
 
 func (s *site) record(ctx context.Context, t *tenant, options map[string]string, fields map[string]any) (map[string]any, error) {
-	born := time.Now().Add(-time.Hour)
+	born := s.seeded.Add(-time.Hour)
 	if age := options["age"]; age != "" {
 		days, err := strconv.Atoi(age)
 		length := time.Duration(days) * 24 * time.Hour
@@ -87,12 +83,12 @@ func (s *site) record(ctx context.Context, t *tenant, options map[string]string,
 		if err != nil {
 			return nil, err
 		}
-		born = time.Now().Add(-length)
+		born = s.seeded.Add(-length)
 	}
 	made := born.UTC().Format(time.RFC3339)
 	record := map[string]any{
 		"username": t.user, "webmail_url": t.mailu.Origin() + "/webmail", "created_at": made, "last_rotated": made,
-		"key_version": int(s.version), "customer_number": 9007199254740991,
+		"key_version": 1, "customer_number": 9007199254740991,
 	}
 	if policy := options["policy"]; policy != "" {
 		record["rotation_policy"] = policy
@@ -115,30 +111,45 @@ func (s *site) record(ctx context.Context, t *tenant, options map[string]string,
 
 // pending is what prepare leaves behind.
 func (s *site) pending(ctx context.Context, t *tenant, claim string) (map[string]any, error) {
-	begun := time.Now().Add(-time.Hour)
+	begun := s.seeded.Add(-time.Hour)
 	until := begun.Add(5 * time.Minute)
 	if claim == "alive" {
 		until = time.Now().Add(time.Hour)
 	}
 	made := begun.UTC().Format(time.RFC3339)
-	t.begun = "Begun-password-of-" + s.name + "-" + t.name
+	t.begun = "Begun-password-of-" + t.id
 	sealed, err := s.sealFor(ctx, t, made, t.begun)
 	return map[string]any{
-		"password": sealed, "last_rotated": made, "key_version": int(s.version),
+		"password": sealed, "last_rotated": made, "key_version": 1,
 		"owner": "elsewhere/4711/deadbeef", "claimed_until": until.UTC().Format(time.RFC3339),
 	}, err
 }
 
+// sealFor seals with the first version of the master key.
 func (s *site) sealFor(ctx context.Context, t *tenant, lastRotated, password string) (string, error) {
-	s.ledger.addToken("password of "+t.name, password)
+	what := fmt.Sprint(s.key, t.id, lastRotated, password)
+	if sealed, found := s.sealed.Load(what); found {
+		return sealed.(string), nil
+	}
 	ring, err := s.keyring(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer ring.Wipe()
 	sealed, err := crypto.Seal(ring.Newest(), crypto.Binding{TenantID: t.id, LastRotated: lastRotated}, crypto.SecretFromString(password))
+	if err != nil {
+		return "", err
+	}
+	s.ledger.addToken("password of "+t.name, password)
 	s.ledger.addToken("sealed password of "+t.name, string(sealed))
-	return string(sealed), err
+	s.sealed.Store(what, string(sealed))
+	s.opened.Store(openedKey(t, lastRotated, 1, string(sealed)), password)
+	return string(sealed), nil
+}
+
+// openedKey is all that decides what a sealed password opens to.
+func openedKey(t *tenant, lastRotated string, version int64, sealed string) string {
+	return fmt.Sprint(t.id, lastRotated, version, sealed)
 }
 
 // store writes the record as it is now to be found.

@@ -2,9 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
+
+	"mailu-rotator/internal/faultproxy"
 )
 
 // TestTwoDaemonsAndAnEmergencyRunAtOnce: all are at the same tenants all the
@@ -48,6 +52,35 @@ func TestTwoDaemonsAndAnEmergencyRunAtOnce(t *testing.T) {
 	for _, who := range s.tenants {
 		s.mustHaveOnePasswordSince(t, who, report.RotatedBefore)
 	}
+}
+
+// TestEmergencyRunRotatesWhatAnotherFinishedMeanwhile: the run is about to take
+// over a half-finished rotation when another process finishes that one. The
+// password is then one from before the emergency, and not good enough.
+func TestEmergencyRunRotatesWhatAnotherFinishedMeanwhile(t *testing.T) {
+	s := newTestSite(t)
+	half := s.mustSeed(t, "half", "age=1", "pending=dead")
+	direct := s.address
+	proxy := s.interpose(t)
+	path := "/v1/" + s.layout().Mount + "/data/" + s.layout().Path(half.id)
+	proxy.Inject(faultproxy.Fault{Kind: faultproxy.Status, Match: faultproxy.On(http.MethodPut, path)})
+	must(t, s.writeConfig())
+
+	run := s.start(t, "--run-now")
+	await(t, "the take-over", func() error {
+		if proxy.Count(http.MethodPut, path) == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	s.address = direct
+	must(t, s.writeConfig())
+	s.start(t, "--run-now", "--due-only").mustEnd(t, exitDone)
+	must(t, s.finished(t.Context(), half))
+	proxy.Clear()
+	run.mustEnd(t, exitDone)
+
+	must(t, s.rotated(t.Context(), half))
 }
 
 func (s *site) mustHaveOnePasswordSince(t *testing.T, who *tenant, cutoff time.Time) {

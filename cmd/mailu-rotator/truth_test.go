@@ -49,7 +49,7 @@ func (s *site) open(ring *crypto.Keyring, t *tenant, fields map[string]any) (str
 	lastRotated, _ := fields["last_rotated"].(string)
 	number, _ := fields["key_version"].(json.Number)
 	version, _ := number.Int64()
-	as := fmt.Sprint(t.id, lastRotated, version, sealed)
+	as := openedKey(t, lastRotated, version, sealed)
 	if known, found := s.opened.Load(as); found {
 		return known.(string), nil
 	}

@@ -80,7 +80,10 @@ func (s *Store) List(context.Context) (names []string, err error) {
 func (s *Store) Read(_ context.Context, tenant rotator.TenantID) (doc rotator.Document, err error) {
 	err = s.Hook.around(Call{Op: OpRead, Tenant: tenant}, func() error {
 		fields, version := s.Get(string(tenant))
-		if fields == nil {
+		switch {
+		case fields == nil && version > 0:
+			return &rotator.DeletedError{Version: version, Err: fmt.Errorf("read %s: version %d was deleted", tenant, version)}
+		case fields == nil:
 			return fmt.Errorf("read %s: %w", tenant, rotator.ErrAbsent)
 		}
 		doc = rotator.Document{Version: version, Fields: fields}
@@ -90,6 +93,21 @@ func (s *Store) Read(_ context.Context, tenant rotator.TenantID) (doc rotator.Do
 		return rotator.Document{}, err
 	}
 	return doc, nil
+}
+
+// ReadVersion implements rotator.Store.
+func (s *Store) ReadVersion(_ context.Context, tenant rotator.TenantID, version int) (doc rotator.Document, err error) {
+	err = s.Hook.around(Call{Op: OpRead, Tenant: tenant}, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		versions := s.versions[string(tenant)]
+		if version < 1 || version > len(versions) || versions[version-1] == nil {
+			return fmt.Errorf("read %s version %d: %w", tenant, version, rotator.ErrAbsent)
+		}
+		doc = rotator.Document{Version: version, Fields: clone(versions[version-1])}
+		return nil
+	})
+	return doc, err
 }
 
 // Write implements rotator.Store.

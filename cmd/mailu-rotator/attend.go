@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// attendedPatience is how long one call waits for a Vault that does not answer
+// while somebody watches; the daemon has more.
+const attendedPatience = time.Minute
+
+// attend does work once, for somebody who watches: with a progress bar on a
+// terminal, until a signal interrupts it. An interrupt that left nothing to
+// print is the error.
+func attend(ctx context.Context, path string, stderr io.Writer, work func(context.Context, *fleet) error) (interrupted bool, err error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+
+	bar := newProgress(stderr)
+	fleet, log, err := loadFleet(path, bar, nil)
+	if err != nil {
+		return false, err
+	}
+	defer log.sync()
+	fleet.patience = attendedPatience
+	fleet.observe = func(e rotator.Event) { log.observe(e); bar.observe(e) }
+	err = work(ctx, fleet)
+	bar.end()
+	if err != nil && ctx.Err() != nil {
+		return true, &statusError{code: exitInterrupted}
+	}
+	return ctx.Err() != nil, err
+}
+
+func statusOf(failures int, interrupted bool) error {
+	switch {
+	case interrupted:
+		return &statusError{code: exitInterrupted}
+	case failures > 0:
+		return &statusError{code: exitFailures}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mailu-rotator/rotator"
+)
+
+// rollbackFlags are the arguments and flags of rollback, as given.
+type rollbackFlags struct {
+	tenant string
+	to     uint
+	output string
+}
+
+func newRollbackCommand(path *string) *cobra.Command {
+	var flags rollbackFlags
+	cmd := &cobra.Command{
+		Use:   "rollback TENANT",
+		Short: "Bring an earlier password of a tenant back",
+		Long: `Bring an earlier password of a tenant back from the history of its record in
+Vault, and push it to Mailu by the same protocol as a new one. A half-finished
+rotation is finished first.
+
+The password keeps its own age. Where the policy calls it due, the next sweep
+replaces it; a record with rotation_policy "manual" is left alone.
+
+Exit status: 0 restored; 1 could not run, or the history has no such password;
+2 begun and refused or failed, the table says how; 130 interrupted.`,
+		Example: `  mailu-rotator rollback 0f8fad5b-d9cb-469f-a165-70867728950e
+  mailu-rotator rollback 0f8fad5b-d9cb-469f-a165-70867728950e --to 3`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("to") && flags.to == 0 {
+				return errors.New("--to: the first version is 1")
+			}
+			flags.tenant = args[0]
+			return runRollback(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().UintVar(&flags.to, "to", 0, "`version` of the record that had the password (default the newest with another one than today's)")
+	registerOutput(cmd.Flags(), &flags.output)
+	return cmd
+}
+
+func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, stderr io.Writer) error {
+	report := rotator.Report{Started: time.Now()}
+	var record string
+	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+		if err := checkOutput(flags.output); err != nil {
+			return err
+		}
+		tenant, err := rotator.ParseTenantID(flags.tenant)
+		if err != nil {
+			return err
+		}
+		v := f.cfg.Vault
+		record = fmt.Sprintf("-mount=%s %s/%s/%s", v.Mount, v.Prefix, tenant, v.Leaf)
+		return f.with(ctx, func(s *rotator.Sweep) error {
+			row, err := s.Rollback(ctx, tenant, int(flags.to))
+			report.Rows = []rotator.Row{row}
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	report.Finished = time.Now()
+	if err := printReport(stdout, report, flags.output); err != nil {
+		return err
+	}
+	if flags.output == "table" && report.Failures() == 0 {
+		fmt.Fprintf(stdout, "the password has its own age: the next sweep replaces it if the policy calls it due\n"+
+			"to keep it: vault kv patch %s rotation_policy=manual\n", record)
+	}
+	return status(report, interrupted)
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// cmdHolds sets what Mailu holds for a tenant, behind Vault's back:
+//
+//	holds acme by-hand    a password that Vault has never held
+//	holds acme first      the seeded one
+//	holds acme begun      the pending one
+//	holds acme nobody     the user is gone
+func cmdHolds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: holds tenant by-hand|first|begun|nobody")
+	}
+	s, t := siteOf(ts), tenantOf(ts, args[0])
+	switch args[1] {
+	case "by-hand":
+		s.ledger.addToken("password set by hand of "+t.name, byHand(t))
+		t.mailu.AddUser(t.user, byHand(t))
+	case "first":
+		t.mailu.AddUser(t.user, t.first)
+	case "begun":
+		t.mailu.AddUser(t.user, t.begun)
+	case "nobody":
+		t.mailu.DeleteUser(t.user)
+	default:
+		ts.Fatalf("unknown: holds %v", args)
+	}
+}
+
+func byHand(t *tenant) string { return "Set-by-hand-for-" + t.id }
+
+func tenantOf(ts *testscript.TestScript, name string) *tenant {
+	t := siteOf(ts).tenants[name]
+	if t == nil {
+		ts.Fatalf("no tenant %s was seeded", name)
+	}
+	return t
+}
+
+// cmdHistory does to a record what an operator may:
+//
+//	history acme begin          a dead process leaves a pending password
+//	history acme overwrite N    version N as a whole becomes the newest
+//	history acme delete         the newest version is deleted
+//	history acme set K V        another field
+func cmdHistory(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: history tenant begin|overwrite|delete|set [arg...]")
+	}
+	s, t, ctx := siteOf(ts), tenantOf(ts, args[0]), context.Background()
+	switch {
+	case args[1] == "begin" && len(args) == 2:
+		pending, err := s.pending(ctx, t, "dead")
+		ts.Check(err)
+		ts.Check(s.edit(ctx, t, 0, func(fields map[string]any) { fields["pending"] = pending }))
+	case args[1] == "overwrite" && len(args) == 3:
+		n, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		ts.Check(s.edit(ctx, t, n, func(map[string]any) {}))
+	case args[1] == "delete" && len(args) == 2:
+		l := s.layout()
+		ts.Check(s.root.KVv2(l.Mount).Delete(ctx, l.Path(t.id)))
+	case args[1] == "set" && len(args) == 4:
+		ts.Check(s.edit(ctx, t, 0, func(fields map[string]any) { fields[args[2]] = args[3] }))
+	default:
+		ts.Fatalf("unknown: history %v", args)
+	}
+}
+
+// edit writes version n (0: the newest) with a change as the newest version.
+func (s *site) edit(ctx context.Context, t *tenant, n int, change func(map[string]any)) error {
+	l := s.layout()
+	secret, err := s.root.KVv2(l.Mount).GetVersion(ctx, l.Path(t.id), n)
+	if err != nil {
+		return err
+	}
+	change(secret.Data)
+	return s.store(ctx, t, secret.Data)
+}
+
+// cmdAgree wants a tenant at rest with just this password in Vault and Mailu:
+//
+//	agree acme first|begun
+func cmdAgree(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: agree tenant first|begun")
+	}
+	t := tenantOf(ts, args[0])
+	want, known := map[string]string{"first": t.first, "begun": t.begun}[args[1]]
+	if !known || want == "" {
+		ts.Fatalf("%s has no %s password", t.name, args[1])
+	}
+	ts.Check(siteOf(ts).agree(context.Background(), t, want))
+}
+
+func (s *site) agree(ctx context.Context, t *tenant, want string) error {
+	h, err := s.settled(ctx, t)
+	if err != nil {
+		return err
+	}
+	if h.current != want {
+		return fmt.Errorf("vault holds another password of %s than the one wanted, and mailu accepts it", t.name)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"mailu-rotator/rotator"
+)
+
+// verifyFlags are the flags of verify, as given.
+type verifyFlags struct {
+	narrowing
+	repair bool
+	output string
+}
+
+func newVerifyCommand(path *string) *cobra.Command {
+	var flags verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Ask Mailu whether it accepts what Vault holds",
+		Long: `Ask Mailu, for every tenant, whether it accepts the password in Vault. Nothing
+is changed, unless --repair is given: then a half-finished rotation is finished,
+a password that Mailu holds and only Vault's history knows is made current
+again, and where neither explains the difference Vault's password is pushed.
+
+Exit status: 0 all well, or well again; 2 problems remain; 1 could not run;
+130 interrupted.`,
+		Example: `  mailu-rotator verify
+  mailu-rotator verify --repair --tenant 0f8fad5b-d9cb-469f-a165-70867728950e
+  mailu-rotator verify --output json | jq -r '.tenants[] | select(.problem) | .tenant'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runVerify(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags.register(cmd.Flags())
+	cmd.Flags().BoolVar(&flags.repair, "repair", false, "bring Vault and Mailu back together where they differ")
+	registerOutput(cmd.Flags(), &flags.output)
+	return cmd
+}
+
+func runVerify(ctx context.Context, path string, flags verifyFlags, stdout, stderr io.Writer) error {
+	var found rotator.Verification
+	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+		var sel rotator.Selection
+		if err := checkOutput(flags.output); err != nil {
+			return err
+		}
+		if err := flags.narrow(&sel, f.cfg); err != nil {
+			return err
+		}
+		return f.with(ctx, func(s *rotator.Sweep) (err error) {
+			found, err = s.Verify(ctx, sel, flags.repair)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if err := printVerification(stdout, found, flags.repair, flags.output); err != nil {
+		return err
+	}
+	return statusOf(found.Problems(), interrupted)
+}

@@ -1,0 +1,92 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// maxSilent is how many tenants in a row a server may leave without an answer,
+// each with the client's own tries behind it, until a verification leaves the
+// server alone.
+const maxSilent = 3
+
+// inspect makes a finding of each candidate. Servers are asked side by side, so
+// that a slow or dead one costs the others nothing.
+func (r *run) inspect(ctx context.Context, candidates []Candidate, repair bool, rivals map[string]int) []Finding {
+	findings := make([]Finding, len(candidates))
+	byOrigin := map[Origin][]int{}
+	for i, c := range candidates {
+		byOrigin[c.Credential.Origin] = append(byOrigin[c.Credential.Origin], i)
+	}
+	var all errgroup.Group
+	for origin, indexes := range byOrigin {
+		all.Go(func() error {
+			var silent atomic.Int64
+			var group errgroup.Group
+			group.SetLimit(r.width(origin))
+			for _, i := range indexes {
+				if ctx.Err() != nil {
+					break
+				}
+				group.Go(func() error {
+					c := candidates[i]
+					findings[i] = r.find(ctx, c, repair, rivals[userKey(c)], &silent)
+					return nil
+				})
+			}
+			return group.Wait()
+		})
+	}
+	_ = all.Wait() // its functions return nil
+	return findings
+}
+
+// width is how many tenants of a server are looked at together, as in a lane.
+func (r *run) width(origin Origin) int {
+	server, err := r.Mailu.Server(origin)
+	if err != nil {
+		return 1 // none of them is asked
+	}
+	return 2 * server.MaxConcurrent()
+}
+
+// find examines one tenant, and repairs it if asked to. Of tenants that share a
+// user the repair of one would be the drift of another.
+func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) Finding {
+	r.slots <- struct{}{}
+	defer func() { <-r.slots }()
+	f := Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
+	asked := !c.Foreign && c.Err == nil && c.Unlisted == nil
+	if asked && silent.Load() >= maxSilent {
+		f.State, f.Reason = StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxSilent)
+	} else {
+		f.State, f.UnderWay, f.Reason = r.examine(ctx, c)
+		listen(silent, asked, f.State)
+	}
+	repairable := f.State == StateDrift || f.State == StatePending && !f.UnderWay || errors.Is(c.Err, ErrAbsent)
+	switch {
+	case rivals > 1 && f.Problem():
+		f.Reason += "; " + rivalry(c, rivals).Error()
+	case repair && repairable:
+		r.repair(ctx, c, &f)
+	}
+	if ctx.Err() == nil || f.Repaired { // what an interrupt cut short is no finding
+		r.Observe.observe(Event{Name: TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.problem()})
+	}
+	return f
+}
+
+// listen counts the tenants that a server left without an answer in a row.
+func listen(silent *atomic.Int64, asked bool, s State) {
+	switch {
+	case !asked || s == StateUnreadable: // the server had no say
+	case s == StateUnreachable:
+		silent.Add(1)
+	default:
+		silent.Store(0)
+	}
+}
