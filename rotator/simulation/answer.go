@@ -1,0 +1,39 @@
+package simulation
+
+import (
+	"errors"
+
+	"mailu-rotator/rotator"
+)
+
+var errLost = errors.New("connection reset")
+
+// refusal is what a process is told instead of the answer, classed as the
+// clients of Vault and Mailu class it; nil where the answer stands.
+func refusal(c Call, f Fate) error {
+	switch f {
+	case LostBefore, LostAfter, LateEffect:
+		return errLost
+	case LandedConflict:
+		return rotator.ErrConflict
+	case Refused:
+		return rotator.ErrRefused
+	case Limited, LimitedAfter:
+		return &rotator.RateLimitedError{Err: errLost}
+	case Unverifiable:
+		return rotator.ErrUnverifiable
+	case Forbidden:
+		return forbidden(c)
+	}
+	return nil
+}
+
+func forbidden(c Call) error {
+	switch c {
+	case Read, Write:
+		return rotator.ErrForbidden
+	case Proof: // nothing was learnt about the hash
+		return rotator.ErrServerUnusable
+	}
+	return errors.Join(rotator.ErrServerUnusable, rotator.ErrRefused)
+}

@@ -1,0 +1,99 @@
+package simulation
+
+import "mailu-rotator/rotator"
+
+// Call names an outside call of a process.
+type Call uint8
+
+// The calls. A pause is what a process does between two attempts.
+const (
+	Read Call = iota
+	Write
+	Knows
+	Set
+	Proof
+	Pause
+)
+
+func (c Call) String() string {
+	return [...]string{"read", "write", "knows", "set password", "proof", "pause"}[c]
+}
+
+// request is a call with what was sent.
+type request struct {
+	call     Call
+	doc      rotator.Document // of a write
+	password string           // of a set or proof
+	live     bool             // of a set: it was begun under a claim
+}
+
+// answer is what a process is told.
+type answer struct {
+	doc     rotator.Document
+	digest  uint64 // of doc
+	version int
+	proof   rotator.Proof
+	err     error
+}
+
+// Fate is what becomes of a call.
+type Fate uint8
+
+// The fates. All but OK cost one fault of the scenario.
+const (
+	OK             Fate = iota
+	LostBefore          // no effect, no answer
+	LostAfter           // the effect, no answer
+	LateAnswer          // the effect; the answer comes when the claim has lapsed
+	LateEffect          // no answer; the effect comes at some later step
+	LandedConflict      // the client repeated a write whose first answer was lost
+	Refused             // for certain: unknown user, bad request
+	Forbidden           // for certain: 403
+	Limited             // 429, no effect
+	LimitedAfter        // 429 to a repetition; the first request had its effect
+	Unverifiable        // the answer proves nothing
+	DiesBefore          // the process dies, the request was never sent
+	DiesAfter           // the process dies, the request had its effect
+	DiesWhile           // the process dies, the effect comes at some later step
+	FirstPause          // and those behind it: the scenario's pauses
+)
+
+func (f Fate) String() string {
+	return [...]string{
+		"ok", "lost before its effect", "answer lost", "answer late, past the claim", "no answer, effect later",
+		"conflict, though it landed", "refused", "forbidden", "rate-limited", "rate-limited after the effect",
+		"proves nothing", "dies before it", "dies after its effect", "dies, effect later", "",
+	}[min(f, FirstPause)]
+}
+
+// fates are what may become of each call. What cannot be told apart is listed
+// once: a read that is lost before or after its lack of effect is the same.
+func fates(c Call) []Fate {
+	switch c {
+	case Read:
+		return []Fate{LostBefore, LateAnswer, Forbidden, DiesBefore}
+	case Write:
+		return []Fate{LostBefore, LostAfter, LateAnswer, LateEffect, LandedConflict, Forbidden, DiesBefore, DiesAfter, DiesWhile}
+	case Knows:
+		return []Fate{LostBefore, LateAnswer, Refused, Forbidden, Limited, DiesBefore}
+	case Set:
+		return []Fate{LostBefore, LostAfter, LateAnswer, LateEffect, Refused, Forbidden, Limited, LimitedAfter, DiesBefore, DiesAfter, DiesWhile}
+	case Proof:
+		return []Fate{LostBefore, LateAnswer, Forbidden, Limited, Unverifiable, DiesBefore}
+	}
+	return nil
+}
+
+// has reports whether the effect happens with the call.
+func (f Fate) has() bool {
+	switch f {
+	case OK, LostAfter, LateAnswer, LandedConflict, LimitedAfter, DiesAfter:
+		return true
+	}
+	return false
+}
+
+// later reports whether the effect is left under way.
+func (f Fate) later() bool { return f == LateEffect || f == DiesWhile }
+
+func (f Fate) deadly() bool { return f == DiesBefore || f == DiesAfter || f == DiesWhile }

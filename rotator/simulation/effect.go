@@ -1,0 +1,76 @@
+package simulation
+
+import (
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// effect carries a request out and returns what its process would be told.
+func (w *world) effect(by string, r request) answer {
+	switch r.call {
+	case Read:
+		return w.read()
+	case Write:
+		return w.write(by, r.doc)
+	case Set:
+		return w.set(by, r)
+	case Proof:
+		if w.mailu.password == r.password {
+			return answer{proof: rotator.Held}
+		}
+		return answer{proof: rotator.NotHeld}
+	}
+	return answer{}
+}
+
+func (w *world) read() answer {
+	fields := w.vault.fields()
+	if fields == nil {
+		return answer{err: rotator.ErrAbsent}
+	}
+	newest := w.vault.versions[len(w.vault.versions)-1]
+	return answer{doc: rotator.Document{Version: w.vault.newest(), Fields: copyOf(fields)}, digest: newest.digest}
+}
+
+// write lands if the version is the newest. A soft delete leaves the version's
+// number in force, so a write made before it brings the record back. Without
+// its metadata a record is new, and the policy does not let a rotator create.
+func (w *world) write(by string, doc rotator.Document) answer {
+	switch {
+	case w.vault.gone:
+		return answer{err: rotator.ErrForbidden}
+	case doc.Version != w.vault.newest():
+		return answer{err: rotator.ErrConflict}
+	}
+	former := w.vault.restorable()
+	w.checkWrite(by, former, doc.Fields)
+	return answer{version: w.put(by, doc.Fields)}
+}
+
+// set is idempotent, and the last one wins.
+func (w *world) set(by string, r request) answer {
+	w.mailu = mailbox{password: r.password, late: r.live && !w.holdsClaim(by, r.password), by: by}
+	return answer{}
+}
+
+// holdsClaim reports whether the record has the password pending under a claim
+// of by that stands.
+func (w *world) holdsClaim(by, password string) bool {
+	pending, found := pendingOf(w.vault.restorable())
+	if !found {
+		return false
+	}
+	until, err := time.Parse(time.RFC3339, text(pending, "claimed_until"))
+	return err == nil && text(pending, "owner") == by && w.now.Before(until) && w.open(pending) == password
+}
+
+func pendingOf(fields map[string]any) (map[string]any, bool) {
+	pending, found := fields["pending"].(map[string]any)
+	return pending, found
+}
+
+func text(fields map[string]any, name string) string {
+	s, _ := fields[name].(string)
+	return s
+}

@@ -1,0 +1,160 @@
+package simulation_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/simulation"
+)
+
+// A harness that finds nothing proves nothing: each of these breaks the
+// protocol from outside, by what a process sees of the world.
+func TestSeededBugsAreFound(t *testing.T) {
+	tests := []struct {
+		name   string
+		bug    func(*rotator.Rotator)
+		finds  string
+		faults int
+	}{
+		{"prepare is skipped", func(r *rotator.Rotator) { r.Store = &unprepared{Store: r.Store} }, "without a live claim", 0},
+		{"commit comes before verify", func(r *rotator.Rotator) { r.Mailu = credulous{r.Mailu} }, "locked out", 1},
+		{"claims are ignored", func(r *rotator.Rotator) { r.Store = claimless{r.Store, r.Owner} }, "while it stands", 0},
+		{"a new password on retry", func(r *rotator.Rotator) { r.Store = forgetful{r.Store} }, "makes a password although", 1},
+		{"writes without check-and-set", func(r *rotator.Rotator) { r.Store = blind{r.Store} }, "second password", 0},
+		{"an unclear push is abandoned", func(r *rotator.Rotator) { r.Mailu = hasty{r.Mailu} }, "locked out", 1},
+		{"fields of others are dropped", func(r *rotator.Rotator) { r.Store = greedy{r.Store} }, "the field note", 0},
+		{"time stands still", func(r *rotator.Rotator) { r.Clock = &stopped{Clock: r.Clock} }, "without a live claim", 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			result := simulation.Explore(simulation.Scenario{
+				Name: test.name, Bug: test.bug, Faults: test.faults,
+				Processes: processes(daemon(2), runNow(1)),
+			})
+
+			if result.Violation == nil {
+				t.Fatalf("not found in %d states", result.States)
+			}
+			t.Logf("found after %d states: %s", result.States, result.Violation)
+			if !strings.Contains(result.Violation.Broken, test.finds) {
+				t.Errorf("found %q, want %q", result.Violation.Broken, test.finds)
+			}
+		})
+	}
+}
+
+// unprepared says that a new pending password is stored, and does not store it.
+type unprepared struct {
+	rotator.Store
+	pending bool
+}
+
+func (s *unprepared) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
+	doc, err := s.Store.Read(ctx, tenant)
+	_, s.pending = doc.Fields["pending"]
+	return doc, err
+}
+
+func (s *unprepared) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
+	if _, pending := doc.Fields["pending"]; pending && !s.pending {
+		return doc.Version, nil
+	}
+	return s.Store.Write(ctx, tenant, doc)
+}
+
+// claimless shows the claims of others as lapsed.
+type claimless struct {
+	rotator.Store
+	owner string
+}
+
+func (s claimless) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
+	doc, err := s.Store.Read(ctx, tenant)
+	if pending, found := doc.Fields["pending"].(map[string]any); found && pending["owner"] != s.owner {
+		pending["claimed_until"] = "2026-01-01T00:00:00.000Z"
+	}
+	return doc, err
+}
+
+// forgetful does not show what is pending.
+type forgetful struct{ rotator.Store }
+
+func (s forgetful) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
+	doc, err := s.Store.Read(ctx, tenant)
+	delete(doc.Fields, "pending")
+	return doc, err
+}
+
+// blind writes over what it has not read.
+type blind struct{ rotator.Store }
+
+func (s blind) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
+	version, err := s.Store.Write(ctx, tenant, doc)
+	if !errors.Is(err, rotator.ErrConflict) {
+		return version, err
+	}
+	now, err := s.Read(ctx, tenant)
+	if err != nil {
+		return 0, err
+	}
+	return s.Store.Write(ctx, tenant, rotator.Document{Version: now.Version, Fields: doc.Fields})
+}
+
+// greedy keeps only the fields that it knows.
+type greedy struct{ rotator.Store }
+
+func (s greedy) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
+	doc.Fields = maps.Clone(doc.Fields)
+	delete(doc.Fields, "note")
+	return s.Store.Write(ctx, tenant, doc)
+}
+
+// credulous takes every password for proven.
+type credulous struct{ rotator.Mailu }
+
+func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {
+	server, err := m.Mailu.Server(origin)
+	return credulousServer{server}, err
+}
+
+type credulousServer struct{ rotator.Server }
+
+func (credulousServer) Proof(context.Context, string, crypto.Secret) (rotator.Proof, error) {
+	return rotator.Held, nil
+}
+
+// hasty takes a lost answer for a refusal.
+type hasty struct{ rotator.Mailu }
+
+func (m hasty) Server(origin rotator.Origin) (rotator.Server, error) {
+	server, err := m.Mailu.Server(origin)
+	return hastyServer{server}, err
+}
+
+type hastyServer struct{ rotator.Server }
+
+func (s hastyServer) SetPassword(ctx context.Context, user string, password crypto.Secret) error {
+	if err := s.Server.SetPassword(ctx, user, password); err != nil {
+		return errors.Join(rotator.ErrRefused, err)
+	}
+	return nil
+}
+
+// stopped shows the time at which it was first looked at.
+type stopped struct {
+	rotator.Clock
+	at time.Time
+}
+
+func (c *stopped) Now() time.Time {
+	if c.at.IsZero() {
+		c.at = c.Clock.Now()
+	}
+	return c.at
+}

@@ -1,0 +1,89 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// store, servers and clock are one process's ways out: each call is held until
+// the scheduler has decided on it.
+type (
+	store   struct{ *process }
+	servers struct{ *process }
+	server  struct{ *process }
+	clock   struct{ *process }
+)
+
+// List implements rotator.Store; one tenant is all there is.
+func (s store) List(context.Context) ([]string, error) { return []string{tenant}, nil }
+
+// Read implements rotator.Store.
+func (s store) Read(context.Context, rotator.TenantID) (rotator.Document, error) {
+	a := s.ask(request{call: Read})
+	return a.doc, a.err
+}
+
+// ReadVersion implements rotator.Store. A rotation never looks into the history.
+func (s store) ReadVersion(context.Context, rotator.TenantID, int) (rotator.Document, error) {
+	return rotator.Document{}, errors.ErrUnsupported
+}
+
+// Write implements rotator.Store.
+func (s store) Write(_ context.Context, _ rotator.TenantID, doc rotator.Document) (int, error) {
+	a := s.ask(request{call: Write, doc: rotator.Document{Version: doc.Version, Fields: copyOf(doc.Fields)}})
+	return a.version, a.err
+}
+
+// Server implements rotator.Mailu.
+func (s servers) Server(rotator.Origin) (rotator.Server, error) { return server(s), nil }
+
+// Knows implements rotator.Server.
+func (s server) Knows(context.Context, string) error { return s.ask(request{call: Knows}).err }
+
+// SetPassword implements rotator.Server. The deadline of its context is left
+// aside: a process may be stopped between looking at the clock and sending.
+func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret) error {
+	return s.ask(request{call: Set, password: password.RevealString()}).err
+}
+
+// Proof implements rotator.Server.
+func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rotator.Proof, error) {
+	a := s.ask(request{call: Proof, password: password.RevealString()})
+	return a.proof, a.err
+}
+
+// MaxConcurrent implements rotator.Server.
+func (server) MaxConcurrent() int { return 1 }
+
+// Now implements rotator.Clock. What a process reads off the clock is part of
+// what it knows.
+func (c clock) Now() time.Time {
+	c.digest = mix(c.digest, uint64(c.world.now.UnixMilli()))
+	return c.world.now
+}
+
+// Sleep implements rotator.Clock; a rotation never sleeps.
+func (c clock) Sleep(context.Context, time.Duration) error { return errors.ErrUnsupported }
+
+// learn adds the answer to what the process knows.
+func (p *process) learn(c Call) {
+	a := p.answer
+	p.digest = mix(p.digest, uint64(c)<<32|uint64(a.version)<<16|uint64(a.proof))
+	if a.err != nil {
+		p.digest = mix(p.digest, p.world.digest(a.err.Error()))
+	}
+	if a.doc.Fields != nil {
+		p.digest = mix(p.digest, mix(uint64(a.doc.Version), a.digest))
+		_, p.pending = a.doc.Fields["pending"]
+	}
+	if c == Write && a.err == nil {
+		_, p.pending = p.request.doc.Fields["pending"]
+	}
+}
+
+func passwordName(by string, n int) string { return fmt.Sprintf("%s's %d", by, n) }

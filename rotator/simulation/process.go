@@ -1,0 +1,152 @@
+package simulation
+
+import (
+	"context"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// status is where a process is, as the scheduler sees it.
+type status uint8
+
+const (
+	asleep   status = iota // not begun
+	calling                // it has begun a call that has had no effect yet
+	answered               // its call had its effect, and the answer is under way
+	ended
+	dead
+)
+
+// process is the program's code, held in a coroutine at each outside call.
+type process struct {
+	Process
+	world   *world
+	rotator rotator.Rotator
+
+	status    status
+	request   request
+	answer    answer
+	result    rotator.Result // of the last attempt
+	over      bool           // the first attempt is
+	disturbed bool           // a call since its last push had another fate than OK
+	made      int            // passwords
+	digest    uint64         // of everything that it learnt in this attempt: its state is a function of it
+	pending   bool           // whether the last record that it saw had a pending password
+
+	stage *stage // nil before it begins
+}
+
+func (w *world) newProcess(spec Process) *process {
+	p := &process{Process: spec, world: w}
+	p.rotator = rotator.Rotator{
+		Store: store{p}, Mailu: servers{p}, Keys: w.scenario.envelope(spec.Name), Clock: clock{p},
+		NewPassword: p.newPassword, DefaultPolicy: w.policy, Owner: spec.Name, ClaimTTL: ClaimTTL,
+	}
+	if w.scenario.Bug != nil {
+		w.scenario.Bug(&p.rotator)
+	}
+	return p
+}
+
+// first is the call that a process begins with.
+func (p *process) first() Call {
+	if p.After != "" && len(p.world.scenario.Pauses) > 0 {
+		return Pause
+	}
+	return Read
+}
+
+// begin runs the process up to its first call.
+func (p *process) begin() {
+	p.stage = p.world.stages.take()
+	p.stage.run(func() {
+		p.live()
+		p.status = ended
+	})
+}
+
+// live is the life of a process: what rotator's lane and act.go do with one
+// tenant, but for the length of the pauses.
+func (p *process) live() {
+	if p.first() == Pause {
+		p.ask(request{call: Pause})
+	}
+	sel := rotator.Selection{NewestKey: keyVersion}
+	if p.RunNow {
+		sel.All, sel.RotatedBefore = true, p.rotator.Clock.Now()
+	}
+	for attempt := range p.Attempts {
+		if attempt > 0 && len(p.world.scenario.Pauses) > 0 {
+			p.ask(request{call: Pause})
+		}
+		p.digest = mix(uint64(attempt)<<32|uint64(p.made), uint64(sel.RotatedBefore.UnixMilli())) // all that it takes along
+		p.result = p.attempt(sel)
+		p.over = true
+		if !again(p.result) {
+			return
+		}
+	}
+}
+
+// attempt reads, decides and rotates.
+func (p *process) attempt(sel rotator.Selection) rotator.Result {
+	doc, err := p.rotator.Store.Read(context.Background(), tenant)
+	if err != nil {
+		return rotator.Result{Outcome: rotator.Failed, Err: err}
+	}
+	c, err := rotator.ParseCredential(tenant, doc, p.rotator.DefaultPolicy)
+	if err != nil {
+		p.world.violate("the record cannot be read any more: %v", err)
+		return rotator.Result{Outcome: rotator.Invalid, Err: err}
+	}
+	judge := func(c rotator.Credential) (rotator.Action, string) {
+		d := rotator.Plan(p.rotator.Clock.Now(), []rotator.Candidate{{Name: tenant, Credential: c}}, sel)[0]
+		return d.Action, d.Reason
+	}
+	if action, _ := judge(c); action == rotator.Leave {
+		return rotator.Result{Credential: c, Outcome: rotator.Fresh}
+	}
+	return p.rotator.Rotate(context.Background(), c, judge, false)
+}
+
+// again reports whether a lane might try once more. It is more willing than the
+// real one, which leaves a tenant alone after some errors.
+func again(r rotator.Result) bool {
+	switch r.Outcome {
+	case rotator.Rotated, rotator.Finished, rotator.Fresh, rotator.Refused, rotator.Stuck:
+		return false
+	}
+	return true
+}
+
+func (p *process) newPassword() (crypto.Secret, error) {
+	if p.pending {
+		p.world.violate("%s makes a password although it has seen a pending one", p.Name)
+	}
+	p.made++
+	return crypto.SecretFromString(passwordName(p.Name, p.made)), nil
+}
+
+// ask holds the process in a call until the scheduler has an answer. A dead
+// process unwinds from here.
+func (p *process) ask(r request) answer {
+	p.request, p.status = r, calling
+	if r.call == Set {
+		p.request.live = p.world.beginsPush(p, r.password)
+	}
+	p.stage.hold()
+	p.learn(r.call)
+	return p.answer
+}
+
+// resume lets the process run on with its answer up to the next call.
+func (p *process) resume() { p.stage.resume() }
+
+func (p *process) die() {
+	p.stage.clear()
+	p.status = dead
+}
+
+// midway reports whether the process could go on with its attempt.
+func (p *process) midway() bool { return p.status == calling && p.request.call != Pause }

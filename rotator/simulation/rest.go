@@ -1,0 +1,87 @@
+package simulation
+
+import "slices"
+
+// end takes a state in which nothing moves any more through one undisturbed
+// run, and looks at what that leaves.
+func (x *explorer) end(w *world, n int32) {
+	x.result.Ends++
+	last := w.rest(theLast())
+	limit := w.checkRest(last)
+	switch {
+	case w.violation != "":
+		x.found(w, x.way(n), true)
+	case limit != None:
+		x.result.Limits[limit]++
+	case w.ledger.excused != 0:
+		x.result.Healed++
+	}
+}
+
+// theLast is the process of the undisturbed run.
+func theLast() Process { return Process{Name: "the last", Attempts: 1} }
+
+// checkRest is the invariant at rest. It returns the excuse for which Mailu
+// and Vault are apart even now: one of the limits that the package comment
+// states.
+func (w *world) checkRest(last *process) Excuse {
+	if prepared, asked := len(w.ledger.prepared)-w.ledger.abandoned, w.asked(); prepared > asked {
+		w.violate("%d passwords were prepared for %d rotations asked for", prepared, asked)
+	}
+	held := w.held(w.vault.fields())
+	switch {
+	case len(held) == 1 && held[0] == w.mailu.password && last.result.Err == nil:
+		return None
+	case w.vault.fields() == nil && w.ledger.acts > 0:
+		return Deleted
+	case w.ledger.excuse == None:
+		w.violate("not at rest: Mailu accepts %q, Vault holds %q, the last run says %v", w.mailu.password, held, last.result.Err)
+	}
+	excuse := w.ledger.excuse
+	if w.violation == "" {
+		w.checkLimit(excuse)
+	}
+	return excuse
+}
+
+// checkLimit makes sure that what is left apart can be mended: from the history
+// of the record, where a rotation made the password, and by any rotation. And
+// that nothing is left so by a process that could go on undisturbed after its
+// overdue push.
+func (w *world) checkLimit(excuse Excuse) {
+	if excuse != Overwritten && !w.inHistory(w.mailu.password) {
+		w.violate("lost: Mailu accepts %q, which the history does not have", w.mailu.password)
+	}
+	if p := w.process(w.mailu.by); excuse == Overdue && p.status == ended && !p.disturbed && w.ledger.acts == 0 {
+		w.violate("%s went on undisturbed and left Mailu with %q, which Vault does not hold", p.Name, w.mailu.password)
+	}
+	if w.violation != "" {
+		return
+	}
+	rescue := w.rest(Process{Name: "the rescue", RunNow: true, Attempts: 1})
+	if held := w.held(w.vault.fields()); len(held) != 1 || held[0] != w.mailu.password {
+		w.violate("a rotation does not mend it: Mailu accepts %q, Vault holds %q, the run says %v", w.mailu.password, held, rescue.result.Err)
+	}
+}
+
+func (w *world) inHistory(password string) bool {
+	return slices.ContainsFunc(w.vault.kept(), func(v version) bool { return slices.Contains(w.held(v.fields), password) })
+}
+
+// asked is how many rotations there was a reason for: the record is due once,
+// each run that rotates whatever its age is another reason, and so is each
+// rotation that was undone, by an operator or an overdue push.
+func (w *world) asked() int {
+	asked := 1 + w.ledger.undone
+	for _, p := range w.scenario.Processes {
+		if p.RunNow {
+			asked++
+		}
+	}
+	for _, act := range w.scenario.Operator {
+		if act.destructive() {
+			asked++
+		}
+	}
+	return asked
+}

@@ -1,0 +1,85 @@
+package simulation
+
+import (
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+)
+
+// Violation is a schedule that breaks what is promised.
+type Violation struct {
+	Broken   string
+	Schedule string // a line a step: who, what, and the world after it
+}
+
+func (v *Violation) String() string { return v.Broken + "\n" + v.Schedule }
+
+func (x *explorer) found(w *world, schedule []action, atRest bool) {
+	x.result.Violation = &Violation{Broken: w.violation, Schedule: x.scenario.trace(slices.Clone(schedule), atRest)}
+}
+
+// trace plays a schedule once more, for people.
+func (s *Scenario) trace(schedule []action, atRest bool) string {
+	var lines strings.Builder
+	var stages stages
+	w := newWorld(s, maphash.MakeSeed(), &stages)
+	defer stages.close()
+	defer w.close()
+	w.narrate(&lines)
+	for _, a := range schedule {
+		w.do(a)
+	}
+	if atRest {
+		w.checkRest(w.rest(theLast()))
+	}
+	return lines.String()
+}
+
+// narrate writes a line for each step from now on.
+func (w *world) narrate(lines *strings.Builder) {
+	w.tell = func(what string) {
+		fmt.Fprintf(lines, "%3d  %-58s %s\n", strings.Count(lines.String(), "\n")+1, what, w.describe())
+	}
+}
+
+// describe is the world on one line.
+func (w *world) describe() string {
+	line := fmt.Sprintf("Mailu %q, Vault v%d", w.mailu.password, w.vault.newest())
+	switch held := w.held(w.vault.fields()); len(held) {
+	case 0:
+		return line + " deleted"
+	case 1:
+		return line + fmt.Sprintf(" %q", held[0])
+	default:
+		pending, _ := pendingOf(w.vault.fields())
+		claim := "lapsed"
+		if w.holdsClaim(text(pending, "owner"), held[1]) {
+			claim = "live"
+		}
+		return line + fmt.Sprintf(" %q + pending %q (%s, %s)", held[0], held[1], text(pending, "owner"), claim)
+	}
+}
+
+// name says what an action is about, before it is taken.
+func (w *world) name(a action) string {
+	switch a.kind {
+	case grant:
+		p := w.procs[a.who]
+		call := p.first()
+		if p.status == calling {
+			call = p.request.call
+		}
+		if a.fate >= FirstPause {
+			return fmt.Sprintf("%s: waits %s", p.Name, w.scenario.Pauses[a.fate-FirstPause])
+		}
+		return fmt.Sprintf("%s: %s: %s", p.Name, call, a.fate)
+	case deliver:
+		return fmt.Sprintf("%s: the late answer arrives", w.procs[a.who].Name)
+	case land:
+		return fmt.Sprintf("the late %s of %s happens", w.late[a.who].request.call, w.late[a.who].by)
+	case operate:
+		return "the operator " + w.scenario.Operator[w.acted].String()
+	}
+	return "all processes stall past their claims"
+}

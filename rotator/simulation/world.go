@@ -1,0 +1,122 @@
+package simulation
+
+import (
+	"encoding/json"
+	"hash/maphash"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+const (
+	tenant = "550e8400-e29b-41d4-a716-446655440000"
+	born   = "2026-01-01T00:00:00.000Z"
+	first  = "the first"
+)
+
+// world is everything there is: one record, one user, some processes, and an
+// operator.
+type world struct {
+	scenario *Scenario
+	policy   rotator.Policy
+	seed     maphash.Seed
+	now      time.Time
+
+	vault vault
+	mailu mailbox
+	procs []*process
+	late  []effect // under way, to land at some later step
+
+	faults, stalls, preemptions int // left
+	acted                       int // of the operator's acts
+	running                     int // the process that was granted a step last; -1: none yet
+
+	ledger    ledger
+	opened    map[[2]string]string // what sealed passwords opened to, with their last_rotated
+	violation string
+	tell      func(step string) // for people; nil: nobody listens
+	stages    *stages
+}
+
+// mailbox is one user of a Mailu server, which holds one password.
+type mailbox struct {
+	password string
+	late     bool   // it was set by a push that outlived its claim
+	stray    bool   // and for which nobody waited any more
+	own      bool   // an operator set it by hand
+	by       string // who pushed that
+}
+
+// effect is one of a call that its process no longer waits for.
+type effect struct {
+	by      string
+	request request
+}
+
+func newWorld(s *Scenario, seed maphash.Seed, stages *stages) *world {
+	policy, err := rotator.ParsePolicy("180_days")
+	if err != nil {
+		panic(err) // a constant of this package
+	}
+	w := &world{
+		scenario: s, policy: policy, seed: seed, now: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC),
+		mailu:  mailbox{password: first},
+		faults: s.Faults, stalls: s.Stalls, preemptions: s.Preemptions, running: -1,
+		stages: stages, opened: map[[2]string]string{},
+	}
+	w.put("the beginning", w.firstRecord())
+	for _, spec := range s.Processes {
+		w.procs = append(w.procs, w.newProcess(spec))
+	}
+	return w
+}
+
+func (w *world) firstRecord() map[string]any {
+	fields := map[string]any{
+		"username": "admin@a.example", "webmail_url": "https://mail.a.example/webmail",
+		"created_at": born, "note": "not ours",
+	}
+	w.seal(fields, "first", born, first)
+	return fields
+}
+
+// seal puts a password into fields as current.
+func (w *world) seal(fields map[string]any, by, lastRotated, password string) {
+	binding := crypto.Binding{TenantID: tenant, LastRotated: lastRotated}
+	sealed, key, err := w.scenario.envelope(by).Seal(binding, crypto.SecretFromString(password))
+	if err != nil {
+		panic(err) // an envelope that cannot seal is a fault of the harness
+	}
+	fields["password"], fields["last_rotated"] = string(sealed), lastRotated
+	fields["key_version"] = json.Number(string('0' + rune(key)))
+}
+
+// put appends a version of the record. A version takes a millisecond, so that
+// timestamps differ where the protocol can tell, and nowhere else: schedules
+// that differ in what cannot be told then meet in the same state.
+func (w *world) put(by string, fields map[string]any) int {
+	number := w.vault.put(w.seed, fields)
+	w.vault.digest = mix(w.vault.digest, w.digest(by))
+	w.now = w.now.Add(time.Millisecond)
+	return number
+}
+
+func (w *world) process(name string) *process {
+	for _, p := range w.procs {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// close ends what is still held in a call.
+func (w *world) close() {
+	for _, p := range w.procs {
+		if p.stage != nil {
+			p.stage.clear()
+			w.stages.give(p.stage)
+		}
+	}
+}
