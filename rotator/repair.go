@@ -69,37 +69,17 @@ func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
 	if err := r.look(ctx); err != nil {
 		return Failed, err
 	}
-	if err := r.lay(ctx, p); err != nil {
+	current := r.cred.Password
+	err = r.lay(ctx, func(c Credential) error {
+		if c.Pending != nil || c.Password != current {
+			return errOvertaken
+		}
+		return nil
+	})
+	if err != nil {
 		return r.ended(err), fmt.Errorf("prepare: %w", err)
 	}
-	if err := r.deliver(ctx); r.refused {
-		return r.abandon(ctx, err)
-	} else if err != nil {
-		return r.ended(err), err
-	}
-	if err := r.commit(ctx); err != nil {
-		return r.ended(err), fmt.Errorf("commit: %w", err)
-	}
-	return Restored, nil
-}
-
-// lay puts a password beside the current one, if that is still the same.
-func (r *rotation) lay(ctx context.Context, p *Pending) error {
-	current := r.cred.Password
-	err := r.write(ctx, change{
-		apply: func(c *Credential) error {
-			if c.Pending != nil || c.Password != current {
-				return errOvertaken
-			}
-			c.Pending = p
-			return nil
-		},
-		landed: func(c Credential) bool { return c.holdsPending(p) },
-	})
-	if err == nil {
-		r.note(RotationPrepared, nil)
-	}
-	return err
+	return r.bring(ctx, Restored)
 }
 
 // current is the current password in the shape of one to be brought in.

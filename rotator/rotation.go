@@ -104,6 +104,11 @@ func (r *rotation) rotate(ctx context.Context) (Outcome, error) {
 	if err := r.prepare(ctx); err != nil {
 		return r.ended(err), fmt.Errorf("prepare: %w", err)
 	}
+	return r.bring(ctx, Rotated)
+}
+
+// bring takes a prepared password the rest of the way.
+func (r *rotation) bring(ctx context.Context, success Outcome) (Outcome, error) {
 	if err := r.deliver(ctx); r.refused {
 		return r.abandon(ctx, err)
 	} else if err != nil {
@@ -112,7 +117,7 @@ func (r *rotation) rotate(ctx context.Context) (Outcome, error) {
 	if err := r.commit(ctx); err != nil {
 		return r.ended(err), fmt.Errorf("commit: %w", err)
 	}
-	return Rotated, nil
+	return success, nil
 }
 
 // look asks Mailu for the user before anything is written. A server that is
@@ -138,18 +143,29 @@ func (r *rotation) prepare(ctx context.Context) error {
 		return err
 	}
 	r.next, r.password = next, password
-	err = r.write(ctx, change{
+	return r.lay(ctx, func(c Credential) error {
+		switch action, reason := r.judge(c); action {
+		case Finish:
+			return errClaimed
+		case Leave:
+			return fmt.Errorf("%w: %s", errOvertaken, reason)
+		}
+		return nil
+	})
+}
+
+// lay puts the password to be brought in beside the current one, unless the
+// record, as it is by then, is not allowed to be changed so.
+func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) error {
+	err := r.write(ctx, change{
 		apply: func(c *Credential) error {
-			switch action, reason := r.judge(*c); action {
-			case Finish:
-				return errClaimed
-			case Leave:
-				return fmt.Errorf("%w: %s", errOvertaken, reason)
+			if err := allowed(*c); err != nil {
+				return err
 			}
-			c.Pending = next
+			c.Pending = r.next
 			return nil
 		},
-		landed: func(c Credential) bool { return c.holdsPending(next) },
+		landed: func(c Credential) bool { return c.holdsPending(r.next) },
 	})
 	if err == nil {
 		r.note(RotationPrepared, nil)
