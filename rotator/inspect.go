@@ -64,7 +64,7 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 	if asked && silent.Load() >= maxSilent {
 		f.State, f.Reason = StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxSilent)
 	} else {
-		f.State, f.UnderWay, f.Reason = r.examine(ctx, c)
+		c = r.examineCurrent(ctx, c, &f)
 		listen(silent, asked, f.State)
 	}
 	repairable := f.State == StateDrift || f.State == StatePending && !f.UnderWay || errors.Is(c.Err, ErrAbsent)
@@ -78,6 +78,23 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 		r.Observe.observe(Event{Name: TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.problem()})
 	}
 	return f
+}
+
+// examineCurrent looks a second time where the record changed between its
+// reading and Mailu's answer: a rotation that another process ended meanwhile
+// would pass for drift. It returns the record that the finding is about.
+func (r *run) examineCurrent(ctx context.Context, c Candidate, f *Finding) Candidate {
+	f.State, f.UnderWay, f.Reason = r.examine(ctx, c)
+	if !f.Problem() || f.State == StateUnreachable || c.Err != nil {
+		return c
+	}
+	fresh := r.candidate(ctx, c.Name)
+	if fresh.Err != nil || fresh.Credential.Version == c.Credential.Version {
+		return c
+	}
+	f.User, f.Origin = fresh.Credential.Username, fresh.Credential.Origin
+	f.State, f.UnderWay, f.Reason = r.examine(ctx, fresh)
+	return fresh
 }
 
 // listen counts the tenants that a server left without an answer in a row.

@@ -83,6 +83,26 @@ func TestAnInterruptedVerificationIsAnErrorAndNoFinding(t *testing.T) {
 	})
 }
 
+func TestARotationThatEndedDuringTheVerificationIsNoDrift(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "known")
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpProof {
+				f.fault = nil
+				f.setCurrent(t, 1, "newer")
+				f.mailu.AddUser(userOf(1), "newer")
+			}
+			return rotatortest.Fault{}
+		}
+
+		v := f.verify(t, true)
+
+		if got := v.Findings[0]; got.State != rotator.StateOK || got.Repaired || f.mailu.Sets() != 0 {
+			t.Errorf("%s, repaired %t: %s", got.State, got.Repaired, got.Reason)
+		}
+	})
+}
+
 func TestAHalfFinishedRotationIsPendingWhereMailuIsNotAsked(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "known")
