@@ -53,7 +53,9 @@ func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
 
 // attempt takes one job through the protocol. A second attempt reads the record
 // again and asks again what is to be done.
-func (r *run) attempt(ctx context.Context, j *job) Result {
+func (r *run) attempt(ctx context.Context, j *job) (result Result) {
+	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: j.Name, Origin: j.Credential.Origin})
+	defer func() { end(result.Err) }()
 	// What this run left half-finished is not begun any more: it is finished.
 	if j.Action == Rotate && j.result.Outcome != Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {
 		return Result{Credential: j.Credential, Outcome: Deferred, Err: errWindowOver}

@@ -13,6 +13,7 @@ type Event struct {
 	State    State         // of a verification
 	Count    int           // of tenants, where the name says what is counted
 	Wait     time.Duration // how long until the next try
+	Status   *Status       // of TenantDone: how the tenant stands afterwards
 	Err      error         // never holds a secret
 }
 

@@ -55,10 +55,12 @@ func (r *rotation) holdClaim(ctx context.Context) error {
 }
 
 // takeOver rewrites the claim, and nothing else, by check-and-set.
-func (r *rotation) takeOver(ctx context.Context) error {
+func (r *rotation) takeOver(ctx context.Context) (err error) {
+	ctx, end := r.step(ctx, PartTakeOver)
+	defer func() { end(err) }()
 	former := r.cred.Pending.Claim
 	var claim Claim
-	err := r.write(ctx, change{
+	err = r.write(ctx, change{
 		apply: func(c *Credential) error {
 			switch {
 			case !c.holdsPending(r.next):
@@ -98,6 +100,7 @@ func (r *rotation) newClaim(takeovers int) Claim {
 // from somebody (shared), and the check-and-set on the owner proves that nobody
 // has it now.
 func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) {
+	ctx, end := r.step(ctx, PartAbandon)
 	err := r.write(ctx, change{
 		apply: func(c *Credential) error {
 			if !c.holdsPending(r.next) || c.Pending.Claim.Owner != r.Owner {
@@ -108,6 +111,7 @@ func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) 
 		},
 		landed: func(c Credential) bool { return !c.holdsPending(r.next) },
 	})
+	end(err)
 	if err != nil {
 		return Unfinished, errors.Join(refusal, fmt.Errorf("abandon: %w", err))
 	}

@@ -202,7 +202,15 @@ func (l *lane) conclude(ctx context.Context) {
 }
 
 func (l *lane) report(j *job) {
-	l.Observe.observe(Event{Name: TenantDone, Tenant: j.Name, Origin: l.origin, Rotation: j.result.Rotation, Outcome: j.result.Outcome, Err: j.result.Err})
+	after := Candidate{Name: j.Name, Credential: j.result.Credential}
+	if errors.Is(j.result.Err, ErrMalformed) || errors.Is(j.result.Err, ErrAbsent) {
+		after.Err = j.result.Err
+	}
+	status := StatusOf(l.clock.Now(), after, 1)
+	l.Observe.observe(Event{
+		Name: TenantDone, Tenant: j.Name, Origin: l.origin, Rotation: j.result.Rotation,
+		Outcome: j.result.Outcome, Status: &status, Err: j.result.Err,
+	})
 }
 
 // verdict is what an attempt says about the lane.

@@ -23,6 +23,7 @@ type Rotator struct {
 	Owner         string        // this process, among all hosts and times
 	ClaimTTL      time.Duration // how long a claim stands
 	Observe       Observer
+	Trace         Tracer
 }
 
 // Result is how a rotation ended.
@@ -123,7 +124,9 @@ func (r *rotation) bring(ctx context.Context, success Outcome) (Outcome, error) 
 // look asks Mailu for the user before anything is written. A server that is
 // down, an unknown user or a wrong token so costs no KV version, night after
 // night, and leaves nothing half-finished.
-func (r *rotation) look(ctx context.Context) error {
+func (r *rotation) look(ctx context.Context) (err error) {
+	ctx, end := r.step(ctx, PartLook)
+	defer func() { end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
 	return r.server.Knows(ctx, r.cred.Username)
@@ -132,7 +135,9 @@ func (r *rotation) look(ctx context.Context) error {
 // prepare makes a password and puts it beside the current one, claimed by this
 // process. Tries again use the same password: a first write that lands late is
 // recognised.
-func (r *rotation) prepare(ctx context.Context) error {
+func (r *rotation) prepare(ctx context.Context) (err error) {
+	ctx, end := r.step(ctx, PartPrepare)
+	defer func() { end(err) }()
 	password, err := r.NewPassword()
 	if err != nil {
 		return err
@@ -176,10 +181,12 @@ func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) erro
 // push tells Mailu the pending password. It does so only under a live claim,
 // and the deadline ends before the claim does: a late push of ours could
 // otherwise undo a rotation that somebody began after us.
-func (r *rotation) push(ctx context.Context) error {
+func (r *rotation) push(ctx context.Context) (err error) {
 	if err := r.holdClaim(ctx); err != nil {
 		return err
 	}
+	ctx, end := r.step(ctx, PartPush)
+	defer func() { end(err) }()
 	left := r.cred.Pending.Claim.Until.Sub(r.Clock.Now()) - r.ClaimTTL/10
 	if left <= 0 {
 		return fmt.Errorf("claim lapsed before the push: %w", context.DeadlineExceeded)
@@ -190,10 +197,12 @@ func (r *rotation) push(ctx context.Context) error {
 }
 
 // verify asks Mailu which password it holds.
-func (r *rotation) verify(ctx context.Context) (Proof, error) {
+func (r *rotation) verify(ctx context.Context) (proof Proof, err error) {
+	ctx, end := r.step(ctx, PartVerify)
+	defer func() { end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
-	proof, err := r.server.Proof(ctx, r.cred.Username, r.password)
+	proof, err = r.server.Proof(ctx, r.cred.Username, r.password)
 	if err != nil {
 		return Unproven, fmt.Errorf("verify: %w", err)
 	}
@@ -214,11 +223,13 @@ func (r *rotation) verifyAgain(ctx context.Context) error {
 // commit makes the pending password current. The sealed string moves as it is:
 // it was sealed for the last_rotated that moves with it. Where somebody put
 // another password into the record meanwhile, settle decides.
-func (r *rotation) commit(ctx context.Context) error {
+func (r *rotation) commit(ctx context.Context) (err error) {
+	ctx, end := r.step(ctx, PartCommit)
+	defer func() { end(err) }()
 	former := r.cred.Password
 	var ending error
 	rebased := false
-	err := r.write(ctx, change{
+	err = r.write(ctx, change{
 		apply: func(c *Credential) (err error) {
 			if c.holdsPending(r.next) && c.Password == former {
 				if rebased {

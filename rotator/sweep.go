@@ -28,6 +28,10 @@ type Sweep struct {
 	Canary        bool          // one tenant per server goes first, alone
 	Grace         time.Duration // what is in flight may take so long after ctx ended
 	Observe       Observer
+	Trace         Tracer
+	// Surveyed is told how every tenant stands, whenever the whole fleet has been
+	// read. It may be nil.
+	Surveyed func([]Status)
 }
 
 // run is a sweep under way.
@@ -68,8 +72,10 @@ func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
 // nothing new is begun, and what is in flight has the grace time to finish. An
 // error means that the run could not take place; failures of single tenants are
 // in the report.
-func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (Report, error) {
-	report := Report{Started: s.Clock.Now()}
+func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (report Report, err error) {
+	ctx, end := s.Trace.begin(ctx, Part{Name: PartSweep})
+	defer func() { end(err) }()
+	report.Started = s.Clock.Now()
 	s.Observe.observe(Event{Name: SweepStarted})
 	r, err := s.open(ctx, sel)
 	if err != nil {
@@ -106,7 +112,7 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	}
 	rotator := &Rotator{
 		Store: s.Store, Mailu: s.Mailu, Keys: keys, Clock: clock, NewPassword: s.NewPassword,
-		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe,
+		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, Trace: s.Trace,
 	}
 	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, slots: make(chan struct{}, max(s.Workers, 1))}, nil
 }
@@ -165,7 +171,13 @@ func (r *run) survey(ctx context.Context) ([]Candidate, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return candidates, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if r.Surveyed != nil && len(r.sel.Tenants) == 0 {
+		r.Surveyed(statuses(r.clock.Now(), candidates, Selection{}))
+	}
+	return candidates, nil
 }
 
 // names lists the fleet, unless the run was asked for some tenants alone.

@@ -88,8 +88,10 @@ func (v Verification) Count(s State) int {
 // half-finished rotation is finished, a password that Mailu holds and only
 // Vault's history knows is made current again, and where neither explains the
 // drift Vault's current password is pushed, under a claim as any push.
-func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (Verification, error) {
-	result := Verification{Started: s.Clock.Now()}
+func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result Verification, err error) {
+	ctx, end := s.Trace.begin(ctx, Part{Name: PartVerification})
+	defer func() { end(err) }()
+	result.Started = s.Clock.Now()
 	s.Observe.observe(Event{Name: VerificationStarted})
 	r, err := s.open(ctx, sel)
 	if err != nil {

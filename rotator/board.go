@@ -1,0 +1,214 @@
+package rotator
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxRuns is how many runs a Board remembers.
+const maxRuns = 20
+
+// Board is what a daemon knows of its fleet between runs: how each tenant stood
+// when the records were last read, what the runs since then have changed, how
+// the servers fared, and the last runs themselves. It learns from [Board.Survey]
+// and [Board.Observe] and asks nobody. It holds no secret and is safe for
+// concurrent use.
+type Board struct {
+	clock Clock
+
+	mu       sync.Mutex // guards what follows
+	surveyed time.Time
+	tenants  map[string]*Entry
+	servers  map[Origin]*ServerEntry
+	runs     []RunEntry // newest first; the first may be under way
+	next     [tasks]time.Time
+}
+
+// Entry is one tenant on a [Board].
+type Entry struct {
+	Status
+	Outcome    Outcome // of the last run that had anything to do with it; empty: none yet
+	Reason     string  // for people, with Outcome
+	At         time.Time
+	State      State // of the last verification; empty: none yet
+	StateSince time.Time
+}
+
+// ServerEntry is one Mailu server on a [Board].
+type ServerEntry struct {
+	Origin  Origin
+	Breaker Breaker
+	Since   time.Time
+	Until   time.Time // of a pause
+	Reason  string    // the fault behind a pause or a stop
+}
+
+// Breaker is what a run thinks of a server. The strings are the values of the
+// metrics' label state.
+type Breaker string
+
+// The breakers' states. They are those of the last run that used the server: a
+// run begins with all of them closed.
+const (
+	BreakerClosed  Breaker = "closed"  // requests go through
+	BreakerPaused  Breaker = "paused"  // nothing is sent for a while, then one tenant tries
+	BreakerStopped Breaker = "stopped" // nothing more was sent in that run
+)
+
+// Breakers returns all states of a breaker.
+func Breakers() []Breaker { return []Breaker{BreakerClosed, BreakerPaused, BreakerStopped} }
+
+// RunEntry is one run on a [Board].
+type RunEntry struct {
+	Task     string // "sweep" or "verification"
+	Started  time.Time
+	Finished time.Time // zero: under way
+	Planned  int       // tenants to see to
+	Done     int       // of them
+	Failures int       // of a sweep: tenants that failed; of a verification: problems
+	Err      string    // why it could not take place
+}
+
+// NewBoard returns an empty one.
+func NewBoard(clock Clock) *Board {
+	return &Board{clock: clock, tenants: map[string]*Entry{}, servers: map[Origin]*ServerEntry{}}
+}
+
+// Survey replaces the tenants by those just read. What is known of their last
+// outcomes stays.
+func (b *Board) Survey(all []Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	former := b.tenants
+	b.tenants = make(map[string]*Entry, len(all))
+	for _, s := range all {
+		e := former[s.Tenant]
+		if e == nil {
+			e = &Entry{}
+		}
+		e.Status = s
+		b.tenants[s.Tenant] = e
+	}
+	b.surveyed = b.clock.Now()
+}
+
+// Observe is an [Observer].
+func (b *Board) Observe(e Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	switch e.Name {
+	case TickScheduled:
+		b.next[sweepTask] = now.Add(e.Wait)
+	case VerificationScheduled:
+		b.next[verifyTask] = now.Add(e.Wait)
+	case SweepStarted, VerificationStarted:
+		b.begin(RunEntry{Task: taskOf(e.Name), Started: now})
+	case SweepPlanned, VerificationPlanned:
+		b.servers = map[Origin]*ServerEntry{}
+		b.current(func(r *RunEntry) { r.Planned = e.Count })
+	case SweepFinished, VerificationFinished:
+		b.current(func(r *RunEntry) { r.Finished, r.Failures = now, e.Count })
+	case SweepRefused, VerificationRefused:
+		b.refuse(e, now)
+	case ServerPaused:
+		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
+	case ServerStopped:
+		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
+	case TenantSkipped, TenantDone:
+		b.outcome(e, now)
+	case TenantVerified:
+		b.current(func(r *RunEntry) { r.Done++ })
+		if entry := b.tenants[e.Tenant]; entry != nil {
+			entry.State, entry.StateSince = e.State, now
+		}
+	}
+}
+
+func taskOf(name EventName) string {
+	if name == VerificationStarted || name == VerificationRefused {
+		return "verification"
+	}
+	return "sweep"
+}
+
+// begin adds a run. The caller has the lock, here and below.
+func (b *Board) begin(r RunEntry) {
+	b.runs = slices.Insert(b.runs, 0, r)
+	b.runs = b.runs[:min(len(b.runs), maxRuns)]
+}
+
+// current changes the run under way; the daemon has one at a time.
+func (b *Board) current(change func(*RunEntry)) {
+	if len(b.runs) > 0 && b.runs[0].Finished.IsZero() {
+		change(&b.runs[0])
+	}
+}
+
+// refuse ends the run that could not take place. One that did not even begin,
+// because Vault could not be reached, is on the board as well, and once: its
+// repetitions follow each other closely.
+func (b *Board) refuse(e Event, now time.Time) {
+	task := taskOf(e.Name)
+	if len(b.runs) == 0 || b.runs[0].Task != task || !b.runs[0].Finished.IsZero() && b.runs[0].Err == "" {
+		b.begin(RunEntry{Task: task, Started: now})
+	}
+	b.runs[0].Finished, b.runs[0].Err = now, reason(e.Err)
+}
+
+func (b *Board) outcome(e Event, now time.Time) {
+	if e.Name == TenantDone {
+		b.current(func(r *RunEntry) { r.Done++ })
+	}
+	if e.Outcome == Rotated || e.Outcome == Finished {
+		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
+	}
+	entry := b.tenants[e.Tenant]
+	if entry == nil {
+		return
+	}
+	entry.Outcome, entry.Reason, entry.At = e.Outcome, reason(e.Err), now
+	if e.Status != nil {
+		entry.Status = *e.Status
+	}
+}
+
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// Snapshot is a [Board] at one moment. It shares nothing with it.
+type Snapshot struct {
+	Now              time.Time
+	Surveyed         time.Time     // when the records were last read; zero: not yet
+	Tenants          []Entry       // by name
+	Servers          []ServerEntry // by origin; those that the last run used or gave up
+	Runs             []RunEntry    // newest first
+	NextSweep        time.Time     // zero: not scheduled
+	NextVerification time.Time
+}
+
+// Snapshot copies the board.
+func (b *Board) Snapshot() Snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Snapshot{
+		Now: b.clock.Now(), Surveyed: b.surveyed, Runs: slices.Clone(b.runs),
+		NextSweep: b.next[sweepTask], NextVerification: b.next[verifyTask],
+		Tenants: make([]Entry, 0, len(b.tenants)),
+	}
+	for _, e := range b.tenants {
+		s.Tenants = append(s.Tenants, *e)
+	}
+	slices.SortFunc(s.Tenants, func(a, b Entry) int { return strings.Compare(a.Tenant, b.Tenant) })
+	for _, origin := range slices.Sorted(maps.Keys(b.servers)) {
+		s.Servers = append(s.Servers, *b.servers[origin])
+	}
+	return s
+}

@@ -1,0 +1,123 @@
+package rotator_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// boarded puts a board beside a fleet.
+func boarded(f *fleet) *rotator.Board {
+	board := rotator.NewBoard(rotator.SystemClock{})
+	observe := f.sweep.Observe
+	f.sweep.Observe = func(e rotator.Event) { observe(e); board.Observe(e) }
+	f.sweep.Surveyed = board.Survey
+	return board
+}
+
+func TestBoardFollowsASweep(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.add(serverB, 399)
+		board := boarded(f)
+
+		_, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+
+		s := board.Snapshot()
+		if err != nil || len(s.Tenants) != 2 || s.Surveyed.IsZero() {
+			t.Fatalf("%d tenants, surveyed %s, %v", len(s.Tenants), s.Surveyed, err)
+		}
+		old, young := s.Tenants[0], s.Tenants[1]
+		if old.Outcome != rotator.Rotated || old.LastRotated == "" || old.Standing(s.Now, nightly(t)) != rotator.StandingOK {
+			t.Errorf("the rotated tenant is %+v", old)
+		}
+		if age, _ := old.Age(s.Now); age > time.Minute {
+			t.Errorf("its new password is %s old", age)
+		}
+		if young.Outcome != "" {
+			t.Errorf("the tenant that was not due has the outcome %s", young.Outcome)
+		}
+		if len(s.Runs) != 1 || s.Runs[0].Planned != 1 || s.Runs[0].Done != 1 || s.Runs[0].Finished.IsZero() {
+			t.Errorf("runs: %+v", s.Runs)
+		}
+		if len(s.Servers) != 1 || s.Servers[0].Breaker != rotator.BreakerClosed {
+			t.Errorf("servers: %+v", s.Servers)
+		}
+	})
+}
+
+func TestBoardShowsTheServerThatFails(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		board := boarded(f)
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpKnows {
+				return rotatortest.Fault{Before: rotatortest.ErrLost}
+			}
+			return rotatortest.Fault{}
+		}
+
+		_, _ = f.sweep.Run(t.Context(), rotator.Selection{}, 0) // its failures are on the board
+
+		s := board.Snapshot()
+		if len(s.Servers) != 1 || s.Servers[0].Breaker != rotator.BreakerStopped || s.Servers[0].Reason == "" {
+			t.Errorf("servers: %+v", s.Servers)
+		}
+		if s.Runs[0].Failures != 3 {
+			t.Errorf("%d failures, want 3", s.Runs[0].Failures)
+		}
+	})
+}
+
+func TestBoardKeepsOutcomesOverSurveys(t *testing.T) {
+	board := rotator.NewBoard(rotatortest.NewClock(noon))
+	status := rotator.StatusOf(noon, entry(t1, 99), 1)
+	board.Survey([]rotator.Status{status, rotator.StatusOf(noon, entry(t2, 1), 1)})
+	board.Observe(rotator.Event{Name: rotator.TenantDone, Tenant: t1, Outcome: rotator.Refused, Err: errors.New("too short")})
+
+	board.Survey([]rotator.Status{status})
+
+	s := board.Snapshot()
+	if len(s.Tenants) != 1 || s.Tenants[0].Outcome != rotator.Refused || s.Tenants[0].Reason != "too short" {
+		t.Errorf("tenants: %+v", s.Tenants)
+	}
+}
+
+func TestBoardCountsARefusedRunOnce(t *testing.T) {
+	board := rotator.NewBoard(rotatortest.NewClock(noon))
+	for range 3 {
+		board.Observe(rotator.Event{Name: rotator.SweepRefused, Err: errors.New("sealed")})
+	}
+
+	if s := board.Snapshot(); len(s.Runs) != 1 || s.Runs[0].Err != "sealed" {
+		t.Errorf("runs: %+v", s.Runs)
+	}
+}
+
+func TestBoardRemembersSoManyRuns(t *testing.T) {
+	clock := rotatortest.NewClock(noon)
+	board := rotator.NewBoard(clock)
+	for range 50 {
+		clock.Advance(time.Hour)
+		board.Observe(rotator.Event{Name: rotator.SweepStarted})
+		board.Observe(rotator.Event{Name: rotator.SweepFinished})
+	}
+
+	if s := board.Snapshot(); len(s.Runs) != 20 || !s.Runs[0].Started.Equal(clock.Now()) {
+		t.Errorf("%d runs, the newest of %s", len(s.Runs), s.Runs[0].Started)
+	}
+}
+
+func TestBoardKnowsWhatComesNext(t *testing.T) {
+	board := rotator.NewBoard(rotatortest.NewClock(noon))
+	board.Observe(rotator.Event{Name: rotator.TickScheduled, Wait: time.Hour})
+	board.Observe(rotator.Event{Name: rotator.VerificationScheduled, Wait: 2 * time.Hour})
+
+	s := board.Snapshot()
+	if !s.NextSweep.Equal(noon.Add(time.Hour)) || !s.NextVerification.Equal(noon.Add(2*time.Hour)) {
+		t.Errorf("next sweep %s, next verification %s", s.NextSweep, s.NextVerification)
+	}
+}

@@ -1,0 +1,184 @@
+package rotator
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Standing is how a tenant stands against its policy. The strings are part of
+// the JSON of status and the values of the metrics' label state.
+type Standing string
+
+// The standings.
+const (
+	StandingOverdue Standing = "overdue" // due, although a sweep that should have seen to it is over
+	StandingInvalid Standing = "invalid" // not rotated until somebody mends the record, or lists its origin
+	StandingPending Standing = "pending" // a rotation is under way or half-finished
+	StandingDue     Standing = "due"     // as old as its policy, or older: the next sweep takes it
+	StandingOK      Standing = "ok"      // younger than its policy, or under a manual one
+	StandingIgnored Standing = "ignored" // not a tenant
+)
+
+// Standings returns all of them, the most urgent first.
+func Standings() []Standing {
+	return []Standing{StandingOverdue, StandingInvalid, StandingPending, StandingDue, StandingOK, StandingIgnored}
+}
+
+// Status is what a tenant's record says of it. It holds no secret.
+type Status struct {
+	Tenant      string // as listed
+	User        string
+	Origin      Origin
+	LastRotated string    // as stored
+	Born        time.Time // what the age counts from; zero: unknown
+	Policy      Policy    // zero where it could not be read
+	Due         time.Time // zero: never (manual), or its age is unknown
+	Pending     *Claim    // of a rotation under way or half-finished
+	Begun       time.Time // when the pending password was made; zero: unknown
+	Fault       string    // why it is not rotated, for people; empty if nothing is wrong
+	Foreign     bool      // not a tenant at all
+}
+
+// StatusOf understands a candidate of a fleet in which rivals tenants, itself
+// included, name its user.
+func StatusOf(now time.Time, c Candidate, rivals int) Status {
+	s := Status{
+		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
+		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Foreign: c.Foreign,
+	}
+	s.Born, _ = c.Credential.Born(now)
+	if !s.Born.IsZero() && s.Policy.MaxAge() > 0 {
+		s.Due = s.Born.Add(s.Policy.MaxAge())
+	}
+	if pending := c.Credential.Pending; pending != nil {
+		claim := pending.Claim
+		s.Pending = &claim
+		s.Begun, _ = timestamp(pending.LastRotated)
+	}
+	switch {
+	case c.Foreign:
+	case c.Err != nil:
+		s.Fault = c.Err.Error()
+	case rivals > 1:
+		s.Fault = rivalry(c, rivals).Error()
+	case c.Unlisted != nil:
+		s.Fault = c.Unlisted.Error()
+	}
+	return s
+}
+
+// Standing is how the tenant stands now, with sweeps by the timetable.
+func (s Status) Standing(now time.Time, t Timetable) Standing {
+	switch {
+	case s.Foreign:
+		return StandingIgnored
+	case s.Fault != "":
+		return StandingInvalid
+	case s.Pending != nil:
+		return StandingPending
+	case s.Policy.Manual():
+		return StandingOK
+	case s.Due.IsZero(): // its age is unknown, and so is since when it is due
+		return StandingDue
+	case now.Before(s.Due):
+		return StandingOK
+	case now.After(t.Deadline(s.Due)):
+		return StandingOverdue
+	}
+	return StandingDue
+}
+
+// Age is how old the current password is; false if nobody knows.
+func (s Status) Age(now time.Time) (time.Duration, bool) {
+	return max(now.Sub(s.Born), 0), !s.Born.IsZero()
+}
+
+// Left is how long until it is due, negative once it is; false where that is
+// never or nobody knows.
+func (s Status) Left(now time.Time) (time.Duration, bool) {
+	return s.Due.Sub(now), !s.Due.IsZero()
+}
+
+// Timetable says when sweeps come.
+type Timetable struct {
+	Schedule cron.Schedule
+	Timezone *time.Location // where the schedule is read
+	Jitter   time.Duration  // each begins up to so much later
+	Window   time.Duration  // how long after that a rotation may be begun
+}
+
+// Deadline is when the first sweep after due has begun all that it may begin. A
+// tenant that is due and not seen to by then is overdue. Where no sweep ever
+// comes it is due itself.
+func (t Timetable) Deadline(due time.Time) time.Time {
+	tick := t.Schedule.Next(due.In(t.Timezone))
+	if tick.IsZero() {
+		return due
+	}
+	return tick.Add(t.Jitter + t.Window)
+}
+
+// Status reads the records of the selection and nothing else: it needs no master
+// key, asks no Mailu server and writes nothing. The time returned is that of
+// the run, which the standings are to be taken at.
+func (s *Sweep) Status(ctx context.Context, sel Selection) ([]Status, time.Time, error) {
+	clock, err := guardClock(ctx, s.Clock, s.Time)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	r := &run{Sweep: s, clock: clock, sel: sel, rotator: &Rotator{DefaultPolicy: s.DefaultPolicy}}
+	candidates, err := r.survey(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	now := clock.Now()
+	all := statuses(now, candidates, sel)
+	if len(all) == 0 {
+		return nil, time.Time{}, errNobody
+	}
+	return all, now, nil
+}
+
+// statuses are those of the candidates that the selection covers.
+func statuses(now time.Time, candidates []Candidate, sel Selection) []Status {
+	rivals := sharedUsers(candidates)
+	var all []Status
+	for _, c := range candidates {
+		if sel.covers(c) {
+			all = append(all, StatusOf(now, c, rivals[userKey(c)]))
+		}
+	}
+	return all
+}
+
+// SortByUrgency puts what somebody has to see to first, and then what is due
+// soonest. What is never due comes last.
+func SortByUrgency(all []Status, now time.Time, t Timetable) {
+	rank := make(map[string]int, len(all)) // reckoned once each, not in every comparison
+	for _, s := range all {
+		rank[s.Tenant] = slices.Index(Standings(), s.Standing(now, t))
+	}
+	slices.SortStableFunc(all, func(a, b Status) int {
+		return cmp.Or(
+			cmp.Compare(rank[a.Tenant], rank[b.Tenant]),
+			compareDue(a, b),
+			strings.Compare(a.Tenant, b.Tenant),
+		)
+	})
+}
+
+// compareDue takes an unknown age for the oldest.
+func compareDue(a, b Status) int {
+	switch {
+	case a.Policy.Manual() != b.Policy.Manual() && a.Policy.Manual():
+		return 1
+	case a.Policy.Manual() != b.Policy.Manual():
+		return -1
+	}
+	return a.Due.Compare(b.Due)
+}

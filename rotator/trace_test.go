@@ -1,0 +1,68 @@
+package rotator_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+type partKey struct{}
+
+// recorder notes the parts of a run with the part that each lies in.
+type recorder struct {
+	mu    sync.Mutex
+	begun []string
+	open  int
+}
+
+func (r *recorder) trace(ctx context.Context, part rotator.Part) (context.Context, func(error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	within, _ := ctx.Value(partKey{}).(rotator.PartName)
+	r.begun = append(r.begun, string(within)+">"+string(part.Name))
+	r.open++
+	return context.WithValue(ctx, partKey{}, part.Name), func(error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.open--
+	}
+}
+
+func TestTraceNestsStepsInTenantsInRuns(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		r := &recorder{}
+		f.sweep.Trace = r.trace
+
+		_, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+
+		want := []string{">sweep", "sweep>tenant", "tenant>look", "tenant>prepare", "tenant>push", "tenant>verify", "tenant>commit"}
+		if err != nil || !slices.Equal(r.begun, want) || r.open != 0 {
+			t.Errorf("%d parts never ended, %v; got %q", r.open, err, r.begun)
+		}
+	})
+}
+
+func TestTraceEndsPartsThatFail(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpSetPassword {
+				return rotatortest.Fault{Before: rotator.ErrRefused}
+			}
+			return rotatortest.Fault{}
+		}
+		r := &recorder{}
+		f.sweep.Trace = r.trace
+
+		_, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+
+		if err != nil || !slices.Contains(r.begun, "tenant>abandon") || r.open != 0 {
+			t.Errorf("%d parts never ended, %v; got %q", r.open, err, r.begun)
+		}
+	})
+}
