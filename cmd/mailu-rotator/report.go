@@ -6,10 +6,11 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/jedib0t/go-pretty/v6/table"
 
 	"mailu-rotator/rotator"
 )
@@ -22,17 +23,15 @@ func printReport(out io.Writer, report rotator.Report, format string) error {
 }
 
 func printTable(out io.Writer, report rotator.Report) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TENANT\tUSER\tORIGIN\tLAST ROTATED\tAGE\tOUTCOME\tREASON")
+	t := newTable("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
 	for _, row := range report.Rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
-			cell(row.LastRotated), age(row.Age), row.Outcome, printable(row.Reason))
+		t.AppendRow(table.Row{cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
+			cell(row.LastRotated), age(row.Age), string(row.Outcome), printable(row.Reason)})
 	}
-	if err := table.Flush(); err != nil {
+	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), summary(report)); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
-	_, err := fmt.Fprintln(out, "\n"+summary(report))
-	return err
+	return nil
 }
 
 // summary is the last line: how many there were, and what became of them.

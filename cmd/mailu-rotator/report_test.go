@@ -49,6 +49,23 @@ func TestTableIsAligned(t *testing.T) {
 	}
 }
 
+func TestWideCharactersDoNotMoveColumns(t *testing.T) {
+	var out strings.Builder
+	report := rotator.Report{Rows: []rotator.Row{
+		{Tenant: "a", User: "用户@例子.example", Origin: "https://b.example", Outcome: rotator.Fresh},
+		{Tenant: "b", User: "user4@site.example", Origin: "https://b.example", Outcome: rotator.Fresh},
+	}}
+
+	must(t, printReport(&out, report, "table"))
+
+	// Each of the four takes two cells of a terminal.
+	for _, row := range []string{"\na       用户@例子.example   https://", "\nb       user4@site.example  https://"} {
+		if !strings.Contains(out.String(), row) {
+			t.Errorf("no row %q in:\n%s", row, &out)
+		}
+	}
+}
+
 func TestTableQuotesWhatATerminalWouldObey(t *testing.T) {
 	for value, want := range map[string]string{
 		"":                         "-",

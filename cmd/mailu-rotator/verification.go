@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
 
 	"mailu-rotator/rotator"
 )
@@ -18,20 +19,18 @@ func printVerification(out io.Writer, v rotator.Verification, repair bool, forma
 }
 
 func printVerificationTable(out io.Writer, v rotator.Verification, repair bool) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TENANT\tUSER\tORIGIN\tSTATE\tREASON")
+	t := newTable("TENANT", "USER", "ORIGIN", "STATE", "REASON")
 	for _, f := range v.Findings {
 		state := string(f.State)
 		if f.Repaired {
 			state += ", repaired"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, printable(f.Reason))
+		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, printable(f.Reason)})
 	}
-	if err := table.Flush(); err != nil {
+	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), verificationSummary(v, repair)); err != nil {
 		return fmt.Errorf("print the verification: %w", err)
 	}
-	_, err := fmt.Fprintln(out, "\n"+verificationSummary(v, repair))
-	return err
+	return nil
 }
 
 // verificationSummary is the last line, and the way out where there is one.
