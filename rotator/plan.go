@@ -97,7 +97,7 @@ func decide(now time.Time, c Candidate, sel Selection, rivals int) Decision {
 	d := Decision{Candidate: c}
 	switch {
 	case c.Foreign:
-		d.Outcome, d.Reason = Ignored, "not a tenant id (a UUID version 4): not touched"
+		d.Outcome, d.Reason = Ignored, notATenant
 	case c.transient():
 		d.Outcome, d.Reason = Failed, c.Err.Error()
 	case c.Err != nil:
@@ -124,7 +124,7 @@ func rivalry(c Candidate, rivals int) error {
 func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 	switch {
 	case c.Pending != nil:
-		return Finish, "half-finished rotation by " + c.Pending.Claim.Owner
+		return Finish, halfFinished(c.Pending.Claim)
 	case sel.PendingOnly:
 		return Leave, "nothing half-finished"
 	case sel.All && c.rotatedSince(sel.RotatedBefore, now) && c.KeyVersion >= sel.NewestKey:

@@ -93,6 +93,23 @@ func (s Status) Standing(now time.Time, t Timetable) Standing {
 	return StandingDue
 }
 
+// Problem reports whether somebody has to look at the tenant: it is overdue,
+// invalid, or still half-finished although a sweep that should have finished it
+// is over.
+func (s Status) Problem(now time.Time, t Timetable) bool {
+	switch s.Standing(now, t) {
+	case StandingOverdue, StandingInvalid:
+		return true
+	case StandingPending:
+		begun := s.Begun
+		if begun.IsZero() {
+			begun = s.Pending.Until
+		}
+		return now.After(t.Deadline(begun))
+	}
+	return false
+}
+
 // Age is how old the current password is; false if nobody knows.
 func (s Status) Age(now time.Time) (time.Duration, bool) {
 	return max(now.Sub(s.Born), 0), !s.Born.IsZero()

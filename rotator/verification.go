@@ -3,7 +3,6 @@ package rotator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -133,7 +132,7 @@ func (f Finding) problem() error {
 func (r *run) examine(ctx context.Context, c Candidate) (state State, underWay bool, reason string) {
 	switch {
 	case c.Foreign:
-		return StateIgnored, false, "not a tenant id (a UUID version 4): not touched"
+		return StateIgnored, false, notATenant
 	case c.Err != nil && (errors.Is(c.Err, ErrAbsent) || errors.Is(c.Err, ErrMalformed)):
 		return StateUnreadable, false, c.Err.Error()
 	case c.Err != nil:
@@ -161,9 +160,9 @@ func (r *run) examine(ctx context.Context, c Candidate) (state State, underWay b
 	case c.Credential.Pending != nil:
 		claim := c.Credential.Pending.Claim
 		if claim.live(r.clock.Now()) {
-			return StatePending, true, fmt.Sprintf("rotation under way by %s, until %s", claim.Owner, formatTime(claim.Until))
+			return StatePending, true, rotationUnderWay(claim)
 		}
-		return StatePending, false, "half-finished rotation by " + claim.Owner
+		return StatePending, false, halfFinished(claim)
 	case proof == Unproven:
 		return StateUnproven, false, "verify is none for this server"
 	case proof == NotHeld:

@@ -1,0 +1,49 @@
+package rotator
+
+import (
+	"fmt"
+	"time"
+)
+
+// LastOutcome is what the tenant's last rotation came to, as far as the record
+// shows it, and when. A record remembers no failure that left nothing behind,
+// and no sweep that left it alone. It is empty, and at zero, where nothing shows.
+func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
+	switch rotated, stored := timestamp(s.LastRotated); {
+	case s.Foreign:
+		return Ignored, time.Time{}, notATenant
+	case s.Fault != "":
+		return Invalid, time.Time{}, s.Fault
+	case s.UnderWay(now):
+		return Claimed, s.Begun, rotationUnderWay(*s.Pending)
+	case s.Pending != nil && s.Pending.Takeovers >= maxTakeovers:
+		return Stuck, s.Begun, errStuck.Error()
+	case s.Pending != nil:
+		return Unfinished, s.Begun, halfFinished(*s.Pending)
+	case stored && rotated.Equal(s.Born): // one that is not believed says nothing
+		return Rotated, rotated, ""
+	}
+	return "", time.Time{}, ""
+}
+
+// UnderWay reports whether some process is at the tenant's rotation: it has a
+// claim that stands.
+func (s Status) UnderWay(now time.Time) bool { return s.Pending != nil && s.Pending.live(now) }
+
+// LastOutcome is that of the last run that had anything to do with the tenant,
+// or else what the record shows.
+func (e Entry) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
+	if e.Outcome != "" {
+		return e.Outcome, e.At, e.Reason
+	}
+	return e.Status.LastOutcome(now)
+}
+
+// notATenant is the reason of everything that is ignored.
+const notATenant = "not a tenant id (a UUID version 4): not touched"
+
+func rotationUnderWay(c Claim) string {
+	return fmt.Sprintf("rotation under way by %s, until %s", c.Owner, formatTime(c.Until))
+}
+
+func halfFinished(c Claim) string { return "half-finished rotation by " + c.Owner }
