@@ -29,8 +29,8 @@ func (s *site) tame(text string) string {
 	for _, rule := range []struct{ variable, name string }{
 		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
 		{`\d{4}-\d\d-\d\d`, "DATE"},
-		{`"age_seconds": \d+`, `"age_seconds": AGE`},
-		{`  \d+(d|h|m\d+s|s)  `, "  AGE  "},
+		{`"(age|left|oldest)_seconds": -?\d+`, `"${1}_seconds": AGE`},
+		{`  -?\d+(d|h|m\d+s|s)  `, "  AGE  "},
 		{`\bsite-\d+\b`, "SITE"},
 		{` in [\d.]+m?s\b`, " in DURATION"},
 		{`(\S)  +`, "$1  "}, // the width of a column follows its longest cell

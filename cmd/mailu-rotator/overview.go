@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// overview is the fleet at a glance, and the tenants of it that are shown.
+type overview struct {
+	now      time.Time
+	total    int
+	count    map[rotator.Standing]int
+	problems int           // tenants that somebody has to look at
+	oldest   time.Duration // of the known ages; negative: none is known
+	next     time.Time     // when the first of those that are ok falls due; zero: none ever does
+	week     int           // how many of them do within 7 days,
+	month    int           // and within 30
+	beyond   int           // tenants that the limit left out
+	tenants  []standing    // the most urgent first
+}
+
+// standing is a tenant as it stands at the time of the overview.
+type standing struct {
+	rotator.Entry
+	state   rotator.Standing
+	problem bool
+}
+
+// newOverview sorts all.
+func newOverview(all []rotator.Status, now time.Time, t rotator.Timetable) *overview {
+	rotator.SortByUrgency(all, now, t)
+	o := &overview{now: now, total: len(all), count: map[rotator.Standing]int{}, oldest: -1, tenants: make([]standing, len(all))}
+	for i, s := range all {
+		o.tenants[i] = standing{rotator.Entry{Status: s}, s.Standing(now, t), s.Problem(now, t)}
+		o.reckon(o.tenants[i])
+	}
+	return o
+}
+
+func (o *overview) reckon(s standing) {
+	o.count[s.state]++
+	if s.problem {
+		o.problems++
+	}
+	if age, known := s.Age(o.now); known {
+		o.oldest = max(o.oldest, age)
+	}
+	left, comes := s.Left(o.now)
+	if s.state != rotator.StandingOK || !comes {
+		return
+	}
+	if o.next.IsZero() || s.Due.Before(o.next) {
+		o.next = s.Due
+	}
+	if left <= 7*24*time.Hour {
+		o.week++
+	}
+	if left <= 30*24*time.Hour {
+		o.month++
+	}
+}
+
+// show leaves only tenants in these states, and of them the most urgent; 0 means
+// no limit. The totals stay.
+func (o *overview) show(states []rotator.Standing, limit int) {
+	o.tenants = slices.DeleteFunc(o.tenants, func(s standing) bool { return !slices.Contains(states, s.state) })
+	if limit > 0 && len(o.tenants) > limit {
+		o.beyond = len(o.tenants) - limit
+		o.tenants = o.tenants[:limit]
+	}
+}
+
+func printOverview(out io.Writer, o *overview, format string, color bool) error {
+	var err error
+	switch format {
+	case "json":
+		err = printOverviewJSON(out, o)
+	case "csv":
+		err = printOverviewCSV(out, o)
+	default:
+		err = printOverviewTable(out, o, format == "wide", color)
+	}
+	if err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	return nil
+}

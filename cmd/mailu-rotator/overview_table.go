@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+
+	"mailu-rotator/rotator"
+)
+
+// printOverviewTable prints plain lines, for a pager as for a terminal. The
+// narrow table has one line of the screen for each tenant: what is longer is cut
+// there, and nowhere else.
+func printOverviewTable(out io.Writer, o *overview, wide, color bool) error {
+	paint := func(word string, _ rotator.Standing) string { return word }
+	if color {
+		paint = colorOf
+	}
+	width := 0
+	if !wide {
+		width = screenWidth(out)
+	}
+	lines := o.totals(paint)
+	switch {
+	case len(o.tenants) == 0: // the totals say so
+	case wide:
+		lines = append(lines, "", o.wide(paint))
+	default:
+		lines = append(lines, "", o.narrow(paint))
+	}
+	w := bufio.NewWriter(out)
+	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
+		fmt.Fprintln(w, text.Snip(line, width, "…")) // Flush has the first error
+	}
+	return w.Flush()
+}
+
+// totals come first: they are what is read most, and what a pager shows first.
+func (o *overview) totals(paint painter) []string {
+	var counts []string
+	for _, state := range rotator.Standings() {
+		if n := o.count[state]; n > 0 {
+			counts = append(counts, paint(fmt.Sprintf("%d %s", n, state), state))
+		}
+	}
+	lines := []string{fmt.Sprintf("%s: %s", tenants(o.total), strings.Join(counts, ", "))}
+	if o.oldest >= 0 {
+		lines = append(lines, "oldest "+age(o.oldest)+"; "+o.coming())
+	}
+	switch {
+	case o.beyond > 0:
+		lines = append(lines, fmt.Sprintf("shown: %d of %d, the most urgent; --limit leaves out %d", len(o.tenants), o.total, o.beyond))
+	case len(o.tenants) < o.total:
+		lines = append(lines, fmt.Sprintf("shown: %d of %d", len(o.tenants), o.total))
+	}
+	return lines
+}
+
+func (o *overview) coming() string {
+	if o.next.IsZero() {
+		return "nothing else falls due"
+	}
+	return fmt.Sprintf("next due %s; due within 7 days: %d, within 30: %d", o.next.UTC().Format(time.DateOnly), o.week, o.month)
+}
+
+// narrow says user and server rather than the tenant's id, which takes half a
+// line and tells nobody anything. Where a record names no user the id must do.
+func (o *overview) narrow(paint painter) string {
+	t := newTable("STATE", "LEFT", "AGE", "POLICY", "USER", "SERVER", "LAST OUTCOME")
+	t.SetColumnConfigs([]table.ColumnConfig{right(2), right(3)})
+	for _, s := range o.tenants {
+		t.AppendRow(table.Row{
+			paint(string(s.state), s.state), s.left(o.now), s.age(o.now), cell(s.Policy.String()),
+			s.name(), cell(strings.TrimPrefix(string(s.Origin), "https://")), s.last(o.now),
+		})
+	}
+	return t.Render()
+}
+
+func (o *overview) wide(paint painter) string {
+	t := newTable("STATE", "LEFT", "DUE", "AGE", "LAST ROTATED", "POLICY", "TENANT", "USER", "ORIGIN", "LAST OUTCOME")
+	t.SetColumnConfigs([]table.ColumnConfig{right(2), right(4)})
+	for _, s := range o.tenants {
+		t.AppendRow(table.Row{
+			paint(string(s.state), s.state), s.left(o.now), cell(date(s.Due)), s.age(o.now), cell(s.LastRotated), cell(s.Policy.String()),
+			cell(s.Tenant), cell(s.User), cell(string(s.Origin)), s.last(o.now),
+		})
+	}
+	return t.Render()
+}
+
+func right(column int) table.ColumnConfig {
+	return table.ColumnConfig{Number: column, Align: text.AlignRight, AlignHeader: text.AlignRight}
+}
+
+func (s standing) name() string {
+	if s.User == "" {
+		return printable(s.Tenant)
+	}
+	return printable(s.User)
+}
+
+func (s standing) age(now time.Time) string {
+	d, known := s.Age(now)
+	if !known {
+		return "-"
+	}
+	return age(d)
+}
+
+func (s standing) left(now time.Time) string {
+	d, comes := s.Left(now)
+	switch {
+	case !comes:
+		return "-"
+	case d < 0:
+		return "-" + age(-d)
+	}
+	return age(d)
+}
+
+// last is the outcome, its date, and the reason.
+func (s standing) last(now time.Time) string {
+	outcome, at, reason := s.LastOutcome(now)
+	words := cell(string(outcome))
+	if day := date(at); day != "" {
+		words += " " + day
+	}
+	if reason != "" {
+		words += ": " + printable(reason)
+	}
+	return words
+}
+
+// date is in UTC, as the records are.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
+// painter colors a word that says the state already.
+type painter func(word string, state rotator.Standing) string
+
+func colorOf(word string, state rotator.Standing) string {
+	switch state {
+	case rotator.StandingOverdue, rotator.StandingInvalid:
+		return text.Escape(word, text.Colors{text.Bold, text.FgRed}.EscapeSeq())
+	case rotator.StandingPending, rotator.StandingDue:
+		return text.Escape(word, text.FgYellow.EscapeSeq())
+	case rotator.StandingOK:
+		return text.Escape(word, text.FgGreen.EscapeSeq())
+	}
+	return word
+}
+
+// colored decides by --color; asked for or not wins over the environment, as
+// https://no-color.org wants it.
+func colored(when string, out io.Writer) bool {
+	switch when {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// screenWidth is 0 where there is no screen.
+func screenWidth(out io.Writer) int {
+	file, isFile := out.(interface{ Fd() uintptr })
+	if !isFile {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
