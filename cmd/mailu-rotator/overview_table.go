@@ -162,7 +162,7 @@ func colorOf(word string, state rotator.Standing) string {
 	return word
 }
 
-// colored decides by --color; asked for or not wins over the environment, as
+// colored decides. What was asked for wins over the environment, as
 // https://no-color.org wants it.
 func colored(when string, out io.Writer) bool {
 	switch when {
