@@ -77,7 +77,15 @@ func push(t testing.TB, s *Server) error {
 
 func prove(t testing.TB, s *Server, password string) (rotator.Proof, error) {
 	t.Helper()
-	return s.Proof(t.Context(), user, crypto.SecretFromString(password))
+	return proof(s.Proof(t.Context(), user, crypto.SecretFromString(password)))
+}
+
+// proof is what a check says, if there is one.
+func proof(check rotator.Check, err error) (rotator.Proof, error) {
+	if err != nil {
+		return rotator.Unproven, err
+	}
+	return check()
 }
 
 // handler serves what mailutest has no fault for.

@@ -198,10 +198,10 @@ func TestNoHashIsCheckedAfterTheEndOfTheContext(t *testing.T) {
 	})
 	server := open(t, entry("https://mail.example.com"), options)
 
-	proof, err := server.Proof(ctx, user, crypto.SecretFromString("password"))
+	held, err := proof(server.Proof(ctx, user, crypto.SecretFromString("password")))
 
 	mustBe(t, err, context.Canceled)
-	if proof != rotator.Unproven {
-		t.Errorf("proof %v", proof)
+	if held != rotator.Unproven {
+		t.Errorf("proof %v", held)
 	}
 }

@@ -104,15 +104,36 @@ func TestAFaultPutsAnOpenServerBackOnTrial(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsForAWorkerIsNotSentAfterTheServerWasStopped(t *testing.T) {
+// While tenant 2 has the only slot the others come back from Mailu and wait for
+// it: 3 and 4, after which the next ones would be begun, and 1, which stops the
+// server.
+func TestWhatWaitsForASlotIsNotBegunAfterTheServerWasStopped(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 1, 2, 3, 4)
+		f.add(serverA, 1, 2, 3, 4, 5, 6)
 		f.sweep.Workers, f.sweep.Canary = 1, false
-		f.fault = failing(rotator.ErrServerUnusable, 1, 2, 3, 4)
+		answers := map[string]struct {
+			after time.Duration
+			err   error
+		}{
+			userOf(1): {700 * time.Millisecond, rotator.ErrServerUnusable},
+			userOf(2): {100 * time.Millisecond, nil},
+			userOf(3): {500 * time.Millisecond, rotator.ErrRefused},
+			userOf(4): {600 * time.Millisecond, rotator.ErrRefused},
+		}
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op != rotatortest.OpKnows {
+				return slowCall(rotatortest.OpWrite, 10*time.Second)(c)
+			}
+			time.Sleep(answers[c.User].after)
+			return rotatortest.Fault{Before: answers[c.User].err}
+		}
 
 		report := f.run(t, rotator.Selection{})
 
-		mustEnd(t, report, "1 failed, 2 blocked, 3 blocked, 4 blocked")
+		mustEnd(t, report, "1 failed, 2 rotated, 3 failed, 4 failed, 5 blocked, 6 blocked")
+		if asked := len(f.of(rotatortest.OpKnows)); asked != 4 {
+			t.Errorf("%d tenants were begun, want 4", asked)
+		}
 	})
 }
 

@@ -97,31 +97,33 @@ func TestAnUnknownUserIsNoVerdictOnTheServer(t *testing.T) {
 	})
 }
 
-func TestWorkersBoundWhatIsInFlightOverAllServers(t *testing.T) {
+func TestWorkersBoundWhatIsWorkedOnHereOverAllServers(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2)
 		f.add(serverB, 3, 4)
 		f.sweep.Workers, f.sweep.Canary = 1, false
-		f.fault = slow(time.Second)
+		f.fault = slowCall(rotatortest.OpWrite, time.Second)
 
 		f.run(t, rotator.Selection{})
 
-		if took := time.Since(f.began); took != 4*time.Second {
-			t.Errorf("took %s", took)
+		if took := time.Since(f.began); took != 8*time.Second {
+			t.Errorf("two writes for each of four tenants took %s", took)
 		}
 	})
 }
 
 func TestOldestFirst(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 3, 1, 2)
-		f.sweep.Workers = 1
+		f.add(serverA, 3, 1, 5, 2, 4)
+		f.mailu.Width = 1 // so two tenants at a time, after the canary
+		f.fault = slow(time.Second)
 
 		f.run(t, rotator.Selection{})
 
-		pushes := f.of(rotatortest.OpSetPassword)
-		if pushes[0].User != userOf(1) || pushes[1].User != userOf(2) || pushes[2].User != userOf(3) {
-			t.Errorf("got %v", pushes)
+		for n, want := range map[int]time.Duration{1: 0, 2: 1, 3: 1, 4: 2, 5: 2} {
+			if begun := f.of(rotatortest.OpKnows, n)[0].at; begun != want*time.Second {
+				t.Errorf("tenant %d was begun after %s, want %d s", n, begun, want)
+			}
 		}
 	})
 }

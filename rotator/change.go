@@ -125,7 +125,7 @@ func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err erro
 		return nil, fmt.Errorf("open the password that somebody wrote meanwhile: %w", err)
 	}
 	defer password.Wipe()
-	proof, err := r.server.Proof(ctx, c.Username, password)
+	proof, err := r.prove(ctx, c.Username, password)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("verify the password that somebody wrote meanwhile: %w", err)

@@ -205,9 +205,11 @@ func failing(err error, users ...int) rotatortest.Hook {
 }
 
 // slow makes every push take so long.
-func slow(d time.Duration) rotatortest.Hook {
+func slow(d time.Duration) rotatortest.Hook { return slowCall(rotatortest.OpSetPassword, d) }
+
+func slowCall(op rotatortest.Op, d time.Duration) rotatortest.Hook {
 	return func(c rotatortest.Call) rotatortest.Fault {
-		if c.Op == rotatortest.OpSetPassword {
+		if c.Op == op {
 			time.Sleep(d)
 		}
 		return rotatortest.Fault{}

@@ -57,8 +57,8 @@ func (r *run) width(origin Origin) int {
 // find examines one tenant, and repairs it if asked to. Of tenants that share a
 // user the repair of one would be the drift of another.
 func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) (f Finding) {
-	r.slots <- struct{}{}
-	defer func() { <-r.slots }()
+	_ = r.slots.take(context.Background(), unbegun) // fails with its context only
+	defer r.slots.release()
 	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: c.Name, Origin: c.Credential.Origin})
 	defer func() { end(f.problem()) }()
 	f = Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}

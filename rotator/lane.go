@@ -101,12 +101,10 @@ func (l *lane) work(ctx context.Context, workers, n int) {
 // slot comes before the job: what waits for one is still in the queue, oldest
 // first, and stays there if the lane pauses or stops meanwhile.
 func (l *lane) one(ctx context.Context, left *int) bool {
-	select {
-	case l.slots <- struct{}{}:
-		defer func() { <-l.slots }()
-	case <-ctx.Done():
+	if l.slots.take(ctx, unbegun) != nil {
 		return false
 	}
+	defer l.slots.release()
 	j := l.next(ctx, left)
 	if j == nil {
 		return false

@@ -68,11 +68,16 @@ type Server interface {
 	// [ErrServerUnusable] and [RateLimitedError]. After any other error Mailu
 	// may have it.
 	SetPassword(ctx context.Context, username string, password crypto.Secret) error
-	// Proof tells whether password is what Mailu holds for the user now.
-	Proof(ctx context.Context, username string, password crypto.Secret) (Proof, error)
+	// Proof asks what Mailu holds for the user now. The check that it returns
+	// tells whether that is password.
+	Proof(ctx context.Context, username string, password crypto.Secret) (Check, error)
 	// MaxConcurrent is how many requests the server takes at a time, at least 1.
 	MaxConcurrent() int
 }
+
+// Check is the part of a proof that needs no server any more, but up to seconds
+// of this host's processor. It is called once, or not at all.
+type Check func() (Proof, error)
 
 // Proof is what a server's answer says about a password.
 type Proof int

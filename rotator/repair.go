@@ -96,7 +96,7 @@ func (r *rotation) proves(ctx context.Context, p *Pending) (Proof, error) {
 	defer password.Wipe()
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
-	return r.server.Proof(ctx, r.cred.Username, password)
+	return r.prove(ctx, r.cred.Username, password)
 }
 
 func (r *rotation) unseal(p *Pending) (crypto.Secret, error) {

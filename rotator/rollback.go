@@ -22,6 +22,10 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 		return Row{}, err
 	}
 	defer r.keys.Wipe()
+	if err := r.slots.take(ctx, unbegun); err != nil {
+		return Row{}, err
+	}
+	defer r.slots.release()
 	c := r.candidate(ctx, string(tenant))
 	if c.Err != nil {
 		return Row{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
@@ -100,9 +104,9 @@ func (r *rotation) earlier(ctx context.Context, version int) (int, *Pending, err
 	return 0, nil, errors.New("the history of the record has no other password")
 }
 
-// rotation is c on its way, outside a lane.
+// rotation is c on its way, outside a lane. The caller holds a slot.
 func (r *run) rotation(c Credential) *rotation {
-	server, _ := r.Mailu.Server(c.Origin) // callers have asked whether it is listed
+	server, _ := r.rotator.Mailu.Server(c.Origin) // callers have asked whether it is listed
 	return &rotation{
 		Rotator: r.rotator, server: server, cred: c, id: newRotationID(), insist: r.sel.named(c.Tenant),
 		judge: func(c Credential) (Action, string) { return judge(r.clock.Now(), c, r.sel) },

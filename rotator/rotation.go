@@ -202,11 +202,20 @@ func (r *rotation) verify(ctx context.Context) (proof Proof, err error) {
 	defer func() { end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
-	proof, err = r.server.Proof(ctx, r.cred.Username, r.password)
+	proof, err = r.prove(ctx, r.cred.Username, r.password)
 	if err != nil {
 		return Unproven, fmt.Errorf("verify: %w", err)
 	}
 	return proof, nil
+}
+
+// prove asks Mailu, and checks the answer.
+func (r *rotation) prove(ctx context.Context, username string, password crypto.Secret) (Proof, error) {
+	check, err := r.server.Proof(ctx, username, password)
+	if err != nil {
+		return Unproven, err
+	}
+	return check()
 }
 
 // verifyAgain makes sure, before a commit is applied on top of somebody else's

@@ -23,7 +23,7 @@ type Sweep struct {
 	NewPassword   func() (crypto.Secret, error)
 	DefaultPolicy Policy
 	Owner         string        // names this process in claims
-	Workers       int           // tenants at a time, over all servers; at least 1
+	Workers       int           // tenants that this host works on at a time; at least 1
 	ClaimTTL      time.Duration // how long a claim stands
 	Canary        bool          // one tenant per server goes first, alone
 	Grace         time.Duration // what is in flight may take so long after ctx ended
@@ -42,7 +42,7 @@ type run struct {
 	sel     Selection
 	until   time.Time // no rotation is begun at or after; zero: no bound
 	rotator *Rotator
-	slots   chan struct{} // one per worker
+	slots   *slots // one per worker
 }
 
 // Plan reads the fleet and reports what Run would do. It writes nothing.
@@ -110,11 +110,12 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()
 	}
+	slots := newSlots(max(s.Workers, 1))
 	rotator := &Rotator{
-		Store: s.Store, Mailu: s.Mailu, Keys: keys, Clock: clock, NewPassword: s.NewPassword,
+		Store: s.Store, Mailu: lending{s.Mailu, slots}, Keys: keys, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, Trace: s.Trace,
 	}
-	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, slots: make(chan struct{}, max(s.Workers, 1))}, nil
+	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, slots: slots}, nil
 }
 
 func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {

@@ -86,11 +86,13 @@ func (s server) SetPassword(ctx context.Context, user string, password crypto.Se
 	})
 }
 
-func (s server) Proof(_ context.Context, user string, password crypto.Secret) (proof rotator.Proof, err error) {
+func (s server) Proof(_ context.Context, user string, password crypto.Secret) (rotator.Check, error) {
+	proof := rotator.Unproven
+	check := func() (rotator.Proof, error) { return proof, nil }
 	if s.Unverified {
-		return rotator.Unproven, nil
+		return check, nil
 	}
-	err = s.Hook.around(Call{Op: OpProof, User: user}, func() error {
+	err := s.Hook.around(Call{Op: OpProof, User: user}, func() error {
 		if err := s.known(user); err != nil {
 			return err
 		}
@@ -100,7 +102,7 @@ func (s server) Proof(_ context.Context, user string, password crypto.Secret) (p
 		}
 		return nil
 	})
-	return proof, err
+	return check, err
 }
 
 func (s server) known(user string) error {

@@ -125,8 +125,8 @@ func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {
 
 type credulousServer struct{ rotator.Server }
 
-func (credulousServer) Proof(context.Context, string, crypto.Secret) (rotator.Proof, error) {
-	return rotator.Held, nil
+func (credulousServer) Proof(context.Context, string, crypto.Secret) (rotator.Check, error) {
+	return func() (rotator.Proof, error) { return rotator.Held, nil }, nil
 }
 
 // hasty takes a lost answer for a refusal.

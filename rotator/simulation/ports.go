@@ -52,9 +52,9 @@ func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret)
 }
 
 // Proof implements rotator.Server.
-func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rotator.Proof, error) {
+func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rotator.Check, error) {
 	a := s.ask(request{call: Proof, password: password.RevealString()})
-	return a.proof, a.err
+	return func() (rotator.Proof, error) { return a.proof, nil }, a.err
 }
 
 // MaxConcurrent implements rotator.Server.
