@@ -1,0 +1,151 @@
+package rotator_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/mailu"
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// A call is tried three times by the client (mailu), a tenant three times by
+// its lane, and three tenants that came to nothing stop a server. What that
+// multiplies to is the most that a server in trouble is sent in one run.
+const (
+	triesOfACall     = 3
+	callsOfAnAttempt = 3 // look or verify, push, verify
+	attempts         = 3
+	tenantsToStop    = 3
+	mostForATenant   = triesOfACall * callsOfAnAttempt * attempts
+	mostForAServer   = mostForATenant * tenantsToStop
+)
+
+// patience with a request that is answered: a loaded machine is no slow server.
+const patience = 30 * time.Second
+
+// TestAServerInTroubleIsSentSoMuchAndNoMore: one of ten tenants after the other
+// meets it, as after a canary; the counts are those that docs/reliability.md
+// gives.
+func TestAServerInTroubleIsSentSoMuchAndNoMore(t *testing.T) {
+	everything := func(f mailutest.Fault) []mailutest.Fault { return []mailutest.Fault{f} }
+	pushes := func(f mailutest.Fault) []mailutest.Fault {
+		f.Method = http.MethodPatch
+		return []mailutest.Fault{f}
+	}
+	tests := []struct {
+		name       string
+		faults     []mailutest.Fault
+		asks, sets int // requests for the whole server
+	}{
+		{"503", everything(mailutest.Fault{Kind: mailutest.Status, Status: 503}), 27, 0},
+		{"429 that does not say for how long", everything(mailutest.Fault{Kind: mailutest.Status, Status: 429}), 27, 0},
+		{"429 for a minute", everything(mailutest.Fault{Kind: mailutest.Status, Status: 429, RetryAfter: "60"}), 9, 0},
+		{"429 for an hour", everything(mailutest.Fault{Kind: mailutest.Status, Status: 429, RetryAfter: "3600"}), 1, 0},
+		{"500", everything(mailutest.Fault{Kind: mailutest.Status, Status: 500}), 9, 0},
+		{"resets", everything(mailutest.Fault{Kind: mailutest.ResetBefore}), 27, 0},
+		{"silence", everything(mailutest.Fault{Kind: mailutest.HangBefore}), 27, 0},
+		{"403", everything(mailutest.Fault{Kind: mailutest.Status, Status: 403}), 1, 0},
+
+		{"503 to pushes", pushes(mailutest.Fault{Kind: mailutest.Status, Status: 503}), 18, 27},
+		{"429 to pushes, for a minute", pushes(mailutest.Fault{Kind: mailutest.Status, Status: 429, RetryAfter: "60"}), 9, 9},
+		{"500 to pushes", pushes(mailutest.Fault{Kind: mailutest.Status, Status: 500}), 18, 9},
+		{"resets of pushes", pushes(mailutest.Fault{Kind: mailutest.ResetBefore}), 18, 27},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			timeout := patience
+			if test.faults[0].Kind == mailutest.HangBefore {
+				timeout = 50 * time.Millisecond // nothing is answered anyhow
+			}
+			f, server := newStorm(t, timeout)
+			server.Inject(test.faults...)
+
+			report := f.run(t, rotator.Selection{})
+
+			asks, sets := server.Count(http.MethodGet), server.Count(http.MethodPatch)
+			if asks != test.asks || sets != test.sets {
+				t.Errorf("%d questions and %d pushes, want %d and %d", asks, sets, test.asks, test.sets)
+			}
+			mustBeBounded(t, server)
+			if report.Failures() != len(report.Rows) {
+				t.Errorf("%d failures of %d", report.Failures(), len(report.Rows))
+			}
+		})
+	}
+}
+
+// The worst that a server can do to itself: each call fails twice before its
+// last try is answered, and no push has an effect.
+func TestTheWorstServerIsSentTheProductOfAllTriesAtMost(t *testing.T) {
+	t.Parallel()
+	f, server := newStorm(t, patience)
+	server.Inject(mailutest.Fault{Kind: mailutest.Status, Status: 503, Method: http.MethodPatch})
+	for ask := range mostForAServer {
+		server.Inject(mailutest.Fault{Kind: mailutest.Status, Status: 503, Method: http.MethodGet, Skip: ask, Times: 2})
+	}
+
+	f.run(t, rotator.Selection{})
+
+	mustBeBounded(t, server)
+	t.Logf("%d requests, the bound is %d", server.Count(""), mostForAServer)
+}
+
+// A canary keeps a crowd off a server in trouble; without one as many tenants
+// as the lane is wide meet it first, once each.
+func TestWithoutACanaryALaneMeetsTroubleOnceMore(t *testing.T) {
+	t.Parallel()
+	f, server := newStorm(t, patience)
+	f.sweep.Canary = false
+	server.Inject(mailutest.Fault{Kind: mailutest.Status, Status: 503})
+
+	f.run(t, rotator.Selection{})
+
+	// Three more than the one that a canary would have been.
+	if n, most := server.Count(""), 27+3*triesOfACall; n > most {
+		t.Errorf("%d requests, want %d at most", n, most)
+	}
+}
+
+// newStorm is ten tenants of a real server, asked by the real client, with a
+// clock on which nobody waits between tries.
+func newStorm(t *testing.T, timeout time.Duration) (*fleet, *mailutest.Server) {
+	t.Helper()
+	server := mailutest.Run(t, mailutest.Config{Rounds: 4})
+	origin, err := rotator.ParseOrigin(server.Origin())
+	must(t, err)
+	servers, err := mailu.New([]mailu.ServerConfig{{
+		Origin: origin, Token: crypto.SecretFromString(server.Token()), MaxConcurrent: 2, Timeout: timeout,
+	}}, mailu.Options{RetryWait: time.Millisecond, MaxRetryWait: 2 * time.Millisecond})
+	must(t, err)
+	t.Cleanup(servers.Close)
+	f := newFleet(t)
+	for n := range 10 {
+		f.add(origin, n)
+		server.AddUser(userOf(n), "old password")
+	}
+	f.sweep.Mailu, f.sweep.Clock = servers, rotatortest.NewClock(f.began)
+	f.store.Clock = f.sweep.Clock
+	return f, server
+}
+
+func mustBeBounded(t *testing.T, server *mailutest.Server) {
+	t.Helper()
+	each := map[string]int{}
+	for _, r := range server.Requests() {
+		each[r.Path]++
+	}
+	for path, n := range each {
+		if n > mostForATenant {
+			t.Errorf("%d requests for %s, want %d at most", n, path[strings.LastIndex(path, "/")+1:], mostForATenant)
+		}
+	}
+	if n := server.Count(""); n > mostForAServer {
+		t.Errorf("%d requests, want %d at most", n, mostForAServer)
+	}
+}
