@@ -59,7 +59,7 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 		ForceAttemptHTTP2:   true,
 	}
 	return &http.Client{
-		Transport: &boundedTransport{next: transport, try: cfg.TryTimeout, life: context.Background()},
+		Transport: &boundedTransport{next: transport, brake: newBrake(cfg), try: cfg.TryTimeout, life: context.Background()},
 		// The API client follows one redirect by itself and never to a weaker
 		// scheme.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -118,18 +118,28 @@ func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 }
 
 // boundedTransport bounds every single request in time and every answer in
-// size.
+// size, and their rate where Vault asks for it.
 type boundedTransport struct {
-	next *http.Transport
-	try  time.Duration
-	life context.Context // ends requests that carry no context of their own
+	next  *http.Transport
+	brake *brake // shared by all that copies of it send
+	try   time.Duration
+	life  context.Context // ends requests that carry no context of their own
 }
 
 func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(req.Context(), t.try)
+	ctx, cancel := context.WithCancel(req.Context())
 	release := context.AfterFunc(t.life, cancel)
-	done := func() { release(); cancel() }
+	alone, err := t.brake.enter(ctx)
+	if err != nil {
+		release()
+		cancel()
+		return nil, err
+	}
+	// Its own time begins with its turn.
+	ctx, cancelTry := context.WithTimeout(ctx, t.try)
+	done := func() { release(); cancelTry(); cancel() }
 	resp, err := t.next.RoundTrip(req.WithContext(ctx))
+	t.brake.leave(alone, resp)
 	if err != nil {
 		done()
 		return nil, err
