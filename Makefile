@@ -13,7 +13,7 @@ PKGS    := ./...
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help build test test-fast lint vulncheck fuzz demo vault clean
+.PHONY: help build test test-fast bench-load lint vulncheck fuzz demo vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: vault ## run every test, with the race detector, on a real Vault
 
 test-fast: vault ## the same without the race detector, and cached
 	go test -timeout 15m $(PKGS)
+
+bench-load: vault ## measure healthy servers beside slow ones, on a real Vault (some minutes)
+	go test -run '^$$' -bench UnderLoad -benchtime 1x -timeout 20m ./cmd/mailu-rotator
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -167,8 +167,8 @@ type Rotation struct {
 	// DefaultPolicy is for records without a rotation_policy: <n>_days with n
 	// from 1 to 100000, or manual.
 	DefaultPolicy rotator.Policy `yaml:"default_policy"`
-	// Workers is how many tenants are worked on at a time over all servers, 1
-	// to 256.
+	// Workers is how many tenants this host works on at a time over all servers,
+	// those that wait for Mailu not counted, 1 to 256.
 	Workers int `yaml:"workers"`
 	// ClaimTTL is how long a rotation under way belongs to the process that
 	// began it, 1s to 1h. Short ones are for tests: a claim that lapses while

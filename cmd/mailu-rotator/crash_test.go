@@ -127,7 +127,7 @@ func seen(m *mailuServer, method string) error {
 }
 
 // interpose puts a proxy between the program and Vault.
-func (s *site) interpose(t *testing.T) *faultproxy.Proxy {
+func (s *site) interpose(t testing.TB) *faultproxy.Proxy {
 	t.Helper()
 	proxy, err := faultproxy.NewProxy(s.vault.Addr)
 	must(t, err)

@@ -43,7 +43,7 @@ func (o *output) String() string {
 
 // start runs the program with the site's configuration until it ends, or is
 // killed with the test. Nothing of the environment reaches it.
-func (s *site) start(t *testing.T, args ...string) *program {
+func (s *site) start(t testing.TB, args ...string) *program {
 	t.Helper()
 	p := &program{ended: make(chan struct{})}
 	p.cmd = exec.Command(s.binary, append(args, "--config", s.configFile())...)
@@ -53,7 +53,7 @@ func (s *site) start(t *testing.T, args ...string) *program {
 	return p
 }
 
-func (s *site) launch(t *testing.T, p *program) {
+func (s *site) launch(t testing.TB, p *program) {
 	t.Helper()
 	must(t, p.cmd.Start())
 	go func() {
@@ -117,7 +117,7 @@ func await(t *testing.T, what string, check func() error) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -89,8 +90,11 @@ func (s *site) secretFile(name, content string) error {
 }
 
 // startMailu runs a server with a token of its own.
-func (s *site) startMailu(name string) (*mailuServer, error) {
-	server, err := mailutest.Start(mailutest.Config{Rounds: 4, Token: "api-token/" + s.name + "+" + name})
+func (s *site) startMailu(name string) (*mailuServer, error) { return s.startMailuHashing(name, 0) }
+
+// startMailuHashing runs one whose hashing takes so long.
+func (s *site) startMailuHashing(name string, takes time.Duration) (*mailuServer, error) {
+	server, err := mailutest.Start(mailutest.Config{Rounds: 4, HashDelay: takes, Token: "api-token/" + s.name + "+" + name})
 	if err != nil {
 		return nil, err
 	}
@@ -138,12 +142,14 @@ func (s *site) enableAppRole(ctx context.Context, policy string) error {
 // leave hands what happened here to the log scan and stops the Mailu servers.
 // It has a context of its own, since a test's ends before its cleanup begins.
 func (s *site) leave() error {
-	defer func() {
-		for _, m := range s.mailus {
-			m.Close()
-		}
-	}()
+	defer s.closeMailus()
 	return s.confess(context.Background())
+}
+
+func (s *site) closeMailus() {
+	for _, m := range s.mailus {
+		m.Close()
+	}
 }
 
 func (s *site) configFile() string { return filepath.Join(s.dir, "config.yaml") }
