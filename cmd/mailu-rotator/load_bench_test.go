@@ -18,16 +18,20 @@ const (
 )
 
 // BenchmarkUnderLoad runs the real program on a real Vault and Mailu servers,
-// alone and beside slow ones. It measures once: `make bench-load` runs it with
-// -benchtime 1x.
+// alone and beside slow ones in turn. `make bench-load` runs it with -benchtime
+// 1x. Where a run is short the quickest of three counts, since what else the
+// machine does only ever adds to it.
 //
 // healthy-alone-s and healthy-beside-s are the times from the start of the
 // program until the last tenant of the healthy servers was done.
 func BenchmarkUnderLoad(b *testing.B) {
-	for _, load := range []struct{ tenants, slow int }{{100, 1}, {100, 20}, {1000, 1}} {
+	for _, load := range []struct{ tenants, slow, rounds int }{{100, 1, 3}, {100, 20, 3}, {1000, 1, 1}} {
 		b.Run(fmt.Sprintf("tenants=%d/slow=%d", load.tenants, load.slow), func(b *testing.B) {
-			alone := runUnderLoad(b, load.tenants, 0)
-			beside := runUnderLoad(b, load.tenants, load.slow)
+			alone, beside := runUnderLoad(b, load.tenants, 0), runUnderLoad(b, load.tenants, load.slow)
+			for range load.rounds - 1 {
+				alone = alone.or(runUnderLoad(b, load.tenants, 0))
+				beside = beside.or(runUnderLoad(b, load.tenants, load.slow))
+			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(alone.took.Seconds(), "healthy-alone-s")
 			b.ReportMetric(beside.took.Seconds(), "healthy-beside-s")
@@ -45,6 +49,15 @@ type loadResult struct {
 	took         time.Duration // until the last healthy tenant was done
 	peak         float64       // memory in MiB
 	vault, mailu float64       // requests for each healthy tenant
+}
+
+// or is the quicker one, with the higher peak of both.
+func (r loadResult) or(other loadResult) loadResult {
+	if other.took < r.took {
+		r, other = other, r
+	}
+	r.peak = max(r.peak, other.peak)
+	return r
 }
 
 // healthyServers share the tenants of a run evenly. They take more at a time
