@@ -133,6 +133,9 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if err != nil {
 		release()
 		cancel()
+		if req.Body != nil {
+			_ = req.Body.Close() // as a RoundTripper must
+		}
 		return nil, err
 	}
 	// Its own time begins with its turn.
