@@ -81,7 +81,7 @@ func prove(t testing.TB, s *Server, password string) (rotator.Proof, error) {
 }
 
 // proof is what a check says, if there is one.
-func proof(check rotator.Check, err error) (rotator.Proof, error) {
+func proof(check rotator.HashCheck, err error) (rotator.Proof, error) {
 	if err != nil {
 		return rotator.Unproven, err
 	}

@@ -16,7 +16,7 @@ import (
 // An error, here or of the check, is [rotator.ErrUnverifiable] if the answer is
 // Mailu's and cannot serve: another scheme, another user's, no such user. It is
 // never [rotator.ErrRefused], which is about pushes.
-func (s *Server) Proof(ctx context.Context, username string, password crypto.Secret) (rotator.Check, error) {
+func (s *Server) Proof(ctx context.Context, username string, password crypto.Secret) (rotator.HashCheck, error) {
 	if s.verify == VerifyNone {
 		return func() (rotator.Proof, error) { return rotator.Unproven, nil }, nil
 	}

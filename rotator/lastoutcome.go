@@ -19,7 +19,7 @@ func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason stri
 	case s.Pending != nil && s.Pending.Takeovers >= maxTakeovers:
 		return Stuck, s.Begun, errStuck.Error()
 	case s.Pending != nil:
-		return Unfinished, s.Begun, halfFinished(*s.Pending)
+		return Unfinished, s.Begun, halfFinishedBy(*s.Pending)
 	case stored && rotated.Equal(s.Born): // one that is not believed says nothing
 		return Rotated, rotated, ""
 	}
@@ -46,4 +46,4 @@ func rotationUnderWay(c Claim) string {
 	return fmt.Sprintf("rotation under way by %s, until %s", c.Owner, formatTime(c.Until))
 }
 
-func halfFinished(c Claim) string { return "half-finished rotation by " + c.Owner }
+func halfFinishedBy(c Claim) string { return "half-finished rotation by " + c.Owner }

@@ -124,7 +124,7 @@ func rivalry(c Candidate, rivals int) error {
 func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 	switch {
 	case c.Pending != nil:
-		return Finish, halfFinished(c.Pending.Claim)
+		return Finish, halfFinishedBy(c.Pending.Claim)
 	case sel.PendingOnly:
 		return Leave, "nothing half-finished"
 	case sel.All && c.rotatedSince(sel.RotatedBefore, now) && c.KeyVersion >= sel.NewestKey:

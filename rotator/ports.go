@@ -70,14 +70,14 @@ type Server interface {
 	SetPassword(ctx context.Context, username string, password crypto.Secret) error
 	// Proof asks what Mailu holds for the user now. The check that it returns
 	// tells whether that is password.
-	Proof(ctx context.Context, username string, password crypto.Secret) (Check, error)
+	Proof(ctx context.Context, username string, password crypto.Secret) (HashCheck, error)
 	// MaxConcurrent is how many requests the server takes at a time, at least 1.
 	MaxConcurrent() int
 }
 
-// Check is the part of a proof that needs no server any more, but up to seconds
+// HashCheck is the part of a proof that needs no server any more, but up to seconds
 // of this host's processor. It is called once, or not at all.
-type Check func() (Proof, error)
+type HashCheck func() (Proof, error)
 
 // Proof is what a server's answer says about a password.
 type Proof int

@@ -126,7 +126,7 @@ func (l lendingServer) SetPassword(ctx context.Context, username string, passwor
 	return l.slots.lend(pushed, func() error { return l.Server.SetPassword(ctx, username, password) })
 }
 
-func (l lendingServer) Proof(ctx context.Context, username string, password crypto.Secret) (check Check, err error) {
+func (l lendingServer) Proof(ctx context.Context, username string, password crypto.Secret) (check HashCheck, err error) {
 	err = l.slots.lend(pushed, func() error {
 		check, err = l.Server.Proof(ctx, username, password)
 		return err

@@ -162,7 +162,7 @@ func (r *run) examine(ctx context.Context, c Candidate) (state State, underWay b
 		if claim.live(r.clock.Now()) {
 			return StatePending, true, rotationUnderWay(claim)
 		}
-		return StatePending, false, halfFinished(claim)
+		return StatePending, false, halfFinishedBy(claim)
 	case proof == Unproven:
 		return StateUnproven, false, "verify is none for this server"
 	case proof == NotHeld:

@@ -86,7 +86,7 @@ func (s server) SetPassword(ctx context.Context, user string, password crypto.Se
 	})
 }
 
-func (s server) Proof(_ context.Context, user string, password crypto.Secret) (rotator.Check, error) {
+func (s server) Proof(_ context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
 	proof := rotator.Unproven
 	check := func() (rotator.Proof, error) { return proof, nil }
 	if s.Unverified {

@@ -125,7 +125,7 @@ func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {
 
 type credulousServer struct{ rotator.Server }
 
-func (credulousServer) Proof(context.Context, string, crypto.Secret) (rotator.Check, error) {
+func (credulousServer) Proof(context.Context, string, crypto.Secret) (rotator.HashCheck, error) {
 	return func() (rotator.Proof, error) { return rotator.Held, nil }, nil
 }
 

@@ -52,7 +52,7 @@ func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret)
 }
 
 // Proof implements rotator.Server.
-func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rotator.Check, error) {
+func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rotator.HashCheck, error) {
 	a := s.ask(request{call: Proof, password: password.RevealString()})
 	return func() (rotator.Proof, error) { return a.proof, nil }, a.err
 }
