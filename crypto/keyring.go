@@ -55,6 +55,20 @@ func (r *Keyring) Newest() MasterKey {
 	return r.keys[0]
 }
 
+// Has reports whether the keyring holds the version.
+func (r *Keyring) Has(version KeyVersion) bool {
+	return slices.ContainsFunc(r.keys, func(k MasterKey) bool { return k.Version == version })
+}
+
+// Versions are all that it holds, newest first.
+func (r *Keyring) Versions() []KeyVersion {
+	versions := make([]KeyVersion, len(r.keys))
+	for i, k := range r.keys {
+		versions[i] = k.Version
+	}
+	return versions
+}
+
 // candidates returns the keys that may have sealed a record: the recorded
 // version, or every version, newest first, where none is recorded.
 func (r *Keyring) candidates(version KeyVersion) ([]MasterKey, error) {

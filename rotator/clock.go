@@ -31,11 +31,15 @@ type ClockSkewError struct {
 }
 
 func (e *ClockSkewError) Error() string {
+	return fmt.Sprintf("%s (more than %s): nothing was changed; check the time service on both", e.distance(), maxSkew)
+}
+
+func (e *ClockSkewError) distance() string {
 	direction := "ahead of"
 	if e.Skew < 0 {
 		direction = "behind"
 	}
-	return fmt.Sprintf("this host's clock is %s %s Vault's (more than %s): nothing was changed; check the time service on both", e.Skew.Abs().Round(time.Second), direction, maxSkew)
+	return fmt.Sprintf("this host's clock is %s %s Vault's", e.Skew.Abs().Round(time.Second), direction)
 }
 
 // TimeSource tells the time of the place that all hosts share, Vault.
@@ -52,22 +56,32 @@ type sharedClock struct {
 
 func (c sharedClock) Now() time.Time { return c.Clock.Now().Add(c.correction) }
 
-// guardClock compares the host's clock with the shared one and returns the
-// clock for the run. Vault tells whole seconds, so smaller differences mean
+// meaningfulSkew: Vault tells whole seconds, so smaller differences mean
 // nothing and are not corrected.
+const meaningfulSkew = 2 * time.Second
+
+// guardClock compares the host's clock with the shared one and returns the
+// clock for the run.
 func guardClock(ctx context.Context, clock Clock, source TimeSource) (Clock, error) {
-	before := clock.Now()
-	shared, err := source.Time(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("compare clocks: %w", err)
-	}
-	after := clock.Now()
-	skew := before.Add(after.Sub(before) / 2).Sub(shared)
-	if skew.Abs() > maxSkew {
+	skew, err := clockSkew(ctx, clock, source)
+	switch {
+	case err != nil:
+		return nil, err
+	case skew.Abs() > maxSkew:
 		return nil, &ClockSkewError{Skew: skew}
-	}
-	if skew.Abs() < 2*time.Second {
+	case skew.Abs() < meaningfulSkew:
 		return clock, nil
 	}
 	return sharedClock{Clock: clock, correction: -skew}, nil
+}
+
+// clockSkew is the host's clock minus the shared one.
+func clockSkew(ctx context.Context, clock Clock, source TimeSource) (time.Duration, error) {
+	before := clock.Now()
+	shared, err := source.Time(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("compare clocks: %w", err)
+	}
+	after := clock.Now()
+	return before.Add(after.Sub(before) / 2).Sub(shared), nil
 }

@@ -140,12 +140,14 @@ func (r *fieldReader) check(err error) {
 }
 
 // complaints is all of them on one line, as a table shows them.
-func (r *fieldReader) complaints() error {
-	texts := make([]string, len(r.errs))
-	for i, err := range r.errs {
+func (r *fieldReader) complaints() error { return errors.New(onOneLine(r.errs)) }
+
+func onOneLine(errs []error) string {
+	texts := make([]string, len(errs))
+	for i, err := range errs {
 		texts[i] = err.Error()
 	}
-	return errors.New(strings.Join(texts, "; "))
+	return strings.Join(texts, "; ")
 }
 
 func (r *fieldReader) required(name string) string {

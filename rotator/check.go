@@ -1,0 +1,92 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Check is one thing that a doctor looked at. Neither text holds a secret.
+type Check struct {
+	Name  string
+	State CheckState
+	Found string // what was found, for people
+	Mend  string // the one command or step that mends it; empty where all is well
+}
+
+// CheckState is how a check ended. The strings are part of the JSON report.
+type CheckState string
+
+// The states of a check.
+const (
+	CheckOK      CheckState = "ok"
+	CheckWarned  CheckState = "warning" // it works, and somebody should look
+	CheckFailed  CheckState = "failed"
+	CheckSkipped CheckState = "skipped" // not checked, because something before it failed
+)
+
+// Passed is the check of something that is as it should be.
+func Passed(name, found string) Check { return Check{Name: name, State: CheckOK, Found: found} }
+
+// Warned is the check of something that works and should be looked at.
+func Warned(name, found, mend string) Check {
+	return Check{Name: name, State: CheckWarned, Found: found, Mend: mend}
+}
+
+// Broken is the check of something that has to be mended.
+func Broken(name, found, mend string) Check {
+	return Check{Name: name, State: CheckFailed, Found: found, Mend: mend}
+}
+
+// Skipped are the checks that something before them made pointless.
+func Skipped(because string, names ...string) []Check {
+	checks := make([]Check, len(names))
+	for i, name := range names {
+		checks[i] = Check{Name: name, State: CheckSkipped, Found: "not checked: " + because}
+	}
+	return checks
+}
+
+// CheckClock compares the host's clock with the one that all hosts share.
+func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
+	const name, mend = "clock", "timedatectl set-ntp true"
+	skew, err := clockSkew(ctx, clock, source)
+	switch {
+	case err != nil:
+		return Broken(name, err.Error(), "vault read -format=json sys/health")
+	case skew.Abs() < meaningfulSkew:
+		return Passed(name, fmt.Sprintf("less than %s from Vault's", meaningfulSkew))
+	}
+	refusal := &ClockSkewError{Skew: skew}
+	if skew.Abs() > maxSkew {
+		return Broken(name, fmt.Sprintf("%s; no run begins beyond %s", refusal.distance(), maxSkew), mend)
+	}
+	return Warned(name, refusal.distance()+"; runs go by Vault's clock, and begin no more beyond "+maxSkew.String(), mend)
+}
+
+// undated is what is wrong with the timestamps of a record, and what follows
+// from it; empty where nothing is.
+func (c Credential) undated(now time.Time) string {
+	var problems []error
+	for _, field := range []string{fieldLastRotated, fieldCreatedAt} {
+		stored, found := c.fields[field]
+		text, isText := stored.(string)
+		at, parses := timestamp(text)
+		switch {
+		case !found:
+		case !isText || !parses:
+			problems = append(problems, fmt.Errorf("%s is not a timestamp of RFC 3339", field))
+		case at.Sub(now) > maxSkew:
+			problems = append(problems, fmt.Errorf("%s is in the future: %s", field, formatTime(at)))
+		}
+	}
+	born, known := c.Born(now)
+	switch {
+	case !known:
+		problems = append(problems, errors.New("its age is unknown, so it counts as due"))
+	case len(problems) > 0:
+		problems = append(problems, fmt.Errorf("its age counts from %s", formatTime(born)))
+	}
+	return onOneLine(problems)
+}

@@ -1,0 +1,168 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"mailu-rotator/crypto"
+)
+
+// Flaw is something about one tenant's record that somebody should see to.
+type Flaw struct {
+	Tenant string // as listed
+	Kind   FlawKind
+	Reason string // for people
+}
+
+// FlawKind tells flaws apart by what mends them. The strings are part of the
+// JSON report.
+type FlawKind string
+
+// The kinds of flaws.
+const (
+	FlawUnread       FlawKind = "unread"        // the store did not give the record
+	FlawDeleted      FlawKind = "deleted"       // its newest version is deleted
+	FlawAbsent       FlawKind = "absent"        // a folder without a record
+	FlawMalformed    FlawKind = "malformed"     // it cannot be understood
+	FlawUnlisted     FlawKind = "unlisted"      // its origin is not in the configuration
+	FlawShared       FlawKind = "shared user"   // another tenant names the same user
+	FlawKeyHidden    FlawKind = "key hidden"    // sealed with an older master key version than can be had
+	FlawKeyUnknown   FlawKind = "key unknown"   // sealed with a master key version that there is not
+	FlawHalfFinished FlawKind = "half-finished" // a rotation that nobody is at
+	FlawUndated      FlawKind = "undated"       // a timestamp that is not believed
+	FlawForeign      FlawKind = "foreign"       // not a tenant id: never touched
+)
+
+// Serious reports whether the tenant cannot be rotated as long as it has the
+// flaw. The others are for somebody to know.
+func (k FlawKind) Serious() bool {
+	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign}, k)
+}
+
+// Examination is what the records of the whole fleet look like.
+type Examination struct {
+	Tenants    int    // tenant ids found
+	WellFormed int    // those without a serious flaw
+	Flaws      []Flaw // the serious ones first, each in the order of the list
+}
+
+// Serious is the number of serious flaws, which come first.
+func (e Examination) Serious() int {
+	n := 0
+	for _, f := range e.Flaws {
+		if f.Kind.Serious() {
+			n++
+		}
+	}
+	return n
+}
+
+// Examine reads every record and says what is wrong with it. It writes nothing,
+// asks Mailu nothing and opens no password, which would cost a key derivation
+// each; that of a key version which is gone is found out without. keys may be
+// nil: then nothing is said about key versions. An error means that the records
+// cannot be listed or read.
+func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination, error) {
+	r := &run{Sweep: s, clock: s.Clock, keys: keys}
+	candidates, err := r.survey(ctx)
+	if err != nil {
+		return Examination{}, err
+	}
+	var e Examination
+	var slight []Flaw
+	rivals := sharedUsers(candidates)
+	for _, c := range candidates {
+		serious, others := r.flaws(c, rivals[userKey(c)])
+		e.Flaws = append(e.Flaws, serious...)
+		slight = append(slight, others...)
+		if c.Foreign {
+			continue
+		}
+		e.Tenants++
+		if len(serious) == 0 {
+			e.WellFormed++
+		}
+	}
+	e.Flaws = append(e.Flaws, slight...)
+	return e, nil
+}
+
+// flaws are all that one record has.
+func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
+	note := func(kind FlawKind, reason string) {
+		f := Flaw{Tenant: c.Name, Kind: kind, Reason: reason}
+		if kind.Serious() {
+			serious = append(serious, f)
+		} else {
+			slight = append(slight, f)
+		}
+	}
+	switch {
+	case c.Foreign:
+		note(FlawForeign, "not a tenant id (a UUID version 4): never touched")
+		return serious, slight
+	case c.Err != nil:
+		note(flawOf(c.Err), c.Err.Error())
+		return serious, slight
+	}
+	if c.Unlisted != nil {
+		note(FlawUnlisted, c.Unlisted.Error())
+	}
+	if rivals > 1 {
+		note(FlawShared, rivalry(c, rivals).Error())
+	}
+	if version := r.missingKey(c.Credential); version != 0 {
+		kind, newest := FlawKeyHidden, r.keys.Newest().Version
+		if version > newest {
+			kind = FlawKeyUnknown
+		}
+		note(kind, fmt.Sprintf("sealed with version %d of the master key, which is not to be had (the newest is %d): its password does not open", version, newest))
+	}
+	if p := c.Credential.Pending; p != nil && !p.Claim.live(r.clock.Now()) {
+		note(FlawHalfFinished, halfFinished(p))
+	}
+	if reason := c.Credential.undated(r.clock.Now()); reason != "" {
+		note(FlawUndated, reason)
+	}
+	return serious, slight
+}
+
+func flawOf(err error) FlawKind {
+	var deleted *DeletedError
+	switch {
+	case errors.As(err, &deleted):
+		return FlawDeleted
+	case errors.Is(err, ErrAbsent):
+		return FlawAbsent
+	case errors.Is(err, ErrMalformed):
+		return FlawMalformed
+	}
+	return FlawUnread
+}
+
+// missingKey is the key version that the current or the pending password needs
+// and the keyring lacks, or 0.
+func (r *run) missingKey(c Credential) crypto.KeyVersion {
+	if r.keys == nil {
+		return 0
+	}
+	needed := []crypto.KeyVersion{c.KeyVersion}
+	if c.Pending != nil {
+		needed = append(needed, c.Pending.KeyVersion)
+	}
+	for _, version := range needed {
+		if version != 0 && !r.keys.Has(version) {
+			return version
+		}
+	}
+	return 0
+}
+
+func halfFinished(p *Pending) string {
+	if p.Claim.Takeovers >= maxTakeovers {
+		return fmt.Sprintf("half-finished rotation by %s, taken over %d times without success: only a run that names the tenant goes on", p.Claim.Owner, p.Claim.Takeovers)
+	}
+	return fmt.Sprintf("half-finished rotation by %s: the next run finishes it", p.Claim.Owner)
+}

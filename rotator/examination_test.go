@@ -1,0 +1,133 @@
+package rotator_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+func TestExaminationNamesWhatIsWrongWithEachRecord(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	edit := func(n int, change func(map[string]any)) { f.store.Edit(string(tenant(n)), change) }
+	edit(2, func(r map[string]any) { r["rotation_policy"] = "soon" })
+	edit(3, func(r map[string]any) { r["username"] = strings.ToUpper(userOf(4)) })
+	edit(5, func(r map[string]any) { r["webmail_url"] = "https://elsewhere.example" })
+	edit(6, func(r map[string]any) { r["key_version"] = 2 })
+	edit(7, func(r map[string]any) { r["pending"] = pendingOf("dead", f.began.Add(-time.Minute)) })
+	edit(8, func(r map[string]any) { r["pending"] = pendingOf("alive", f.began.Add(time.Minute)) })
+	edit(9, func(r map[string]any) { r["last_rotated"], r["created_at"] = "yesterday", "2999-01-01T00:00:00Z" })
+	f.store.Put("shared", map[string]any{})
+
+	found, err := f.sweep.Examine(t.Context(), f.ring(t))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []rotator.Flaw{
+		{Tenant: string(tenant(2)), Kind: rotator.FlawMalformed, Reason: `rotation_policy "soon"`},
+		{Tenant: string(tenant(3)), Kind: rotator.FlawShared, Reason: "2 tenants name the user"},
+		{Tenant: string(tenant(4)), Kind: rotator.FlawShared, Reason: "2 tenants name the user"},
+		{Tenant: string(tenant(5)), Kind: rotator.FlawUnlisted, Reason: "not listed"},
+		{Tenant: string(tenant(6)), Kind: rotator.FlawKeyUnknown, Reason: "sealed with version 2 of the master key"},
+		{Tenant: string(tenant(7)), Kind: rotator.FlawHalfFinished, Reason: "by dead: the next run finishes it"},
+		{Tenant: string(tenant(9)), Kind: rotator.FlawUndated, Reason: "last_rotated is not a timestamp of RFC 3339; created_at is in the future: 2999-01-01T00:00:00.000Z; its age is unknown, so it counts as due"},
+		{Tenant: "shared", Kind: rotator.FlawForeign, Reason: "never touched"},
+	}
+	same := func(got, want rotator.Flaw) bool {
+		return got.Tenant == want.Tenant && got.Kind == want.Kind && strings.Contains(got.Reason, want.Reason)
+	}
+	if !slices.EqualFunc(found.Flaws, want, same) {
+		t.Errorf("got %+v", found.Flaws)
+	}
+	if found.Tenants != 9 || found.WellFormed != 4 || found.Serious() != 5 {
+		t.Errorf("%d of %d well-formed, %d serious flaws; want 4 of 9 and 5", found.WellFormed, found.Tenants, found.Serious())
+	}
+}
+
+func TestExaminationWithoutKeysSaysNothingAboutKeyVersions(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 1)
+	f.store.Edit(string(tenant(1)), func(r map[string]any) { r["key_version"] = 2 })
+
+	found, err := f.sweep.Examine(t.Context(), nil)
+
+	if err != nil || found.WellFormed != 1 || len(found.Flaws) != 0 {
+		t.Errorf("got %+v, %v", found, err)
+	}
+}
+
+func TestExaminationNeitherWritesNorAsksMailu(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 1, 2)
+
+	_, err := f.sweep.Examine(t.Context(), f.ring(t))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range f.calls {
+		if c.Op != rotatortest.OpList && c.Op != rotatortest.OpRead {
+			t.Errorf("called %s", c.Op)
+		}
+	}
+}
+
+func TestClockCheckShowsTheDifference(t *testing.T) {
+	for _, test := range []struct {
+		ahead time.Duration
+		state rotator.CheckState
+		found string
+	}{
+		{0, rotator.CheckOK, "less than 2s from Vault's"},
+		{-time.Second, rotator.CheckOK, "less than 2s from Vault's"},
+		{2 * time.Second, rotator.CheckWarned, "this host's clock is 2s ahead of Vault's"},
+		{-5 * time.Minute, rotator.CheckWarned, "this host's clock is 5m0s behind Vault's"},
+		{5*time.Minute + time.Second, rotator.CheckFailed, "this host's clock is 5m1s ahead of Vault's; no run begins beyond 5m0s"},
+	} {
+		now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+		check := rotator.CheckClock(t.Context(), stopped(now.Add(test.ahead)), at(now))
+
+		if check.State != test.state || !strings.HasPrefix(check.Found, test.found) {
+			t.Errorf("%s ahead: got %+v", test.ahead, check)
+		}
+	}
+}
+
+func TestClockCheckFailsWithoutAnAnswer(t *testing.T) {
+	check := rotator.CheckClock(t.Context(), rotator.SystemClock{}, at(time.Time{}))
+
+	if check.State != rotator.CheckFailed || !strings.Contains(check.Found, "no answer") {
+		t.Errorf("got %+v", check)
+	}
+}
+
+// stopped is a clock that stands still.
+type stopped time.Time
+
+func (s stopped) Now() time.Time                             { return time.Time(s) }
+func (s stopped) Sleep(context.Context, time.Duration) error { return nil }
+
+// at is a time source; the zero one does not answer.
+type at time.Time
+
+func (a at) Time(context.Context) (time.Time, error) {
+	if time.Time(a).IsZero() {
+		return time.Time{}, errors.New("no answer")
+	}
+	return time.Time(a), nil
+}
+
+func pendingOf(owner string, until time.Time) map[string]any {
+	return map[string]any{
+		"password": "c2VhbGVk", "last_rotated": "2026-01-01T00:00:00Z", "key_version": 1,
+		"owner": owner, "claimed_until": until.UTC().Format(time.RFC3339),
+	}
+}
