@@ -114,11 +114,24 @@ func (r fileRule) check(path string, info fs.FileInfo) error {
 	case !mode.IsRegular():
 		return fmt.Errorf("%s is not a regular file", path)
 	case mode&r.forbidden&0o004 != 0:
-		return fmt.Errorf("%s is readable by everyone (mode %04o): chmod %s %s", path, mode.Perm(), r.chmod, path)
+		return &ModeError{Path: path, Mode: mode.Perm(), Mend: "chmod " + r.chmod + " " + path, what: "readable by everyone"}
 	case mode&r.forbidden&0o022 != 0:
-		return fmt.Errorf("%s is writable by others than its owner (mode %04o): chmod %s %s", path, mode.Perm(), r.chmod, path)
+		return &ModeError{Path: path, Mode: mode.Perm(), Mend: "chmod " + r.chmod + " " + path, what: "writable by others than its owner"}
 	}
 	return nil
+}
+
+// ModeError: more people may read or write a file than should.
+type ModeError struct {
+	Path string
+	Mode fs.FileMode
+	Mend string // the command
+
+	what string
+}
+
+func (e *ModeError) Error() string {
+	return fmt.Sprintf("%s is %s (mode %04o): %s", e.Path, e.what, e.Mode, e.Mend)
 }
 
 func (r fileRule) read(path string, file io.Reader) ([]byte, error) {
