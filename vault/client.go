@@ -31,6 +31,19 @@ var (
 // and Config.Patience let it. Where Vault refuses the credentials the error is
 // [rotator.ErrForbidden]. The session outlives ctx; the caller closes it.
 func Open(ctx context.Context, cfg Config, login *Login) (*Client, error) {
+	c, err := openUnchecked(ctx, cfg, login)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkMount(ctx); err != nil {
+		_ = c.Close() // the mount is what the operator must hear about
+		return nil, err
+	}
+	return c, nil
+}
+
+// openUnchecked is Open before its look at the mount.
+func openUnchecked(ctx context.Context, cfg Config, login *Login) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("vault configuration: %w", err)
 	}
@@ -39,12 +52,7 @@ func Open(ctx context.Context, cfg Config, login *Login) (*Client, error) {
 	if err != nil {
 		return nil, forbid(err)
 	}
-	c := &Client{cfg: cfg, session: session}
-	if err := c.checkMount(ctx); err != nil {
-		_ = c.Close() // the mount is what the operator must hear about
-		return nil, err
-	}
-	return c, nil
+	return &Client{cfg: cfg, session: session}, nil
 }
 
 // Close revokes the token if it was made for this session, and forgets it. It

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hashicorp/vault/api"
 )
 
 // Time is Vault's own clock, in whole seconds. Any node gives it, sealed and
@@ -17,7 +19,11 @@ func (c *Client) Time(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	health, err := lease.health.Sys().HealthWithContext(ctx)
+	return askTime(ctx, lease.health)
+}
+
+func askTime(ctx context.Context, client *api.Client) (time.Time, error) {
+	health, err := client.Sys().HealthWithContext(ctx)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask vault for the time at sys/health: %w", oneLine(err))
 	}

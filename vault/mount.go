@@ -20,7 +20,11 @@ func (c *Client) checkMount(ctx context.Context) error {
 		return err
 	})
 	if statusOf(err) == 403 || (err == nil && secret == nil) {
-		return fmt.Errorf("there is no mount %s/, or the policy grants nothing in it (vault does not tell which): %w", mount, orNotFound(err))
+		return &mountError{
+			found: fmt.Sprintf("there is no mount %s/, or the policy grants nothing in it (vault does not tell which)", mount),
+			mend:  fmt.Sprintf("vault secrets enable -path=%s -version=2 kv", mount),
+			cause: orNotFound(err),
+		}
 	}
 	if err != nil {
 		return err
@@ -30,14 +34,47 @@ func (c *Client) checkMount(ctx context.Context) error {
 	options, _ := secret.Data["options"].(map[string]any)
 	switch {
 	case path != mount+"/":
-		return fmt.Errorf("mount %s/ lies inside the mount %s: set mount to that and put the rest in front of prefix", mount, path)
+		return &mountError{
+			found:  fmt.Sprintf("mount %s/ lies inside the mount %s", mount, path),
+			advice: "set mount to that and put the rest in front of prefix",
+		}
 	case kind != "kv" && kind != "generic":
-		return fmt.Errorf("mount %s/ is of type %q, not kv", mount, kind)
+		return &mountError{
+			found: fmt.Sprintf("mount %s/ is of type %q, not kv", mount, kind),
+			mend:  "vault secrets list",
+		}
 	case options["version"] != "2":
-		return fmt.Errorf("mount %s/ is KV version 1, which has no check-and-set: upgrade it with `vault kv enable-versioning %s`", mount, mount)
+		upgrade := "vault kv enable-versioning " + mount
+		return &mountError{
+			found:  fmt.Sprintf("mount %s/ is KV version 1, which has no check-and-set", mount),
+			advice: "upgrade it with `" + upgrade + "`",
+			mend:   upgrade,
+		}
 	}
 	return nil
 }
+
+// mountError says what is wrong with the mount, and apart from that, for a
+// doctor, what mends it.
+type mountError struct {
+	found  string
+	advice string // what to do, where the error says so
+	mend   string // the command, where there is one
+	cause  error  // Vault's answer, if it is one
+}
+
+func (e *mountError) Error() string {
+	text := e.found
+	if e.advice != "" {
+		text += ": " + e.advice
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+func (e *mountError) Unwrap() error { return e.cause }
 
 func orNotFound(err error) error {
 	if err != nil {

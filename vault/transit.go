@@ -44,9 +44,9 @@ func (c *Client) MasterKeys(ctx context.Context) (*crypto.Keyring, error) {
 	})
 	switch {
 	case statusOf(err) == 404:
-		return nil, fmt.Errorf("%w: %q: create it with `vault write %s/keys/%s type=%s exportable=true`, or check the transit mount: %w", ErrNoMasterKey, key, c.cfg.Transit.Mount, key, masterKeyType, err)
+		return nil, fmt.Errorf("%w: %q: create it with `%s`, or check the transit mount: %w", ErrNoMasterKey, key, c.cfg.Transit.createCommand(), err)
 	case says(err, "not exportable"):
-		return nil, fmt.Errorf("%w: %q: allow it with `vault write %s/keys/%s/config exportable=true`: %w", ErrNotExportable, key, c.cfg.Transit.Mount, key, err)
+		return nil, fmt.Errorf("%w: %q: allow it with `%s`: %w", ErrNotExportable, key, c.cfg.Transit.exportCommand(), err)
 	case err != nil:
 		return nil, err
 	}
@@ -55,6 +55,14 @@ func (c *Client) MasterKeys(ctx context.Context) (*crypto.Keyring, error) {
 		return nil, fmt.Errorf("export %s: %w", path, err)
 	}
 	return ring, nil
+}
+
+func (t Transit) createCommand() string {
+	return fmt.Sprintf("vault write %s/keys/%s type=%s exportable=true", t.Mount, t.Key, masterKeyType)
+}
+
+func (t Transit) exportCommand() string {
+	return fmt.Sprintf("vault write %s/keys/%s/config exportable=true", t.Mount, t.Key)
 }
 
 // readBody reads into one buffer of the right size: a growing one leaves copies

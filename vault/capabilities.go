@@ -1,0 +1,99 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/rotator"
+)
+
+// nobody is an id that no tenant has: capabilities are asked of a path, not of
+// a policy's pattern.
+const nobody = rotator.TenantID("00000000-0000-4000-8000-000000000000")
+
+// requirement is what the program must be allowed to do at one path.
+type requirement struct {
+	name         string
+	path         string // that is asked about
+	rule         string // of the policy
+	capabilities []string
+}
+
+func (c *Client) requirements() [3]requirement {
+	data := c.cfg.Mount + "/data/" + c.cfg.Prefix + "/" + string(nobody) + "/" + c.cfg.Leaf
+	return [3]requirement{
+		{"may list tenants", listRule(c.cfg), listRule(c.cfg), []string{"list"}},
+		{"may read and change records", data, dataRule(c.cfg), []string{"read", "update"}},
+		{"may export the master key", exportPath(c.cfg), exportPath(c.cfg), []string{"read"}},
+	}
+}
+
+// checkCapabilities asks Vault, in one request, what the token may do at the
+// paths of [Policy]. mend is the command that writes that policy.
+func (c *Client) checkCapabilities(ctx context.Context, mend string) (list, data, export rotator.Check) {
+	needs := c.requirements()
+	held, err := c.capabilities(ctx, needs)
+	var checks [3]rotator.Check
+	for i, n := range needs {
+		if err != nil {
+			checks[i] = rotator.Warned(n.name, "vault does not tell: "+err.Error(), "give the token Vault's default policy")
+			continue
+		}
+		checks[i] = n.judge(held[n.path], mend)
+	}
+	return checks[0], checks[1], checks[2]
+}
+
+func (c *Client) capabilities(ctx context.Context, needs [3]requirement) (map[string][]string, error) {
+	const path = "sys/capabilities-self"
+	paths := make([]string, len(needs))
+	for i, n := range needs {
+		paths[i] = n.path
+	}
+	var secret *api.Secret
+	err := c.do(ctx, call{verb: "ask", path: path, rule: path, capability: "update"}, func(ctx context.Context, client *api.Client) (err error) {
+		secret, err = client.Logical().WriteWithContext(ctx, path, map[string]any{"paths": paths})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[string][]string, len(paths))
+	for _, asked := range paths {
+		if secret == nil {
+			return nil, fmt.Errorf("ask %s: vault's answer is empty", path)
+		}
+		names, isList := secret.Data[asked].([]any)
+		if !isList {
+			return nil, fmt.Errorf("ask %s: vault's answer says nothing about %s", path, asked)
+		}
+		for _, name := range names {
+			held[asked] = append(held[asked], fmt.Sprint(name))
+		}
+	}
+	return held, nil
+}
+
+// judge compares what is needed with what the token may do. A token that may do
+// more is no obstacle, and more than this program should be trusted with.
+func (n requirement) judge(held []string, mend string) rotator.Check {
+	if slices.Contains(held, "root") { // which the login has warned of
+		return rotator.Passed(n.name, "everything, at "+n.rule)
+	}
+	missing, more := without(n.capabilities, held), without(held, n.capabilities)
+	switch {
+	case len(missing) > 0:
+		return rotator.Broken(n.name, fmt.Sprintf("the token may not %s at %s", strings.Join(missing, " or "), n.rule), mend)
+	case len(more) > 0:
+		return rotator.Warned(n.name, fmt.Sprintf("and more than is needed at %s: %s", n.rule, strings.Join(more, ", ")), mend)
+	}
+	return rotator.Passed(n.name, strings.Join(n.capabilities, " and ")+" at "+n.rule)
+}
+
+func without(all, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(others, s) })
+}

@@ -1,0 +1,93 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// Examination is what a token finds of all that a run needs in Vault.
+type Examination struct {
+	Checks   []rotator.Check
+	Keys     *crypto.Keyring // nil where the master key cannot be had; the caller wipes it
+	Readable bool            // it makes sense to list and read the records
+}
+
+// Examine makes one check of each capability, the mount and the master key.
+// mendPolicy is the command that writes the policy of [Policy].
+func (c *Client) Examine(ctx context.Context, mendPolicy string) Examination {
+	list, data, export := c.checkCapabilities(ctx, mendPolicy)
+	e := Examination{Checks: []rotator.Check{list, data, export}}
+	mount := c.checkedMount(ctx)
+	if failed(list) && failed(data) {
+		mount = rotator.Skipped("the policy grants nothing in the mount, so Vault does not show it", checkKV)[0]
+	}
+	var master rotator.Check
+	if failed(export) {
+		master = rotator.Skipped("the policy does not let it be exported", checkMaster)[0]
+	} else {
+		e.Keys, master = c.checkedMasterKey(ctx)
+	}
+	e.Checks = append(e.Checks, mount, master)
+	e.Readable = mount.State == rotator.CheckOK && !failed(list)
+	return e
+}
+
+func failed(c rotator.Check) bool { return c.State == rotator.CheckFailed }
+
+const (
+	checkKV     = "KV version 2"
+	checkMaster = "master key"
+)
+
+func (c *Client) checkedMount(ctx context.Context) rotator.Check {
+	err := c.checkMount(ctx)
+	if err == nil {
+		return rotator.Passed(checkKV, "mount "+c.cfg.Mount+"/")
+	}
+	if problem, ok := err.(*mountError); ok {
+		return rotator.Broken(checkKV, problem.found, cmp.Or(problem.mend, problem.advice))
+	}
+	return rotator.Broken(checkKV, err.Error(), "vault secrets list")
+}
+
+// checkedMasterKey exports the master key and says which versions there are.
+func (c *Client) checkedMasterKey(ctx context.Context) (*crypto.Keyring, rotator.Check) {
+	transit := c.cfg.Transit
+	ring, err := c.MasterKeys(ctx)
+	if err != nil {
+		found, mend := transit.diagnose(err)
+		return nil, rotator.Broken(checkMaster, found, mend)
+	}
+	versions := ring.Versions()
+	newest, oldest := versions[0], versions[len(versions)-1]
+	found := fmt.Sprintf("%s of %s/: %s, exportable, ", transit.Key, transit.Mount, masterKeyType)
+	if newest == oldest {
+		found += fmt.Sprintf("version %d", newest)
+	} else {
+		found += fmt.Sprintf("versions %d to %d", oldest, newest)
+	}
+	if oldest > 1 {
+		found += " (min_decryption_version keeps older ones back)"
+	}
+	return ring, rotator.Passed(checkMaster, found)
+}
+
+// diagnose says in short what the errors of [Client.MasterKeys] say, and what
+// mends it. The type of a key cannot be changed.
+func (t Transit) diagnose(err error) (found, mend string) {
+	switch {
+	case errors.Is(err, ErrNoMasterKey):
+		return fmt.Sprintf("%s/ has no key %q, or is no transit engine", t.Mount, t.Key), t.createCommand()
+	case errors.Is(err, ErrNotExportable):
+		return fmt.Sprintf("key %q of %s/ is not exportable", t.Key, t.Mount), t.exportCommand()
+	case errors.Is(err, ErrWrongKeyType):
+		other := Transit{Mount: t.Mount, Key: t.Key + "-aes256"}
+		return err.Error(), fmt.Sprintf("%s, then set vault.transit.key to %s", other.createCommand(), other.Key)
+	}
+	return err.Error(), fmt.Sprintf("vault read %s/keys/%s", t.Mount, t.Key)
+}

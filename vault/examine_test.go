@@ -1,0 +1,206 @@
+package vault_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+	"mailu-rotator/vault/vaulttest"
+)
+
+// states is the checks in short: "login ok, mount failed".
+func states(checks []rotator.Check) string {
+	var all []string
+	for _, c := range checks {
+		all = append(all, fmt.Sprintf("%s %s", c.Name, c.State))
+	}
+	return strings.Join(all, ", ")
+}
+
+func outside(t *testing.T, config vault.Config, auth vault.Auth) *vault.Outside {
+	t.Helper()
+	login, err := vault.NewLogin(auth)
+	must(t, err)
+	o, err := vault.NewOutside(config, login)
+	must(t, err)
+	t.Cleanup(o.Close)
+	return o
+}
+
+func TestOutsideTellsAServingVaultFromASealedAndAnAbsentOne(t *testing.T) {
+	f := newFixture(t)
+	f.config.Patience = time.Second
+	o := outside(t, f.config, f.rootAuth())
+
+	if got := states(o.Check(t.Context())); got != "reachable ok, initialised ok, unsealed ok, active node ok" {
+		t.Errorf("serving: %s", got)
+	}
+
+	must(t, f.server.Seal(t.Context()))
+	sealed := o.Check(t.Context())
+	if got := states(sealed); got != "reachable ok, initialised ok, unsealed failed, active node skipped" || sealed[2].Mend != "vault operator unseal" {
+		t.Errorf("sealed: %s", got)
+	}
+	if _, err := o.Time(t.Context()); err != nil {
+		t.Errorf("a sealed Vault did not tell the time: %v", err)
+	}
+
+	f.server.Stop()
+	absent := o.Check(t.Context())
+	if got := states(absent); got != "reachable failed, initialised skipped, unsealed skipped, active node skipped" {
+		t.Errorf("absent: %s", got)
+	}
+	if strings.Contains(absent[0].Found, "sys/health") {
+		t.Errorf("the request is in the way of the cause: %q", absent[0].Found)
+	}
+}
+
+func TestOutsideNamesTheWayOutOfATrustProblem(t *testing.T) {
+	server := vaulttest.Run(t, vaulttest.Options{TLS: true})
+	config := vault.Config{
+		Address: server.Addr, Mount: "vault", Prefix: "smtp", Leaf: "admin",
+		Transit: vault.Transit{Mount: "transit", Key: "smtp-master"}, Patience: 10 * time.Second,
+	}
+	auth := (&fixture{server: server}).rootAuth()
+
+	untrusted := outside(t, config, auth).Check(t.Context())[0]
+	config.CAFile = server.CACert
+	trusted := outside(t, config, auth).Check(t.Context())[0]
+	config.Address = strings.Replace(server.Addr, "https", "http", 1)
+	plain := outside(t, config, auth).Check(t.Context())[0]
+
+	if untrusted.State != rotator.CheckFailed || !strings.Contains(untrusted.Mend, "vault.ca_file") {
+		t.Errorf("untrusted: %+v", untrusted)
+	}
+	if trusted.State != rotator.CheckOK || !strings.Contains(trusted.Found, "its certificate is trusted") {
+		t.Errorf("trusted: %+v", trusted)
+	}
+	if plain.State != rotator.CheckFailed || !strings.Contains(plain.Mend, "vault.address") {
+		t.Errorf("plain http to TLS: %+v", plain)
+	}
+}
+
+func examine(t *testing.T, config vault.Config, auth vault.Auth) (login rotator.Check, found vault.Examination) {
+	t.Helper()
+	l, err := vault.NewLogin(auth)
+	must(t, err)
+	c, login := vault.CheckLogin(t.Context(), config, l)
+	if c == nil {
+		return login, found
+	}
+	defer func() { must(t, c.Close()) }()
+	found = c.Examine(t.Context(), "write the policy")
+	if found.Keys != nil {
+		found.Keys.Wipe()
+	}
+	return login, found
+}
+
+const allWell = "may list tenants ok, may read and change records ok, may export the master key ok, KV version 2 ok, master key ok"
+
+func TestExaminationIsContentWithTheLeastPolicy(t *testing.T) {
+	f := newFixture(t)
+
+	login, found := examine(t, f.config, f.appRole(t, nil))
+
+	if want := "by approle: a token for 1h0m0s, renewable, policies default, rotator"; login.State != rotator.CheckOK || login.Found != want {
+		t.Errorf("got %+v, want %q", login, want)
+	}
+	if got := states(found.Checks); got != allWell || !found.Readable || found.Keys == nil {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestExaminationFindsEveryMissingCapability: under each lesser policy some
+// check fails, and names the path that is missing.
+func TestExaminationFindsEveryMissingCapability(t *testing.T) {
+	f := newFixture(t)
+	auth := f.appRole(t, nil)
+	policy, err := vault.Policy(f.config)
+	must(t, err)
+
+	for _, lesser := range lesserPolicies(t, policy) {
+		must(t, f.server.WritePolicy(t.Context(), "rotator", lesser))
+
+		_, found := examine(t, f.config, auth)
+
+		i := slices.IndexFunc(found.Checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
+		if i < 0 || found.Checks[i].Mend != "write the policy" || !strings.Contains(found.Checks[i].Found, "the token may not ") {
+			t.Errorf("got %s under the lesser policy\n%s", states(found.Checks), lesser)
+		}
+	}
+}
+
+func TestExaminationWarnsOfATokenThatMayDoMore(t *testing.T) {
+	f := newFixture(t)
+	auth := f.appRole(t, nil)
+	policy, err := vault.Policy(f.config)
+	must(t, err)
+	must(t, f.server.WritePolicy(t.Context(), "rotator", strings.Replace(policy, `"update"`, `"update", "delete", "sudo"`, 1)))
+
+	_, found := examine(t, f.config, auth)
+
+	got := found.Checks[1]
+	if got.State != rotator.CheckWarned || !strings.HasSuffix(got.Found, ": delete, sudo") || got.Mend == "" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestExaminationAsksForCapabilitiesOnceAndWritesNothing(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	auth := f.appRole(t, nil)
+
+	examine(t, f.config, auth)
+
+	if n := f.proxy.Count("PUT", "/v1/sys/capabilities-self"); n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+	if _, version, err := f.server.Get(t.Context(), "smtp/"+string(tenant)+"/admin"); err != nil || version != 1 {
+		t.Errorf("version %d, %v", version, err)
+	}
+}
+
+func TestExaminationTellsTheVersionsOfTheMasterKey(t *testing.T) {
+	f := newFixture(t)
+	must(t, f.server.RotateKey(t.Context()))
+	must(t, f.server.RotateKey(t.Context()))
+	auth := f.appRole(t, nil)
+
+	_, all := examine(t, f.config, auth)
+	f.write(t, "transit/keys/smtp-master/config", map[string]any{"min_decryption_version": 2})
+	_, some := examine(t, f.config, auth)
+
+	if got := all.Checks[4].Found; !strings.HasSuffix(got, "exportable, versions 1 to 3") {
+		t.Errorf("got %q", got)
+	}
+	if got := some.Checks[4].Found; !strings.HasSuffix(got, "versions 2 to 3 (min_decryption_version keeps older ones back)") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCheckedLoginSaysWhatMendsIt(t *testing.T) {
+	f := newFixture(t)
+	role := f.appRole(t, nil)
+	f.config.Patience = 2 * time.Second
+	wrong, elsewhere := role, role
+	wrong.SecretIDFile = file(t, "secret-id", "wrong")
+	elsewhere.Mount = "nowhere"
+
+	refused, _ := examine(t, f.config, wrong)
+	missing, _ := examine(t, f.config, elsewhere)
+	root, _ := examine(t, f.config, f.rootAuth())
+
+	if want := "vault write -f -field=secret_id auth/approle/role/mailu-rotator/secret-id >" + wrong.SecretIDFile; refused.State != rotator.CheckFailed || refused.Mend != want {
+		t.Errorf("got %+v, want %q", refused, want)
+	}
+	if missing.State != rotator.CheckFailed || missing.Mend == "" {
+		t.Errorf("got %+v", missing)
+	}
+	if root.State != rotator.CheckWarned || !strings.Contains(root.Found, "may do everything") {
+		t.Errorf("got %+v", root)
+	}
+}
