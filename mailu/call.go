@@ -55,6 +55,7 @@ type call struct {
 	server *Server
 	action string // "set the password of"
 	push   bool   // can change the password
+	once   bool   // no further try, whatever the answer
 	no     error  // what a certain refusal of this call is: ErrRefused or ErrUnverifiable
 	words  wording
 
@@ -126,7 +127,7 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // worthAnother leaves at once if the wait would outlast the call's deadline.
 func (c *call) worthAnother(ctx context.Context, _ *http.Response, _ error) (bool, error) {
-	if !c.last.again || ctx.Err() != nil {
+	if c.once || !c.last.again || ctx.Err() != nil {
 		return false, nil
 	}
 	wait, short := c.server.pacing.after(c.tries, c.last.pause)

@@ -3,7 +3,7 @@
 // others:
 //
 //	PATCH {api}/user/{email}  {"raw_password": …}  push
-//	GET   {api}/user/{email}                       look up; the hash, for the proof
+//	GET   {api}/user/{email}                       look up; the hash, for the proof; the check
 //
 // What it promises, whatever a server answers:
 //

@@ -79,5 +79,7 @@ func (s *Server) exchange(req *http.Request, words wording) verdict {
 	if a.status == http.StatusOK && a.err != nil {
 		return s.broken(parent, ctx, fmt.Errorf("the answer broke off: %w", a.err), words)
 	}
-	return judge(a, words)
+	v := judge(a, words)
+	v.status, v.tls = a.status, resp.TLS
+	return v
 }

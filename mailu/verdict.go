@@ -1,6 +1,7 @@
 package mailu
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,7 +20,9 @@ const maxRetryAfter = time.Hour
 // the request may have taken effect and is not sent again.
 type verdict struct {
 	accepted bool
-	answer   answer // where accepted
+	answer   answer               // where accepted
+	status   int                  // 0 where there was no answer
+	tls      *tls.ConnectionState // nil without TLS
 
 	certain bool           // nothing was changed, for sure
 	again   bool           // worth another try

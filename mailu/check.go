@@ -1,0 +1,100 @@
+package mailu
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+const (
+	// nobody is asked for by [Servers.Check]: an address that Mailu finds valid
+	// and that cannot exist (RFC 2606), so that the right token is answered 404.
+	nobody = "nobody@mailu-rotator.invalid"
+
+	// checkTimeout bounds the one request of a check: whoever asks is watching.
+	checkTimeout = 10 * time.Second
+
+	// expirySoon is when a certificate that nobody has renewed is worth a word.
+	expirySoon = 14 * 24 * time.Hour
+)
+
+// Checked is the check of one server.
+type Checked struct {
+	rotator.Check
+	WrongToken bool // it refused its token
+}
+
+// Check asks each server one question with one request, which needs no tenant:
+// does it answer over TLS, is the API on, does it take the token? A wrong token
+// counts at Mailu, five block this network for an hour, so entries with one API
+// host are asked one after the other, and after a refusal not at all. The checks
+// have the origins for names and are in their order.
+func (s *Servers) Check(ctx context.Context, origins []rotator.Origin) []Checked {
+	checks := make([]Checked, len(origins))
+	byHost := map[rotator.Origin][]int{}
+	for i, origin := range origins {
+		if e, listed := s.endpoints[origin]; listed {
+			byHost[e.host] = append(byHost[e.host], i)
+			continue
+		}
+		checks[i].Check = rotator.Broken(string(origin), "not among the servers that can be asked", "")
+	}
+	var hosts errgroup.Group
+	for _, entries := range byHost {
+		hosts.Go(func() error {
+			for _, i := range entries {
+				checks[i] = s.check(ctx, origins[i])
+			}
+			return nil
+		})
+	}
+	_ = hosts.Wait() // its functions return nil
+	return checks
+}
+
+func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
+	quick := *s.endpoints[origin]
+	quick.timeout = min(quick.timeout, checkTimeout)
+	server := &Server{endpoint: &quick, latch: s.latches[quick.host]}
+	c, err := server.begin("check", rotator.ErrRefused, nobody, crypto.Secret{})
+	if err != nil {
+		return Checked{Check: rotator.Broken(string(origin), err.Error(), "")}
+	}
+	c.once = true
+	_, err = c.do(ctx, http.MethodGet, nil)
+	if errors.Is(err, rotator.ErrUnknownUser) {
+		return Checked{Check: accepted(origin, c.last.tls)}
+	}
+	found, mend := "an answer about a user that cannot exist", "set api_url to Mailu's API, without a cache"
+	if f, ok := errors.AsType[*failure](err); ok {
+		found, mend = f.cause, f.next
+	}
+	wrong := c.last.status == http.StatusForbidden
+	if wrong {
+		found += "; asked once, and Mailu counts it: five wrong tokens block this network for an hour"
+	}
+	return Checked{Check: rotator.Broken(string(origin), found, mend), WrongToken: wrong}
+}
+
+// accepted is the check of a server that took the token. Mailu's API does not
+// tell its release.
+func accepted(origin rotator.Origin, state *tls.ConnectionState) rotator.Check {
+	const found = "API on, token accepted"
+	if state == nil {
+		return rotator.Passed(string(origin), found+", over plain http")
+	}
+	until := state.PeerCertificates[0].NotAfter
+	text := fmt.Sprintf("%s, %s, certificate until %s", found, tls.VersionName(state.Version), until.UTC().Format(time.DateOnly))
+	if time.Until(until) < expirySoon {
+		return rotator.Warned(string(origin), text, "renew the server's certificate")
+	}
+	return rotator.Passed(string(origin), text)
+}
