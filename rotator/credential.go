@@ -28,7 +28,8 @@ const (
 // it and are written back as they were.
 type Credential struct {
 	Tenant      TenantID
-	Version     int // of the record it was read from or written as
+	Version     int       // of the record it was read from or written as
+	Written     time.Time // when the record that was read was stored; zero if nobody tells
 	Username    string
 	Origin      Origin
 	Password    crypto.SealedPassword
@@ -45,7 +46,7 @@ type Credential struct {
 // complaints in one error, beside a Credential that has what could be read, so
 // that a report can show it; such a record must not be rotated.
 func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
-	c := Credential{Tenant: tenant, Version: doc.Version, fields: doc.Fields}
+	c := Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, fields: doc.Fields}
 	r := fieldReader{fields: doc.Fields}
 	c.Username = r.required(fieldUsername)
 	if c.Username != "" {

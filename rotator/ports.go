@@ -14,6 +14,7 @@ import (
 type Document struct {
 	Version int // KV v2 version; check-and-set compares it
 	Fields  map[string]any
+	Written time.Time // when the version was stored; zero where the store does not tell
 }
 
 // Store is the copy of record. Its methods may be called concurrently.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -116,9 +117,15 @@ func document(secret *api.Secret) (rotator.Document, error) {
 	}
 	fields, ok := secret.Data["data"].(map[string]any)
 	if ok {
-		return rotator.Document{Version: version, Fields: fields}, nil
+		return rotator.Document{Version: version, Fields: fields, Written: writtenAt(metadata)}, nil
 	}
 	return rotator.Document{}, &rotator.DeletedError{Version: version, Err: deletion(metadata, version)}
+}
+
+func writtenAt(metadata map[string]any) time.Time {
+	stored, _ := metadata["created_time"].(string)
+	at, _ := time.Parse(time.RFC3339, stored) // zero where Vault does not say
+	return at
 }
 
 func deletion(metadata map[string]any, version int) error {

@@ -1,0 +1,148 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"mailu-rotator/crypto"
+)
+
+// Record is one tenant's record as it stands, for somebody who looks at it.
+type Record struct {
+	Credential Credential // what could be read of it
+	Problem    error      // why it cannot be rotated; nil if it can
+	Age        time.Duration
+	AgeKnown   bool
+	Due        time.Time // zero where that is never or not known
+	Overdue    bool
+	ByDefault  bool // the record names no policy of its own
+	UnderWay   bool // a process has a live claim on the pending password
+}
+
+// Record reads one tenant's record. It opens nothing and needs no master key. An
+// error means that there is nothing to look at.
+func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
+	r := &run{Sweep: s, clock: s.Clock}
+	c := r.candidate(ctx, string(tenant))
+	if c.Err != nil && !errors.Is(c.Err, ErrMalformed) {
+		return Record{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
+	}
+	now, cred := s.Clock.Now(), c.Credential
+	rec := Record{Credential: cred, Problem: c.Err, Overdue: c.Err == nil && cred.Due(now)}
+	if rec.Problem == nil {
+		rec.Problem = c.Unlisted
+	}
+	rec.Age, rec.AgeKnown = cred.Age(now)
+	if rec.AgeKnown && cred.Policy.MaxAge() > 0 {
+		rec.Due = dueDate(now, cred)
+	}
+	_, named := cred.fields[fieldPolicy]
+	rec.ByDefault = !named
+	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.live(now)
+	return rec, nil
+}
+
+// Find returns the only tenant with a user of this address, in whatever case. It
+// reads the whole fleet.
+func (s *Sweep) Find(ctx context.Context, user string) (TenantID, error) {
+	r := &run{Sweep: s, clock: s.Clock}
+	candidates, err := r.survey(ctx)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, c := range candidates {
+		if strings.EqualFold(c.Credential.Username, user) && user != "" {
+			found = append(found, c.Name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("no tenant has the user %.254q", user)
+	case 1:
+		return TenantID(found[0]), nil
+	}
+	return "", fmt.Errorf("%d tenants have the user %.254q, name one by its id: %s", len(found), user, strings.Join(found, ", "))
+}
+
+// WebmailURL is the record's webmail_url as stored; empty where it is no URL
+// that may be shown, such as one with credentials in it.
+func (c Credential) WebmailURL() string {
+	stored, _ := c.fields[fieldWebmailURL].(string)
+	if _, err := ParseOrigin(stored); err != nil {
+		return ""
+	}
+	return stored
+}
+
+// OtherFields are the names of the fields that belong to somebody else, sorted.
+// Their values are nobody's business: they may be secrets.
+func (c Credential) OtherFields() []string {
+	ours := []string{
+		fieldUsername, fieldPassword, fieldWebmailURL, fieldCreatedAt,
+		fieldLastRotated, fieldPolicy, fieldKeyVersion, fieldPending,
+	}
+	names := slices.Sorted(maps.Keys(c.fields))
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ours, name) })
+}
+
+// ErrNothingPending: the record has no pending password to reveal.
+var ErrNothingPending = errors.New("nothing is pending")
+
+// Reveal opens the current password of a record, or its pending one. Whoever
+// calls it has to leave a trace of that, and wipes the secret.
+func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.Secret, error) {
+	p := c.current()
+	if pending {
+		p = c.Pending
+	}
+	if p == nil {
+		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, ErrNothingPending)
+	}
+	keys, err := s.masterKeys(ctx)
+	if err != nil {
+		return crypto.Secret{}, err
+	}
+	defer keys.Wipe()
+	x := &rotation{Rotator: &Rotator{Keys: keys}, cred: c}
+	password, err := x.unseal(p)
+	if err != nil {
+		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, err)
+	}
+	return password, nil
+}
+
+// Accepted asks Mailu which of the passwords of a half-finished rotation it
+// holds: the pending one, or else the current one.
+func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, err error) {
+	if c.Pending == nil {
+		return false, nil
+	}
+	keys, err := s.masterKeys(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer keys.Wipe()
+	server, err := s.Mailu.Server(c.Origin)
+	if err != nil {
+		return false, err
+	}
+	x := &rotation{Rotator: &Rotator{Keys: keys, ClaimTTL: s.ClaimTTL}, cred: c, server: server}
+	for _, p := range []*Pending{c.Pending, c.current()} {
+		proof, err := x.proves(ctx, p)
+		switch {
+		case err != nil:
+			return false, fmt.Errorf("ask Mailu which password it accepts: %w", err)
+		case proof == Unproven:
+			return false, fmt.Errorf("which password Mailu accepts cannot be asked: verify is none for %s", c.Origin)
+		case proof == Held:
+			return p == c.Pending, nil
+		}
+	}
+	return false, fmt.Errorf("tenant %s: Mailu accepts neither the current nor the pending password: mailu-rotator verify --repair --tenant %s", c.Tenant, c.Tenant)
+}
