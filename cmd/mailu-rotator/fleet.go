@@ -91,7 +91,11 @@ func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
 			f.log.zap.Warn("vault token not revoked", zap.Error(err))
 		}
 	}()
-	return do(&rotator.Sweep{
+	return do(f.sweepOn(client, servers))
+}
+
+func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sweep {
+	return &rotator.Sweep{
 		Store: client, Keys: client, Time: client, Mailu: servers,
 		Clock:         rotator.SystemClock{},
 		NewPassword:   f.passwords.Generate,
@@ -102,7 +106,7 @@ func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
 		Canary:        f.cfg.Rotation.Canary,
 		Grace:         f.cfg.Rotation.ShutdownGrace,
 		Observe:       f.observe,
-	})
+	}
 }
 
 func (f *fleet) vaultConfig() vault.Config {
@@ -118,6 +122,11 @@ func vaultConfigOf(v config.Vault) vault.Config {
 		Mount: v.Mount, Prefix: v.Prefix, Leaf: v.Leaf,
 		Transit: vault.Transit{Mount: v.Transit.Mount, Key: v.Transit.Key},
 	}
+}
+
+// recordArgs names a tenant's record to `vault kv`.
+func recordArgs(v config.Vault, tenant string) string {
+	return fmt.Sprintf("-mount=%s %s/%s/%s", v.Mount, v.Prefix, tenant, v.Leaf)
 }
 
 func authOf(a config.Auth) vault.Auth {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailu-rotator/mailu/mailutest"
 )
 
 // The observed cost of a hashing in Mailu, and that of a slow server.
@@ -77,7 +79,7 @@ func runUnderLoad(b *testing.B, tenants, slow int) loadResult {
 		if i >= healthyServers {
 			takes = slowHashing
 		}
-		_, err := s.startMailuHashing(fmt.Sprintf("mailu%d", i), takes)
+		_, err := s.startMailuWith(fmt.Sprintf("mailu%d", i), mailutest.Config{HashDelay: takes})
 		must(b, err)
 	}
 	for i := range tenants + 8*slow {

@@ -121,3 +121,25 @@ func TestLogScanFindsNothingInCleanText(t *testing.T) {
 		t.Errorf("found %q", leaks)
 	}
 }
+
+func TestLogScanAllowsARevealedPasswordOnce(t *testing.T) {
+	const password = `the "first" password`
+	for printed, leaks := range map[string]int{
+		password: 0,
+		"tenant  x\ncurrent password  " + password + "\n":       0,
+		`{"tenant": "x", "password": "the \"first\" password"}`: 0,
+		password + password: 1,
+		"the sealed one: c2VhbGVk\ncurrent password  " + password + "":       1,
+		password + " " + base64.StdEncoding.EncodeToString([]byte(password)): 1,
+	} {
+		var l ledger
+		l.addToken("password", password)
+		l.addToken("sealed password", "c2VhbGVk")
+
+		_, err := l.recordRevealed("show", printed, password)
+
+		if got := len(l.leaks()); err != nil || got < leaks || leaks == 0 && got > 0 {
+			t.Errorf("%q: %d leaks, %v; want %d", printed, got, err, leaks)
+		}
+	}
+}

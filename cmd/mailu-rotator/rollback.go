@@ -60,8 +60,7 @@ func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, 
 		if err != nil {
 			return err
 		}
-		v := f.cfg.Vault
-		record = fmt.Sprintf("-mount=%s %s/%s/%s", v.Mount, v.Prefix, tenant, v.Leaf)
+		record = recordArgs(f.cfg.Vault, string(tenant))
 		return f.with(ctx, func(s *rotator.Sweep) error {
 			row, err := s.Rollback(ctx, tenant, int(flags.to))
 			report.Rows = []rotator.Row{row}

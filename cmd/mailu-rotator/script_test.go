@@ -21,6 +21,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     cmdExits,
+			"reveals":   cmdReveals,
 			"vault":     cmdVault,
 			"mailu":     cmdMailu,
 			"seed":      cmdSeed,

@@ -47,6 +47,7 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 //	vault write PATH [k=v...]    as the command of Vault
 //	vault mount PATH VERSION     a KV engine
 //	vault token POLICY           another token for the program
+//	vault policy NAME FILE       a policy
 //	vault approle FILE           an AppRole with the policy in FILE for the program
 func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	s, ctx := siteOf(ts), context.Background()
@@ -65,6 +66,8 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	case args[0] == "mount" && len(args) == 3:
 		ts.Check(s.root.Sys().MountWithContext(ctx, args[1], &api.MountInput{Type: "kv", Options: map[string]string{"version": args[2]}}))
+	case args[0] == "policy" && len(args) == 3:
+		ts.Check(s.vault.WritePolicy(ctx, args[1], ts.ReadFile(args[2])))
 	case args[0] == "token" && len(args) == 2:
 		ts.Check(s.issueToken(ctx, args[1]))
 	case args[0] == "approle" && len(args) == 2:
@@ -75,14 +78,36 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdMailu starts a Mailu server; $NAME is then its origin.
+// cmdMailu starts a Mailu server, whose origin is then $NAME, and does to it
+// what its administrator may:
+//
+//	mailu start one
+//	mailu start-without-api one
+//	mailu exchange-token one     the program keeps the former one
+//	mailu stop one
 func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 || args[0] != "start" {
-		ts.Fatalf("usage: mailu start name")
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mailu start|start-without-api|exchange-token|stop name")
 	}
-	m, err := siteOf(ts).startMailu(args[1])
+	s := siteOf(ts)
+	switch args[0] {
+	case "start", "start-without-api":
+		m, err := s.startMailuWith(args[1], mailutest.Config{APIDisabled: args[0] != "start"})
+		ts.Check(err)
+		ts.Setenv(args[1], m.Origin())
+		return
+	}
+	m, err := s.mailu(args[1])
 	ts.Check(err)
-	ts.Setenv(args[1], m.Origin())
+	switch args[0] {
+	case "exchange-token":
+		s.ledger.addToken("exchanged token of "+m.name, "exchanged/"+m.Token())
+		m.SetToken("exchanged/" + m.Token())
+	case "stop":
+		m.Close()
+	default:
+		ts.Fatalf("unknown: mailu %v", args)
+	}
 }
 
 // cmdSeed makes a tenant, see site.seed; $NAME is then its id.

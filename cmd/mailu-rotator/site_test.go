@@ -90,11 +90,13 @@ func (s *site) secretFile(name, content string) error {
 }
 
 // startMailu runs a server with a token of its own.
-func (s *site) startMailu(name string) (*mailuServer, error) { return s.startMailuHashing(name, 0) }
+func (s *site) startMailu(name string) (*mailuServer, error) {
+	return s.startMailuWith(name, mailutest.Config{})
+}
 
-// startMailuHashing runs one whose hashing takes so long.
-func (s *site) startMailuHashing(name string, takes time.Duration) (*mailuServer, error) {
-	server, err := mailutest.Start(mailutest.Config{Rounds: 4, HashDelay: takes, Token: "api-token/" + s.name + "+" + name})
+func (s *site) startMailuWith(name string, config mailutest.Config) (*mailuServer, error) {
+	config.Rounds, config.Token = 4, "api-token/"+s.name+"+"+name
+	server, err := mailutest.Start(config)
 	if err != nil {
 		return nil, err
 	}

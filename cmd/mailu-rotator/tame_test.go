@@ -10,7 +10,7 @@ import (
 
 // cmdTame copies a report and puts names in the place of all that differs from
 // run to run, so that it can be compared with a golden file: $NAME for tenants
-// and Mailu servers, TIME, DATE, AGE, DURATION and SITE.
+// and Mailu servers, $VAULT, TIME, DATE, AGE, DURATION, SITE and VERSION.
 func cmdTame(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: tame file copy")
@@ -26,12 +26,15 @@ func (s *site) tame(text string) string {
 	for _, m := range s.mailus {
 		text = strings.ReplaceAll(text, m.Origin(), "$"+m.name)
 	}
+	text = strings.ReplaceAll(text, s.vault.Addr, "$VAULT")
 	for _, rule := range []struct{ variable, name string }{
 		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
 		{`\d{4}-\d\d-\d\d`, "DATE"},
 		{`"(age|left|oldest)_seconds": -?\d+`, `"${1}_seconds": AGE`},
 		{`  -?\d+(d|h|m\d+s|s)  `, "  AGE  "},
 		{`\bsite-\d+\b`, "SITE"},
+		{`(Vault|OpenBao) v?\d[\w.+-]*`, "$1 VERSION"},
+		{`a token for \w+`, "a token for DURATION"},
 		{` in [\d.]+m?s\b`, " in DURATION"},
 		{`(\S)  +`, "$1  "}, // the width of a column follows its longest cell
 		{`(?m) +$`, ""},

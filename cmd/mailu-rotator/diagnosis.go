@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mailu-rotator/rotator"
+)
+
+// shownFlaws bounds what is listed of a fleet in disorder; --output json has
+// all.
+const shownFlaws = 20
+
+func printDiagnosis(out io.Writer, d diagnosis, format string) error {
+	if format == "json" {
+		return printDiagnosisJSON(out, d)
+	}
+	var text strings.Builder
+	p := newPalette(out)
+	for _, s := range d.sections {
+		text.WriteString(p.bold(s.title) + "\n")
+		width := 0
+		for _, c := range s.checks {
+			width = max(width, utf8.RuneCountInString(printable(c.Name)))
+		}
+		for _, c := range s.checks {
+			writeCheck(&text, p, c, width)
+		}
+	}
+	if d.records != nil {
+		writeFlaws(&text, p, d)
+	}
+	text.WriteString("\n" + diagnosisSummary(d) + "\n")
+	if _, err := io.WriteString(out, text.String()); err != nil {
+		return fmt.Errorf("print the diagnosis: %w", err)
+	}
+	return nil
+}
+
+// writeCheck is a line, or more where an error has more, and one for what mends
+// it.
+func writeCheck(text *strings.Builder, p palette, c rotator.Check, width int) {
+	name := printable(c.Name)
+	pad := strings.Repeat(" ", width-utf8.RuneCountInString(name))
+	found := strings.Split(c.Found, "\n")
+	for i, line := range found {
+		found[i] = printable(line)
+	}
+	line := "  " + mark(p, c.State) + " " + name + pad + "  " + strings.Join(found, "\n      ")
+	text.WriteString(strings.TrimRight(line, " ") + "\n")
+	writeMend(text, p, c.Mend)
+}
+
+func writeMend(text *strings.Builder, p palette, mend string) {
+	if mend != "" {
+		text.WriteString("      " + p.dim("→") + " " + printable(mend) + "\n")
+	}
+}
+
+func mark(p palette, state rotator.CheckState) string {
+	switch state {
+	case rotator.CheckOK:
+		return p.green("✓")
+	case rotator.CheckWarned:
+		return p.yellow("!")
+	case rotator.CheckFailed:
+		return p.red("✗")
+	}
+	return p.dim("–")
+}
+
+func writeFlaws(text *strings.Builder, p palette, d diagnosis) {
+	for i, f := range d.records.Flaws {
+		if i == shownFlaws {
+			fmt.Fprintf(text, "    … and %d more: --output json has them all\n", len(d.records.Flaws)-i)
+			return
+		}
+		state := rotator.CheckWarned
+		if f.Kind.Serious() {
+			state = rotator.CheckFailed
+		}
+		fmt.Fprintf(text, "    %s %s  %s\n", mark(p, state), printable(f.Tenant), printable(f.Reason))
+		writeMend(text, p, d.mends[i])
+	}
+}
+
+func diagnosisSummary(d diagnosis) string {
+	var counts []string
+	for _, c := range []struct {
+		state rotator.CheckState
+		one   string
+	}{{rotator.CheckOK, "ok"}, {rotator.CheckWarned, "to look at"}, {rotator.CheckFailed, "failed"}, {rotator.CheckSkipped, "not checked"}} {
+		if n := d.count(c.state); n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, c.one))
+		}
+	}
+	text := fmt.Sprintf("checks: %s in %s", strings.Join(counts, ", "), d.finished.Sub(d.started).Round(10*time.Millisecond))
+	switch d.status() {
+	case exitCannotRun:
+		text += "\na run could not take place"
+	case exitFailures:
+		text += "\na run could take place, but not for every tenant"
+	}
+	return text
+}
+
+// diagnosisJSON is the document of doctor --output json; docs/report.md
+// describes it.
+type diagnosisJSON struct {
+	Started  string         `json:"started"`
+	Finished string         `json:"finished"`
+	Config   string         `json:"config"`
+	Status   int            `json:"status"`
+	Summary  map[string]int `json:"summary"`
+	Checks   []checkJSON    `json:"checks"`
+	Records  *recordsJSON   `json:"records,omitempty"`
+}
+
+type checkJSON struct {
+	Section string `json:"section"`
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Found   string `json:"found,omitempty"`
+	Mend    string `json:"mend,omitempty"`
+}
+
+type recordsJSON struct {
+	Tenants    int        `json:"tenants"`
+	WellFormed int        `json:"well_formed"`
+	Flaws      []flawJSON `json:"flaws"`
+}
+
+type flawJSON struct {
+	Tenant  string `json:"tenant"`
+	Kind    string `json:"kind"`
+	Serious bool   `json:"serious"`
+	Reason  string `json:"reason"`
+	Mend    string `json:"mend,omitempty"`
+}
+
+func printDiagnosisJSON(out io.Writer, d diagnosis) error {
+	doc := diagnosisJSON{
+		Started: d.started.UTC().Format(time.RFC3339Nano), Finished: d.finished.UTC().Format(time.RFC3339Nano),
+		Config: d.config, Status: d.status(), Summary: map[string]int{}, Checks: []checkJSON{},
+	}
+	for _, s := range d.sections {
+		for _, c := range s.checks {
+			doc.Summary[string(c.State)]++
+			doc.Checks = append(doc.Checks, checkJSON{Section: s.title, Name: c.Name, State: string(c.State), Found: c.Found, Mend: c.Mend})
+		}
+	}
+	if d.records != nil {
+		doc.Records = &recordsJSON{Tenants: d.records.Tenants, WellFormed: d.records.WellFormed, Flaws: []flawJSON{}}
+		for i, f := range d.records.Flaws {
+			doc.Records.Flaws = append(doc.Records.Flaws, flawJSON{
+				Tenant: f.Tenant, Kind: string(f.Kind), Serious: f.Kind.Serious(), Reason: f.Reason, Mend: d.mends[i],
+			})
+		}
+	}
+	return encodeJSON(out, doc)
+}

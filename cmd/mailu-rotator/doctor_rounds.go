@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"mailu-rotator/config"
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+)
+
+// doctor goes through an installation from what everything rests on to the
+// single record. What needs something that failed is not checked.
+type doctor struct {
+	path   string
+	stderr io.Writer
+	fleet  *fleet
+}
+
+const (
+	checkConfig     = "configuration"
+	checkFiles      = "files"
+	checkLogin      = "login"
+	checkServers    = "servers"
+	checkRecords    = "records"
+	checkWellFormed = "well-formed"
+	everythingElse  = "everything else"
+)
+
+// examine goes as far as ctx lets it; the servers are asked meanwhile.
+func (d *doctor) examine(ctx context.Context) diagnosis {
+	result := diagnosis{config: d.path, started: time.Now()}
+	setUp := section{title: "Configuration", required: true, checks: d.configuration()}
+	result.sections = append(result.sections, setUp)
+	if d.fleet == nil {
+		result.sections = append(result.sections, section{title: "Vault, Mailu, tenants", checks: rotator.Skipped("the configuration is not in order", everythingElse)})
+		result.finished = time.Now()
+		return result
+	}
+	asked := make(chan []rotator.Check, 1)
+	go func() { asked <- d.mailu(ctx) }()
+	inVault, records := d.vault(ctx, &result)
+	result.sections = append(result.sections,
+		section{title: "Vault", required: true, checks: inVault},
+		section{title: "Mailu", checks: <-asked},
+		section{title: "Tenants", checks: records})
+	result.finished = time.Now()
+	return result
+}
+
+// configuration also wires the fleet, if there is enough to do so. A bad file is
+// no reason to stop: whatever needs it says so in its turn.
+func (d *doctor) configuration() []rotator.Check {
+	cfg, err := config.Load(d.path, os.Getenv)
+	if err != nil {
+		mend := fmt.Sprintf("mend %s, then: %s", d.path, d.command("config check"))
+		if errors.Is(err, fs.ErrNotExist) {
+			mend = "install -m 644 config.yaml " + d.path
+		}
+		return append([]rotator.Check{rotator.Broken(checkConfig, err.Error(), mend)}, rotator.Skipped("the configuration is not in order", checkFiles)...)
+	}
+	checks := []rotator.Check{rotator.Passed(checkConfig, d.path)}
+	if err := cfg.CheckFiles(); err == nil {
+		checks = append(checks, rotator.Passed(checkFiles, "all there, and only for whom they are meant"))
+	} else {
+		for _, err := range lines(err) {
+			checks = append(checks, rotator.Broken(checkFiles, err.Error(), mendFile(err)))
+		}
+	}
+	if d.fleet, err = newFleet(cfg, newLogger(cfg.Log, d.stderr), nil); err != nil {
+		checks = append(checks, rotator.Broken(checkConfig, err.Error(), "mend "+d.path))
+	}
+	return checks
+}
+
+func mendFile(err error) string {
+	var mode *config.ModeError
+	if errors.As(err, &mode) {
+		return mode.Mend
+	}
+	var file *fs.PathError
+	if errors.As(err, &file) && errors.Is(err, fs.ErrNotExist) {
+		return "install -m 600 /dev/stdin " + file.Path
+	}
+	return "put into the file what its key names, and nothing else"
+}
+
+// vault stops at the first check that everything after it needs. What the
+// records look like is a section of its own: a run can do without some of them.
+func (d *doctor) vault(ctx context.Context, result *diagnosis) (checks, records []rotator.Check) {
+	skip := func(because string, rest ...string) ([]rotator.Check, []rotator.Check) {
+		return append(checks, rotator.Skipped(because, rest...)...), rotator.Skipped(because, checkWellFormed)
+	}
+	cfg := d.fleet.vaultConfig()
+	cfg.Patience, cfg.OnWait = doctorPatience, nil
+	outside, err := vault.NewOutside(cfg, d.fleet.login)
+	if err != nil {
+		checks = []rotator.Check{rotator.Broken(checkLogin, err.Error(), "mend the files that the login needs")}
+		return skip("there is no way to Vault", everythingElse)
+	}
+	defer outside.Close()
+	if checks = outside.Check(ctx); failed(checks) {
+		return skip("Vault does not serve", "clock", checkLogin, everythingElse)
+	}
+	checks = append(checks, rotator.CheckClock(ctx, rotator.SystemClock{}, outside))
+	if d.fleet.cfg.Vault.Auth.SecretIDWrapped {
+		return skip("a login would use up the wrapped secret-id, which works once and is the daemon's", checkLogin, everythingElse)
+	}
+	client, login := vault.CheckLogin(ctx, cfg, d.fleet.login)
+	checks = append(checks, login)
+	if client == nil {
+		return skip("the login failed", everythingElse)
+	}
+	defer func() { _ = client.Close() }() // its token ends by itself
+	found := client.Examine(ctx, d.policyCommand())
+	if found.Keys != nil {
+		defer found.Keys.Wipe()
+	}
+	checks = append(checks, found.Checks...)
+	if !found.Readable {
+		return skip("they cannot be listed", checkRecords)
+	}
+	listed, wellFormed := d.records(ctx, client, found.Keys, result)
+	return append(checks, listed), []rotator.Check{wellFormed}
+}
+
+func failed(checks []rotator.Check) bool {
+	return slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
+}
+
+// records looks at every record without opening it, see [rotator.Sweep.Examine].
+func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto.Keyring, result *diagnosis) (listed, wellFormed rotator.Check) {
+	servers, err := d.fleet.servers()
+	if err != nil {
+		both := rotator.Skipped("the Mailu servers of the configuration cannot be used", checkRecords, checkWellFormed)
+		return both[0], both[1]
+	}
+	defer servers.Close()
+	found, err := d.fleet.sweepOn(client, servers).Examine(ctx, keys)
+	if err != nil {
+		v := d.fleet.cfg.Vault
+		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
+			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
+	}
+	result.records = &found
+	for _, flaw := range found.Flaws {
+		result.mends = append(result.mends, d.mendFlaw(flaw))
+	}
+	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
+	switch {
+	case found.Serious() > 0:
+		wellFormed.State = rotator.CheckFailed
+	case len(found.Flaws) > 0:
+		wellFormed.State = rotator.CheckWarned
+	}
+	return rotator.Passed(checkRecords, tenants(found.Tenants)), wellFormed
+}
+
+// mailu asks the servers whose token could be read.
+func (d *doctor) mailu(ctx context.Context) []rotator.Check {
+	servers, err := d.fleet.servers()
+	if err != nil {
+		return []rotator.Check{rotator.Broken(checkServers, err.Error(), "mend "+d.path)}
+	}
+	defer servers.Close()
+	var usable []rotator.Origin
+	for _, s := range d.fleet.cfg.Mailu.Servers {
+		if servers.broken[s.Origin] == nil {
+			usable = append(usable, s.Origin)
+		}
+	}
+	asked := servers.Check(ctx, usable)
+	checks := make([]rotator.Check, 0, len(d.fleet.cfg.Mailu.Servers))
+	for _, s := range d.fleet.cfg.Mailu.Servers {
+		if err := servers.broken[s.Origin]; err != nil {
+			checks = append(checks, rotator.Broken(string(s.Origin), err.Error(), mendFile(err)))
+			continue
+		}
+		checks, asked = append(checks, mendToken(s, asked[0])), asked[1:]
+	}
+	return checks
+}
