@@ -4,7 +4,9 @@
 // A [Client] is one session: [Open] logs in and makes sure that the mount is
 // KV version 2, the work follows, and [Client.Close] revokes the token. A
 // [Login] outlives the sessions, because some credentials work only once. A
-// *Client is a rotator.Store and a rotator.Keys.
+// *Client is a rotator.Store and a rotator.Keys. For a doctor, an [Outside] tells
+// how Vault is before anybody has logged in, and [CheckLogin] and
+// [Client.Examine] make one check of each thing that a run needs.
 //
 // What it promises:
 //   - Every write is check-and-set against the version that was read, and none

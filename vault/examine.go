@@ -22,11 +22,12 @@ type Examination struct {
 func (c *Client) Examine(ctx context.Context, mendPolicy string) Examination {
 	list, data, export := c.checkCapabilities(ctx, mendPolicy)
 	e := Examination{Checks: []rotator.Check{list, data, export}}
-	mount := c.checkedMount(ctx)
+	var mount, master rotator.Check
 	if failed(list) && failed(data) {
 		mount = rotator.Skipped("the policy grants nothing in the mount, so Vault does not show it", checkKV)[0]
+	} else {
+		mount = c.checkedMount(ctx)
 	}
-	var master rotator.Check
 	if failed(export) {
 		master = rotator.Skipped("the policy does not let it be exported", checkMaster)[0]
 	} else {
