@@ -19,7 +19,7 @@ func printDiagnosis(out io.Writer, d diagnosis, format string) error {
 		return printDiagnosisJSON(out, d)
 	}
 	var text strings.Builder
-	p := newPalette(out)
+	p := newPalette("auto", out)
 	for _, s := range d.sections {
 		text.WriteString(p.bold(s.title) + "\n")
 		width := 0

@@ -74,7 +74,7 @@ func (o *overview) show(states []rotator.Standing, limit int) {
 	}
 }
 
-func printOverview(out io.Writer, o *overview, format string, color bool) error {
+func printOverview(out io.Writer, o *overview, format string, p palette) error {
 	var err error
 	switch format {
 	case "json":
@@ -82,7 +82,7 @@ func printOverview(out io.Writer, o *overview, format string, color bool) error 
 	case "csv":
 		err = printOverviewCSV(out, o)
 	default:
-		err = printOverviewTable(out, o, format == "wide", color)
+		err = printOverviewTable(out, o, format == "wide", p)
 	}
 	if err != nil {
 		return fmt.Errorf("print the status: %w", err)

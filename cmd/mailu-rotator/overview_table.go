@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -18,22 +17,18 @@ import (
 // printOverviewTable prints plain lines, for a pager as for a terminal. The
 // narrow table has one line of the screen for each tenant: what is longer is cut
 // there, and nowhere else.
-func printOverviewTable(out io.Writer, o *overview, wide, color bool) error {
-	paint := func(word string, _ rotator.Standing) string { return word }
-	if color {
-		paint = colorOf
-	}
+func printOverviewTable(out io.Writer, o *overview, wide bool, p palette) error {
 	width := 0
 	if !wide {
 		width = screenWidth(out)
 	}
-	lines := o.totals(paint)
+	lines := o.totals(p)
 	switch {
 	case len(o.tenants) == 0: // the totals say so
 	case wide:
-		lines = append(lines, "", o.wide(paint))
+		lines = append(lines, "", o.wide(p))
 	default:
-		lines = append(lines, "", o.narrow(paint))
+		lines = append(lines, "", o.narrow(p))
 	}
 	w := bufio.NewWriter(out)
 	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
@@ -43,11 +38,11 @@ func printOverviewTable(out io.Writer, o *overview, wide, color bool) error {
 }
 
 // totals come first: they are what is read most, and what a pager shows first.
-func (o *overview) totals(paint painter) []string {
+func (o *overview) totals(p palette) []string {
 	var counts []string
 	for _, state := range rotator.Standings() {
 		if n := o.count[state]; n > 0 {
-			counts = append(counts, paint(fmt.Sprintf("%d %s", n, state), state))
+			counts = append(counts, p.standing(fmt.Sprintf("%d %s", n, state), state))
 		}
 	}
 	lines := []string{fmt.Sprintf("%s: %s", tenants(o.total), strings.Join(counts, ", "))}
@@ -72,24 +67,24 @@ func (o *overview) coming() string {
 
 // narrow says user and server rather than the tenant's id, which takes half a
 // line and tells nobody anything. Where a record names no user the id must do.
-func (o *overview) narrow(paint painter) string {
+func (o *overview) narrow(p palette) string {
 	t := newTable("STATE", "LEFT", "AGE", "POLICY", "USER", "SERVER", "LAST OUTCOME")
 	t.SetColumnConfigs([]table.ColumnConfig{right(2), right(3)})
 	for _, s := range o.tenants {
 		t.AppendRow(table.Row{
-			paint(string(s.state), s.state), s.left(o.now), s.age(o.now), cell(s.Policy.String()),
+			p.standing(string(s.state), s.state), s.left(o.now), s.age(o.now), cell(s.Policy.String()),
 			s.name(), cell(strings.TrimPrefix(string(s.Origin), "https://")), s.last(o.now),
 		})
 	}
 	return t.Render()
 }
 
-func (o *overview) wide(paint painter) string {
+func (o *overview) wide(p palette) string {
 	t := newTable("STATE", "LEFT", "DUE", "AGE", "LAST ROTATED", "POLICY", "TENANT", "USER", "ORIGIN", "LAST OUTCOME")
 	t.SetColumnConfigs([]table.ColumnConfig{right(2), right(4)})
 	for _, s := range o.tenants {
 		t.AppendRow(table.Row{
-			paint(string(s.state), s.state), s.left(o.now), cell(date(s.Due)), s.age(o.now), cell(s.LastRotated), cell(s.Policy.String()),
+			p.standing(string(s.state), s.state), s.left(o.now), cell(date(s.Due)), s.age(o.now), cell(s.LastRotated), cell(s.Policy.String()),
 			cell(s.Tenant), cell(s.User), cell(string(s.Origin)), s.last(o.now),
 		})
 	}
@@ -147,31 +142,17 @@ func date(t time.Time) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// painter colors a word that says the state already.
-type painter func(word string, state rotator.Standing) string
-
-func colorOf(word string, state rotator.Standing) string {
+// standing colors a word that says the state already.
+func (p palette) standing(word string, state rotator.Standing) string {
 	switch state {
 	case rotator.StandingOverdue, rotator.StandingInvalid:
-		return text.Escape(word, text.Colors{text.Bold, text.FgRed}.EscapeSeq())
+		return p.alarm(word)
 	case rotator.StandingPending, rotator.StandingDue:
-		return text.Escape(word, text.FgYellow.EscapeSeq())
+		return p.yellow(word)
 	case rotator.StandingOK:
-		return text.Escape(word, text.FgGreen.EscapeSeq())
+		return p.green(word)
 	}
 	return word
-}
-
-// colored decides. What was asked for wins over the environment, as
-// https://no-color.org wants it.
-func colored(when string, out io.Writer) bool {
-	switch when {
-	case "always":
-		return true
-	case "never":
-		return false
-	}
-	return isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // screenWidth is 0 where there is no screen.

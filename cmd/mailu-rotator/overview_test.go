@@ -71,7 +71,7 @@ func printedStatus(t *testing.T, all []rotator.Status, states []rotator.Standing
 	o := newOverview(all, statusTime, nightly(t))
 	o.show(states, limit)
 	var out strings.Builder
-	must(t, printOverview(&out, o, format, color))
+	must(t, printOverview(&out, o, format, palette{on: color}))
 	return out.String()
 }
 
@@ -182,7 +182,7 @@ func TestStatusOfADaemonsMemoryIsShown(t *testing.T) {
 	o.tenants[0].Outcome, o.tenants[0].At, o.tenants[0].Reason = rotator.Failed, statusTime.Add(-9*time.Hour), "no such user"
 
 	var out strings.Builder
-	must(t, printOverview(&out, o, "table", false))
+	must(t, printOverview(&out, o, "table", palette{}))
 
 	if !strings.Contains(out.String(), "failed 2026-11-23: no such user\n") {
 		t.Error(out.String())
@@ -240,7 +240,7 @@ func TestCSVCellsAreNoFormulas(t *testing.T) {
 
 func TestStatusThatCannotBePrintedIsAnError(t *testing.T) {
 	for _, format := range []string{"table", "wide", "json", "csv"} {
-		if err := printOverview(fullDisk{}, newOverview(sampleFleet(), statusTime, nightly(t)), format, false); err == nil {
+		if err := printOverview(fullDisk{}, newOverview(sampleFleet(), statusTime, nightly(t)), format, palette{}); err == nil {
 			t.Errorf("%s: a status that nobody saw counts as printed", format)
 		}
 	}
@@ -267,7 +267,7 @@ func BenchmarkStatus(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var size counter
-				if err := printOverview(&size, newOverview(slices.Clone(fleet), statusTime, timetable), format, true); err != nil {
+				if err := printOverview(&size, newOverview(slices.Clone(fleet), statusTime, timetable), format, palette{on: true}); err != nil {
 					b.Fatal(err)
 				}
 				b.SetBytes(int64(size))

@@ -131,7 +131,7 @@ func runStatus(ctx context.Context, path string, flags statusFlags, stdout, stde
 		return err
 	}
 	o.show(shown, int(flags.limit))
-	if err := printOverview(stdout, o, flags.output, colored(flags.color, stdout)); err != nil {
+	if err := printOverview(stdout, o, flags.output, newPalette(flags.color, stdout)); err != nil {
 		return err
 	}
 	problems := 0

@@ -10,12 +10,12 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-func TestDoctorIsColouredOnATerminalUnlessNO_COLORIsSet(t *testing.T) {
+func TestDoctorIsColoredOnATerminalUnlessNO_COLORIsSet(t *testing.T) {
 	s := newTestSite(t)
 	s.mustSeed(t, "acme")
 	must(t, s.writeConfig())
 
-	for env, coloured := range map[string]bool{"": true, "NO_COLOR=1": false, "NO_COLOR=": true, "TERM=dumb": false} {
+	for env, colored := range map[string]bool{"": true, "NO_COLOR=1": false, "NO_COLOR=": true, "TERM=dumb": false} {
 		screen, terminal := openTerminal(t)
 		p := &program{ended: make(chan struct{})}
 		p.cmd = exec.Command(s.binary, "doctor", "--config", s.configFile())
@@ -28,8 +28,8 @@ func TestDoctorIsColouredOnATerminalUnlessNO_COLORIsSet(t *testing.T) {
 		p.mustEnd(t, exitDone)
 		s.ledger.record(t.Name()+" screen", shown.String)
 
-		if got := strings.Contains(shown.String(), "\x1b[32m✓\x1b[0m"); got != coloured || !strings.Contains(shown.String(), "✓") {
-			t.Errorf("%q: coloured is %t, want %t:\n%s", env, got, coloured, &shown)
+		if got := strings.Contains(shown.String(), "\x1b[32m✓\x1b[0m"); got != colored || !strings.Contains(shown.String(), "✓") {
+			t.Errorf("%q: colored is %t, want %t:\n%s", env, got, colored, &shown)
 		}
 	}
 }
