@@ -29,6 +29,7 @@ type endpoint struct {
 	verify    Verify
 	pacing    pacing
 	agent     string
+	told      func(origin rotator.Origin, method string, status int, took time.Duration)
 	transport http.RoundTripper
 	gate      *gate
 }
@@ -88,11 +89,14 @@ func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 	e := &endpoint{
 		origin: c.Origin, api: api, host: host,
 		token: c.Token, timeout: c.Timeout, verify: c.Verify,
-		pacing: newPacing(o), agent: o.UserAgent,
+		pacing: newPacing(o), agent: o.UserAgent, told: o.OnRequest,
 		transport: o.transport, gate: newGate(c.MaxConcurrent),
 	}
 	if e.agent == "" {
 		e.agent = "mailu-rotator"
+	}
+	if e.told == nil {
+		e.told = func(rotator.Origin, string, int, time.Duration) {}
 	}
 	if e.transport == nil {
 		e.transport = newTransport(c, roots)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"mailu-rotator/rotator"
 )
@@ -71,11 +72,14 @@ func (s *Server) exchange(req *http.Request, words wording) verdict {
 	req = req.Clone(ctx)
 	req.Header.Set("Authorization", "Bearer "+token)
 
+	begun := time.Now()
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
+		s.told(s.origin, req.Method, 0, time.Since(begun))
 		return s.broken(parent, ctx, err, words)
 	}
 	a := readAnswer(resp)
+	s.told(s.origin, req.Method, a.status, time.Since(begun))
 	if a.status == http.StatusOK && a.err != nil {
 		return s.broken(parent, ctx, fmt.Errorf("the answer broke off: %w", a.err), words)
 	}

@@ -39,6 +39,10 @@ type Options struct {
 	RetryWait    time.Duration // before the first further try, doubled before the second; 0 is 500 ms
 	MaxRetryWait time.Duration // longest wait between tries, a server's Retry-After included; 0 is 5 s
 	UserAgent    string        // "" is "mailu-rotator"
+	// OnRequest, if set, is told of every HTTP request, each try by itself: where
+	// it went, its method, the status or 0 where no answer came, and how long the
+	// whole answer took. It may be called concurrently and must not block.
+	OnRequest func(origin rotator.Origin, method string, status int, took time.Duration)
 
 	transport http.RoundTripper // instead of the network, for tests that own the clock
 }

@@ -49,6 +49,15 @@ type Config struct {
 	// OnWait, if set, is told before every pause why and for how long. It may
 	// be called concurrently and must not block. The error holds no secret.
 	OnWait func(cause error, pause time.Duration)
+	// OnRequest, if set, is told of every HTTP request, each try by itself: which
+	// of [Operations] it was, the status or 0 where no answer came, and how long
+	// the answer's header took. It may be called concurrently and must not block.
+	OnRequest func(operation string, status int, took time.Duration)
+	// OnToken, if set, is told when the token in use expires: at a login, at each
+	// renewal, and with the zero time where it does not expire or, at the end of
+	// the session, was ours and is revoked. It may be called concurrently and
+	// must not block.
+	OnToken func(expires time.Time)
 }
 
 // Transit names an exportable AES-256 key of Vault's Transit engine.
@@ -87,6 +96,12 @@ func (c Config) withDefaults() Config {
 	c.MaxWait = max(c.MaxWait, c.MinWait)
 	if c.OnWait == nil {
 		c.OnWait = func(error, time.Duration) {}
+	}
+	if c.OnRequest == nil {
+		c.OnRequest = func(string, int, time.Duration) {}
+	}
+	if c.OnToken == nil {
+		c.OnToken = func(time.Time) {}
 	}
 	return c
 }

@@ -39,7 +39,16 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 	l.api.SetToken(l.grant.token.RevealString())
 	l.grant.token.Wipe()
 	l.since = time.Now()
+	s.cfg.OnToken(expiry(l.since, l.grant.ttl))
 	return l, nil
+}
+
+// expiry is zero for a token that does not expire.
+func expiry(since time.Time, ttl time.Duration) time.Time {
+	if ttl <= 0 {
+		return time.Time{}
+	}
+	return since.Add(ttl)
 }
 
 // connect prepares a lease that has no token yet.

@@ -167,9 +167,17 @@ func (s *session) renew(l *lease) {
 	}
 	s.wg.Go(watcher.Start)
 	defer watcher.Stop()
-	select {
-	case <-watcher.DoneCh():
-	case <-l.ctx.Done():
+	for {
+		select {
+		case renewal := <-watcher.RenewCh():
+			if secret := renewal.Secret; secret != nil && secret.Auth != nil {
+				s.cfg.OnToken(expiry(renewal.RenewedAt, time.Duration(secret.Auth.LeaseDuration)*time.Second))
+			}
+		case <-watcher.DoneCh():
+			return
+		case <-l.ctx.Done():
+			return
+		}
 	}
 }
 
@@ -190,6 +198,9 @@ func (s *session) close() error {
 	}
 	s.wg.Wait()
 	err := s.current.revoke()
+	if s.current.grant.minted {
+		s.cfg.OnToken(time.Time{})
+	}
 	s.current.end()
 	s.current.api.ClearToken()
 	return err

@@ -59,7 +59,7 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 		ForceAttemptHTTP2:   true,
 	}
 	return &http.Client{
-		Transport: &boundedTransport{next: transport, brake: newBrake(cfg), try: cfg.TryTimeout, life: context.Background()},
+		Transport: &boundedTransport{next: transport, brake: newBrake(cfg), try: cfg.TryTimeout, life: context.Background(), told: cfg.told},
 		// The API client follows one redirect by itself and never to a weaker
 		// scheme.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -124,6 +124,7 @@ type boundedTransport struct {
 	brake *brake // shared by all that copies of it send
 	try   time.Duration
 	life  context.Context // ends requests that carry no context of their own
+	told  func(req *http.Request, status int, took time.Duration)
 }
 
 func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -141,12 +142,15 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	// Its own time begins with its turn.
 	ctx, cancelTry := context.WithTimeout(ctx, t.try)
 	done := func() { release(); cancelTry(); cancel() }
+	begun := time.Now()
 	resp, err := t.next.RoundTrip(req.WithContext(ctx))
 	t.brake.leave(alone, resp)
 	if err != nil {
+		t.told(req, 0, time.Since(begun))
 		done()
 		return nil, err
 	}
+	t.told(req, resp.StatusCode, time.Since(begun))
 	resp.Body = &boundedBody{body: resp.Body, left: sizeLimit(req), done: done}
 	return resp, nil
 }
