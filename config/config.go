@@ -20,6 +20,8 @@ type Config struct {
 	Verify Verification `yaml:"verify"`
 	// Password is the recipe for new passwords.
 	Password Password `yaml:"password"`
+	// Listen is where the daemon answers for metrics, probes and its status page.
+	Listen Listen `yaml:"listen"`
 	// Log says what is logged and how it looks.
 	Log Log `yaml:"log"`
 }
@@ -211,6 +213,21 @@ type Password struct {
 // Recipe is the same in the words of package crypto.
 func (p Password) Recipe() crypto.Recipe {
 	return crypto.Recipe{Length: p.Length, Digits: p.Digits, Symbols: p.Symbols, Alphabet: p.Alphabet}
+}
+
+// Listen is the daemon's own HTTP listener. It is read-only, and no secret is
+// ever on it; names of tenants, users and servers are.
+type Listen struct {
+	// Address is host:port, where port 0 is any free one, or unix:/path of a
+	// socket; empty means that the daemon does not listen.
+	Address string `yaml:"address"`
+	// TokenFile holds what callers must show, except for /healthz and /readyz.
+	// Required unless Address is a loopback address or a socket.
+	TokenFile string `yaml:"token_file"`
+	// PProf adds Go's profiles, for developers, at /debug/pprof/.
+	PProf bool `yaml:"pprof"`
+	// TenantLabel adds metrics of each tenant: three series a tenant.
+	TenantLabel bool `yaml:"tenant_label"`
 }
 
 // Log says what is logged, to stderr.

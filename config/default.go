@@ -47,7 +47,11 @@ func Default() Config {
 			Symbols:  recipe.Symbols,
 			Alphabet: recipe.Alphabet,
 		},
-		Log: Log{Level: LogInfo, Format: LogAuto},
+		// A port is opened unasked because a rotator that nobody watches fails
+		// silently until a password is too old. Only this host can reach it, it only
+		// tells, and a port that is taken costs the metrics, not the rotations.
+		Listen: Listen{Address: "127.0.0.1:9180"},
+		Log:    Log{Level: LogInfo, Format: LogAuto},
 	}
 }
 

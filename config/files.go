@@ -27,6 +27,7 @@ func (c *Config) files() []file {
 		{"vault.auth.jwt_file", &auth.JWTFile, checkWith(ReadServiceAccountToken)},
 		{"vault.auth.cert_file", &auth.CertFile, checkCertificates},
 		{"vault.auth.key_file", &auth.KeyFile, checkPrivate},
+		{"listen.token_file", &c.Listen.TokenFile, checkWith(ReadSecret)},
 	}
 	for i := range c.Mailu.Servers {
 		server, path := &c.Mailu.Servers[i], fmt.Sprintf("mailu.servers[%d]", i)
