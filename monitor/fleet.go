@@ -1,0 +1,165 @@
+package monitor
+
+import (
+	"cmp"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mailu-rotator/rotator"
+)
+
+// fleetCollector reads the board whenever it is scraped: ages grow and tenants
+// fall due while nothing happens.
+type fleetCollector struct {
+	board *rotator.Board
+	scope atomic.Pointer[Scope]
+
+	tenants, oldest, nextDue, surveyed *prometheus.Desc
+	oldestPending, findings            *prometheus.Desc
+	breaker, nextRun                   *prometheus.Desc
+	rotated, due, state                *prometheus.Desc // of each tenant, if asked for
+}
+
+func newFleetCollector(board *rotator.Board) *fleetCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+	}
+	return &fleetCollector{
+		board:         board,
+		tenants:       desc("tenants", "Tenants, by how they stand against their policy.", "state"),
+		oldest:        desc("oldest_age_seconds", "Age of the oldest password among tenants whose policy gives it an end."),
+		nextDue:       desc("next_due_timestamp_seconds", "When the tenant that is due first is, or was, due."),
+		surveyed:      desc("last_survey_timestamp_seconds", "When all records were last read; 0 if never."),
+		oldestPending: desc("oldest_pending_age_seconds", "Age of the oldest pending password; 0 if none is pending."),
+		findings:      desc("findings", "Tenants, by what the last verification found and no rotation has superseded.", "state"),
+		breaker:       desc("breaker_state", "1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"),
+		nextRun:       desc("next_run_timestamp_seconds", "When the next run begins; 0 if none is scheduled.", "task"),
+		rotated:       desc("tenant_password_timestamp_seconds", "When the tenant's password was made.", "tenant", "origin"),
+		due:           desc("tenant_due_timestamp_seconds", "When the tenant is, or was, due.", "tenant", "origin"),
+		state:         desc("tenant_state", "Always 1; the label says how the tenant stands.", "tenant", "origin", "state"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		c.tenants, c.oldest, c.nextDue, c.surveyed, c.oldestPending, c.findings, c.breaker, c.nextRun, c.rotated, c.due, c.state,
+	} {
+		ch <- desc
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
+	s, scope := c.board.Snapshot(), c.scope.Load()
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(c.surveyed, seconds(s.Surveyed))
+	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.PartSweep))
+	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.PartVerification))
+	for state, n := range countFindings(s) {
+		gauge(c.findings, float64(n), string(state))
+	}
+	breakers := breakersOf(s)
+	for _, origin := range scope.Origins {
+		for _, state := range rotator.Breakers() {
+			gauge(c.breaker, flag(cmp.Or(breakers[origin], rotator.BreakerClosed) == state), string(origin), string(state))
+		}
+	}
+	if s.Surveyed.IsZero() {
+		return // nothing is known of the tenants: no number at all, rather than none
+	}
+	f := tally(s, scope.Timetable)
+	for _, standing := range rotator.Standings() {
+		gauge(c.tenants, float64(f.standings[standing]), string(standing))
+	}
+	gauge(c.oldestPending, f.oldestPending.Seconds())
+	if f.aged {
+		gauge(c.oldest, f.oldest.Seconds())
+		gauge(c.nextDue, seconds(f.nextDue))
+	}
+	if scope.TenantLabel {
+		c.collectTenants(gauge, s, scope.Timetable)
+	}
+}
+
+func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ...string), s rotator.Snapshot, t rotator.Timetable) {
+	for _, e := range s.Tenants {
+		if e.Foreign {
+			continue // its name is anybody's
+		}
+		gauge(c.state, 1, e.Tenant, string(e.Origin), string(e.Standing(s.Now, t)))
+		if !e.Born.IsZero() {
+			gauge(c.rotated, seconds(e.Born), e.Tenant, string(e.Origin))
+		}
+		if !e.Due.IsZero() {
+			gauge(c.due, seconds(e.Due), e.Tenant, string(e.Origin))
+		}
+	}
+}
+
+// totals are the fleet in a few numbers.
+type totals struct {
+	standings     map[rotator.Standing]int
+	aged          bool // somebody's age has an end: oldest and nextDue are known
+	oldest        time.Duration
+	nextDue       time.Time
+	oldestPending time.Duration
+}
+
+func tally(s rotator.Snapshot, t rotator.Timetable) totals {
+	f := totals{standings: map[rotator.Standing]int{}}
+	for _, e := range s.Tenants {
+		f.standings[e.Standing(s.Now, t)]++
+		if e.Pending != nil && !e.Begun.IsZero() {
+			f.oldestPending = max(f.oldestPending, s.Now.Sub(e.Begun))
+		}
+		if e.Due.IsZero() {
+			continue
+		}
+		age, _ := e.Age(s.Now)
+		f.oldest = max(f.oldest, age)
+		if !f.aged || e.Due.Before(f.nextDue) {
+			f.nextDue = e.Due
+		}
+		f.aged = true
+	}
+	return f
+}
+
+// countFindings leaves out what is no longer so: a rotation since then has
+// proven that Mailu holds what Vault does.
+func countFindings(s rotator.Snapshot) map[rotator.State]int {
+	found := map[rotator.State]int{}
+	for _, state := range rotator.States() {
+		found[state] = 0
+	}
+	for _, e := range s.Tenants {
+		rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
+		if e.State == "" || rotated && e.At.After(e.StateSince) {
+			continue
+		}
+		found[e.State]++
+	}
+	return found
+}
+
+// breakersOf leaves out servers that the last run had no use for: theirs are
+// closed.
+func breakersOf(s rotator.Snapshot) map[rotator.Origin]rotator.Breaker {
+	breakers := map[rotator.Origin]rotator.Breaker{}
+	for _, server := range s.Servers {
+		breakers[server.Origin] = server.Breaker
+	}
+	return breakers
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,123 @@
+package monitor
+
+import (
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+func TestTenantsAreCountedByHowTheyStandNow(t *testing.T) {
+	w := watch(t)
+	w.board.Survey([]rotator.Status{
+		aged(t, t1, day), aged(t, t2, 30*day+time.Hour), aged(t, t3, 40*day), aged(t, t4, day, invalid),
+		aged(t, "5", day, pendingFor(time.Hour)), aged(t, "6", 400*day, manual), aged(t, "", 0, foreign),
+	})
+
+	w.want(t, map[string]float64{
+		`tenants{state="ok"}`: 2, `tenants{state="due"}`: 1, `tenants{state="overdue"}`: 1,
+		`tenants{state="invalid"}`: 1, `tenants{state="pending"}`: 1, `tenants{state="ignored"}`: 1,
+	})
+
+	w.clock.Advance(29 * day) // nothing happened but time
+	w.want(t, map[string]float64{`tenants{state="ok"}`: 1, `tenants{state="due"}`: 1, `tenants{state="overdue"}`: 2})
+}
+
+func TestAgesAreThoseOfTheOldest(t *testing.T) {
+	w := watch(t)
+	w.board.Survey([]rotator.Status{
+		aged(t, t1, day), aged(t, t2, 40*day), aged(t, t3, 400*day, manual), aged(t, t4, 2*day, pendingFor(3*time.Hour)),
+	})
+	w.clock.Advance(time.Hour)
+
+	w.want(t, map[string]float64{
+		`oldest_age_seconds`:            (40*day + time.Hour).Seconds(),
+		`next_due_timestamp_seconds`:    seconds(noon.Add(-10 * day)),
+		`oldest_pending_age_seconds`:    (4 * time.Hour).Seconds(),
+		`last_survey_timestamp_seconds`: seconds(noon),
+	})
+}
+
+func TestNothingIsSaidOfTenantsBeforeTheFirstSurvey(t *testing.T) {
+	w := watch(t)
+
+	w.wantNone(t, `tenants{state="ok"}`, `oldest_age_seconds`, `next_due_timestamp_seconds`, `oldest_pending_age_seconds`)
+	w.want(t, map[string]float64{`last_survey_timestamp_seconds`: 0})
+}
+
+func TestAFleetWithoutAgesHasNoOldest(t *testing.T) {
+	w := watch(t)
+	w.board.Survey([]rotator.Status{aged(t, t1, day, manual)})
+
+	w.wantNone(t, `oldest_age_seconds`, `next_due_timestamp_seconds`)
+	w.want(t, map[string]float64{`tenants{state="ok"}`: 1, `oldest_pending_age_seconds`: 0})
+}
+
+func TestBreakersAreClosedUntilTheyAreNot(t *testing.T) {
+	w := watch(t)
+	w.want(t, map[string]float64{
+		`breaker_state{origin="https://mail.a.example",state="closed"}`:  1,
+		`breaker_state{origin="https://mail.a.example",state="stopped"}`: 0,
+	})
+
+	w.tell(rotator.Event{Name: rotator.ServerStopped, Origin: serverA, Err: errFault}, rotator.Event{Name: rotator.ServerPaused, Origin: serverB, Err: errFault})
+
+	w.want(t, map[string]float64{
+		`breaker_state{origin="https://mail.a.example",state="closed"}`:  0,
+		`breaker_state{origin="https://mail.a.example",state="stopped"}`: 1,
+		`breaker_state{origin="https://mail.b.example",state="paused"}`:  1,
+		`breaker_state{origin="https://mail.b.example",state="stopped"}`: 0,
+	})
+}
+
+func TestFindingsLastUntilARotation(t *testing.T) {
+	w := watch(t)
+	w.board.Survey([]rotator.Status{aged(t, t1, day), aged(t, t2, day), aged(t, t3, day)})
+	w.want(t, map[string]float64{`findings{state="drift"}`: 0, `findings{state="unknown user"}`: 0})
+
+	w.tell(
+		rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateDrift, Err: errFault},
+		rotator.Event{Name: rotator.TenantVerified, Tenant: t2, State: rotator.StateDrift, Err: errFault},
+		rotator.Event{Name: rotator.TenantVerified, Tenant: t3, State: rotator.StateOK},
+	)
+	w.want(t, map[string]float64{`findings{state="drift"}`: 2, `findings{state="ok"}`: 1})
+
+	w.clock.Advance(time.Hour)
+	w.tell(
+		rotator.Event{Name: rotator.TenantDone, Tenant: t1, Origin: serverA, Outcome: rotator.Rotated},
+		rotator.Event{Name: rotator.TenantDone, Tenant: t2, Origin: serverA, Outcome: rotator.Refused, Err: errFault},
+	)
+	w.want(t, map[string]float64{`findings{state="drift"}`: 1, `findings{state="ok"}`: 1})
+}
+
+func TestNextRunsAreTold(t *testing.T) {
+	w := watch(t)
+	w.want(t, map[string]float64{`next_run_timestamp_seconds{task="sweep"}`: 0})
+
+	w.tell(rotator.Event{Name: rotator.TickScheduled, Wait: time.Hour})
+
+	w.want(t, map[string]float64{
+		`next_run_timestamp_seconds{task="sweep"}`:        seconds(noon) + 3600,
+		`next_run_timestamp_seconds{task="verification"}`: 0,
+	})
+}
+
+func TestTenantLabelAddsSeriesOfTenantsAndOfNothingElse(t *testing.T) {
+	w := watch(t)
+	asked := scope(t)
+	asked.TenantLabel = true
+	w.Renew(asked)
+	w.board.Survey([]rotator.Status{aged(t, t1, 40*day), aged(t, t2, day, manual), aged(t, "", 0, foreign)})
+
+	of1, of2 := `{origin="https://mail.a.example",tenant="`+t1+`"}`, `{origin="https://mail.a.example",tenant="`+t2+`"}`
+	w.want(t, map[string]float64{
+		`tenant_state{origin="https://mail.a.example",state="overdue",tenant="` + t1 + `"}`: 1,
+		`tenant_state{origin="https://mail.a.example",state="ok",tenant="` + t2 + `"}`:      1,
+		`tenant_password_timestamp_seconds` + of1:                                           seconds(noon.Add(-40 * day)),
+		`tenant_due_timestamp_seconds` + of1:                                                seconds(noon.Add(-10 * day)),
+	})
+	w.wantNone(t, `tenant_due_timestamp_seconds`+of2)
+	if n := len(w.gather(t)["mailu_rotator_tenant_state"].GetMetric()); n != 2 {
+		t.Errorf("%d tenants, want 2", n)
+	}
+}

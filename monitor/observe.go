@@ -1,0 +1,147 @@
+package monitor
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// The values of the label result.
+const (
+	runOK       = "ok"       // to its end, without failures
+	runFailures = "failures" // to its end, and some tenants need somebody
+	runRefused  = "refused"  // it could not take place
+)
+
+// tasks are the values of the label task.
+func tasks() []string {
+	return []string{string(rotator.PartSweep), string(rotator.PartVerification)}
+}
+
+// taskOf is the task that an event is about.
+func taskOf(name rotator.EventName) string {
+	switch name {
+	case rotator.VerificationStarted, rotator.VerificationPlanned, rotator.VerificationFinished,
+		rotator.VerificationRefused, rotator.VerificationScheduled:
+		return string(rotator.PartVerification)
+	}
+	return string(rotator.PartSweep)
+}
+
+// Observe is a [rotator.Observer].
+func (m *Metrics) Observe(e rotator.Event) {
+	switch e.Name {
+	case rotator.SweepStarted, rotator.VerificationStarted:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.started = m.clock.Now()
+	case rotator.SweepFinished, rotator.VerificationFinished:
+		m.finished(taskOf(e.Name), e.Count)
+	case rotator.SweepRefused, rotator.VerificationRefused:
+		task := taskOf(e.Name)
+		m.runs.WithLabelValues(task, runRefused).Inc()
+		m.lastRun.WithLabelValues(task).Set(seconds(m.clock.Now()))
+	case rotator.TenantDone:
+		m.rotations.WithLabelValues(string(e.Origin), string(e.Outcome)).Inc()
+	}
+}
+
+func (m *Metrics) finished(task string, failures int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.clock.Now()
+	result := runOK
+	if failures > 0 {
+		result = runFailures
+	}
+	m.runs.WithLabelValues(task, result).Inc()
+	m.runFailures.WithLabelValues(task).Set(float64(failures))
+	m.runDuration.WithLabelValues(task).Set(now.Sub(m.started).Seconds())
+	m.lastRun.WithLabelValues(task).Set(seconds(now))
+	m.lastSuccess.WithLabelValues(task).Set(seconds(now))
+}
+
+// Trace is a [rotator.Tracer].
+func (m *Metrics) Trace(ctx context.Context, part rotator.Part) (context.Context, func(error)) {
+	switch part.Name {
+	case rotator.PartSweep, rotator.PartVerification, rotator.PartTenant:
+		return ctx, func(error) {} // runs are told by their events, and tenants are their steps and pauses
+	}
+	begun := m.clock.Now()
+	return ctx, func(error) {
+		m.steps.WithLabelValues(string(part.Name)).Observe(m.clock.Now().Sub(begun).Seconds())
+	}
+}
+
+// VaultRequest is told of one HTTP request to Vault: status is 0 where no answer
+// came.
+func (m *Metrics) VaultRequest(operation string, status int, took time.Duration) {
+	m.vaultRequests.WithLabelValues(operation).Observe(took.Seconds())
+	if class := classOf(status); class != "" {
+		m.vaultErrors.WithLabelValues(operation, class).Inc()
+	}
+}
+
+// VaultToken is told when the token that a method gave expires; zero: never, or
+// there is none any more.
+func (m *Metrics) VaultToken(method string, expires time.Time) {
+	m.tokenExpiry.WithLabelValues(method).Set(seconds(expires))
+}
+
+// MailuRequest is told of one HTTP request to a Mailu server: status is 0 where
+// no answer came.
+func (m *Metrics) MailuRequest(origin rotator.Origin, method string, status int, took time.Duration) {
+	m.mailuRequests.WithLabelValues(string(origin), method).Observe(took.Seconds())
+	if class := classOf(status); class != "" {
+		m.mailuErrors.WithLabelValues(string(origin), class).Inc()
+	}
+}
+
+// Reloaded is told whether a reload of the configuration was accepted.
+func (m *Metrics) Reloaded(accepted bool) {
+	if accepted {
+		m.reloaded.Set(1)
+		return
+	}
+	m.reloaded.Set(0)
+}
+
+// The values of the label class.
+const (
+	classNoAnswer    = "no_answer"    // refused, reset, timed out, or given up
+	classDenied      = "denied"       // 401, 403: wrong token, or not allowed
+	classRateLimited = "rate_limited" // 429
+	classServerError = "server_error" // 5xx: sealed, overloaded, broken
+	classRejected    = "rejected"     // any other status from 300 on: unknown, conflict, redirect
+)
+
+func classes() []string {
+	return []string{classNoAnswer, classDenied, classRateLimited, classServerError, classRejected}
+}
+
+// classOf is empty for a success.
+func classOf(status int) string {
+	switch {
+	case status == 0:
+		return classNoAnswer
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return classDenied
+	case status == http.StatusTooManyRequests:
+		return classRateLimited
+	case status >= 500:
+		return classServerError
+	case status >= 300:
+		return classRejected
+	}
+	return ""
+}
+
+// seconds is a time as Prometheus has it; the zero time is 0.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}
