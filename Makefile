@@ -1,6 +1,6 @@
 # Developer commands; `make help` lists them. Needs Go and git. The C compiler
-# for the race detector and Node for the second reader of the envelope are
-# installed where the machine lets us (scripts/ensure-*.sh).
+# for the race detector, Node for the second reader of the envelope and promtool
+# for the alert rules are fetched where the machine lets us (scripts/ensure-*.sh).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -25,7 +25,7 @@ vault: ## find or build (once) the real Vault that demo and tests use
 	@devstack/vault.sh
 
 test: vault ## run every test, with the race detector, on a real Vault
-	@scripts/ensure-node.sh >/dev/null && scripts/ensure-cc.sh >/dev/null
+	@scripts/ensure-node.sh >/dev/null && scripts/ensure-cc.sh >/dev/null && scripts/ensure-promtool.sh >/dev/null
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $(PKGS)
 	cd devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
 

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mailu-rotator/config"
+	"mailu-rotator/monitor"
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+)
+
+// watch is what a daemon shows of itself. It outlives reloads.
+type watch struct {
+	board   *rotator.Board
+	metrics *monitor.Metrics
+	health  *monitor.Health
+	server  *monitor.Server
+	log     atomic.Pointer[logger] // a reload may change it
+}
+
+// newWatch makes the daemon's fleet tell all that it shows.
+func newWatch(f *fleet) (*watch, error) {
+	listen, err := listenOf(f.cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	defer listen.Token.Wipe()
+	clock := rotator.SystemClock{}
+	w := &watch{board: rotator.NewBoard(clock), health: monitor.NewHealth(clock)}
+	w.metrics = monitor.NewMetrics(clock, w.board, version, vault.Operations(), scopeOf(f.cfg))
+	w.log.Store(f.log)
+	w.server = monitor.NewServer(monitor.Options{
+		Metrics: w.metrics, Health: w.health,
+		Listening: w.listening, Failing: w.failing, Complain: w.complain,
+	}, listen)
+	w.attach(f)
+	return w, nil
+}
+
+// renew goes on with the fleet that a reload has made.
+func (w *watch) renew(f *fleet) error {
+	listen, err := listenOf(f.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer listen.Token.Wipe()
+	w.log.Store(f.log)
+	w.metrics.Renew(scopeOf(f.cfg))
+	w.server.Reload(listen)
+	w.attach(f)
+	return nil
+}
+
+func (w *watch) attach(f *fleet) {
+	method := string(f.cfg.Vault.Auth.Method)
+	f.observe = observers(f.log.observe, w.board.Observe, w.metrics.Observe, w.health.Observe)
+	f.hooks = hooks{
+		surveyed:     w.board.Survey,
+		trace:        tracers(w.metrics.Trace),
+		vaultRequest: w.metrics.VaultRequest,
+		vaultToken:   func(expires time.Time) { w.metrics.VaultToken(method, expires) },
+		mailuRequest: w.metrics.MailuRequest,
+	}
+}
+
+// during listens while the daemon runs, and as long as it takes to end: what is
+// in flight then can be watched too.
+func (w *watch) during(ctx context.Context, run func(context.Context)) {
+	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.server.Run(listening)
+	}()
+	run(ctx)
+	stop()
+	<-ended
+}
+
+func (w *watch) listening(address net.Addr) {
+	w.log.Load().zap.Info("listening", zap.Stringer("address", address))
+}
+
+func (w *watch) failing(err error, wait time.Duration) {
+	w.log.Load().zap.Error("not listening", zap.Error(err), zap.Duration("wait", wait))
+}
+
+func (w *watch) complain(err error) {
+	w.log.Load().zap.Warn("request failed", zap.Error(err))
+}
+
+func listenOf(c config.Listen) (monitor.Listen, error) {
+	network, address := c.Endpoint()
+	l := monitor.Listen{Network: network, Address: address, PProf: c.PProf}
+	if c.TokenFile == "" || network == "" {
+		return l, nil
+	}
+	var err error
+	if l.Token, err = config.ReadSecret(c.TokenFile); err != nil {
+		return l, fmt.Errorf("listen.token_file: %w", err)
+	}
+	return l, nil
+}
+
+func scopeOf(c *config.Config) monitor.Scope {
+	scope := monitor.Scope{
+		Timetable: rotator.Timetable{
+			Schedule: c.Rotation.Schedule, Timezone: c.Rotation.Timezone,
+			Jitter: c.Rotation.Jitter, Window: c.Rotation.Window,
+		},
+		Method: string(c.Vault.Auth.Method), TenantLabel: c.Listen.TenantLabel,
+	}
+	for _, server := range c.Mailu.Servers {
+		scope.Origins = append(scope.Origins, server.Origin)
+	}
+	return scope
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/vault"
+)
+
+const metricsDoc = "../../docs/metrics.md"
+
+// anyPort lets daemons of many tests listen at once; the log says where.
+const anyPort = "listen.address=127.0.0.1:0"
+
+// address is where the daemon has said last that it listens.
+func (p *program) address(t *testing.T, times int) string {
+	t.Helper()
+	p.mustLog(t, "listening", times)
+	all := regexp.MustCompile(`"msg":"listening","address":"([^"]+)"`).FindAllStringSubmatch(p.stderr.String(), -1)
+	return all[len(all)-1][1]
+}
+
+// fetch asks a daemon over HTTP and keeps the answer for the log scan.
+func (s *site) fetch(t *testing.T, address, path, token string) (status int, body string) {
+	t.Helper()
+	client := http.DefaultClient
+	if socket := address; strings.HasPrefix(socket, "/") {
+		client = &http.Client{Transport: &http.Transport{
+			DisableKeepAlives: true,
+			Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", socket) },
+		}}
+		address = "localhost"
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+	must(t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := client.Do(req)
+	must(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(t, err)
+	s.ledger.record(t.Name()+" "+path, func() string { return string(text) })
+	return resp.StatusCode, string(text)
+}
+
+// awaitSeries scrapes until the daemon shows all these lines.
+func (s *site) awaitSeries(t *testing.T, address string, lines ...string) {
+	t.Helper()
+	await(t, strings.Join(lines, ", "), func() error {
+		_, body := s.fetch(t, address, "/metrics", "")
+		for _, line := range lines {
+			if !strings.Contains(body, "\nmailu_rotator_"+line+"\n") {
+				return fmt.Errorf("no %s among\n%s", line, ours(body))
+			}
+		}
+		return nil
+	})
+}
+
+func ours(exposition string) string {
+	return strings.Join(regexp.MustCompile(`(?m)^mailu_rotator_.*$`).FindAllString(exposition, -1), "\n")
+}
+
+func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
+	s := newTestSite(t)
+	must(t, s.enableAppRole(t.Context(), s.name))
+	s.mustSeed(t, "old", "age=400")
+	s.mustSeed(t, "young", "age=1")
+	s.mustSeed(t, "lost", "age=400", "webmail_url=https://not.listed.example")
+	must(t, s.writeConfig(everySecond, noJitter, anyPort, "listen.tenant_label=true"))
+	origin := s.mailus[0].Origin()
+
+	daemon := s.start(t)
+	address := daemon.address(t, 1)
+
+	s.awaitSeries(t, address,
+		`tenants{state="ok"} 2`,
+		`tenants{state="invalid"} 1`,
+		`tenants{state="overdue"} 0`,
+		`rotations_total{origin="`+origin+`",outcome="rotated"} 1`,
+		`rotations_total{origin="`+origin+`",outcome="refused"} 0`,
+		`step_duration_seconds_count{step="push"} 1`,
+		`step_duration_seconds_count{step="commit"} 1`,
+		`mailu_request_duration_seconds_count{method="PATCH",origin="`+origin+`"} 1`,
+		`mailu_request_errors_total{class="no_answer",origin="`+origin+`"} 0`,
+		`vault_request_errors_total{class="denied",operation="read"} 0`,
+		`breaker_state{origin="`+origin+`",state="closed"} 1`,
+		`vault_token_expiry_timestamp_seconds{method="approle"} 0`, // between runs there is no token
+		`oldest_pending_age_seconds 0`,
+		`config_last_reload_successful 1`,
+		`build_info{goversion="`+runtime.Version()+`",version="v1.2.3-test"} 1`,
+	)
+	for _, counted := range []string{
+		`runs_total{result="failures",task="sweep"}`, // of the lost one
+		`vault_request_duration_seconds_count{operation="login"}`,
+		`vault_request_duration_seconds_count{operation="write"}`,
+		`last_success_timestamp_seconds{task="sweep"}`,
+		`next_run_timestamp_seconds{task="verification"}`,
+	} {
+		_, body := s.fetch(t, address, "/metrics", "")
+		if !regexp.MustCompile(`(?m)^mailu_rotator_` + regexp.QuoteMeta(counted) + ` [1-9]`).MatchString(body) {
+			t.Errorf("%s is not above 0 in\n%s", counted, ours(body))
+		}
+	}
+	_, body := s.fetch(t, address, "/metrics", "")
+	if shown, documented := typesIn(body, `# TYPE (mailu_rotator_\w+) (\w+)`), typesIn(readDoc(t, metricsDoc), "\\| `(mailu_rotator_\\w+)` \\| (\\w+) \\|"); !maps.Equal(shown, documented) {
+		t.Errorf("%s has\n%v\nthe daemon shows\n%v", metricsDoc, documented, shown)
+	}
+	if status, _ := s.fetch(t, address, "/readyz", ""); status != http.StatusOK {
+		t.Errorf("readyz: status %d", status)
+	}
+	daemon.stop(t)
+}
+
+// typesIn finds metrics with their types.
+func typesIn(text, pattern string) map[string]string {
+	types := map[string]string{}
+	for _, found := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		types[found[1]] = found[2]
+	}
+	return types
+}
+
+func TestMetricsDocHasEveryOperation(t *testing.T) {
+	page := readDoc(t, metricsDoc)
+
+	for _, operation := range vault.Operations() {
+		if !strings.Contains(page, "`"+operation+"`") {
+			t.Errorf("%s does not have the operation %s", metricsDoc, operation)
+		}
+	}
+}
+
+func TestMetricsTellOfAServerThatRefusesItsToken(t *testing.T) {
+	s := newTestSite(t)
+	old := s.mustSeed(t, "old", "age=400")
+	old.mailu.Inject(mailutest.Fault{Kind: mailutest.Status, Status: http.StatusForbidden})
+	must(t, s.writeConfig(everySecond, noJitter, anyPort))
+	origin := s.mailus[0].Origin()
+
+	daemon := s.start(t)
+	daemon.mustLog(t, "sweep finished", 1) // the one that only finishes
+	address := daemon.address(t, 1)
+
+	s.awaitSeries(t, address,
+		`tenants{state="overdue"} 1`,
+		`breaker_state{origin="`+origin+`",state="stopped"} 1`,
+	)
+	daemon.stop(t)
+}
+
+func TestProbesWhileVaultIsAway(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "young", "age=1")
+	proxy := s.interpose(t)
+	must(t, s.writeConfig(never, noJitter, anyPort))
+	proxy.Inject(faultproxy.Fault{Kind: faultproxy.ResetBefore})
+
+	daemon := s.start(t)
+	address := daemon.address(t, 1)
+	daemon.mustLog(t, "waiting for vault", 2)
+
+	if status, body := s.fetch(t, address, "/healthz", ""); status != http.StatusOK {
+		t.Errorf("healthz without Vault: status %d, %s", status, body)
+	}
+	if status, body := s.fetch(t, address, "/readyz", ""); status != http.StatusServiceUnavailable || strings.Count(body, "\n") != 1 {
+		t.Errorf("readyz without Vault: status %d, %q", status, body)
+	}
+	_, body := s.fetch(t, address, "/metrics", "")
+	if !regexp.MustCompile(`vault_request_errors_total\{class="no_answer",operation="lookup"\} [1-9]`).MatchString(body) {
+		t.Errorf("no failed lookup in\n%s", ours(body))
+	}
+	proxy.Clear()
+	await(t, "readiness", func() error {
+		if status, body := s.fetch(t, address, "/readyz", ""); status != http.StatusOK {
+			return errors.New(body)
+		}
+		return nil
+	})
+	daemon.stop(t)
+}
+
+func TestReloadMovesTheListenerAndTellsOfARefusedConfiguration(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "young", "age=1")
+	must(t, s.writeConfig(never, noJitter, anyPort))
+	daemon := s.start(t)
+	first := daemon.address(t, 1)
+
+	must(t, os.WriteFile(s.configFile(), []byte("listen: {address: nowhere}"), 0o600))
+	daemon.signal(t, syscall.SIGHUP)
+	daemon.mustLog(t, "configuration refused, the old one stays", 1)
+	s.awaitSeries(t, first, `config_last_reload_successful 0`)
+
+	socket := t.TempDir() + "/http.sock"
+	must(t, s.secretFile("listen.token", "token-of-the-listener"))
+	must(t, s.writeConfig(never, noJitter, "listen.address=unix:"+socket, "listen.token_file=listen.token"))
+	daemon.signal(t, syscall.SIGHUP)
+	if second := daemon.address(t, 2); second != socket {
+		t.Fatalf("listens on %s", second)
+	}
+
+	if status, _ := s.fetch(t, socket, "/metrics", ""); status != http.StatusUnauthorized {
+		t.Errorf("without the token: status %d", status)
+	}
+	if status, body := s.fetch(t, socket, "/metrics", "token-of-the-listener"); status != http.StatusOK || !strings.Contains(body, "config_last_reload_successful 1") {
+		t.Errorf("with it: status %d\n%s", status, ours(body))
+	}
+	if conn, err := net.Dial("tcp", first); err == nil {
+		conn.Close()
+		t.Error("the former port is still open")
+	}
+	daemon.stop(t)
+}
+
+func TestATakenPortCostsNoRotation(t *testing.T) {
+	s := newTestSite(t)
+	old := s.mustSeed(t, "old", "age=400")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	must(t, s.writeConfig(everySecond, noJitter, "listen.address="+taken.Addr().String()))
+
+	daemon := s.start(t)
+	await(t, "the rotation", func() error { return s.rotated(t.Context(), old) })
+	daemon.mustLog(t, "not listening", 1)
+	daemon.stop(t)
+}
+
+func TestTheDaemonRefusesToShowItselfWithoutAToken(t *testing.T) {
+	s := newTestSite(t)
+	must(t, s.writeConfig("listen.address=0.0.0.0:0"))
+
+	daemon := s.start(t)
+
+	daemon.mustEnd(t, exitCannotRun)
+	if !strings.Contains(daemon.stderr.String(), "set listen.token_file") {
+		t.Errorf("printed %s", &daemon.stderr)
+	}
+}
