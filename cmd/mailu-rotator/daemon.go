@@ -21,6 +21,10 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 		return err
 	}
 	defer log.sync()
+	watch, err := newWatch(fleet)
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -31,13 +35,17 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		daemon.Run(ctx)
+		watch.during(ctx, daemon.Run)
 	}()
 	log.zap.Info("daemon started", zap.String("version", version), zap.String("config", path), zap.String("owner", fleet.owner))
 	for {
 		select {
 		case <-hangup:
 			renewed, renewedLog, err := loadFleet(path, stderr, fleet)
+			if err == nil {
+				err = watch.renew(renewed)
+			}
+			watch.metrics.Reloaded(err == nil)
 			if err != nil {
 				log.zap.Error("configuration refused, the old one stays", zap.Error(err))
 				continue

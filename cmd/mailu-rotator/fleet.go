@@ -25,7 +25,17 @@ type fleet struct {
 	owner     string
 	log       *logger
 	observe   rotator.Observer
+	hooks     hooks
 	patience  time.Duration // with a Vault that does not answer; 0: vault's default
+}
+
+// hooks are told what a run does, beside the observer. All may be nil.
+type hooks struct {
+	surveyed     func([]rotator.Status)
+	trace        rotator.Tracer
+	vaultRequest func(operation string, status int, took time.Duration)
+	vaultToken   func(expires time.Time)
+	mailuRequest func(origin rotator.Origin, method string, status int, took time.Duration)
 }
 
 // newFleet wires a configuration. former may be nil; a reload passes the fleet
@@ -106,6 +116,8 @@ func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sw
 		Canary:        f.cfg.Rotation.Canary,
 		Grace:         f.cfg.Rotation.ShutdownGrace,
 		Observe:       f.observe,
+		Trace:         f.hooks.trace,
+		Surveyed:      f.hooks.surveyed,
 	}
 }
 
@@ -113,6 +125,7 @@ func (f *fleet) vaultConfig() vault.Config {
 	c := vaultConfigOf(f.cfg.Vault)
 	c.Workers = f.cfg.Rotation.Workers
 	c.OnWait, c.Patience = f.log.vaultWaits, f.patience
+	c.OnRequest, c.OnToken = f.hooks.vaultRequest, f.hooks.vaultToken
 	return c
 }
 
@@ -163,7 +176,7 @@ func (f *fleet) servers() (*mailuServers, error) {
 		})
 	}
 	var err error
-	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version})
+	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: f.hooks.mailuRequest})
 	return s, err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +40,9 @@ func (s *site) fetch(t *testing.T, address, path, token string) (status int, bod
 	if socket := address; strings.HasPrefix(socket, "/") {
 		client = &http.Client{Transport: &http.Transport{
 			DisableKeepAlives: true,
-			Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", socket) },
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			},
 		}}
 		address = "localhost"
 	}

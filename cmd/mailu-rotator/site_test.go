@@ -167,6 +167,7 @@ func (s *site) writeConfig(settings ...string) error {
 		},
 		"rotation": map[string]any{},
 		"verify":   map[string]any{},
+		"listen":   map[string]any{"address": ""}, // tests would be in each other's way
 		"log":      map[string]any{},
 		"server":   server,
 	}
