@@ -110,11 +110,8 @@ func listenOf(c config.Listen) (monitor.Listen, error) {
 
 func scopeOf(c *config.Config) monitor.Scope {
 	scope := monitor.Scope{
-		Timetable: rotator.Timetable{
-			Schedule: c.Rotation.Schedule, Timezone: c.Rotation.Timezone,
-			Jitter: c.Rotation.Jitter, Window: c.Rotation.Window,
-		},
-		Method: string(c.Vault.Auth.Method), TenantLabel: c.Listen.TenantLabel,
+		Timetable: timetableOf(c.Rotation),
+		Method:    string(c.Vault.Auth.Method), TenantLabel: c.Listen.TenantLabel,
 	}
 	for _, server := range c.Mailu.Servers {
 		scope.Origins = append(scope.Origins, server.Origin)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"mailu-rotator/config"
 	"mailu-rotator/rotator"
 )
 
@@ -123,7 +124,7 @@ func runStatus(ctx context.Context, path string, flags statusFlags, stdout, stde
 			if err != nil {
 				return err
 			}
-			o = newOverview(all, now, f.timetable())
+			o = newOverview(all, now, timetableOf(f.cfg.Rotation))
 			return nil
 		})
 	})
@@ -141,7 +142,6 @@ func runStatus(ctx context.Context, path string, flags statusFlags, stdout, stde
 	return statusOf(problems, interrupted)
 }
 
-func (f *fleet) timetable() rotator.Timetable {
-	r := f.cfg.Rotation
+func timetableOf(r config.Rotation) rotator.Timetable {
 	return rotator.Timetable{Schedule: r.Schedule, Timezone: r.Timezone, Jitter: r.Jitter, Window: r.Window}
 }
