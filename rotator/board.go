@@ -194,8 +194,15 @@ type Snapshot struct {
 	NextVerification time.Time
 }
 
-// Snapshot copies the board.
+// Snapshot copies the board. It sorts without holding up the runs, whose
+// observer the board is.
 func (b *Board) Snapshot() Snapshot {
+	s := b.copied()
+	slices.SortFunc(s.Tenants, func(a, b Entry) int { return strings.Compare(a.Tenant, b.Tenant) })
+	return s
+}
+
+func (b *Board) copied() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Snapshot{
@@ -206,7 +213,6 @@ func (b *Board) Snapshot() Snapshot {
 	for _, e := range b.tenants {
 		s.Tenants = append(s.Tenants, *e)
 	}
-	slices.SortFunc(s.Tenants, func(a, b Entry) int { return strings.Compare(a.Tenant, b.Tenant) })
 	for _, origin := range slices.Sorted(maps.Keys(b.servers)) {
 		s.Servers = append(s.Servers, *b.servers[origin])
 	}

@@ -176,21 +176,26 @@ func statuses(now time.Time, candidates []Candidate, sel Selection) []Status {
 // SortByUrgency puts what somebody has to see to first, and then what is due
 // soonest. What is never due comes last.
 func SortByUrgency(all []Status, now time.Time, t Timetable) {
-	rank := make(map[string]int, len(all)) // reckoned once each, not in every comparison
+	standing := make(map[string]Standing, len(all)) // reckoned once each, not in every comparison
 	for _, s := range all {
-		rank[s.Tenant] = slices.Index(Standings(), s.Standing(now, t))
+		standing[s.Tenant] = s.Standing(now, t)
 	}
 	slices.SortStableFunc(all, func(a, b Status) int {
-		return cmp.Or(
-			cmp.Compare(rank[a.Tenant], rank[b.Tenant]),
-			compareDue(a, b),
-			strings.Compare(a.Tenant, b.Tenant),
-		)
+		return CompareUrgency(&a, standing[a.Tenant], &b, standing[b.Tenant])
 	})
 }
 
+// CompareUrgency is the order of [SortByUrgency], for tenants whose standings
+// are known.
+func CompareUrgency(a *Status, standingA Standing, b *Status, standingB Standing) int {
+	if standingA != standingB {
+		return cmp.Compare(slices.Index(Standings(), standingA), slices.Index(Standings(), standingB))
+	}
+	return cmp.Or(compareDue(a, b), strings.Compare(a.Tenant, b.Tenant))
+}
+
 // compareDue takes an unknown age for the oldest.
-func compareDue(a, b Status) int {
+func compareDue(a, b *Status) int {
 	switch {
 	case a.Policy.Manual() != b.Policy.Manual() && a.Policy.Manual():
 		return 1

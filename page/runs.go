@@ -1,0 +1,59 @@
+package page
+
+import (
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// maxRuns is how many runs the page lists.
+const maxRuns = 10
+
+// run is one sweep or verification.
+type run struct {
+	Task     string
+	Started  moment
+	Took     string // empty: under way
+	Planned  string
+	Done     string
+	Failures int
+	Err      string
+	Share    string // done of planned, in percent
+}
+
+// runs are the last ones, the newest first.
+func runs(f fleet) []run {
+	last := f.Runs[:min(len(f.Runs), maxRuns)]
+	all := make([]run, len(last))
+	for i, e := range last {
+		all[i] = newRun(f, e)
+	}
+	return all
+}
+
+func newRun(f fleet, e rotator.RunEntry) run {
+	r := run{
+		Task: e.Task, Started: f.moment(e.Started), Failures: e.Failures, Err: visible(e.Err, maxReason),
+		Planned: number(e.Planned), Done: number(e.Done), Share: "0%",
+	}
+	if e.Planned > 0 {
+		r.Share = percent(float64(min(e.Done, e.Planned)), e.Planned)
+	}
+	if !e.Finished.IsZero() {
+		r.Took = took(e.Finished.Sub(e.Started))
+	}
+	return r
+}
+
+// took is the length of a run, as exact as anybody needs it.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "< 1 s"
+	case d < time.Minute:
+		return number(int(d/time.Second)) + " s"
+	case d < time.Hour:
+		return number(int(d/time.Minute)) + " min " + number(int(d%time.Minute/time.Second)) + " s"
+	}
+	return number(int(d/time.Hour)) + " h " + number(int(d%time.Hour/time.Minute)) + " min"
+}

@@ -1,0 +1,161 @@
+package page
+
+import (
+	"fmt"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// tone is how much a sentence wants to be looked at.
+type tone string
+
+const (
+	toneGood   tone = "good"
+	toneWait   tone = "wait"   // nothing is known yet
+	toneNotice tone = "notice" // look when there is time
+	toneBad    tone = "bad"    // look
+)
+
+// concern is one thing to know, and where to look further.
+type concern struct {
+	Tone   tone
+	Text   string
+	Detail string // may be empty
+	Link   string // may be empty
+	Since  moment // may be unknown
+}
+
+// verdict is the one sentence that matters, and what else is to be known, the
+// gravest first.
+func verdict(f fleet) (first concern, rest []concern) {
+	all := concerns(f)
+	if f.Surveyed.IsZero() && len(all) == 0 {
+		return concern{Tone: toneWait, Text: "Reading the records…", Detail: "Nothing is known yet. Reload the page in a moment."}, nil
+	}
+	if !f.Surveyed.IsZero() {
+		if age := ages(f); len(all) == 0 || age.Tone == toneBad {
+			all = append([]concern{age}, all...)
+		} else {
+			all = append(all, age)
+		}
+	}
+	return all[0], all[1:]
+}
+
+// ages says how many passwords are younger than their policy.
+func ages(f fleet) concern {
+	n, due, overdue := f.passwords(), f.standings[rotator.StandingDue], f.standings[rotator.StandingOverdue]
+	invalid, pending := f.standings[rotator.StandingInvalid], f.standings[rotator.StandingPending]
+	switch {
+	case n == 0:
+		return concern{Tone: toneNotice, Text: "There is no tenant yet.", Detail: "The prefix in Vault holds no record of one."}
+	case overdue > 0:
+		return concern{
+			Tone: toneBad, Text: fmt.Sprintf("%s of %s overdue.", number(overdue), count(n, "password")+" "+are(overdue)),
+			Detail: "The sweep that should have rotated them is over." + oldest(f), Link: inState(string(rotator.StandingOverdue)).link(),
+		}
+	case due > 0:
+		return concern{
+			Tone: toneNotice, Text: fmt.Sprintf("%s of %s due.", number(due), count(n, "password")+" "+are(due)),
+			Detail: "The next sweep takes them. None is overdue.", Link: inState(string(rotator.StandingDue)).link(),
+		}
+	case invalid+pending > 0:
+		return concern{Tone: toneGood, Text: fmt.Sprintf("%s of %s younger than their policy.", number(n-invalid-pending), count(n, "password")+" are"),
+			Detail: "The others are invalid or being rotated."}
+	case n == 1:
+		return concern{Tone: toneGood, Text: "The only password is younger than its policy."}
+	}
+	return concern{Tone: toneGood, Text: fmt.Sprintf("All %s passwords are younger than their policy.", number(n))}
+}
+
+// oldest names the tenant that has been due the longest.
+func oldest(f fleet) string {
+	r := f.rows[0]
+	age, known := r.Age(f.Now)
+	if !known {
+		return ""
+	}
+	return fmt.Sprintf(" The longest: %s, %s old under a policy of %s.", visible(r.Tenant, maxName), words(age), policyText(r.Policy))
+}
+
+// concerns are what is wrong beside the ages.
+func concerns(f fleet) []concern {
+	var all []concern
+	add := func(c concern) { all = append(all, c) }
+	if run, refused := f.refused(); refused {
+		add(concern{
+			Tone: toneBad, Text: fmt.Sprintf("The last %s could not take place.", run.Task),
+			Detail: visible(run.Err, maxReason), Since: f.moment(run.Finished),
+		})
+	} else if !f.Surveyed.IsZero() && f.stale() {
+		add(concern{
+			Tone: toneBad, Text: "What is shown here is old.", Since: f.moment(f.Surveyed),
+			Detail: "The records were last read then, and a sweep should have read them since.",
+		})
+	}
+	for _, s := range f.Servers {
+		if s.Breaker == rotator.BreakerStopped {
+			add(concern{
+				Tone: toneBad, Text: visible(string(s.Origin), maxName) + " was given up in the last run.",
+				Detail: visible(s.Reason, maxReason), Since: f.moment(s.Since), Link: onServer(s.Origin).link(),
+			})
+		}
+	}
+	all = shortList(all)
+	if n := f.standings[rotator.StandingInvalid]; n > 0 {
+		add(concern{
+			Tone: toneBad, Text: fmt.Sprintf("%s invalid.", count(n, "record")+" "+are(n)), Link: inState(string(rotator.StandingInvalid)).link(),
+			Detail: "Not rotated until somebody mends the record, or lists its origin.",
+		})
+	}
+	if f.problems > 0 {
+		add(concern{
+			Tone: toneBad, Text: fmt.Sprintf("The last verification found a problem with %s.", count(f.problems, "tenant")),
+			Link: inState(stateProblem).link(),
+		})
+	}
+	if f.failed > 0 {
+		add(concern{
+			Tone: toneNotice, Text: fmt.Sprintf("The last run failed on %s.", count(f.failed, "tenant")),
+			Link: inState(stateFailed).link(),
+		})
+	}
+	if n := f.halfFinished(); n > 0 {
+		add(concern{
+			Tone: toneNotice, Text: fmt.Sprintf("%s half-finished.", count(n, "rotation")+" "+are(n)),
+			Detail: "The next run finishes them, with their passwords.", Link: inState(string(rotator.StandingPending)).link(),
+		})
+	}
+	return all
+}
+
+// maxConcerns is how many servers are named before a sum is told instead.
+const maxConcerns = 4
+
+func shortList(all []concern) []concern {
+	if len(all) <= maxConcerns {
+		return all
+	}
+	more := len(all) - maxConcerns
+	return append(all[:maxConcerns:maxConcerns], concern{Tone: toneBad, Text: count(more, "more server") + " given up in the last run.", Link: "#servers"})
+}
+
+func (f fleet) halfFinished() int {
+	n := 0
+	for _, r := range f.rows {
+		if r.halfFinished(f.Now) {
+			n++
+		}
+	}
+	return n
+}
+
+func (f fleet) moment(t time.Time) moment { return moment{At: t, Now: f.Now} }
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
