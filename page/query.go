@@ -9,8 +9,12 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// maxText is how many characters of a search are looked for.
-const maxText = 100
+// How many characters of a search are looked for. The longest origin that DNS
+// allows has less than the latter.
+const (
+	maxText   = 100
+	maxServer = 300
+)
 
 // Filters beside the standings.
 const (
@@ -34,8 +38,8 @@ type query struct {
 
 func parseQuery(values url.Values) query {
 	q := query{
-		text:    shorten(strings.TrimSpace(values.Get("q")), maxText),
-		server:  shorten(strings.TrimSpace(values.Get("server")), maxText),
+		text:    cut(strings.TrimSpace(values.Get("q")), maxText),
+		server:  cut(strings.TrimSpace(values.Get("server")), maxServer),
 		sort:    sorts[0],
 		page:    1,
 		refresh: values.Get("refresh") == "on",
@@ -101,5 +105,5 @@ func (q query) sortedBy(key string) query {
 func inState(state string) query { return query{state: state, sort: sorts[0], page: 1} }
 
 func onServer(origin rotator.Origin) query {
-	return query{server: string(origin), sort: sorts[0], page: 1}
+	return query{server: cut(string(origin), maxServer), sort: sorts[0], page: 1}
 }

@@ -102,7 +102,7 @@ func columns(q query) []column {
 // selected are the tenants that were asked for, the most urgent first.
 func (f fleet) selected(q query) []*row {
 	wanted := strings.Fields(strings.ToLower(q.text))
-	on := f.onServer(q.server)
+	on := f.originFilter(q.server)
 	var found []*row
 	for _, r := range f.rows {
 		if inFilter(r, q.state) && on(r.Origin) && r.says(wanted) {
@@ -124,9 +124,9 @@ func inFilter(r *row, state string) bool {
 	return string(r.standing) == state
 }
 
-// onServer takes an origin that there is at its word, and anything else for a
+// originFilter takes an origin that there is at its word, and anything else for a
 // part of one.
-func (f fleet) onServer(wanted string) func(rotator.Origin) bool {
+func (f fleet) originFilter(wanted string) func(rotator.Origin) bool {
 	exact := slices.ContainsFunc(f.rows, func(r *row) bool { return string(r.Origin) == wanted })
 	part := strings.ToLower(wanted)
 	return func(origin rotator.Origin) bool {

@@ -54,15 +54,20 @@ func hidden(r rune) bool {
 		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// shorten keeps at most so many characters.
+// shorten keeps at most so many characters, and shows where it cut.
 func shorten(s string, most int) string {
-	if len(s) <= most {
-		return s
+	if kept := cut(s, most); kept != s {
+		return kept + "…"
 	}
+	return s
+}
+
+// cut keeps at most so many characters.
+func cut(s string, most int) string {
 	n := 0
 	for i := range s {
 		if n == most {
-			return s[:i] + "…"
+			return s[:i]
 		}
 		n++
 	}

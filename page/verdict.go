@@ -62,11 +62,25 @@ func ages(f fleet) concern {
 		}
 	case invalid+pending > 0:
 		return concern{Tone: toneGood, Text: fmt.Sprintf("%s of %s younger than their policy.", number(n-invalid-pending), count(n, "password")+" are"),
-			Detail: "The others are invalid or being rotated."}
+			Detail: "The others are invalid, or in the middle of a rotation."}
 	case n == 1:
 		return concern{Tone: toneGood, Text: "The only password is younger than its policy."}
 	}
-	return concern{Tone: toneGood, Text: fmt.Sprintf("All %s passwords are younger than their policy.", number(n))}
+	return concern{Tone: toneGood, Text: fmt.Sprintf("All %s passwords are younger than their policy.", number(n)), Detail: manual(f)}
+}
+
+// manual tells of tenants that no age makes due.
+func manual(f fleet) string {
+	n := 0
+	for _, r := range f.rows {
+		if r.Policy.Manual() {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return count(n, "tenant") + " " + are(n) + " under a manual policy, which no age makes due."
 }
 
 // oldest names the tenant that has been due the longest.

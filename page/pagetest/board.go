@@ -75,6 +75,9 @@ func (b board) verify(all []rotator.Candidate) {
 	b.Observe(rotator.Event{Name: rotator.VerificationStarted})
 	b.Observe(rotator.Event{Name: rotator.VerificationPlanned, Count: len(all)})
 	for _, c := range all {
+		if c.Err != nil || c.Foreign {
+			continue // such as were mended or made since
+		}
 		b.Observe(rotator.Event{Name: rotator.TenantVerified, Tenant: c.Name, Origin: c.Credential.Origin, State: rotator.StateOK})
 	}
 	b.at(-time.Duration(len(all))*90*time.Millisecond-3*time.Second, func() { b.Observe(rotator.Event{Name: rotator.VerificationFinished}) })

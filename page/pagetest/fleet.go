@@ -122,7 +122,7 @@ func fleet(n int, troubled bool) []rotator.Candidate {
 	all := make([]rotator.Candidate, n)
 	for i := range all {
 		policy := Policy(policies[random.IntN(len(policies))])
-		age := time.Duration(random.Int64N(int64(policy.MaxAge() - 8*day)))
+		age := day/2 + time.Duration(random.Int64N(int64(policy.MaxAge()-8*day)))
 		if i%6 == 0 {
 			policy, age = Policy("180_days"), 131*day+time.Duration(random.Int64N(int64(8*time.Hour)))
 		}

@@ -1,0 +1,94 @@
+package page_test
+
+import (
+	"strings"
+	"testing"
+
+	"mailu-rotator/page/pagetest"
+	"mailu-rotator/rotator"
+)
+
+func TestServersInTroubleComeFirst(t *testing.T) {
+	rows := open(t, pagetest.Mixed(300), "/").id("servers").texts(tag("tr"))[1:]
+
+	if len(rows) != 8 {
+		t.Fatalf("%d servers", len(rows))
+	}
+	for i, want := range []string{"https://mail3.example.com stopped 1 minute ago look up", "https://mail2.example.com paused 1 minute ago, until 2026-11-25 14:33"} {
+		if !strings.HasPrefix(rows[i], want) {
+			t.Errorf("row %d is %s", i, rows[i])
+		}
+	}
+	for _, row := range rows {
+		if strings.HasPrefix(row, "https://mail1.example.com closed now 365 ms") {
+			return
+		}
+	}
+	t.Errorf("the server in use is not among %v", rows)
+}
+
+func TestManyServersAreListedInPart(t *testing.T) {
+	s := pagetest.Healthy(300)
+	for i := range s.Tenants {
+		s.Tenants[i].Origin = pagetest.Origin(i)
+	}
+	d := open(t, s, "/").id("servers")
+
+	if rows := len(d.all(tag("tr"))) - 1; rows != 50 || !strings.Contains(d.text(), "And 250 more servers") {
+		t.Errorf("%d servers are listed", rows)
+	}
+}
+
+func TestRunsTellWhatCameOfThem(t *testing.T) {
+	d := open(t, pagetest.Mixed(300), "/")
+	rows := d.id("runs").texts(tag("tr"))[1:]
+
+	for i, want := range []string{"sweep 2026-11-25 14:28 4 minutes ago – 13 11 0 under way", "sweep 2026-11-25 03:01 11 hours ago 4 s 3 3 0 all well"} {
+		if rows[i] != want {
+			t.Errorf("row %d is %q, want %q", i, rows[i], want)
+		}
+	}
+	if got := d.one(tag("p.running"), "the run under way").text(); got != "A sweep is under way: 11 of 13 done, begun 4 minutes ago." {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestARefusedRunSaysWhyAndThePageStaysUseful(t *testing.T) {
+	for name, s := range map[string]rotator.Snapshot{"before the first survey": pagetest.Refused(), "later": pagetest.Sealed(300)} {
+		d := open(t, s, "/")
+
+		reason := "vault at https://vault.example.com:8200 is sealed: unseal it"
+		for _, place := range []document{d.one(tag("section.verdict"), "the verdict"), d.id("runs")} {
+			if !strings.Contains(place.text(), reason) {
+				t.Errorf("%s: the reason is not in %s", name, place.text())
+			}
+		}
+		if got := len(d.tenants()); got != min(100, len(s.Tenants)) {
+			t.Errorf("%s: %d tenants are listed", name, got)
+		}
+	}
+}
+
+func TestTimesAreInUTCAndMachinesCanReadThem(t *testing.T) {
+	d := open(t, pagetest.Mixed(300), "/")
+
+	for _, n := range d.all(tag("time")) {
+		machine := attr(n.Node, "datetime")
+		if !strings.HasSuffix(machine, "Z") || n.text() != strings.Replace(machine[:16], "T", " ", 1) {
+			t.Errorf("%s is shown as %s", machine, n.text())
+		}
+	}
+	if got := d.one(tag("p.asof"), "the time").text(); !strings.HasPrefix(got, "as of 2026-11-25 14:32 UTC") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestTheFooterSaysWhatRuns(t *testing.T) {
+	got := open(t, pagetest.Healthy(12), "/").one(tag("footer"), "the footer").text()
+
+	for _, want := range []string{"mailu-rotator v1.0.0 (go", "default policy 180 days", "all times in UTC", "holds no password"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %s", want, got)
+		}
+	}
+}

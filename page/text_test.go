@@ -1,0 +1,72 @@
+package page
+
+import (
+	"testing"
+	"time"
+)
+
+func TestWordsAreTheLargestUnitThatTellsSomething(t *testing.T) {
+	tests := map[time.Duration]string{
+		0: "0 seconds", time.Second: "1 second", 59 * time.Second: "59 seconds", time.Minute: "1 minute", 119 * time.Minute: "119 minutes",
+		2 * time.Hour: "2 hours", 47 * time.Hour: "47 hours", 48 * time.Hour: "2 days", -36 * time.Hour: "36 hours", 2500 * day: "2,500 days",
+	}
+	for d, want := range tests {
+		if got := words(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestMomentsAreRelativeToNow(t *testing.T) {
+	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	for d, want := range map[time.Duration]string{0: "now", time.Hour: "in 60 minutes", -3 * day: "3 days ago"} {
+		if got := (moment{At: now.Add(d), Now: now}).Relative(); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+	berlin := time.FixedZone("CET", 3600)
+	if got := (moment{At: now.In(berlin)}).Absolute(); got != "2026-11-25 00:00" {
+		t.Errorf("got %s, which is not UTC", got)
+	}
+}
+
+func TestNumbersHaveTheirThousandsApart(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000"} {
+		if got := number(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestATextIsCutBetweenCharacters(t *testing.T) {
+	for text, want := range map[string]string{"kurz": "kurz", "äöüß": "äöüß", "äöüßé": "äöüß…", "abcdefgh": "abcd…", "": ""} {
+		if got := shorten(text, 4); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestShadesGrowWithTheCount(t *testing.T) {
+	for _, highest := range []int{1, 2, 3, 50, 10_000} {
+		last := 0
+		for n := range highest + 1 {
+			level := shade(n, highest)
+			if level < last || level > levels || (level == 0) != (n == 0) {
+				t.Fatalf("%d of %d has the shade %d, after %d", n, highest, level, last)
+			}
+			last = level
+		}
+		if last != levels {
+			t.Errorf("the busiest day of %d has the shade %d", highest, last)
+		}
+	}
+}
+
+func TestTheWeekBeginsOnMonday(t *testing.T) {
+	monday := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	for i := range 7 {
+		if got := weekday(monday.AddDate(0, 0, i)); got != i {
+			t.Errorf("%s is %d, want %d", monday.AddDate(0, 0, i).Weekday(), got, i)
+		}
+	}
+}
