@@ -1,6 +1,7 @@
 # Developer commands; `make help` lists them. Needs Go and git. The C compiler
-# for the race detector, Node for the second reader of the envelope and promtool
-# for the alert rules are fetched where the machine lets us (scripts/ensure-*.sh).
+# for the race detector, Node for the second reader of the envelope, promtool for
+# the alert rules and Chromium for the status page are fetched where the machine
+# lets us (scripts/ensure-*.sh).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -25,9 +26,10 @@ vault: ## find or build (once) the real Vault that demo and tests use
 	@devstack/vault.sh
 
 test: vault ## run every test, with the race detector, on a real Vault
-	@scripts/ensure-node.sh >/dev/null && scripts/ensure-cc.sh >/dev/null && scripts/ensure-promtool.sh >/dev/null
+	@for tool in node cc promtool chromium; do scripts/ensure-$$tool.sh >/dev/null; done
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $(PKGS)
 	cd devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
+	cd page/browsertest && GOWORK=off go test -timeout 15m ./...
 
 test-fast: vault ## the same without the race detector, and cached
 	go test -timeout 15m $(PKGS)
@@ -39,6 +41,7 @@ lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet $(PKGS)
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(PKGS)
+	cd page/browsertest && GOWORK=off go vet ./... && GOWORK=off go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 vulncheck: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(PKGS)
