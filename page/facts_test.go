@@ -154,6 +154,23 @@ func TestEachTenantIsInTheCalendarOnceOrNamedAboveIt(t *testing.T) {
 	}
 }
 
+func TestTheCalendarSumsWeeksAndMonths(t *testing.T) {
+	s := pagetest.Healthy(4)
+	today := s.Now.Truncate(24 * time.Hour)
+	for i, days := range []int{6, 7, 29, 30} {
+		s.Tenants[i].Due = today.AddDate(0, 0, days)
+	}
+
+	calendar := open(t, s, "/").id("calendar")
+
+	sums := calendar.one(tag("p.sums"), "the sums").text()
+	for words, want := range map[string]int{" in 7 days": 1, " in 30 days": 3, " in 180 days": 4} {
+		if got := numberBefore(calendar, sums, words); got != want {
+			t.Errorf("%d%s, want %d", got, words, want)
+		}
+	}
+}
+
 // numberBefore is the number in front of the words; 0 if they are not there.
 func numberBefore(d document, text, words string) int {
 	before, _, found := strings.Cut(text, words)

@@ -74,6 +74,7 @@ func TestWhatHasNoShapeIsSpelledOut(t *testing.T) {
 		"\u202egpj.exe":   `\u202egpj.exe`,
 		"zero\u200bwidth": `zero\u200bwidth`,
 		"a\x1b[31m":       `a\x1b[31m`,
+		"a\ufe0fb":        `a\ufe0fb`,
 		"\xff":            `\xff`,
 		"no\u00a0break":   `no\u00a0break`,
 		"\u3164":          `\u3164`,

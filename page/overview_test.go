@@ -3,6 +3,7 @@ package page_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"mailu-rotator/page/pagetest"
 	"mailu-rotator/rotator"
@@ -25,6 +26,54 @@ func TestServersInTroubleComeFirst(t *testing.T) {
 		}
 	}
 	t.Errorf("the server in use is not among %v", rows)
+}
+
+func TestWhatIsOnlyDueIsNoTroubleOfItsServer(t *testing.T) {
+	s := pagetest.Healthy(2)
+	for i := range s.Tenants {
+		s.Tenants[i].Origin = pagetest.Origin(0)
+	}
+	s.Tenants[0].Due = s.Now.Add(-time.Hour)
+	s.Tenants[1].Fault = "malformed"
+
+	row := open(t, s, "/").id("servers").texts(tag("tr"))[1]
+
+	if !strings.HasSuffix(row, " 2 1") {
+		t.Errorf("want 2 tenants, 1 in trouble: %s", row)
+	}
+}
+
+// Another host may have rotated it, or an operator.
+func TestAFailureIsOverOnceThePasswordIsNewer(t *testing.T) {
+	s := pagetest.Healthy(2)
+	for i := range s.Tenants {
+		s.Tenants[i].Outcome, s.Tenants[i].At = rotator.Failed, s.Now.Add(-2*time.Hour)
+	}
+	s.Tenants[1].Born = s.Now.Add(-time.Hour)
+
+	d := open(t, s, "/?state=failed")
+
+	if got := d.tenants(); d.tile("failed") != 1 || len(got) != 1 || got[0] != s.Tenants[0].Tenant {
+		t.Errorf("%d failed, and listed are %v", d.tile("failed"), got)
+	}
+}
+
+func TestARotationIsHalfFinishedOnceItsClaimHasLapsed(t *testing.T) {
+	s := pagetest.Healthy(3)
+	s.Tenants[0].Pending = &rotator.Claim{Owner: "ops1", Until: s.Now}
+	s.Tenants[1].Pending = &rotator.Claim{Owner: "ops2", Until: s.Now.Add(time.Second)}
+
+	d := open(t, s, "/?state=pending")
+
+	if got := d.headline(); got != "1 rotation is half-finished." {
+		t.Errorf("the headline is %s", got)
+	}
+	table := d.id("tenants").text()
+	for _, want := range []string{"half-finished; the claim of ops1 has lapsed", "under way in ops2"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("%q is not in %s", want, table)
+		}
+	}
 }
 
 func TestManyServersAreListedInPart(t *testing.T) {

@@ -177,6 +177,23 @@ func TestAHeadingSortsAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestAnotherOrderBeginsAtItsFirstPage(t *testing.T) {
+	heading := open(t, pagetest.Mixed(300), "/?page=3").one(tag("th.c-age"), "the heading of the age")
+
+	if got := attr(heading.one(tag("a"), "its link").Node, "href"); got != "?sort=age#tenants" {
+		t.Errorf("it leads to %s", got)
+	}
+}
+
+func TestWhatFallsDueThisInstantIsOver(t *testing.T) {
+	s := pagetest.Healthy(1)
+	s.Tenants[0].Due = s.Now
+
+	if got := open(t, s, "/").one(tag("td.c-left"), "what is left").text(); !strings.HasPrefix(got, "0 seconds over") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestTheSearchKeepsWhatWasAsked(t *testing.T) {
 	form := open(t, pagetest.Mixed(60), `/?q=a+"b"&state=failed&server=mail1&sort=-left`).one(tag("form"), "the form")
 
