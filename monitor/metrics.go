@@ -36,6 +36,7 @@ type Metrics struct {
 	mailuRequests *prometheus.HistogramVec
 	mailuErrors   *prometheus.CounterVec
 	reloaded      prometheus.Gauge
+	latencies     latencies
 
 	mu      sync.Mutex // guards what follows
 	started time.Time  // the run under way; the daemon has one at a time

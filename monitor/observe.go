@@ -94,6 +94,7 @@ func (m *Metrics) VaultToken(method string, expires time.Time) {
 // no answer came.
 func (m *Metrics) MailuRequest(origin rotator.Origin, method string, status int, took time.Duration) {
 	m.mailuRequests.WithLabelValues(string(origin), method).Observe(took.Seconds())
+	m.latencies.note(origin, took)
 	if class := classOf(status); class != "" {
 		m.mailuErrors.WithLabelValues(string(origin), class).Inc()
 	}

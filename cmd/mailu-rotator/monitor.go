@@ -11,6 +11,7 @@ import (
 
 	"mailu-rotator/config"
 	"mailu-rotator/monitor"
+	"mailu-rotator/page"
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
 )
@@ -22,6 +23,7 @@ type watch struct {
 	health  *monitor.Health
 	server  *monitor.Server
 	log     atomic.Pointer[logger] // a reload may change it
+	config  atomic.Pointer[config.Config]
 }
 
 // newWatch makes the daemon's fleet tell all that it shows.
@@ -37,6 +39,9 @@ func newWatch(f *fleet) (*watch, error) {
 	w.log.Store(f.log)
 	w.server = monitor.NewServer(monitor.Options{
 		Metrics: w.metrics, Health: w.health,
+		Page: page.New(page.Config{
+			Snapshot: w.board.Snapshot, Settings: w.pageSettings, Latency: w.metrics.Latency, Version: version,
+		}),
 		Listening: w.listening, Failing: w.failing, Complain: w.complain,
 	}, listen)
 	w.attach(f)
@@ -57,7 +62,9 @@ func (w *watch) renew(f *fleet) error {
 	return nil
 }
 
+// attach is called before the listener runs, and by each reload.
 func (w *watch) attach(f *fleet) {
+	w.config.Store(f.cfg)
 	method := string(f.cfg.Vault.Auth.Method)
 	f.observe = observers(f.log.observe, w.board.Observe, w.metrics.Observe, w.health.Observe)
 	f.hooks = hooks{
@@ -93,6 +100,11 @@ func (w *watch) failing(err error, wait time.Duration) {
 
 func (w *watch) complain(err error) {
 	w.log.Load().zap.Warn("request failed", zap.Error(err))
+}
+
+func (w *watch) pageSettings() page.Settings {
+	r := w.config.Load().Rotation
+	return page.Settings{Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy}
 }
 
 func listenOf(c config.Listen) (monitor.Listen, error) {
