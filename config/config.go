@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -20,6 +21,8 @@ type Config struct {
 	Verify Verification `yaml:"verify"`
 	// Password is the recipe for new passwords.
 	Password Password `yaml:"password"`
+	// Hooks are programs to run when something happened.
+	Hooks Hooks `yaml:"hooks"`
 	// Log says what is logged and how it looks.
 	Log Log `yaml:"log"`
 }
@@ -212,6 +215,27 @@ type Password struct {
 func (p Password) Recipe() crypto.Recipe {
 	return crypto.Recipe{Length: p.Length, Digits: p.Digits, Symbols: p.Symbols, Alphabet: p.Alphabet}
 }
+
+// Hooks are programs that are run when something happened, with the event as
+// JSON on their standard input. They never delay or fail a run.
+type Hooks struct {
+	// AfterRotation is run for each tenant whose password was replaced.
+	AfterRotation Command `yaml:"after_rotation"`
+	// OnFailure is run for each tenant that failed, and for a run that could not
+	// take place.
+	OnFailure Command `yaml:"on_failure"`
+	// AfterRun is run once after each sweep and verification.
+	AfterRun Command `yaml:"after_run"`
+	// Timeout ends a program, with all that it started, 1s to 10m.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Command is the absolute path of a program and its arguments; no shell is
+// involved. Empty means none.
+type Command []string
+
+// String is for people.
+func (c Command) String() string { return strings.Join(c, " ") }
 
 // Log says what is logged, to stderr.
 type Log struct {

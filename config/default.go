@@ -47,7 +47,8 @@ func Default() Config {
 			Symbols:  recipe.Symbols,
 			Alphabet: recipe.Alphabet,
 		},
-		Log: Log{Level: LogInfo, Format: LogAuto},
+		Hooks: Hooks{Timeout: 30 * time.Second},
+		Log:   Log{Level: LogInfo, Format: LogAuto},
 	}
 }
 

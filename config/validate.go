@@ -20,6 +20,7 @@ func (l *loader) validate(c *Config) {
 	if _, err := crypto.NewGenerator(c.Password.Recipe()); err != nil {
 		l.reportPassword(err)
 	}
+	l.validateHooks(&c.Hooks)
 	oneOf(l, "log.level", c.Log.Level, LogDebug, LogInfo, LogWarn, LogError)
 	oneOf(l, "log.format", c.Log.Format, LogAuto, LogJSON, LogConsole)
 }
