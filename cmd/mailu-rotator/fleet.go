@@ -25,7 +25,8 @@ type fleet struct {
 	owner     string
 	log       *logger
 	observe   rotator.Observer
-	patience  time.Duration // with a Vault that does not answer; 0: vault's default
+	hooks     rotator.Observer // a part of observe
+	patience  time.Duration    // with a Vault that does not answer; 0: vault's default
 }
 
 // newFleet wires a configuration. former may be nil; a reload passes the fleet
