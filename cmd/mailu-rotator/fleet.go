@@ -26,7 +26,8 @@ type fleet struct {
 	log       *logger
 	observe   rotator.Observer
 	hooks     rotator.Observer // a part of observe
-	patience  time.Duration    // with a Vault that does not answer; 0: vault's default
+	trace     rotator.Tracer
+	patience  time.Duration // with a Vault that does not answer; 0: vault's default
 }
 
 // newFleet wires a configuration. former may be nil; a reload passes the fleet
@@ -103,6 +104,7 @@ func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
 		Canary:        f.cfg.Rotation.Canary,
 		Grace:         f.cfg.Rotation.ShutdownGrace,
 		Observe:       f.observe,
+		Trace:         f.trace,
 	})
 }
 

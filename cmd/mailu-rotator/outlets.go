@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,20 +11,30 @@ import (
 	"mailu-rotator/config"
 	"mailu-rotator/hook"
 	"mailu-rotator/rotator"
+	"mailu-rotator/tracing"
 )
 
-// outletsGrace is how long hooks may take once the program is to end. With
-// rotation.shutdown_grace it has to fit into TimeoutStopSec= of the unit.
-const outletsGrace = 10 * time.Second
+// How long hooks, and then the export of traces, may take once the program is to
+// end. With rotation.shutdown_grace they have to fit into TimeoutStopSec= of the
+// unit.
+const (
+	hooksGrace  = 10 * time.Second
+	tracesGrace = 5 * time.Second
+)
 
 // outlets is where a process's events go beside its log, over all reloads.
 type outlets struct {
-	hooks *hook.Runner
+	hooks  *hook.Runner
+	traces *tracing.Tracer // nil: nobody asked for any
 }
 
 // openOutlets begins with the fleet. The caller closes it.
 func openOutlets(f *fleet) *outlets {
 	o := &outlets{hooks: hook.Start(rotator.SystemClock{}, hookSettings(f.cfg.Hooks, f.log))}
+	var err error
+	if o.traces, err = tracing.Start(os.Getenv, version, f.log.tracesFailed); err != nil {
+		f.log.tracesFailed(err)
+	}
 	o.attach(f)
 	return o
 }
@@ -35,15 +46,26 @@ func (o *outlets) attach(f *fleet) {
 	logged := f.observe
 	f.hooks = o.hooks.Observe
 	f.observe = func(e rotator.Event) { logged(e); o.hooks.Observe(e) }
+	if o.traces != nil {
+		f.trace = o.traces.Trace
+	}
 }
 
-// close waits for what is under way, and no longer than the grace once ctx has
-// ended.
+// close waits for the hooks that are left, and no longer than their grace once
+// ctx has ended, and exports what is left.
 func (o *outlets) close(ctx context.Context) {
-	ctx, cancel := outlasting(ctx, outletsGrace)
+	patient, cancel := outlasting(ctx, hooksGrace)
 	defer cancel()
-	o.hooks.Close(ctx)
+	o.hooks.Close(patient)
+	if o.traces == nil {
+		return
+	}
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), tracesGrace)
+	defer cancel()
+	o.traces.Close(brief)
 }
+
+func (l *logger) tracesFailed(err error) { l.zap.Warn("traces not exported", zap.Error(err)) }
 
 // outlasting returns a context that ends so long after parent.
 func outlasting(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
