@@ -13,13 +13,16 @@ PKGS    := ./...
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help build test test-fast lint vulncheck fuzz demo vault clean
+.PHONY: help build generate test test-fast lint vulncheck fuzz demo vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 build: ## build the program, static, into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/mailu-rotator
+
+generate: ## write the tables of docs/configuration.md anew, from config/config.go
+	go generate ./config
 
 vault: ## find or build (once) the real Vault that demo and tests use
 	@devstack/vault.sh

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +25,6 @@ func (h *Hooks) programs() []program {
 }
 
 func (l *loader) validateHooks(h *Hooks) {
-	between(l, "hooks.timeout", h.Timeout, time.Second, 10*time.Minute, "1s to 10m")
 	for _, p := range h.programs() {
 		for i, word := range *p.Command {
 			if strings.IndexByte(word, 0) >= 0 {
