@@ -41,7 +41,7 @@ type Result struct {
 
 // ErrDropped means that hooks were not run: the queue was full, or the program
 // had to end.
-var ErrDropped = errors.New("hooks not run: they take longer than the events that they are for")
+var ErrDropped = errors.New("hooks not run: those before them took too long")
 
 // Runner runs the programs of hooks. Each gets its document as standard input,
 // PATH and MAILU_ROTATOR_HOOK (its [Name]) as its whole environment, the root
