@@ -8,19 +8,58 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
-BINARY  := bin/mailu-rotator
+OUT     ?= bin
+BINARY  := $(OUT)/mailu-rotator
 PKGS    := ./...
+# Where install puts things, as the GNU coding standards name them. Packagers set
+# PREFIX=/usr and DESTDIR, and SOURCE_DATE_EPOCH where there is no git.
+PREFIX  ?= /usr/local
+DESTDIR ?=
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+export SOURCE_DATE_EPOCH
 # The race detector makes a key derivation fourteen times as slow; Go's own hash
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help build test test-fast bench-load lint vulncheck fuzz demo vault clean
+.PHONY: help all build man completions install generate test test-fast bench-load lint vulncheck fuzz demo vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 build: ## build the program, static, into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/mailu-rotator
+
+# go run and not the binary, which may be for another machine.
+RUN := GOOS= GOARCH= go run ./cmd/mailu-rotator
+
+man: ## write the manual pages into bin/man/
+	@mkdir -p $(OUT)/man
+	$(RUN) man $(OUT)/man
+	@cp man/mailu-rotator.8 $(OUT)/man/
+
+completions: ## write the completions of bash, zsh and fish into bin/completions/
+	@mkdir -p $(OUT)/completions
+	$(RUN) completion bash >$(OUT)/completions/mailu-rotator
+	$(RUN) completion zsh >$(OUT)/completions/_mailu-rotator
+	$(RUN) completion fish >$(OUT)/completions/mailu-rotator.fish
+
+all: build man completions ## all that install installs
+
+install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
+	@test -x $(BINARY) -a -d $(OUT)/man -a -d $(OUT)/completions || { echo "not made yet: make all"; exit 1; }
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/mailu-rotator
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 $(OUT)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -D -m 644 $(OUT)/completions/mailu-rotator $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailu-rotator
+	install -D -m 644 $(OUT)/completions/_mailu-rotator $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mailu-rotator
+	install -D -m 644 $(OUT)/completions/mailu-rotator.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailu-rotator.fish
+	install -D -m 644 config.yaml $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator/config.yaml
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' systemd/mailu-rotator.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/mailu-rotator.service
+	@chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/mailu-rotator.service
+
+generate: ## write the tables of docs/configuration.md anew, from config/config.go
+	go generate ./config
 
 vault: ## find or build (once) the real Vault that demo and tests use
 	@devstack/vault.sh

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -8,7 +9,14 @@ import (
 )
 
 // Config is the whole configuration, as [Load] returns it: complete, parsed and
-// valid. Its yaml tags are the only place where a key's name is written.
+// valid.
+//
+// What is known of a key is written at its field and nowhere else: its name in
+// the tag yaml; the values that it may have in oneof, or in range, which is also
+// what numbers and durations are checked by; in default, what holds where
+// [Default] has no value; in type, the kind of value where the field's own type
+// does not tell; and its meaning in the comment, in words for the reader of
+// docs/configuration.md, whose tables are made from all this.
 type Config struct {
 	// Vault says where the copy of record is and how to log in there.
 	Vault Vault `yaml:"vault"`
@@ -22,30 +30,28 @@ type Config struct {
 	Password Password `yaml:"password"`
 	// Listen is where the daemon answers for metrics, probes and its status page.
 	Listen Listen `yaml:"listen"`
+	// Hooks are programs to run when something happened.
+	Hooks Hooks `yaml:"hooks"`
 	// Log says what is logged and how it looks.
 	Log Log `yaml:"log"`
 }
 
 // Vault is the connection to HashiCorp Vault and the place of the secrets in it.
 type Vault struct {
-	// Address is Vault's URL, https or http to a loopback address; a path is
-	// kept, a final slash is not. Required; VAULT_ADDR stands in for it.
-	Address string `yaml:"address"`
-	// Namespace is the Vault Enterprise namespace, without outer slashes; empty
-	// is the root namespace. VAULT_NAMESPACE stands in for it.
-	Namespace string `yaml:"namespace"`
-	// CAFile is a PEM file with the certificate authorities to trust instead of
-	// the system's; empty means the system's. VAULT_CACERT stands in for it.
-	CAFile string `yaml:"ca_file"`
+	// Where Vault is.
+	Address string `yaml:"address" type:"URL" default:"required, or VAULT_ADDR" range:"https; http to loopback only"`
+	// Vault Enterprise and HCP only.
+	Namespace string `yaml:"namespace" type:"path in Vault" default:"the root namespace, or VAULT_NAMESPACE" range:"may be empty"`
+	// Certificate authorities to trust instead of the system's.
+	CAFile string `yaml:"ca_file" default:"the system's, or VAULT_CACERT" range:"PEM, 1 MiB"`
 	// Auth is how the program logs in.
 	Auth Auth `yaml:"auth"`
-	// Mount is the path of the KV version 2 engine, without outer slashes.
-	Mount string `yaml:"mount"`
-	// Prefix is the folder in the mount that has one folder per tenant: one or
-	// more segments, without outer slashes.
-	Prefix string `yaml:"prefix"`
-	// Leaf is the last segment of a tenant's path: {mount}/{prefix}/{tenant_id}/{leaf}.
-	Leaf string `yaml:"leaf"`
+	// The KV version 2 engine.
+	Mount string `yaml:"mount" type:"path in Vault" range:"not empty"`
+	// The folder that has one folder per tenant.
+	Prefix string `yaml:"prefix" type:"path in Vault" range:"not empty"`
+	// The last part: `{mount}/{prefix}/{tenant_id}/{leaf}`.
+	Leaf string `yaml:"leaf" type:"name" range:"one name, no slash"`
 	// Transit names the master key.
 	Transit Transit `yaml:"transit"`
 }
@@ -53,35 +59,30 @@ type Vault struct {
 // Auth is the login to Vault. A field that the method does not use must be
 // left out: it would suggest that it has an effect.
 type Auth struct {
-	// Method is one of the AuthMethod constants.
-	Method AuthMethod `yaml:"method"`
-	// TokenFile holds a Vault token and is read again at every login, so that
-	// an agent may renew it. Method token_file; required there.
-	TokenFile string `yaml:"token_file"`
-	// RoleIDFile holds the AppRole role-id. Method approle; required there.
-	RoleIDFile string `yaml:"role_id_file"`
-	// SecretIDFile holds the AppRole secret-id, or the token that wraps it.
-	// Method approle; required there.
-	SecretIDFile string `yaml:"secret_id_file"`
-	// SecretIDWrapped says that SecretIDFile holds a response-wrapping token.
-	// Such a token works once: the secret-id is kept while the process lives, and
-	// a restart needs a new one. Method approle.
-	SecretIDWrapped bool `yaml:"secret_id_wrapped"`
-	// Role is the name of the role to log in as. Required by method kubernetes,
-	// optional with cert, where Vault otherwise picks the role that matches.
-	Role string `yaml:"role"`
-	// JWTFile holds the service account's token; empty means
-	// [ServiceAccountToken]. Method kubernetes.
-	JWTFile string `yaml:"jwt_file"`
-	// CertFile is the client certificate with its chain, PEM. Method cert;
-	// required there.
-	CertFile string `yaml:"cert_file"`
-	// KeyFile is the client certificate's private key, PEM. Method cert;
-	// required there.
-	KeyFile string `yaml:"key_file"`
-	// Mount is where the auth method is mounted, without "auth/"; empty means
-	// the method's own name. Methods approle, kubernetes and cert.
-	Mount string `yaml:"mount"`
+	// How to log in; each method needs keys of its own.
+	Method AuthMethod `yaml:"method" oneof:"token,token_file,approle,kubernetes,cert"`
+	// A Vault token that something else keeps fresh. Read at every login.
+	TokenFile string `yaml:"token_file" default:"required by token_file" range:"one line, 64 KiB"`
+	// The AppRole role-id.
+	RoleIDFile string `yaml:"role_id_file" default:"required by approle" range:"one line, 64 KiB"`
+	// The AppRole secret-id, or the token that wraps it.
+	SecretIDFile string `yaml:"secret_id_file" default:"required by approle" range:"one line, 64 KiB"`
+	// The file holds a response-wrapping token. It is unwrapped once, and the
+	// secret-id kept while the process lives; after a restart a new one is
+	// needed.
+	SecretIDWrapped bool `yaml:"secret_id_wrapped" range:"true, false; method approle"`
+	// The role to log in as. With cert, Vault otherwise picks the role that
+	// matches.
+	Role string `yaml:"role" type:"name" default:"required by kubernetes, optional for cert" range:"one name, no slash"`
+	// The token that Kubernetes vouches for, by default
+	// `/var/run/secrets/kubernetes.io/serviceaccount/token`.
+	JWTFile string `yaml:"jwt_file" default:"the pod's service account token" range:"method kubernetes; one line, 64 KiB"`
+	// The client certificate with its chain.
+	CertFile string `yaml:"cert_file" default:"required by cert" range:"PEM, 1 MiB"`
+	// Its private key.
+	KeyFile string `yaml:"key_file" default:"required by cert" range:"PEM, 64 KiB"`
+	// Where the method is mounted, without `auth/`.
+	Mount string `yaml:"mount" type:"path in Vault" default:"the method's name" range:"methods approle, kubernetes, cert"`
 	// Token is the content of VAULT_TOKEN under method token, else empty. It
 	// has no key in the file.
 	Token crypto.Secret `yaml:"-"`
@@ -101,10 +102,10 @@ const (
 
 // Transit names the key that seals the passwords.
 type Transit struct {
-	// Mount is the path of the Transit engine, without outer slashes.
-	Mount string `yaml:"mount"`
-	// Key is the name of an exportable aes256-gcm96 key.
-	Key string `yaml:"key"`
+	// The Transit engine.
+	Mount string `yaml:"mount" type:"path in Vault" range:"not vault.mount"`
+	// The master key: exportable, aes256-gcm96.
+	Key string `yaml:"key" type:"name" range:"one name, no slash"`
 }
 
 // Mailu is what is known about the mail servers.
@@ -116,29 +117,27 @@ type Mailu struct {
 
 // Server is one Mailu server.
 type Server struct {
-	// Origin is scheme, host and port of the tenants' webmail_url; a path is
-	// ignored. Required, and different for every server.
-	Origin rotator.Origin `yaml:"origin"`
-	// APIURL is the base of the admin API, without a final slash; empty means
-	// {origin}/api/v1.
-	APIURL string `yaml:"api_url"`
-	// TokenFile holds the server's API token (API_TOKEN in mailu.env). Required.
-	TokenFile string `yaml:"token_file"`
-	// CAFile is a PEM file with the certificate authorities to trust instead of
-	// the system's; empty means the system's.
-	CAFile string `yaml:"ca_file"`
-	// AllowHTTP permits plain http to an address other than loopback. Token and
-	// passwords then cross the network in the clear.
+	// Scheme, host and port of the tenants' `webmail_url`. A path is ignored.
+	Origin rotator.Origin `yaml:"origin" default:"required" range:"every entry another one; https, or http to loopback, or allow_http"`
+	// Base of the admin API.
+	APIURL string `yaml:"api_url" type:"URL" default:"{origin}/api/v1" range:"like origin"`
+	// The server's `API_TOKEN`. Five wrong ones block our address there for an
+	// hour.
+	TokenFile string `yaml:"token_file" default:"required" range:"one line, 64 KiB"`
+	// Certificate authorities to trust instead of the system's.
+	CAFile string `yaml:"ca_file" default:"the system's" range:"PEM, 1 MiB"`
+	// Permits plain http to other hosts than this one. Token and passwords then
+	// cross the network in the clear.
 	AllowHTTP bool `yaml:"allow_http"`
-	// MaxConcurrent is how many requests the server is sent at a time, 1 to 64.
-	// Each costs its only admin process about 0.3 s of hashing, taken from
-	// people who log in.
-	MaxConcurrent int `yaml:"max_concurrent"`
-	// Timeout bounds one request, 1s to 5m, and is shorter than
-	// [Rotation.ClaimTTL]: a push must end before the claim it is made under.
-	Timeout time.Duration `yaml:"timeout"`
-	// Verify says how a new password is proven to have arrived.
-	Verify Verify `yaml:"verify"`
+	// Requests at a time. Each costs the one admin process about 0.3 s of
+	// hashing, taken from people who log in. Entries with the same API host share
+	// one limit, the least of theirs.
+	MaxConcurrent int `yaml:"max_concurrent" range:"1 to 64"`
+	// For one request.
+	Timeout time.Duration `yaml:"timeout" range:"1s to 5m, less than rotation.claim_ttl"`
+	// How a new password is proven to have arrived: by the hash that Mailu
+	// stores, or not at all.
+	Verify Verify `yaml:"verify" oneof:"hash,none"`
 }
 
 // Verify is a way to prove that Mailu holds a password.
@@ -155,59 +154,58 @@ const (
 
 // Rotation says when and how fast passwords are rotated.
 type Rotation struct {
-	// Schedule is when a sweep starts, in five cron fields or a descriptor such
-	// as @daily.
-	Schedule Schedule `yaml:"schedule"`
-	// Timezone is where both schedules are read: a name of the tz database, or Local.
-	Timezone *time.Location `yaml:"timezone"`
-	// Jitter delays each sweep by a random time up to this, 0s to under 24h, so
-	// that a fleet of hosts does not meet at Vault on the minute.
-	Jitter time.Duration `yaml:"jitter"`
-	// Window is how long after its start a sweep may begin new rotations, more
-	// than 0s. What is left waits for the next one.
-	Window time.Duration `yaml:"window"`
-	// DefaultPolicy is for records without a rotation_policy: <n>_days with n
-	// from 1 to 100000, or manual.
-	DefaultPolicy rotator.Policy `yaml:"default_policy"`
-	// Workers is how many tenants this host works on at a time over all servers,
-	// those that wait for Mailu not counted, 1 to 256.
-	Workers int `yaml:"workers"`
-	// ClaimTTL is how long a rotation under way belongs to the process that
-	// began it, 1s to 1h. Short ones are for tests: a claim that lapses while
-	// its owner waits for a slow server is taken over, and the password is
-	// pushed twice. Long ones delay the recovery after a crash by as much.
-	ClaimTTL time.Duration `yaml:"claim_ttl"`
-	// Canary sends one tenant per server ahead; the server's others follow only
-	// if it went well.
+	// When a sweep starts. Quote it: YAML reads a leading `*` as something else.
+	Schedule Schedule `yaml:"schedule" range:"five cron fields, @daily and the like, @every 6h; no time zone in it"`
+	// Where both schedules are read.
+	Timezone *time.Location `yaml:"timezone" range:"UTC, Local, names of the tz database"`
+	// Each sweep and verification waits a random time up to this, so that several
+	// hosts do not meet.
+	Jitter time.Duration `yaml:"jitter" range:"0s to less than 24h"`
+	// How long after its start a sweep may begin new rotations.
+	Window time.Duration `yaml:"window" range:"more than 0s"`
+	// For records without a `rotation_policy`.
+	DefaultPolicy rotator.Policy `yaml:"default_policy" range:"1_days to 100000_days, manual"`
+	// Tenants that this host works on at a time, over all servers: each costs it a
+	// processor for a moment, and requests to Vault. Those that wait for their Mailu
+	// server do not count; `max_concurrent` bounds these.
+	Workers int `yaml:"workers" range:"1 to 256"`
+	// How long a rotation belongs to the process that began it. Seconds are for
+	// tests: a claim that lapses while its owner waits for a slow server is taken
+	// over, and the password is pushed twice. A long one delays recovery after a
+	// crash by as much.
+	ClaimTTL time.Duration `yaml:"claim_ttl" range:"1s to 1h"`
+	// One tenant per server goes first; the server's others follow only if that
+	// went well.
 	Canary bool `yaml:"canary"`
-	// ShutdownGrace is how long rotations under way may take to finish when the
-	// program is told to stop, 0s or more. A service manager must wait longer.
-	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
+	// How long rotations under way may take when the program is told to stop.
+	// `TimeoutStopSec=` of systemd must be longer.
+	ShutdownGrace time.Duration `yaml:"shutdown_grace" range:"0s or more"`
 }
 
 // Verification says when the daemon asks Mailu, for every tenant, whether it
 // accepts the password in Vault, and what it does where it does not.
 type Verification struct {
-	// Schedule is when a verification starts, like [Rotation.Schedule] and in its
-	// time zone, with its jitter and window; empty means never.
-	Schedule Schedule `yaml:"schedule"`
-	// Repair lets it write: finish what is half-finished, and bring Vault and
-	// Mailu back together where they drifted apart.
+	// When a verification starts. It never runs beside a sweep, but after it.
+	Schedule Schedule `yaml:"schedule" range:"like rotation.schedule; empty turns it off"`
+	// Lets it write: a half-finished rotation is finished, and where Vault and
+	// Mailu drifted apart they are brought back together, as by `verify
+	// --repair`; deleted records whose password is in Mailu still are brought
+	// back.
 	Repair bool `yaml:"repair"`
 }
 
 // Password is the recipe for new passwords. Together the fields must give at
 // least 128 bits of entropy, which is computed from them.
 type Password struct {
-	// Length is in characters, up to 128.
-	Length int `yaml:"length"`
-	// Digits is exactly how many of them are digits, 0 or more.
-	Digits int `yaml:"digits"`
-	// Symbols is exactly how many of them are symbols, 0 or more.
-	Symbols int `yaml:"symbols"`
-	// Alphabet is what to choose from: printable ASCII, no space, each
-	// character once. What is neither letter nor digit counts as a symbol.
-	Alphabet string `yaml:"alphabet"`
+	// Characters, all told.
+	Length int `yaml:"length" range:"up to 128"`
+	// Exactly so many of them digits.
+	Digits int `yaml:"digits" range:"0 or more"`
+	// Exactly so many of them symbols.
+	Symbols int `yaml:"symbols" range:"0 or more"`
+	// What to choose from. These symbols need no quoting in URLs, shells, SMTP
+	// AUTH and nginx headers.
+	Alphabet string `yaml:"alphabet" range:"printable ASCII, no space, nothing twice"`
 }
 
 // Recipe is the same in the words of package crypto.
@@ -218,24 +216,45 @@ func (p Password) Recipe() crypto.Recipe {
 // Listen is the daemon's own HTTP listener. It is read-only, and no secret is
 // ever on it; names of tenants, users and servers are.
 type Listen struct {
-	// Address is host:port, where port 0 is any free one, or unix:/path of a
-	// socket; empty means that the daemon does not listen.
-	Address string `yaml:"address"`
-	// TokenFile holds what callers must show, except for /healthz and /readyz.
-	// Required unless Address is a loopback address or a socket.
-	TokenFile string `yaml:"token_file"`
-	// PProf adds Go's profiles, for developers, at /debug/pprof/.
+	// Where to listen. Port 0 is any free one, which the log names. A socket is for
+	// the service's user and group (mode 0660).
+	Address string `yaml:"address" range:"host:port, port 0 to 65535; unix: and an absolute path; empty turns it off"`
+	// What callers must show, all but `/healthz` and `/readyz`: `Authorization:
+	// Bearer`, or as the password of any user. It crosses the network in plain
+	// http: use a private network, or a TLS proxy on this host.
+	TokenFile string `yaml:"token_file" default:"none" range:"one line, 64 KiB; required unless the address is loopback or a socket"`
+	// Go's profiles at `/debug/pprof/`, for developers.
 	PProf bool `yaml:"pprof"`
-	// TenantLabel adds metrics of each tenant: three series a tenant.
+	// Three more series for each tenant, with the label `tenant`.
 	TenantLabel bool `yaml:"tenant_label"`
 }
 
+// Hooks are programs that are run when something happened, with the event as
+// JSON on their standard input. They never delay or fail a run.
+type Hooks struct {
+	// Run for each tenant whose password was replaced.
+	AfterRotation Command `yaml:"after_rotation" default:"none" range:"absolute path, arguments"`
+	// Run for each tenant that failed, and for a run that could not take place.
+	OnFailure Command `yaml:"on_failure" default:"none" range:"absolute path, arguments"`
+	// Run once after each sweep and verification.
+	AfterRun Command `yaml:"after_run" default:"none" range:"absolute path, arguments"`
+	// A program that takes longer is killed, with all that it started.
+	Timeout time.Duration `yaml:"timeout" range:"1s to 10m"`
+}
+
+// Command is the absolute path of a program and its arguments; no shell is
+// involved. Empty means none.
+type Command []string
+
+// String is for people.
+func (c Command) String() string { return strings.Join(c, " ") }
+
 // Log says what is logged, to stderr.
 type Log struct {
-	// Level is the least level that is logged.
-	Level LogLevel `yaml:"level"`
-	// Format is how an entry looks.
-	Format LogFormat `yaml:"format"`
+	// The least level that is logged.
+	Level LogLevel `yaml:"level" oneof:"debug,info,warn,error"`
+	// How an entry looks; `auto` is console on a terminal, else json.
+	Format LogFormat `yaml:"format" oneof:"auto,json,console"`
 }
 
 // LogLevel is the importance of a log entry.

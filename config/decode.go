@@ -53,6 +53,8 @@ func (l *loader) decodeValue(node ast.Node, target reflect.Value, path string) {
 	switch {
 	case isSection(target.Type()):
 		l.decodeSection(node, target, path)
+	case target.Type() == reflect.TypeFor[Command]():
+		l.decodeCommand(node, target.Addr().Interface().(*Command), path)
 	case target.Kind() == reflect.Slice:
 		l.decodeServers(node, target.Addr().Interface().(*[]Server), path)
 	default:
@@ -60,8 +62,8 @@ func (l *loader) decodeValue(node ast.Node, target reflect.Value, path string) {
 	}
 }
 
-// decodeServers reads the one list that there is: each entry starts from the
-// defaults of its own type.
+// decodeServers reads the one list of sections that there is: each entry starts
+// from the defaults of its own type.
 func (l *loader) decodeServers(node ast.Node, servers *[]Server, path string) {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok {
@@ -74,6 +76,22 @@ func (l *loader) decodeServers(node ast.Node, servers *[]Server, path string) {
 		server := DefaultServer()
 		l.decodeSection(entry, reflect.ValueOf(&server).Elem(), element)
 		*servers = append(*servers, server)
+	}
+}
+
+// decodeCommand takes numbers and the like in quotes only, as every text.
+func (l *loader) decodeCommand(node ast.Node, command *Command, path string) {
+	list, ok := node.(*ast.SequenceNode)
+	if !ok {
+		l.wrongType(node, path, "a list: [/path/to/program, argument]")
+		return
+	}
+	for i, entry := range list.Values {
+		element := fmt.Sprintf("%s[%d]", path, i)
+		l.at[element] = nodePosition(entry)
+		if word, ok := l.text(entry, element, "text"); ok {
+			*command = append(*command, word)
+		}
 	}
 }
 

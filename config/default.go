@@ -51,6 +51,7 @@ func Default() Config {
 		// silently until a password is too old. Only this host can reach it, it only
 		// tells, and a port that is taken costs the metrics, not the rotations.
 		Listen: Listen{Address: "127.0.0.1:9180"},
+		Hooks:  Hooks{Timeout: 30 * time.Second},
 		Log:    Log{Level: LogInfo, Format: LogAuto},
 	}
 }

@@ -22,3 +22,5 @@
 // The package knows nothing of Vault's or Mailu's clients and must not import
 // them: they receive values from it.
 package config
+
+//go:generate go run ./reference . ../docs/configuration.md

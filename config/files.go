@@ -36,7 +36,7 @@ func (c *Config) files() []file {
 			file{path + ".ca_file", &server.CAFile, checkCertificates},
 		)
 	}
-	return all
+	return append(all, c.Hooks.files()...)
 }
 
 // CheckFiles opens every file that the configuration names, checks who may read

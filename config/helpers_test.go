@@ -47,7 +47,7 @@ func defaults() iter.Seq2[string, string] {
 func yieldDefaults(section reflect.Value, under string, yield func(string, string) bool) bool {
 	for name, i := range keys(section.Type()) {
 		value, path := section.Field(i), join(under, name)
-		if value.Kind() == reflect.Slice {
+		if value.Type() == reflect.TypeFor[[]Server]() {
 			value, path = reflect.ValueOf(DefaultServer()), path+"[]"
 		}
 		if isSection(value.Type()) {

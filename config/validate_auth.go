@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -35,7 +36,7 @@ func authFields(method AuthMethod) map[string]need {
 
 func (l *loader) validateAuth(a *Auth) {
 	const section = "vault.auth"
-	if !oneOf(l, section+".method", a.Method, authMethods()...) || l.isBroken(section+".method") {
+	if !slices.Contains(authMethods(), a.Method) || l.isBroken(section+".method") {
 		return // what the other fields should be depends on it
 	}
 	fields, value := authFields(a.Method), reflect.ValueOf(*a)

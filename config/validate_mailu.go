@@ -30,12 +30,9 @@ func (l *loader) validateServer(path string, s *Server, claim time.Duration) {
 	if s.TokenFile == "" {
 		l.reportIn(path, "token_file", "not set: name the file with the server's API token")
 	}
-	between(l, path+".max_concurrent", s.MaxConcurrent, 1, 64, "1 to 64")
-	between(l, path+".timeout", s.Timeout, time.Second, 5*time.Minute, "1s to 5m")
 	if s.Timeout >= claim && !l.isBroken("rotation.claim_ttl") {
 		l.reportIn(path, "timeout", "%s is not shorter than rotation.claim_ttl (%s): a push must end before its claim does", s.Timeout, claim)
 	}
-	oneOf(l, path+".verify", s.Verify, VerifyHash, VerifyNone)
 }
 
 func (l *loader) validateOrigin(path string, s *Server) {

@@ -54,7 +54,7 @@ func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
 // attempt takes one job through the protocol. A second attempt reads the record
 // again and asks again what is to be done.
 func (r *run) attempt(ctx context.Context, j *job) (result Result) {
-	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: j.Name, Origin: j.Credential.Origin})
+	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: j.Name, Origin: j.Credential.Origin, Outcome: &result.Outcome})
 	defer func() { end(result.Err) }()
 	// What this run left half-finished is not begun any more: it is finished.
 	if j.Action == Rotate && j.result.Outcome != Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {

@@ -59,7 +59,7 @@ func (r *run) width(origin Origin) int {
 func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) (f Finding) {
 	_ = r.slots.take(context.Background(), unbegun) // fails with its context only
 	defer r.slots.release()
-	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: c.Name, Origin: c.Credential.Origin})
+	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: c.Name, Origin: c.Credential.Origin, State: &f.State})
 	defer func() { end(f.problem()) }()
 	f = Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
 	asked := !c.Foreign && c.Err == nil && c.Unlisted == nil

@@ -14,6 +14,11 @@ type Part struct {
 	Tenant   string // of all but runs
 	Origin   Origin
 	Rotation string // of steps
+	// What a tenant came to, to be read when its part has ended; both are nil in
+	// other parts, and one of them is in this one. An end's error is no failure
+	// where the outcome is none.
+	Outcome *Outcome // in a sweep, of this attempt
+	State   *State   // in a verification
 }
 
 // PartName is a constant name: durations and traces are searched by it.

@@ -2,9 +2,11 @@ package rotator_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
@@ -16,6 +18,7 @@ type partKey struct{}
 type recorder struct {
 	mu    sync.Mutex
 	begun []string
+	ended []string // what tenants came to
 	open  int
 }
 
@@ -29,6 +32,12 @@ func (r *recorder) trace(ctx context.Context, part rotator.Part) (context.Contex
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.open--
+		if part.Outcome != nil {
+			r.ended = append(r.ended, string(*part.Outcome))
+		}
+		if part.State != nil {
+			r.ended = append(r.ended, string(*part.State))
+		}
 	}
 }
 
@@ -43,6 +52,24 @@ func TestTraceNestsStepsInTenantsInRuns(t *testing.T) {
 		want := []string{">sweep", "sweep>tenant", "tenant>look", "tenant>prepare", "tenant>push", "tenant>verify", "tenant>commit"}
 		if err != nil || !slices.Equal(r.begun, want) || r.open != 0 {
 			t.Errorf("%d parts never ended, %v; got %q", r.open, err, r.begun)
+		}
+	})
+}
+
+func TestTraceTellsWhatTenantsCameTo(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		r := &recorder{}
+		f.sweep.Trace = r.trace
+
+		_, errFirst := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+		time.Sleep(time.Second)
+		_, errSecond := f.sweep.Run(t.Context(), rotator.Selection{All: true}, 0)
+		_, errVerify := f.sweep.Verify(t.Context(), rotator.Selection{}, false)
+		_, errRollback := f.sweep.Rollback(t.Context(), tenant(1), 0)
+
+		if want := []string{"rotated", "rotated", "ok", "restored"}; !slices.Equal(r.ended, want) {
+			t.Errorf("got %q, want %q; %v", r.ended, want, errors.Join(errFirst, errSecond, errVerify, errRollback))
 		}
 	})
 }

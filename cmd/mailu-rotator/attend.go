@@ -31,8 +31,10 @@ func attend(ctx context.Context, path string, stderr io.Writer, work func(contex
 	defer log.sync()
 	fleet.patience = attendedPatience
 	fleet.observe = func(e rotator.Event) { log.observe(e); bar.observe(e) }
+	outlets := openOutlets(fleet)
 	err = work(ctx, fleet)
 	bar.end()
+	outlets.close(ctx)
 	if err != nil && ctx.Err() != nil {
 		return true, &statusError{code: exitInterrupted}
 	}

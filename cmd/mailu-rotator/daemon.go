@@ -31,6 +31,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
+	outlets := openOutlets(fleet)
 	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(fleet))
 	ended := make(chan struct{})
 	go func() {
@@ -51,8 +52,10 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 				continue
 			}
 			fleet, log = renewed, renewedLog
+			outlets.attach(fleet)
 			daemon.Reload(settingsOf(fleet))
 		case <-ended:
+			outlets.close(ctx)
 			log.zap.Info("daemon stopped")
 			return nil
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"mailu-rotator/rotator"
 )
@@ -15,8 +16,9 @@ func observers(all ...rotator.Observer) rotator.Observer {
 	}
 }
 
-// tracers tells all of them; a part ends for the last one first.
+// tracers tells all of them but nil; a part ends for the last one first.
 func tracers(all ...rotator.Tracer) rotator.Tracer {
+	all = slices.DeleteFunc(all, func(t rotator.Tracer) bool { return t == nil })
 	return func(ctx context.Context, part rotator.Part) (context.Context, func(error)) {
 		ends := make([]func(error), 0, len(all))
 		for _, trace := range all {

@@ -25,14 +25,15 @@ type fleet struct {
 	owner     string
 	log       *logger
 	observe   rotator.Observer
-	hooks     hooks
+	hooks     rotator.Observer // a part of observe
+	trace     rotator.Tracer
+	meters    meters
 	patience  time.Duration // with a Vault that does not answer; 0: vault's default
 }
 
-// hooks are told what a run does, beside the observer. All may be nil.
-type hooks struct {
+// meters are told what a run does, beside the observer. All may be nil.
+type meters struct {
 	surveyed     func([]rotator.Status)
-	trace        rotator.Tracer
 	vaultRequest func(operation string, status int, took time.Duration)
 	vaultToken   func(expires time.Time)
 	mailuRequest func(origin rotator.Origin, method string, status int, took time.Duration)
@@ -116,8 +117,8 @@ func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sw
 		Canary:        f.cfg.Rotation.Canary,
 		Grace:         f.cfg.Rotation.ShutdownGrace,
 		Observe:       f.observe,
-		Trace:         f.hooks.trace,
-		Surveyed:      f.hooks.surveyed,
+		Trace:         f.trace,
+		Surveyed:      f.meters.surveyed,
 	}
 }
 
@@ -125,7 +126,7 @@ func (f *fleet) vaultConfig() vault.Config {
 	c := vaultConfigOf(f.cfg.Vault)
 	c.Workers = f.cfg.Rotation.Workers
 	c.OnWait, c.Patience = f.log.vaultWaits, f.patience
-	c.OnRequest, c.OnToken = f.hooks.vaultRequest, f.hooks.vaultToken
+	c.OnRequest, c.OnToken = f.meters.vaultRequest, f.meters.vaultToken
 	return c
 }
 
@@ -176,7 +177,7 @@ func (f *fleet) servers() (*mailuServers, error) {
 		})
 	}
 	var err error
-	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: f.hooks.mailuRequest})
+	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: f.meters.mailuRequest})
 	return s, err
 }
 

@@ -67,9 +67,9 @@ func (w *watch) attach(f *fleet) {
 	w.config.Store(f.cfg)
 	method := string(f.cfg.Vault.Auth.Method)
 	f.observe = observers(f.log.observe, w.board.Observe, w.metrics.Observe, w.health.Observe)
-	f.hooks = hooks{
+	f.trace = w.metrics.Trace
+	f.meters = meters{
 		surveyed:     w.board.Survey,
-		trace:        tracers(w.metrics.Trace),
 		vaultRequest: w.metrics.VaultRequest,
 		vaultToken:   func(expires time.Time) { w.metrics.VaultToken(method, expires) },
 		mailuRequest: w.metrics.MailuRequest,

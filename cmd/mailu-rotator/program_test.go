@@ -45,9 +45,15 @@ func (o *output) String() string {
 // killed with the test. Nothing of the environment reaches it.
 func (s *site) start(t testing.TB, args ...string) *program {
 	t.Helper()
+	return s.startIn(t, nil, args...)
+}
+
+// startIn gives it variables of the environment besides.
+func (s *site) startIn(t testing.TB, environment []string, args ...string) *program {
+	t.Helper()
 	p := &program{ended: make(chan struct{})}
 	p.cmd = exec.Command(s.binary, append(args, "--config", s.configFile())...)
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, environment...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	s.launch(t, p)
 	return p

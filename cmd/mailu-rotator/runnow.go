@@ -89,6 +89,9 @@ func (f *fleet) report(ctx context.Context, sel rotator.Selection, dryRun bool) 
 		}
 		return err
 	})
+	if !dryRun {
+		f.refused(ctx, rotator.SweepRefused, err)
+	}
 	return report, err
 }
 

@@ -156,7 +156,8 @@ func (s *site) closeMailus() {
 func (s *site) configFile() string { return filepath.Join(s.dir, "config.yaml") }
 
 // writeConfig writes the configuration, as JSON, which is YAML. A setting is
-// section.key=value; server.key=value is for every Mailu server.
+// section.key=value, the value of a list in JSON; server.key=value is for every
+// Mailu server.
 func (s *site) writeConfig(settings ...string) error {
 	layout := s.layout()
 	server := map[string]any{}
@@ -168,6 +169,7 @@ func (s *site) writeConfig(settings ...string) error {
 		"rotation": map[string]any{},
 		"verify":   map[string]any{},
 		"listen":   map[string]any{"address": ""}, // tests would be in each other's way
+		"hooks":    map[string]any{},
 		"log":      map[string]any{},
 		"server":   server,
 	}
@@ -200,6 +202,8 @@ func set(doc map[string]any, setting string) error {
 		value = number
 	} else if flag, err := strconv.ParseBool(text); err == nil {
 		value = flag
+	} else if strings.HasPrefix(text, "[") {
+		value = json.RawMessage(text)
 	}
 	keys := strings.Split(path, ".")
 	for _, key := range keys[:len(keys)-1] {

@@ -52,10 +52,12 @@ func runVerify(ctx context.Context, path string, flags verifyFlags, stdout, stde
 		if err := flags.narrow(&sel, f.cfg); err != nil {
 			return err
 		}
-		return f.with(ctx, func(s *rotator.Sweep) (err error) {
+		err := f.with(ctx, func(s *rotator.Sweep) (err error) {
 			found, err = s.Verify(ctx, sel, flags.repair)
 			return err
 		})
+		f.refused(ctx, rotator.VerificationRefused, err)
+		return err
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,65 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// program is a command and its key.
+type program struct {
+	key string
+	*Command
+}
+
+// programs are the hooks, the unset ones included.
+func (h *Hooks) programs() []program {
+	return []program{
+		{"hooks.after_rotation", &h.AfterRotation},
+		{"hooks.on_failure", &h.OnFailure},
+		{"hooks.after_run", &h.AfterRun},
+	}
+}
+
+func (l *loader) validateHooks(h *Hooks) {
+	for _, p := range h.programs() {
+		for i, word := range *p.Command {
+			if strings.IndexByte(word, 0) >= 0 {
+				l.report(fmt.Sprintf("%s[%d]", p.key, i), "a program cannot be given a zero byte")
+			}
+		}
+		if len(*p.Command) > 0 && !filepath.IsAbs((*p.Command)[0]) {
+			l.report(p.key+"[0]", "%.40q is not an absolute path: write the program's, and its arguments as further entries; there is no shell", (*p.Command)[0])
+			l.broken[p.key] = true
+		}
+	}
+}
+
+// files are those that run: whoever may write one of them may do what this
+// program may.
+func (h *Hooks) files() (all []file) {
+	for _, p := range h.programs() {
+		if len(*p.Command) > 0 {
+			all = append(all, file{p.key, &(*p.Command)[0], checkProgram})
+		}
+	}
+	return all
+}
+
+// checkProgram does not open the file: a program need not be readable.
+func checkProgram(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if err := (fileRule{forbidden: 0o022, chmod: "755"}).check(path, info); err != nil {
+		return err
+	}
+	if err := unix.Access(path, unix.X_OK); err != nil {
+		return fmt.Errorf("%s cannot be executed (mode %04o): chmod 755 %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), path)
+	}
+	return nil
+}
