@@ -219,7 +219,7 @@ const (
 
 func class(r Result) verdict {
 	switch {
-	case r.Outcome == Rotated || r.Outcome == Finished:
+	case r.Outcome == Rotated || r.Outcome == Finished || r.Outcome == Added:
 		return succeeded
 	case r.Outcome == Claimed:
 		return elsewhere

@@ -67,6 +67,8 @@ const (
 	Finish
 	// Rotate it.
 	Rotate
+	// Add it: it has no current password yet.
+	Add
 )
 
 // Decision is the plan for one candidate.
@@ -124,7 +126,7 @@ func rivalry(c Candidate, rivals int) error {
 func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 	switch {
 	case c.Pending != nil:
-		return Finish, "half-finished rotation by " + c.Pending.Claim.Owner
+		return Finish, c.halfFinished()
 	case sel.PendingOnly:
 		return Leave, "nothing half-finished"
 	case sel.All && c.rotatedSince(sel.RotatedBefore, now) && c.KeyVersion >= sel.NewestKey:
@@ -140,6 +142,14 @@ func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 		return Rotate, "due: its age is unknown"
 	}
 	return Rotate, "due since " + dueDate(now, c).UTC().Format(time.DateOnly)
+}
+
+// halfFinished says what was left so, and by whom.
+func (c Credential) halfFinished() string {
+	if c.BeingAdded() {
+		return "half-finished addition by " + c.Pending.Claim.Owner
+	}
+	return "half-finished rotation by " + c.Pending.Claim.Owner
 }
 
 func dueDate(now time.Time, c Credential) time.Time {
