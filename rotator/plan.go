@@ -69,6 +69,8 @@ const (
 	Rotate
 	// Add it: it has no current password yet.
 	Add
+	// Reseal its current password.
+	Reseal
 )
 
 // Decision is the plan for one candidate.
