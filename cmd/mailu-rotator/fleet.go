@@ -77,6 +77,11 @@ func newOwner() string {
 
 // with opens a session, runs do on a sweep in it, and ends the session.
 func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
+	return f.withRegistry(ctx, func(s *rotator.Sweep, _ rotator.Registry) error { return do(s) })
+}
+
+// withRegistry is the same for what makes records and users.
+func (f *fleet) withRegistry(ctx context.Context, do func(*rotator.Sweep, rotator.Registry) error) error {
 	servers, err := f.servers()
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
 		Canary:        f.cfg.Rotation.Canary,
 		Grace:         f.cfg.Rotation.ShutdownGrace,
 		Observe:       f.observe,
-	})
+	}, registry{client, servers})
 }
 
 func (f *fleet) vaultConfig() vault.Config {

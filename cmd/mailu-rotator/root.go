@@ -50,7 +50,7 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return errors.New(err.Error() + "; see mailu-rotator --help")
 	})
-	root.AddCommand(newVerifyCommand(&path), newRollbackCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand())
+	root.AddCommand(newVerifyCommand(&path), newRollbackCommand(&path), newTenantCommand(&path), newResealCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand())
 	return root
 }
 

@@ -47,6 +47,7 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 //	vault write PATH [k=v...]    as the command of Vault
 //	vault mount PATH VERSION     a KV engine
 //	vault token POLICY           another token for the program
+//	vault operator FILE          a token with the policy in FILE in $VAULT_TOKEN
 //	vault approle FILE           an AppRole with the policy in FILE for the program
 func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	s, ctx := siteOf(ts), context.Background()
@@ -67,6 +68,12 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(s.root.Sys().MountWithContext(ctx, args[1], &api.MountInput{Type: "kv", Options: map[string]string{"version": args[2]}}))
 	case args[0] == "token" && len(args) == 2:
 		ts.Check(s.issueToken(ctx, args[1]))
+	case args[0] == "operator" && len(args) == 2:
+		ts.Check(s.vault.WritePolicy(ctx, s.name+"-operator", ts.ReadFile(args[1])))
+		token, err := s.vault.Token(ctx, s.name+"-operator")
+		ts.Check(err)
+		s.ledger.addToken("operator's token", token)
+		ts.Setenv("VAULT_TOKEN", token)
 	case args[0] == "approle" && len(args) == 2:
 		ts.Check(s.vault.WritePolicy(ctx, s.name+"-printed", ts.ReadFile(args[1])))
 		ts.Check(s.enableAppRole(ctx, s.name+"-printed"))
@@ -75,14 +82,46 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdMailu starts a Mailu server; $NAME is then its origin.
+// cmdMailu starts a Mailu server, $NAME is then its origin, and changes it:
+//
+//	mailu start NAME
+//	mailu user NAME ADDRESS      a user whose password no record has
+//	mailu domain NAME DOMAIN     a domain without users
+//	mailu mend NAME              ends the faults
 func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 || args[0] != "start" {
-		ts.Fatalf("usage: mailu start name")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: mailu start|user|domain|mend name [of what]")
 	}
-	m, err := siteOf(ts).startMailu(args[1])
+	if args[0] == "start" {
+		m, err := siteOf(ts).startMailu(args[1])
+		ts.Check(err)
+		ts.Setenv(args[1], m.Origin())
+		return
+	}
+	m, err := siteOf(ts).mailu(args[1])
 	ts.Check(err)
-	ts.Setenv(args[1], m.Origin())
+	switch {
+	case args[0] == "user" && len(args) == 3:
+		m.AddUser(args[2], "set by hand")
+	case args[0] == "domain" && len(args) == 3:
+		m.AddDomain(args[2])
+	case args[0] == "mend":
+		m.ClearFaults()
+	default:
+		ts.Fatalf("unknown: mailu %v", args)
+	}
+}
+
+// cmdAdopt makes a tenant that the program has added known to the script's
+// checks; $NAME is then its id.
+func cmdAdopt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: adopt name id mailu user")
+	}
+	m, err := siteOf(ts).mailu(args[2])
+	ts.Check(err)
+	siteOf(ts).tenants[args[0]] = &tenant{name: args[0], id: args[1], mailu: m, user: args[3], version: 1}
+	ts.Setenv(args[0], args[1])
 }
 
 // cmdSeed makes a tenant, see site.seed; $NAME is then its id.
