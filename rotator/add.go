@@ -104,49 +104,51 @@ func (m newUsers) Server(origin Origin) (Server, error) {
 }
 
 // newUser is the server of one user, who may be missing on it: then it holds no
-// password, and a push makes the user.
+// password, and a push makes the user. It remembers what the last question told,
+// so that a push is one request under one claim.
 type newUser struct {
 	Server
 	registry Registry
 	origin   Origin
+	missing  bool
 	fate     userFate
 }
 
 func (u *newUser) Knows(ctx context.Context, username string) error {
 	err := u.Server.Knows(ctx, username)
-	if errors.Is(err, ErrUnknownUser) {
+	if u.missing = errors.Is(err, ErrUnknownUser); u.missing {
 		return u.registry.CanCreateUser(ctx, u.origin, username)
 	}
 	return err
 }
 
+// Proof asks a server for the user, at least, that is not to be asked for hashes.
 func (u *newUser) Proof(ctx context.Context, username string, password crypto.Secret) (Proof, error) {
 	proof, err := u.Server.Proof(ctx, username, password)
-	if errors.Is(err, ErrUnknownUser) {
+	if err == nil && proof == Unproven {
+		err = u.Server.Knows(ctx, username)
+	}
+	if u.missing = errors.Is(err, ErrUnknownUser); u.missing {
 		return NotHeld, nil
 	}
 	return proof, err
 }
 
-// SetPassword creates the user where none is found to set it for. One who has
-// come to be there meanwhile, by a creation whose answer was lost, is set it for
-// after all.
+// errThereNow: somebody made the user between the question and the push, or a
+// creation did whose answer was lost. The next attempt finds it.
+var errThereNow = errors.New("the user is there by now")
+
 func (u *newUser) SetPassword(ctx context.Context, username string, password crypto.Secret) error {
-	err := u.Server.SetPassword(ctx, username, password)
-	if !errors.Is(err, ErrUnknownUser) {
+	if !u.missing {
+		err := u.Server.SetPassword(ctx, username, password)
 		u.fate.push(userTaken, err)
 		return err
 	}
-	created := u.registry.CreateUser(ctx, u.origin, username, password)
-	u.fate.push(userMade, created)
-	if !errors.Is(created, ErrNotCreated) {
-		return created
+	err := u.registry.CreateUser(ctx, u.origin, username, password)
+	u.fate.push(userMade, err)
+	if errors.Is(err, ErrNotCreated) && u.Server.Knows(ctx, username) == nil {
+		return fmt.Errorf("%w: %v", errThereNow, err) // which is no refusal any more
 	}
-	err = u.Server.SetPassword(ctx, username, password)
-	if errors.Is(err, ErrUnknownUser) {
-		return created
-	}
-	u.fate.push(userTaken, err)
 	return err
 }
 

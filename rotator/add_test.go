@@ -225,7 +225,7 @@ func TestNothingIsWrittenForADomainThatMailuDoesNotHave(t *testing.T) {
 	h.mustHaveVersions(t, 0)
 }
 
-func TestAUserThatIsThereAfterAllIsTakenOver(t *testing.T) {
+func TestAUserThatSomebodyMakesMeanwhileIsTakenOverByTheNextAttempt(t *testing.T) {
 	h := newLot(t, "")
 	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpCreateUser {
@@ -234,6 +234,9 @@ func TestAUserThatIsThereAfterAllIsTakenOver(t *testing.T) {
 		return rotatortest.Fault{}
 	}
 
+	if first, _ := h.add(t, "tenant add"); first.Outcome != rotator.Unfinished || errors.Is(first.Err, rotator.ErrRefused) {
+		t.Errorf("got %s: %v, as if trying again made no sense", first.Outcome, first.Err)
+	}
 	result, _ := h.add(t, "tenant add")
 
 	if result.Outcome != rotator.Added || result.Reason != "took over the user in Mailu" {
