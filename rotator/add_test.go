@@ -245,6 +245,23 @@ func TestAUserThatSomebodyMakesMeanwhileIsTakenOverByTheNextAttempt(t *testing.T
 	h.mustBeAdded(t)
 }
 
+// verify: none: the user is looked up all the same, or it would never be made.
+func TestAnAdditionWhereHashesAreNotAskedFor(t *testing.T) {
+	h := newLot(t, "")
+	h.mailu.Unverified = true
+	h.meet(rotatortest.OpCreateUser, 1, crashBefore)
+	h.add(t, "tenant add")
+	h.undisturbed()
+	h.clock.Advance(ttl)
+
+	result, _ := h.add(t, "another tenant add")
+
+	if result.Outcome != rotator.Added || result.Reason != "created the user in Mailu" || h.made != 1 {
+		t.Errorf("got %s (%s): %v", result.Outcome, result.Reason, result.Err)
+	}
+	h.mustBeAdded(t)
+}
+
 func TestARecordThatIsThereIsLeftAlone(t *testing.T) {
 	h := newHouse(t)
 

@@ -255,6 +255,19 @@ func TestASweepThatMeetsAnAdditionWithoutAUserLeavesItAlone(t *testing.T) {
 	})
 }
 
+func TestAdditionsWithoutAUserAreNoFaultOfTheServer(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.fault = onOp(rotatortest.OpCreateUser, rotatortest.Fault{Before: fmt.Errorf("no: %w", rotator.ErrRefused)})
+		f.adds(t, asking(1), asking(2), asking(3), asking(4))
+		f.fault = nil
+		f.add(serverA, 5)
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 unfinished, 2 unfinished, 3 unfinished, 4 unfinished, 5 rotated")
+	})
+}
+
 func TestASweepFinishesAnAdditionWhoseUserIsThere(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.mailu.AddUser(userOf(1), "by hand")

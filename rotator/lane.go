@@ -225,6 +225,8 @@ func class(r Result) verdict {
 		return elsewhere
 	case errors.Is(r.Err, ErrServerUnusable):
 		return serverDead
+	case errors.Is(r.Err, ErrUnknownUser): // though asking for its hash proves nothing either
+		return tenantOnly
 	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrForbidden):
 		return doubtful
 	case permanent(r):

@@ -25,6 +25,20 @@ func (c Candidate) transient() bool {
 	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
 }
 
+// unfit is the outcome of a candidate with whose record nothing can be done, and
+// why; "" of any other.
+func (c Candidate) unfit() (Outcome, string) {
+	switch {
+	case c.Foreign:
+		return Ignored, "not a tenant id (a UUID version 4): not touched"
+	case c.transient():
+		return Failed, c.Err.Error()
+	case c.Err != nil:
+		return Invalid, c.Err.Error()
+	}
+	return "", ""
+}
+
 // Selection says which tenants a run is for.
 type Selection struct {
 	// All takes every tenant whatever its age, unless it was rotated at or after
@@ -99,13 +113,9 @@ func Plan(now time.Time, candidates []Candidate, sel Selection) []Decision {
 
 func decide(now time.Time, c Candidate, sel Selection, rivals int) Decision {
 	d := Decision{Candidate: c}
+	d.Outcome, d.Reason = c.unfit()
 	switch {
-	case c.Foreign:
-		d.Outcome, d.Reason = Ignored, "not a tenant id (a UUID version 4): not touched"
-	case c.transient():
-		d.Outcome, d.Reason = Failed, c.Err.Error()
-	case c.Err != nil:
-		d.Outcome, d.Reason = Invalid, c.Err.Error()
+	case d.Outcome != "":
 	case rivals > 1:
 		d.Err = rivalry(c, rivals)
 		d.Outcome, d.Reason = Invalid, d.Err.Error()

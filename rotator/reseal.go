@@ -69,14 +69,7 @@ func (s *Sweep) planReseal(ctx context.Context, sel Selection) (*run, []Decision
 
 func (r *run) decideReseal(c Candidate) Decision {
 	d := Decision{Candidate: c}
-	switch {
-	case c.Foreign:
-		d.Outcome, d.Reason = Ignored, "not a tenant id (a UUID version 4): not touched"
-	case c.transient():
-		d.Outcome, d.Reason = Failed, c.Err.Error()
-	case c.Err != nil:
-		d.Outcome, d.Reason = Invalid, c.Err.Error()
-	default:
+	if d.Outcome, d.Reason = c.unfit(); d.Outcome == "" {
 		d.Action, d.Outcome, d.Reason = judgeReseal(r.clock.Now(), c.Credential, r.sel.NewestKey)
 	}
 	return d
@@ -89,7 +82,7 @@ func judgeReseal(now time.Time, c Credential, newest crypto.KeyVersion) (Action,
 		return Leave, Claimed, fmt.Sprintf("rotation under way by %s, until %s: run this again after it", c.Pending.Claim.Owner, formatTime(c.Pending.Claim.Until))
 	case c.Pending != nil:
 		return Leave, Unfinished, c.halfFinished() + ": finish it first (--run-now --due-only), then run this again"
-	case c.KeyVersion >= newest:
+	case c.KeyVersion == newest:
 		return Leave, Fresh, fmt.Sprintf("sealed with key version %d", c.KeyVersion)
 	case c.KeyVersion == 0:
 		return Reseal, "", fmt.Sprintf("to be sealed with key version %d; the one it has is not recorded", newest)
