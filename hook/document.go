@@ -63,7 +63,7 @@ func hookOf(e rotator.Event) Name {
 		}
 	case rotator.TenantDone, rotator.TenantSkipped:
 		switch {
-		case e.Outcome == rotator.Rotated, e.Outcome == rotator.Finished, e.Outcome == rotator.Restored:
+		case e.Outcome == rotator.Rotated, e.Outcome == rotator.Finished, e.Outcome == rotator.Restored, e.Outcome == rotator.Added:
 			return AfterRotation
 		case e.Outcome.Failure():
 			return OnFailure

@@ -26,7 +26,7 @@ func (s *Server) Knows(ctx context.Context, username string) error {
 // ask takes an answer only about just this user: a cache or a server mixed up
 // would prove somebody else's password.
 func (c *call) ask(ctx context.Context) (fields, error) {
-	a, err := c.do(ctx, http.MethodGet, nil)
+	a, err := c.do(ctx, http.MethodGet, c.userPath(), nil)
 	if err != nil {
 		return fields{}, err
 	}

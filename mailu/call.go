@@ -52,12 +52,13 @@ func (p pacing) after(tries int, asked *time.Duration) (time.Duration, bool) {
 // the http.RoundTripper under its own retrying client, so that it sees each
 // attempt; the token is added further down and is never in the client's hands.
 type call struct {
-	server *Server
-	action string // "set the password of"
-	push   bool   // can change the password
-	once   bool   // no further try, whatever the answer
-	no     error  // what a certain refusal of this call is: ErrRefused or ErrUnverifiable
-	words  wording
+	server   *Server
+	action   string // "set the password of"
+	push     bool   // can change the password
+	creation bool   // makes the user
+	once     bool   // no further try, whatever the answer
+	no       error  // what a certain refusal of this call is: ErrRefused or ErrUnverifiable
+	words    wording
 
 	tries   int
 	certain bool // every attempt so far changed nothing, for sure
@@ -77,14 +78,16 @@ func (s *Server) begin(action string, no error, username string, password crypto
 	return c, nil
 }
 
+// userPath is where the API has the user of this call.
+func (c *call) userPath() string { return "/user/" + url.PathEscape(c.words.user) }
+
 // do sends the request until it is accepted or not worth another try.
-func (c *call) do(ctx context.Context, method string, body []byte) (answer, error) {
-	target := c.server.api + "/user/" + url.PathEscape(c.words.user)
+func (c *call) do(ctx context.Context, method, path string, body []byte) (answer, error) {
 	var payload any // a nil []byte would still be sent as a body
 	if body != nil {
 		payload = body
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, method, target, payload)
+	req, err := retryablehttp.NewRequestWithContext(ctx, method, c.server.api+path, payload)
 	if err != nil {
 		return answer{}, c.refuse(fmt.Sprintf("no valid request to %s", c.server.host), "correct api_url")
 	}
@@ -118,6 +121,9 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.tries++
 	c.earlier = c.last.cause
 	c.last = c.server.attempt(req, c.words)
+	if c.creation {
+		c.last = c.last.ofCreation(c.words)
+	}
 	c.certain = c.certain && c.last.certain
 	if !c.last.accepted {
 		return nil, errNotAccepted

@@ -69,7 +69,7 @@ func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 		return Checked{Check: rotator.Broken(string(origin), err.Error(), "")}
 	}
 	c.once = true
-	_, err = c.do(ctx, http.MethodGet, nil)
+	_, err = c.do(ctx, http.MethodGet, c.userPath(), nil)
 	if errors.Is(err, rotator.ErrUnknownUser) {
 		return Checked{Check: accepted(origin, c.last.tls)}
 	}

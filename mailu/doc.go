@@ -1,9 +1,14 @@
 // Package mailu is the rotator's client for Mailu's admin API: [Servers] is a
-// [rotator.Mailu], [Server] a [rotator.Server]. It makes two requests and no
+// [rotator.Mailu], [Server] a [rotator.Server]. It makes four requests and no
 // others:
 //
 //	PATCH {api}/user/{email}  {"raw_password": …}  push
 //	GET   {api}/user/{email}                       look up; the hash, for the proof; the check
+//
+// These two are for a tenant that is being added, and for nothing else:
+//
+//	GET   {api}/domain/{domain}                    look up, before
+//	POST  {api}/user          {"email": …, …}      create
 //
 // What it promises, whatever a server answers:
 //

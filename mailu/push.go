@@ -33,7 +33,7 @@ func (s *Server) SetPassword(ctx context.Context, username string, password cryp
 		return c.refuse("the password has no JSON form", "let the rotator make the password")
 	}
 
-	a, err := c.do(ctx, http.MethodPatch, body)
+	a, err := c.do(ctx, http.MethodPatch, c.userPath(), body)
 	if err != nil {
 		return err
 	}

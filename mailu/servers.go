@@ -91,6 +91,14 @@ func (s *Servers) Fresh() *Servers {
 
 // Server implements [rotator.Mailu]. The value has type [*Server].
 func (s *Servers) Server(origin rotator.Origin) (rotator.Server, error) {
+	server, err := s.server(origin)
+	if err != nil {
+		return nil, err
+	}
+	return server, nil
+}
+
+func (s *Servers) server(origin rotator.Origin) (*Server, error) {
 	e, listed := s.endpoints[origin]
 	if !listed {
 		return nil, fmt.Errorf("mailu server %q: %w: list the server with its token, or correct webmail_url in Vault",

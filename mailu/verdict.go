@@ -20,7 +20,7 @@ const maxRetryAfter = time.Hour
 // the request may have taken effect and is not sent again.
 type verdict struct {
 	accepted bool
-	answer   answer               // where accepted
+	answer   answer               // zero where there was none
 	status   int                  // 0 where there was no answer
 	tls      *tls.ConnectionState // nil without TLS
 
@@ -61,7 +61,7 @@ func (e *UnknownUserError) Error() string {
 // usual ones of Mailu repeat (an address it finds invalid, an empty API_TOKEN),
 // and one from the database came after the user's sessions were ended.
 func judge(a answer, words wording) verdict {
-	v := verdict{cause: a.describe(words)}
+	v := verdict{answer: a, cause: a.describe(words)}
 	switch {
 	case a.status == http.StatusOK:
 		return verdict{accepted: true, answer: a}

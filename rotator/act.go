@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,8 @@ import (
 )
 
 // act takes the plan's jobs through their servers' lanes and returns a row for
-// each decision, in the plan's order.
-func (r *run) act(ctx context.Context, plan []Decision) []Row {
+// each decision, in the plan's order. The event says how many there are.
+func (r *run) act(ctx context.Context, plan []Decision, planned EventName) []Row {
 	jobs := make([]*job, len(plan))
 	byOrigin := map[Origin][]*job{}
 	todo := 0
@@ -23,7 +24,7 @@ func (r *run) act(ctx context.Context, plan []Decision) []Row {
 		todo++
 		byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], jobs[i])
 	}
-	r.Observe.observe(Event{Name: SweepPlanned, Count: todo})
+	r.Observe.observe(Event{Name: planned, Count: todo})
 	r.processLanes(ctx, byOrigin)
 	rows := make([]Row, len(jobs))
 	for i, j := range jobs {
@@ -62,6 +63,9 @@ func (r *run) attempt(ctx context.Context, j *job) (result Result) {
 	}
 	ctx, cancel := r.graceful(ctx)
 	defer cancel()
+	if j.Action == Add {
+		return r.rotator.Add(ctx, r.registry, j.Credential)
+	}
 	judge := func(c Credential) (Action, string) { return judge(r.clock.Now(), c, r.sel) }
 	c := j.Credential
 	if j.attempted {
@@ -100,7 +104,7 @@ func (r *run) row(j *job) Row {
 	if j.Action == Leave {
 		return newRow(r.clock.Now(), j.Candidate, j.Outcome, j.Reason)
 	}
-	c, reason := j.Candidate, j.Reason
+	c, reason := j.Candidate, cmp.Or(j.result.Reason, j.Reason)
 	c.Credential = j.result.Credential
 	if j.result.Err != nil {
 		reason = j.result.Err.Error()

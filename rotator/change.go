@@ -107,11 +107,16 @@ func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error
 	case c.Pending != nil:
 		return nil, errors.Join(errors.New("another password was written meanwhile, and Mailu cannot be asked which one it holds"), err)
 	}
-	lapsed := *r.next
-	lapsed.Claim.Until = r.Clock.Now().UTC().Truncate(time.Millisecond)
-	c.Pending = &lapsed
+	c.Pending = r.lapsed(r.next)
 	r.note(PendingRestored, err)
 	return errRestored, nil
+}
+
+// lapsed is p with its claim over.
+func (r *rotation) lapsed(p *Pending) *Pending {
+	over := *p
+	over.Claim.Until = r.Clock.Now().UTC().Truncate(time.Millisecond)
+	return &over
 }
 
 // giveWay ends a rotation in favour of somebody else's password, once that one

@@ -32,9 +32,9 @@ type Credential struct {
 	Written     time.Time // when the record that was read was stored; zero if nobody tells
 	Username    string
 	Origin      Origin
-	Password    crypto.SealedPassword
-	CreatedAt   string // as stored; may be missing or not a timestamp
-	LastRotated string // as stored; part of the key derivation
+	Password    crypto.SealedPassword // "" while the tenant is being added
+	CreatedAt   string                // as stored; may be missing or not a timestamp
+	LastRotated string                // as stored; part of the key derivation
 	Policy      Policy
 	KeyVersion  crypto.KeyVersion // 0: not recorded
 	Pending     *Pending          // nil at rest
@@ -46,13 +46,21 @@ type Credential struct {
 // complaints in one error, beside a Credential that has what could be read, so
 // that a report can show it; such a record must not be rotated.
 func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
+	c, err := parseFields(tenant, doc, defaultPolicy)
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return c, nil
+}
+
+func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
 	c := Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, fields: doc.Fields}
 	r := fieldReader{fields: doc.Fields}
 	c.Username = r.required(fieldUsername)
 	if c.Username != "" {
 		r.check(checkUsername(c.Username))
 	}
-	c.Password = crypto.SealedPassword(r.required(fieldPassword))
+	c.Password = r.currentPassword(doc.Version)
 	if webmail := r.required(fieldWebmailURL); webmail != "" {
 		origin, err := ParseOrigin(webmail)
 		if err != nil {
@@ -76,16 +84,22 @@ func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Crede
 		c.Pending = pending
 	}
 	if len(r.errs) > 0 {
-		return c, fmt.Errorf("%w: %w", ErrMalformed, r.complaints())
+		return c, r.complaints()
 	}
 	return c, nil
 }
+
+// BeingAdded reports whether the record has no current password yet. Then it has
+// a pending one, which becomes its first when Mailu is proven to hold it.
+func (c Credential) BeingAdded() bool { return c.Password == "" }
 
 // Document is the record to be stored: the fields as they were read, with this
 // credential's own put over them.
 func (c Credential) Document() Document {
 	fields := maps.Clone(c.fields)
-	fields[fieldPassword] = string(c.Password)
+	if c.Password != "" {
+		fields[fieldPassword] = string(c.Password)
+	}
 	if c.LastRotated != "" {
 		fields[fieldLastRotated] = c.LastRotated
 	}
@@ -161,6 +175,17 @@ func (r *fieldReader) required(name string) string {
 		r.check(fmt.Errorf("%s is not a string", name))
 	}
 	return s
+}
+
+// currentPassword may be missing while the tenant is being added: from a record
+// that has a pending one, and from the one that is not written yet.
+func (r *fieldReader) currentPassword(version int) crypto.SealedPassword {
+	_, found := r.fields[fieldPassword]
+	_, pending := r.fields[fieldPending].(map[string]any)
+	if !found && (pending || version == 0) {
+		return ""
+	}
+	return crypto.SealedPassword(r.required(fieldPassword))
 }
 
 // keyVersion reads a number, or a string of digits as `vault kv put` stores it.

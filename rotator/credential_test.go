@@ -35,6 +35,13 @@ func with(field string, value any) map[string]any {
 	return fields
 }
 
+// withoutPassword is one with neither a current nor a pending password.
+func withoutPassword() map[string]any {
+	fields := with("password", nil)
+	delete(fields, "pending")
+	return fields
+}
+
 // pendingWith is the same for a field of pending.
 func pendingWith(field string, value any) map[string]any {
 	fields := wellFormed()
@@ -104,7 +111,7 @@ func TestMalformedFields(t *testing.T) {
 		{"username with a space", with("username", "a b@a.example"), "not an e-mail address"},
 		{"username with a line break", with("username", "a@a.example\n"), "not an e-mail address"},
 		{"username too long", with("username", strings.Repeat("a", 254)+"@a.example"), "not an e-mail address"},
-		{"no password", with("password", nil), "password is missing"},
+		{"no password", withoutPassword(), "password is missing"},
 		{"empty password", with("password", ""), "password is missing"},
 		{"password of another type", with("password", []any{"x"}), "password is not a string"},
 		{"no webmail_url", with("webmail_url", nil), "webmail_url is missing"},

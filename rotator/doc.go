@@ -13,12 +13,14 @@
 //	verify   Mailu: the hash proves it
 //	commit   Vault: pending becomes current
 //
+// A new tenant's record begins with a pending password alone, and no current one.
+//
 // [Rotator] holds the protocol, [Sweep] the run over all tenants, [Plan] the
 // decision what to do (pure), [Daemon] the schedule. The invariant that every
 // test checks: at any moment Mailu accepts the current or the pending password
 // of Vault; at rest, the current one.
 //
 // The package knows no HTTP, no Vault and no Mailu: it names the small
-// interfaces that it needs ([Store], [Mailu], [Server], [Keys], [Clock]) and the
+// interfaces that it needs ([Store], [Mailu], [Server], [Keys], [Clock], [Registry]) and the
 // errors on which it decides.
 package rotator

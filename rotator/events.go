@@ -32,6 +32,8 @@ const (
 	PasswordVerified  EventName = "password verified"   // Mailu's hash proves it
 	RecordRebased     EventName = "record rebased"      // somebody changed other fields meanwhile
 	RotationCommitted EventName = "rotation committed"  // the new password is current
+	UserCreated       EventName = "user created"        // a new tenant's, in Mailu, with its first password
+	UserTakenOver     EventName = "user taken over"     // a new tenant's that Mailu had already
 	RotationAbandoned EventName = "rotation abandoned"  // Mailu refused for certain; the old one stays
 	PendingRestored   EventName = "pending restored"    // it had been overwritten while Mailu may have it
 	TenantDone        EventName = "tenant done"         // Outcome; Err if it failed
@@ -44,7 +46,14 @@ const (
 	TenantRepaired       EventName = "tenant repaired"       // Vault and Mailu agree again
 	TenantVerified       EventName = "tenant verified"       // State; Err if somebody has to look
 	VerificationFinished EventName = "verification finished" // Count: problems
-	RollbackStarted      EventName = "rollback started"      // an earlier password is brought back; ends with TenantDone
+	AdditionStarted      EventName = "addition started"
+	AdditionPlanned      EventName = "addition planned"  // Count: tenants to add
+	AdditionFinished     EventName = "addition finished" // Count: tenants that failed
+	ResealStarted        EventName = "reseal started"
+	ResealPlanned        EventName = "reseal planned"    // Count: records to seal anew
+	PasswordResealed     EventName = "password resealed" // with the newest master key; it is the same password
+	ResealFinished       EventName = "reseal finished"   // Count: tenants that failed
+	RollbackStarted      EventName = "rollback started"  // an earlier password is brought back; ends with TenantDone
 
 	SweepRefused          EventName = "sweep refused"               // it could not run at all
 	TickScheduled         EventName = "next sweep scheduled"        // Wait

@@ -16,11 +16,16 @@ func (r *rotation) finish(ctx context.Context) (Outcome, error) {
 		return r.ended(err), err
 	}
 	proof, err := r.verify(ctx)
-	if err != nil && !errors.Is(err, ErrUnverifiable) { // a hash of another kind is not ours
+	switch {
+	case errors.Is(err, ErrUnknownUser): // there is nobody to push to
+		return r.ended(err), r.whileAdded(err)
+	case err != nil && !errors.Is(err, ErrUnverifiable): // a hash of another kind is not ours
 		return r.ended(err), err
 	}
 	if proof != Held {
-		if err := r.deliver(ctx); err != nil {
+		if err := r.deliver(ctx); errors.Is(err, ErrRefused) && r.cred.BeingAdded() {
+			return r.letGo(ctx, err)
+		} else if err != nil {
 			return r.ended(err), err
 		}
 	}
@@ -100,6 +105,9 @@ func (r *rotation) newClaim(takeovers int) Claim {
 // from somebody (shared), and the check-and-set on the owner proves that nobody
 // has it now.
 func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) {
+	if r.cred.BeingAdded() {
+		return r.letGo(ctx, refusal)
+	}
 	ctx, end := r.step(ctx, PartAbandon)
 	err := r.write(ctx, change{
 		apply: func(c *Credential) error {

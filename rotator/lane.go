@@ -225,12 +225,14 @@ const (
 
 func class(r Result) verdict {
 	switch {
-	case r.Outcome == Rotated || r.Outcome == Finished:
+	case r.Outcome == Rotated || r.Outcome == Finished || r.Outcome == Added:
 		return succeeded
 	case r.Outcome == Claimed:
 		return elsewhere
 	case errors.Is(r.Err, ErrServerUnusable):
 		return serverDead
+	case errors.Is(r.Err, ErrUnknownUser): // though asking for its hash proves nothing either
+		return tenantOnly
 	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrForbidden):
 		return doubtful
 	case permanent(r):

@@ -25,6 +25,20 @@ func (c Candidate) transient() bool {
 	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
 }
 
+// unfit is the outcome of a candidate with whose record nothing can be done, and
+// why; "" of any other.
+func (c Candidate) unfit() (Outcome, string) {
+	switch {
+	case c.Foreign:
+		return Ignored, notATenant
+	case c.transient():
+		return Failed, c.Err.Error()
+	case c.Err != nil:
+		return Invalid, c.Err.Error()
+	}
+	return "", ""
+}
+
 // Selection says which tenants a run is for.
 type Selection struct {
 	// All takes every tenant whatever its age, unless it was rotated at or after
@@ -67,6 +81,10 @@ const (
 	Finish
 	// Rotate it.
 	Rotate
+	// Add it: it has no current password yet.
+	Add
+	// Reseal its current password.
+	Reseal
 )
 
 // Decision is the plan for one candidate.
@@ -95,13 +113,9 @@ func Plan(now time.Time, candidates []Candidate, sel Selection) []Decision {
 
 func decide(now time.Time, c Candidate, sel Selection, rivals int) Decision {
 	d := Decision{Candidate: c}
+	d.Outcome, d.Reason = c.unfit()
 	switch {
-	case c.Foreign:
-		d.Outcome, d.Reason = Ignored, notATenant
-	case c.transient():
-		d.Outcome, d.Reason = Failed, c.Err.Error()
-	case c.Err != nil:
-		d.Outcome, d.Reason = Invalid, c.Err.Error()
+	case d.Outcome != "":
 	case rivals > 1:
 		d.Err = rivalry(c, rivals)
 		d.Outcome, d.Reason = Invalid, d.Err.Error()
@@ -124,7 +138,7 @@ func rivalry(c Candidate, rivals int) error {
 func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 	switch {
 	case c.Pending != nil:
-		return Finish, halfFinishedBy(c.Pending.Claim)
+		return Finish, c.halfFinished()
 	case sel.PendingOnly:
 		return Leave, "nothing half-finished"
 	case sel.All && c.rotatedSince(sel.RotatedBefore, now) && c.KeyVersion >= sel.NewestKey:
@@ -140,6 +154,14 @@ func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 		return Rotate, "due: its age is unknown"
 	}
 	return Rotate, "due since " + dueDate(now, c).UTC().Format(time.DateOnly)
+}
+
+// halfFinished says what was left so, and by whom.
+func (c Credential) halfFinished() string {
+	if c.BeingAdded() {
+		return "half-finished addition by " + c.Pending.Claim.Owner
+	}
+	return halfFinishedBy(c.Pending.Claim)
 }
 
 func dueDate(now time.Time, c Credential) time.Time {

@@ -27,7 +27,7 @@ func entry(name string, days int, edits ...func(*rotator.Candidate)) rotator.Can
 	policy, _ := rotator.ParsePolicy("30_days")
 	c := rotator.Candidate{Name: name, Credential: rotator.Credential{
 		Tenant: rotator.TenantID(name), Username: "admin@" + name[len(name)-1:] + ".example", Origin: serverA, Policy: policy,
-		LastRotated: noon.AddDate(0, 0, -days).Format(time.RFC3339),
+		Password: "sealed", LastRotated: noon.AddDate(0, 0, -days).Format(time.RFC3339),
 	}}
 	for _, edit := range edits {
 		edit(&c)

@@ -20,7 +20,7 @@ type Document struct {
 // Store is the copy of record. Its methods may be called concurrently.
 type Store interface {
 	// List returns the names of all entries under the prefix. An empty or
-	// missing prefix is an error: it is never "no tenants".
+	// missing prefix is [ErrNoTenants]: it is never "no tenants".
 	List(ctx context.Context) ([]string, error)
 	// Read returns the tenant's record, or [ErrAbsent]: a [DeletedError] where
 	// earlier versions may still be there.
@@ -101,6 +101,8 @@ type Clock interface {
 
 // Errors that implementations return and the domain decides on.
 var (
+	// ErrNoTenants: there is nothing under the prefix, or no such prefix.
+	ErrNoTenants = errors.New("nothing is there")
 	// ErrAbsent: the tenant has no record, or its newest version is deleted.
 	ErrAbsent = errors.New("no such record")
 	// ErrConflict: the record changed since it was read, or an earlier try of
@@ -117,6 +119,9 @@ var (
 	ErrRefused = errors.New("refused by Mailu")
 	// ErrUnknownUser: Mailu has no such user.
 	ErrUnknownUser = errors.New("unknown user")
+	// ErrNotCreated: Mailu does not create the user, as it has it by now, or takes
+	// no more of them.
+	ErrNotCreated = errors.New("user not created")
 	// ErrServerUnusable: the token is wrong or the API is off. Nothing more may
 	// be sent to this server in this run: five wrong tokens block the sender
 	// for an hour.

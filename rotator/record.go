@@ -94,6 +94,9 @@ func (c Credential) OtherFields() []string {
 // ErrNothingPending: the record has no pending password to reveal.
 var ErrNothingPending = errors.New("nothing is pending")
 
+// errNoCurrent: the record has a pending password and no other.
+var errNoCurrent = errors.New("it is still being added and has no current password: ask for the pending one")
+
 // Reveal opens the current password of a record, or its pending one. Whoever
 // calls it has to leave a trace of that, and wipes the secret.
 func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.Secret, error) {
@@ -101,8 +104,11 @@ func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.
 	if pending {
 		p = c.Pending
 	}
-	if p == nil {
+	switch {
+	case p == nil && pending:
 		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, ErrNothingPending)
+	case p == nil:
+		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, errNoCurrent)
 	}
 	keys, err := s.masterKeys(ctx)
 	if err != nil {
@@ -134,6 +140,9 @@ func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, err e
 	}
 	x := &rotation{Rotator: &Rotator{Keys: keys, ClaimTTL: s.ClaimTTL}, cred: c, server: server}
 	for _, p := range []*Pending{c.Pending, c.current()} {
+		if p == nil {
+			continue // it is still being added
+		}
 		proof, err := x.proves(ctx, p)
 		switch {
 		case err != nil:

@@ -82,8 +82,12 @@ func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
 	return r.bring(ctx, Restored)
 }
 
-// current is the current password in the shape of one to be brought in.
+// current is the current password in the shape of one to be brought in; nil
+// while the tenant is being added.
 func (c Credential) current() *Pending {
+	if c.BeingAdded() {
+		return nil
+	}
 	return &Pending{Password: c.Password, LastRotated: c.LastRotated, KeyVersion: c.KeyVersion}
 }
 

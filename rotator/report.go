@@ -12,6 +12,8 @@ const (
 	Finished Outcome = "finished" // a half-finished rotation was completed
 	Planned  Outcome = "planned"  // would be rotated or finished (dry run)
 	Fresh    Outcome = "fresh"    // nothing to do
+	Added    Outcome = "added"    // a new tenant: its record in Vault, its first password in Mailu
+	Resealed Outcome = "resealed" // the same password, sealed with the newest master key
 	Restored Outcome = "restored" // an earlier password is current again (rollback)
 	Deferred Outcome = "deferred" // to be rotated, but not started: limit, window or interrupt
 	Ignored  Outcome = "ignored"  // not a tenant; never touched
@@ -28,7 +30,7 @@ const (
 // Outcomes returns all of them, in the order in which a summary counts them.
 func Outcomes() []Outcome {
 	return []Outcome{
-		Planned, Rotated, Finished, Restored, Fresh, Deferred, Ignored,
+		Planned, Rotated, Finished, Added, Restored, Resealed, Fresh, Deferred, Ignored,
 		Refused, Unfinished, Stuck, Claimed, Blocked, Failed, Invalid,
 	}
 }

@@ -19,6 +19,7 @@ func TestReportsCountTheirRows(t *testing.T) {
 func TestWhichOutcomesAreFailures(t *testing.T) {
 	failures := map[rotator.Outcome]bool{
 		rotator.Planned: false, rotator.Rotated: false, rotator.Finished: false, rotator.Fresh: false, rotator.Deferred: false, rotator.Ignored: false, rotator.Restored: false,
+		rotator.Added: false, rotator.Resealed: false,
 		rotator.Refused: true, rotator.Unfinished: true, rotator.Stuck: true, rotator.Claimed: true, rotator.Blocked: true, rotator.Failed: true, rotator.Invalid: true,
 	}
 	for _, outcome := range rotator.Outcomes() {

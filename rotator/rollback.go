@@ -91,13 +91,15 @@ func (r *rotation) earlier(ctx context.Context, version int) (int, *Pending, err
 		switch {
 		case err != nil:
 			return 0, nil, fmt.Errorf("version %d: %w", version, err)
+		case c.BeingAdded():
+			return 0, nil, fmt.Errorf("version %d has no password yet: the tenant was being added", version)
 		case c.Password == r.cred.Password:
 			return 0, nil, fmt.Errorf("version %d has today's password", version)
 		}
 		return version, c.current(), nil
 	}
 	for version, c := range r.versions(ctx, r.cred.Version-1) {
-		if c.Password != r.cred.Password {
+		if c.Password != r.cred.Password && !c.BeingAdded() {
 			return version, c.current(), nil
 		}
 	}

@@ -31,7 +31,8 @@ type Result struct {
 	Rotation   string     // the id that its events had; empty if it had none
 	Credential Credential // as Vault holds it, to this process's knowledge
 	Outcome    Outcome
-	Err        error // nil for Rotated and Finished
+	Reason     string // for people; empty where the outcome says all
+	Err        error  // nil for Rotated and Finished
 }
 
 // Rotate brings a new password to c's tenant, or finishes the rotation that was

@@ -43,6 +43,8 @@ type run struct {
 	until   time.Time // no rotation is begun at or after; zero: no bound
 	rotator *Rotator
 	slots   *slots // one per worker
+
+	registry Registry // of a run that adds tenants
 }
 
 // Plan reads the fleet and reports what Run would do. It writes nothing.
@@ -57,14 +59,21 @@ func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
 		return Report{}, err
 	}
 	report := Report{Started: s.Clock.Now(), DryRun: true, RotatedBefore: r.sel.RotatedBefore}
-	for _, d := range plan {
+	report.Rows = r.foresee(plan)
+	report.Finished = s.Clock.Now()
+	return report, nil
+}
+
+// foresee is the rows of a dry run.
+func (r *run) foresee(plan []Decision) []Row {
+	rows := make([]Row, len(plan))
+	for i, d := range plan {
 		if d.Action != Leave {
 			d.Outcome = Planned
 		}
-		report.Rows = append(report.Rows, newRow(r.clock.Now(), d.Candidate, d.Outcome, d.Reason))
+		rows[i] = newRow(r.clock.Now(), d.Candidate, d.Outcome, d.Reason)
 	}
-	report.Finished = s.Clock.Now()
-	return report, nil
+	return rows
 }
 
 // Run rotates and finishes what the selection says; window bounds how long
@@ -90,7 +99,7 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (r
 	if window > 0 {
 		r.until = r.clock.Now().Add(window)
 	}
-	report.Rows = r.act(ctx, plan)
+	report.Rows = r.act(ctx, plan, SweepPlanned)
 	report.Finished = s.Clock.Now()
 	s.Observe.observe(Event{Name: SweepFinished, Count: report.Failures()})
 	return report, nil
@@ -194,7 +203,7 @@ func (r *run) names(ctx context.Context) ([]string, error) {
 	defer cancel()
 	names, err := r.Store.List(ctx)
 	if err == nil && len(names) == 0 {
-		err = errors.New("nothing there: an empty prefix is never taken for a fleet without tenants")
+		err = fmt.Errorf("%w: an empty prefix is never taken for a fleet without tenants", ErrNoTenants)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)

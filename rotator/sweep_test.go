@@ -96,7 +96,7 @@ func TestAnEmptyListIsNeverAFleetWithoutTenants(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		_, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
 
-		if err == nil || !strings.Contains(err.Error(), "nothing there") {
+		if !errors.Is(err, rotator.ErrNoTenants) {
 			t.Errorf("got %v", err)
 		}
 	})

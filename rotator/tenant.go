@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"strings"
@@ -18,6 +19,15 @@ func ParseTenantID(name string) (TenantID, error) {
 		return "", fmt.Errorf("%q is not a tenant id (a UUID version 4)", name)
 	}
 	return TenantID(name), nil
+}
+
+// NewTenantID makes one that nobody has.
+func NewTenantID() TenantID {
+	var id [16]byte
+	_, _ = rand.Read(id[:])   // never fails (crypto/rand)
+	id[6] = id[6]&0x0f | 0x40 // version 4
+	id[8] = id[8]&0x3f | 0x80 // variant of RFC 9562
+	return TenantID(fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]))
 }
 
 func isUUIDv4(s string) bool {

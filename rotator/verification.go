@@ -128,7 +128,8 @@ func (f Finding) problem() error {
 	return errors.New(f.Reason)
 }
 
-// examine asks Mailu about the current password, then about the pending one.
+// examine asks Mailu about the current password, then about the pending one. Of a
+// tenant that is being added Mailu may hold one that Vault has never known.
 func (r *run) examine(ctx context.Context, c Candidate) (state State, underWay bool, reason string) {
 	switch {
 	case c.Foreign:
@@ -141,16 +142,19 @@ func (r *run) examine(ctx context.Context, c Candidate) (state State, underWay b
 		return StateUnreachable, false, c.Unlisted.Error()
 	}
 	x := r.rotation(c.Credential)
-	proof, err := x.proves(ctx, c.Credential.current())
+	proof, err := NotHeld, error(nil)
+	if current := c.Credential.current(); current != nil {
+		proof, err = x.proves(ctx, current)
+	}
 	if err == nil && proof == NotHeld && c.Credential.Pending != nil {
 		proof, err = x.proves(ctx, c.Credential.Pending)
-		if err == nil && proof == NotHeld {
+		if err == nil && proof == NotHeld && !c.Credential.BeingAdded() {
 			return StateDrift, false, "Mailu holds neither the current nor the pending password"
 		}
 	}
 	switch {
 	case errors.Is(err, ErrUnknownUser):
-		return StateUnknownUser, false, err.Error()
+		return StateUnknownUser, false, x.whileAdded(err).Error()
 	case errors.Is(err, errUnreadable):
 		return StateUnreadable, false, err.Error()
 	case errors.Is(err, ErrUnverifiable):
@@ -162,7 +166,7 @@ func (r *run) examine(ctx context.Context, c Candidate) (state State, underWay b
 		if claim.live(r.clock.Now()) {
 			return StatePending, true, rotationUnderWay(claim)
 		}
-		return StatePending, false, halfFinishedBy(claim)
+		return StatePending, false, c.Credential.halfFinished()
 	case proof == Unproven:
 		return StateUnproven, false, "verify is none for this server"
 	case proof == NotHeld:

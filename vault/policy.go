@@ -4,14 +4,20 @@ import "fmt"
 
 // Policy returns the least Vault policy, in HCL, under which everything here
 // works for this configuration, together with Vault's own `default` policy,
-// which a token must have as well. Within a namespace it is written in that
+// which a token must have as well, but for [Client.Create]. Within a namespace it is written in that
 // namespace. It fails for a configuration that does not pass
 // [Config.Validate].
-func Policy(cfg Config) (string, error) {
+func Policy(cfg Config) (string, error) { return policyOf(cfg, keepingRule) }
+
+// AddingPolicy is the same with "create", for whoever adds tenants
+// ([Client.Create]). The daemon does without.
+func AddingPolicy(cfg Config) (string, error) { return policyOf(cfg, addingRule) }
+
+func policyOf(cfg Config, rule string) (string, error) {
 	if err := cfg.Validate(); err != nil {
 		return "", fmt.Errorf("vault configuration: %w", err)
 	}
-	return fmt.Sprintf(policy, listRule(cfg), dataRule(cfg), exportPath(cfg)), nil
+	return fmt.Sprintf(policy, listRule(cfg), fmt.Sprintf(rule, dataRule(cfg)), exportPath(cfg)), nil
 }
 
 const policy = `# The least that mailu-rotator needs, beside Vault's default policy, which lets
@@ -22,14 +28,22 @@ path %q {
   capabilities = ["list"]
 }
 
-# To read a tenant's record, and to replace it by check-and-set. There is no
-# "create" on purpose: a deleted tenant cannot come back by accident.
-path %q {
-  capabilities = ["read", "update"]
-}
+%s
 
 # To read every version of the master key, which seals the passwords.
 path %q {
   capabilities = ["read"]
 }
 `
+
+const keepingRule = `# To read a tenant's record, and to replace it by check-and-set. There is no
+# "create" on purpose: a deleted tenant cannot come back by accident.
+path %q {
+  capabilities = ["read", "update"]
+}`
+
+const addingRule = `# To read a tenant's record, to replace it by check-and-set, and to make a new
+# tenant's. Only whoever adds tenants needs "create", the daemon does not.
+path %q {
+  capabilities = ["create", "read", "update"]
+}`

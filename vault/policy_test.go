@@ -44,40 +44,81 @@ func work(ctx context.Context, config vault.Config, auth vault.Auth) (err error)
 	return err
 }
 
-func TestPolicyIsEnoughAndNotMore(t *testing.T) {
-	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
-	auth := f.appRole(t, nil)
-	policy, err := vault.Policy(f.config)
-	must(t, err)
-
-	if err := work(t.Context(), f.config, auth); err != nil {
-		t.Fatalf("with the whole policy: %v", err)
+// adding is the same, after a new tenant's record was made.
+func adding(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
+	login, err := vault.NewLogin(auth)
+	if err != nil {
+		return err
 	}
+	c, err := vault.Open(ctx, config, login)
+	if err != nil {
+		return err
+	}
+	_, err = c.Create(ctx, rotator.NewTenantID(), map[string]any{"v": "1"})
+	if err := errors.Join(err, c.Close()); err != nil {
+		return err
+	}
+	return work(ctx, config, auth)
+}
 
-	for _, lesser := range lesserPolicies(t, policy) {
-		must(t, f.server.WritePolicy(t.Context(), "rotator", lesser))
-		if err := work(t.Context(), f.config, auth); !errors.Is(err, rotator.ErrForbidden) {
-			t.Errorf("got %v, want ErrForbidden under the lesser policy\n%s", err, lesser)
-		}
+func TestPolicyIsEnoughAndNotMore(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		policy       func(vault.Config) (string, error)
+		work         func(context.Context, vault.Config, vault.Auth) error
+		capabilities int
+	}{
+		{"for the daemon", vault.Policy, work, 4},
+		{"for adding tenants", vault.AddingPolicy, adding, 5},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+			auth := f.appRole(t, nil)
+			policy, err := test.policy(f.config)
+			must(t, err)
+			must(t, f.server.WritePolicy(t.Context(), "rotator", policy))
+
+			if err := test.work(t.Context(), f.config, auth); err != nil {
+				t.Fatalf("with the whole policy: %v", err)
+			}
+
+			for _, lesser := range lesserPolicies(t, policy, test.capabilities) {
+				must(t, f.server.WritePolicy(t.Context(), "rotator", lesser))
+				if err := test.work(t.Context(), f.config, auth); !errors.Is(err, rotator.ErrForbidden) {
+					t.Errorf("got %v, want ErrForbidden under the lesser policy\n%s", err, lesser)
+				}
+			}
+		})
+	}
+}
+
+func TestPolicyOfTheDaemonCreatesNothing(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	c := f.open(t, f.appRole(t, nil))
+
+	_, err := c.Create(t.Context(), another, map[string]any{"v": "1"})
+
+	if !errors.Is(err, rotator.ErrForbidden) || !strings.Contains(err.Error(), `capabilities = ["create"]`) {
+		t.Errorf("got %v, want ErrForbidden and what is missing", err)
 	}
 }
 
 // lesserPolicies takes away each stanza, and each capability, in turn.
-func lesserPolicies(t *testing.T, policy string) (lesser []string) {
+func lesserPolicies(t *testing.T, policy string, capabilities int) (lesser []string) {
 	t.Helper()
 	stanzas := regexp.MustCompile(`(?s)path "[^"]+" \{.*?\n\}\n`).FindAllString(policy, -1)
-	capabilities := regexp.MustCompile(`"[a-z]+"(, )?`)
+	quoted := regexp.MustCompile(`"[a-z]+"(, )?`)
 	for _, stanza := range stanzas {
 		lesser = append(lesser, strings.Replace(policy, stanza, "", 1))
 		head, list, _ := strings.Cut(stanza, "[")
-		found := capabilities.FindAllString(list, -1)
+		found := quoted.FindAllString(list, -1)
 		for _, capability := range found {
 			rest := strings.Replace(list, capability, "", 1)
 			rest = strings.Replace(rest, ", ]", "]", 1)
 			lesser = append(lesser, strings.Replace(policy, stanza, head+"["+rest, 1))
 		}
 	}
-	if len(stanzas) != 3 || len(lesser) != 7 {
+	if len(stanzas) != 3 || len(lesser) != len(stanzas)+capabilities {
 		t.Fatalf("%d stanzas and %d lesser policies in\n%s", len(stanzas), len(lesser), policy)
 	}
 	return lesser

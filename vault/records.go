@@ -17,7 +17,7 @@ import (
 
 // List returns the names of all entries under the prefix, each once: folders,
 // which is what tenants are, and also plain records, so that whatever does not
-// belong there is reported. No entries at all is an error.
+// belong there is reported. No entries at all is [rotator.ErrNoTenants].
 func (c *Client) List(ctx context.Context) ([]string, error) {
 	var secret *api.Secret
 	path := listPath(c.cfg)
@@ -36,7 +36,7 @@ func (c *Client) List(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list %s/: %w", path, err)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("list %s/: nothing is there: check the prefix %q of mount %q and the namespace %q", path, c.cfg.Prefix, c.cfg.Mount, c.cfg.Namespace)
+		return nil, fmt.Errorf("list %s/: %w: check the prefix %q of mount %q and the namespace %q", path, rotator.ErrNoTenants, c.cfg.Prefix, c.cfg.Mount, c.cfg.Namespace)
 	}
 	return names, nil
 }
@@ -150,12 +150,30 @@ func (c *Client) Write(ctx context.Context, tenant rotator.TenantID, doc rotator
 		return 0, err
 	}
 	if doc.Version < 1 {
-		return 0, fmt.Errorf("write %s: version %d: a record is only ever changed, never created", path, doc.Version)
+		return 0, fmt.Errorf("write %s: version %d: this changes a record and never creates one", path, doc.Version)
 	}
+	return c.put(ctx, path, "update", doc)
+}
+
+// Create stores fields as the first version of the tenant's record. A record
+// that is there, or was and has its metadata still, is a [rotator.ErrConflict].
+// It needs the policy's "create", which [Policy] leaves out and [AddingPolicy]
+// has.
+func (c *Client) Create(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
+	path, err := dataPath(c.cfg, tenant)
+	if err != nil {
+		return 0, err
+	}
+	return c.put(ctx, path, "create", rotator.Document{Fields: fields})
+}
+
+// put writes by check-and-set on doc.Version; that of a record that is to be
+// made is 0.
+func (c *Client) put(ctx context.Context, path, capability string, doc rotator.Document) (int, error) {
 	var secret *api.Secret
-	err = c.do(ctx, call{
+	err := c.do(ctx, call{
 		verb: "write", path: path,
-		rule: dataRule(c.cfg), capability: "update",
+		rule: dataRule(c.cfg), capability: capability,
 	}, func(ctx context.Context, client *api.Client) (err error) {
 		secret, err = client.Logical().WriteWithContext(ctx, path, map[string]any{
 			"options": map[string]any{"cas": doc.Version},

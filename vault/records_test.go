@@ -277,3 +277,64 @@ func TestStalledAnswerEndsWithTheTry(t *testing.T) {
 		t.Errorf("got %v, %v: the second try should have succeeded", doc, err)
 	}
 }
+
+func TestCreateMakesTheFirstVersion(t *testing.T) {
+	f := newFixture(t)
+	c := f.open(t, f.rootAuth())
+
+	version, err := c.Create(t.Context(), tenant, map[string]any{"v": "1"})
+	must(t, err)
+
+	doc, err := c.Read(t.Context(), tenant)
+	must(t, err)
+	if version != 1 || doc.Version != 1 || doc.Fields["v"] != "1" {
+		t.Errorf("version %d, then %+v", version, doc)
+	}
+}
+
+// Whatever is left of a record is in the way of another one.
+func TestCreateWhereThereIsARecordIsAConflict(t *testing.T) {
+	for name, arrange := range map[string]func(*testing.T, *fixture){
+		"current": func(*testing.T, *fixture) {},
+		"deleted": func(t *testing.T, f *fixture) { f.delete(t, "vault/data/smtp/"+string(tenant)+"/admin") },
+		"destroyed": func(t *testing.T, f *fixture) {
+			f.write(t, "vault/destroy/smtp/"+string(tenant)+"/admin", map[string]any{"versions": []int{1}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+			arrange(t, f)
+			c := f.open(t, f.rootAuth())
+
+			_, err := c.Create(t.Context(), tenant, map[string]any{"v": "2"})
+
+			if !errors.Is(err, rotator.ErrConflict) {
+				t.Errorf("got %v, want ErrConflict", err)
+			}
+		})
+	}
+}
+
+func TestCreateAfterTheMetadataWasDeleted(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	f.delete(t, "vault/metadata/smtp/"+string(tenant)+"/admin")
+	c := f.open(t, f.rootAuth())
+
+	version, err := c.Create(t.Context(), tenant, map[string]any{"v": "2"})
+
+	if err != nil || version != 1 {
+		t.Errorf("version %d, %v", version, err)
+	}
+}
+
+func TestRetryOfACreationThatLandedIsAConflict(t *testing.T) {
+	f := newFixture(t)
+	c := f.open(t, f.rootAuth())
+	f.proxy.Inject(faultproxy.Fault{Match: faultproxy.On("PUT", dataOf), Kind: faultproxy.ResetAfter, Times: 1})
+
+	_, err := c.Create(t.Context(), tenant, map[string]any{"v": "1"})
+
+	if !errors.Is(err, rotator.ErrConflict) {
+		t.Errorf("got %v, want ErrConflict", err)
+	}
+}

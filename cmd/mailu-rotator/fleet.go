@@ -88,6 +88,11 @@ func newOwner() string {
 
 // with opens a session, runs do on a sweep in it, and ends the session.
 func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
+	return f.withRegistry(ctx, func(s *rotator.Sweep, _ rotator.Registry) error { return do(s) })
+}
+
+// withRegistry is the same for what makes records and users.
+func (f *fleet) withRegistry(ctx context.Context, do func(*rotator.Sweep, rotator.Registry) error) error {
 	servers, err := f.servers()
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
 			f.log.zap.Warn("vault token not revoked", zap.Error(err))
 		}
 	}()
-	return do(f.sweepOn(client, servers))
+	return do(f.sweepOn(client, servers), registry{client, servers})
 }
 
 func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sweep {

@@ -91,7 +91,7 @@ func severity(e rotator.Event) zapcore.Level {
 			return zap.WarnLevel
 		}
 		return zap.DebugLevel
-	case rotator.SweepFinished, rotator.VerificationFinished:
+	case rotator.SweepFinished, rotator.VerificationFinished, rotator.AdditionFinished, rotator.ResealFinished:
 		if e.Count > 0 {
 			return zap.WarnLevel
 		}
@@ -113,9 +113,9 @@ func fields(e rotator.Event) []zap.Field {
 	add("outcome", string(e.Outcome))
 	add("state", string(e.State))
 	switch e.Name {
-	case rotator.SweepPlanned, rotator.VerificationPlanned, rotator.ServerStopped:
+	case rotator.SweepPlanned, rotator.VerificationPlanned, rotator.AdditionPlanned, rotator.ResealPlanned, rotator.ServerStopped:
 		all = append(all, zap.Int("tenants", e.Count))
-	case rotator.SweepFinished:
+	case rotator.SweepFinished, rotator.AdditionFinished, rotator.ResealFinished:
 		all = append(all, zap.Int("failures", e.Count))
 	case rotator.VerificationFinished:
 		all = append(all, zap.Int("problems", e.Count))

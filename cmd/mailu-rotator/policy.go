@@ -12,17 +12,26 @@ import (
 )
 
 func newPolicyCommand(path *string) *cobra.Command {
-	return &cobra.Command{
-		Use:     "policy",
-		Short:   "Print the least Vault policy for this configuration",
-		Example: "  mailu-rotator policy | vault policy write mailu-rotator -",
-		Args:    cobra.NoArgs,
+	var withCreate bool
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Print the least Vault policy for this configuration",
+		Long: `Print the least Vault policy for this configuration. It cannot create records, so
+that a deleted tenant cannot come back by accident; whoever adds tenants needs
+the one of --with-create.`,
+		Example: `  mailu-rotator policy | vault policy write mailu-rotator -
+  mailu-rotator policy --with-create | vault policy write mailu-rotator-add -`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(*path, secretless)
 			if err != nil {
 				return err
 			}
-			policy, err := vault.Policy(vaultConfigOf(cfg.Vault))
+			least := vault.Policy
+			if withCreate {
+				least = vault.AddingPolicy
+			}
+			policy, err := least(vaultConfigOf(cfg.Vault))
 			if err != nil {
 				return err
 			}
@@ -30,6 +39,8 @@ func newPolicyCommand(path *string) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&withCreate, "with-create", false, "the one for adding tenants")
+	return cmd
 }
 
 // secretless lets the policy be printed where the secrets are not: by an

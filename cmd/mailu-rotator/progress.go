@@ -35,6 +35,10 @@ func (p *progress) observe(e rotator.Event) {
 	switch e.Name {
 	case rotator.SweepPlanned:
 		p.begin("rotating", e.Count)
+	case rotator.AdditionPlanned:
+		p.begin("adding", e.Count)
+	case rotator.ResealPlanned:
+		p.begin("resealing", e.Count)
 	case rotator.VerificationPlanned:
 		p.begin("verifying", e.Count)
 	case rotator.TenantDone, rotator.TenantVerified:

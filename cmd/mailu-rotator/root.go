@@ -51,7 +51,7 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 		return errors.New(err.Error() + "; see mailu-rotator --help")
 	})
 	root.AddCommand(newStatusCommand(&path), newDoctorCommand(&path), newShowCommand(&path), newVerifyCommand(&path), newRollbackCommand(&path),
-		newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand(), newManCommand())
+		newTenantCommand(&path), newResealCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand(), newManCommand())
 	completeValues(root, &path)
 	return root
 }

@@ -25,6 +25,7 @@ func TestScripts(t *testing.T) {
 			"vault":     cmdVault,
 			"mailu":     cmdMailu,
 			"seed":      cmdSeed,
+			"adopt":     cmdAdopt,
 			"put":       cmdPut,
 			"config":    cmdConfig,
 			"fault":     cmdFault,

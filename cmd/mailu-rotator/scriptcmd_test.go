@@ -48,6 +48,7 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 //	vault mount PATH VERSION     a KV engine
 //	vault token POLICY           another token for the program
 //	vault policy NAME FILE       a policy
+//	vault operator FILE          a token with the policy in FILE in $VAULT_TOKEN
 //	vault approle FILE           an AppRole with the policy in FILE for the program
 func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	s, ctx := siteOf(ts), context.Background()
@@ -70,6 +71,12 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(s.vault.WritePolicy(ctx, args[1], ts.ReadFile(args[2])))
 	case args[0] == "token" && len(args) == 2:
 		ts.Check(s.issueToken(ctx, args[1]))
+	case args[0] == "operator" && len(args) == 2:
+		ts.Check(s.vault.WritePolicy(ctx, s.name+"-operator", ts.ReadFile(args[1])))
+		token, err := s.vault.Token(ctx, s.name+"-operator")
+		ts.Check(err)
+		s.ledger.addToken("operator's token", token)
+		ts.Setenv("VAULT_TOKEN", token)
 	case args[0] == "approle" && len(args) == 2:
 		ts.Check(s.vault.WritePolicy(ctx, s.name+"-printed", ts.ReadFile(args[1])))
 		ts.Check(s.enableAppRole(ctx, s.name+"-printed"))
@@ -81,13 +88,16 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 // cmdMailu starts a Mailu server, whose origin is then $NAME, and does to it
 // what its administrator may:
 //
-//	mailu start one
-//	mailu start-without-api one
-//	mailu exchange-token one     the program keeps the former one
-//	mailu stop one
+//	mailu start NAME
+//	mailu start-without-api NAME
+//	mailu exchange-token NAME    the program keeps the former one
+//	mailu stop NAME
+//	mailu user NAME ADDRESS      a user whose password no record has
+//	mailu domain NAME DOMAIN     a domain without users
+//	mailu mend NAME              ends the faults
 func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: mailu start|start-without-api|exchange-token|stop name")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: mailu start|start-without-api|exchange-token|stop|user|domain|mend name [of what]")
 	}
 	s := siteOf(ts)
 	switch args[0] {
@@ -99,15 +109,33 @@ func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	m, err := s.mailu(args[1])
 	ts.Check(err)
-	switch args[0] {
-	case "exchange-token":
+	switch {
+	case args[0] == "exchange-token":
 		s.ledger.addToken("exchanged token of "+m.name, "exchanged/"+m.Token())
 		m.SetToken("exchanged/" + m.Token())
-	case "stop":
+	case args[0] == "stop":
 		m.Close()
+	case args[0] == "user" && len(args) == 3:
+		m.AddUser(args[2], "set by hand")
+	case args[0] == "domain" && len(args) == 3:
+		m.AddDomain(args[2])
+	case args[0] == "mend":
+		m.ClearFaults()
 	default:
 		ts.Fatalf("unknown: mailu %v", args)
 	}
+}
+
+// cmdAdopt makes a tenant that the program has added known to the script's
+// checks; $NAME is then its id.
+func cmdAdopt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: adopt name id mailu user")
+	}
+	m, err := siteOf(ts).mailu(args[2])
+	ts.Check(err)
+	siteOf(ts).tenants[args[0]] = &tenant{name: args[0], id: args[1], mailu: m, user: args[3], version: 1}
+	ts.Setenv(args[0], args[1])
 }
 
 // cmdSeed makes a tenant, see site.seed; $NAME is then its id.

@@ -17,6 +17,7 @@ import (
 type showFlags struct {
 	tenant   string
 	reveal   bool
+	login    operatorLogin
 	pending  bool
 	accepted bool
 	raw      bool
@@ -56,6 +57,7 @@ interrupted.`,
 	cmd.Flags().BoolVar(&flags.raw, "raw", false, "with --reveal: print the password and nothing else")
 	cmd.Flags().BoolVar(&flags.pending, "pending", false, "with --reveal: the pending password of a half-finished rotation")
 	cmd.Flags().BoolVar(&flags.accepted, "accepted", false, "with --reveal: the current or the pending one, whichever Mailu takes")
+	flags.login.register(cmd.Flags())
 	registerOutput(cmd.Flags(), &flags.output)
 	return cmd
 }
@@ -77,6 +79,9 @@ func runShow(ctx context.Context, path string, flags showFlags, stdout, stderr i
 	var shown exhibit
 	defer func() { shown.password.Wipe() }()
 	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+		if err := flags.login.apply(f); err != nil {
+			return err
+		}
 		return f.with(ctx, func(s *rotator.Sweep) error {
 			tenant, err := findTenant(ctx, s, flags.tenant)
 			if err != nil {

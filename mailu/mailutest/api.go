@@ -17,7 +17,10 @@ type call struct {
 	entry   *Request
 }
 
-const userPath = "/api/v1/user"
+const (
+	userPath   = "/api/v1/user"
+	domainPath = "/api/v1/domain"
+)
 
 // handle is the admin process without faults. It waits for a worker, and keeps it until the answer is made.
 func (s *Server) handle(c call) answer {
@@ -37,7 +40,10 @@ func (s *Server) handle(c call) answer {
 	}
 	path := c.request.URL.Path
 	if path == userPath {
-		return s.route(c, methods{http.MethodGet: s.list})
+		return s.route(c, methods{http.MethodGet: s.list, http.MethodPost: s.create})
+	}
+	if domain, found := strings.CutPrefix(path, domainPath+"/"); found && domain != "" && !strings.Contains(domain, "/") {
+		return s.route(c, methods{http.MethodGet: func(c call) answer { return s.findDomain(c, domain) }})
 	}
 	email, found := strings.CutPrefix(path, userPath+"/")
 	// Flask's string converter takes one segment that is not empty, and no rule here ends in a slash. What matches no
@@ -135,7 +141,7 @@ func (s *Server) find(c call, email string) answer {
 // which a rotation does not send. An unknown user is a 404. Everything else is a 200: also a body without raw_password, which
 // changes nothing, and an empty raw_password, which locks the user out.
 func (s *Server) patch(c call, email string) answer {
-	data, refusal, ok := payload(c)
+	data, refusal, ok := payload(c, userModel(), nil)
 	if !ok {
 		return refusal
 	}
@@ -158,7 +164,7 @@ func (s *Server) patch(c call, email string) answer {
 			return internalError()
 		}
 	}
-	if !s.update(email, hash, patchable(data)) {
+	if !s.update(email, hash, columns(data)) {
 		return internalError()
 	}
 	return updated(email)

@@ -28,6 +28,9 @@ type Config struct {
 	// redirect to it (301) instead of the 404.
 	WebmailRedirect bool
 
+	// DuplicateConflict answers 409 to a POST of a user that is there, as releases after 2024.06 do. That one answers 500.
+	DuplicateConflict bool
+
 	// Rounds is CREDENTIAL_ROUNDS, the bcrypt cost as a power of two. Default 12 as in Mailu; tests use 4.
 	Rounds int
 

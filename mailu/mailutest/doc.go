@@ -6,8 +6,8 @@
 // Mailu's own, and each is stated with its source where it is made; docs/mailu-facts.md is the list. Hashes are proven
 // against passlib's published vectors, not against the client under test.
 //
-// What it leaves out: POST and DELETE (405 here), other resources than /user, domains outside ASCII, HTTP/2, and the
-// exemption from the rate limit that a successful mail login earns.
+// What it leaves out: DELETE (405 here), of /domain all but GET of one, other resources, max_users of a domain, domains
+// outside ASCII, HTTP/2, and the exemption from the rate limit that a successful mail login earns.
 //
 // It must never import another package of this module: a server that shares code with its client repeats its mistakes.
 package mailutest

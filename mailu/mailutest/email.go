@@ -17,6 +17,10 @@ func validEmail(email string) bool {
 			return false
 		}
 	}
+	return validDomain(domain)
+}
+
+func validDomain(domain string) bool {
 	labels := strings.Split(domain, ".")
 	for _, label := range labels {
 		if !isLabel(label) {

@@ -32,7 +32,7 @@ const (
 	LateEffect
 	// HTMLPage answers a page of nginx with Fault.Status (default 502) without effect.
 	HTMLPage
-	// Lie answers PATCH as a success without effect. Other methods have none, and are handled as ever.
+	// Lie answers PATCH and POST as a success without effect. Other methods have none, and are handled as ever.
 	Lie
 	// Redirect answers Fault.Status (default 302) with Fault.Location, without effect.
 	Redirect
@@ -48,7 +48,7 @@ const (
 type Fault struct {
 	Kind   Kind
 	Method string // default: any
-	Email  string // the user in the path, in any case. Default: any path
+	Email  string // the user in the path, in any case; a POST has none there. Default: any path
 	Skip   int    // so many matching requests pass first
 	Times  int    // so many fail; 0: until ClearFaults
 

@@ -10,9 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// payload reads and validates the body of PATCH as Werkzeug 3.0 (wrappers/request.py Request.get_json) and flask-restx
+// payload reads and validates the body of PATCH and POST as Werkzeug 3.0 (wrappers/request.py Request.get_json) and flask-restx
 // (model.py ModelBase.validate, with validate=True in api/v1/__init__.py) do. Names outside the model are let through.
-func payload(c call) (data map[string]any, refusal answer, ok bool) {
+//
+// model has the JSON types of the fields that are known; required are those without which there is a complaint.
+func payload(c call, model map[string]string, required []string) (data map[string]any, refusal answer, ok bool) {
 	if !isJSON(c.request.Header.Get("Content-Type")) {
 		return nil, message(http.StatusUnsupportedMediaType,
 			"Did not attempt to load JSON data because the request Content-Type was not 'application/json'."), false
@@ -27,9 +29,14 @@ func payload(c call) (data map[string]any, refusal answer, ok bool) {
 		return nil, invalid(map[string]string{"": complaint(value, "object")}), false
 	}
 	complaints := map[string]string{}
-	for name, kind := range patchModel() {
+	for name, kind := range model {
 		if sent, found := data[name]; found && !isKind(sent, kind) {
 			complaints[name] = complaint(sent, kind)
+		}
+	}
+	for _, name := range required {
+		if _, found := data[name]; !found {
+			complaints[name] = fmt.Sprintf("'%s' is a required property", name)
 		}
 	}
 	if len(complaints) > 0 {
@@ -78,8 +85,9 @@ func isKind(value any, kind string) bool {
 	return false
 }
 
-// patchModel is api/v1/user.py user_fields_put with the JSON types of its fields. Null is none of them.
-func patchModel() map[string]string {
+// userModel is api/v1/user.py user_fields_put with the JSON types of its fields. Null is none of them. user_fields_post is
+// the same with email.
+func userModel() map[string]string {
 	return map[string]string{
 		"raw_password":         "string",
 		"comment":              "string",
@@ -105,10 +113,10 @@ func patchModel() map[string]string {
 	}
 }
 
-// patchable leaves what PATCH stores as it was sent: the model without the password.
-func patchable(data map[string]any) map[string]any {
+// columns leaves what is stored as it was sent: the model without the password.
+func columns(data map[string]any) map[string]any {
 	fields := map[string]any{}
-	for name := range patchModel() {
+	for name := range userModel() {
 		if value, found := data[name]; found && name != "raw_password" {
 			fields[name] = value
 		}

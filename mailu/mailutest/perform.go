@@ -120,11 +120,14 @@ func (s *Server) failNow(w http.ResponseWriter, c call, f Fault) {
 }
 
 func (s *Server) lie(w http.ResponseWriter, c call) {
-	if c.request.Method != http.MethodPatch {
+	switch c.request.Method {
+	case http.MethodPatch:
+		s.send(w, c, updated(strings.TrimPrefix(c.request.URL.Path, userPath+"/")))
+	case http.MethodPost:
+		s.send(w, c, verdict(http.StatusOK, "User has been created"))
+	default:
 		s.send(w, c, s.handle(c))
-		return
 	}
-	s.send(w, c, updated(strings.TrimPrefix(c.request.URL.Path, userPath+"/")))
 }
 
 func (s *Server) sendHuge(w http.ResponseWriter, c call, size int) {

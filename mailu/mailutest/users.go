@@ -30,6 +30,7 @@ func (s *Server) AddUserHash(email, hash string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users[addressKey(email)] = &user{hash: hash, fields: newUserFields()}
+	s.domains[domainOf(email)] = true
 }
 
 // DeleteUser removes the user; an unknown one is no error.

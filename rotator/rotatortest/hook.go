@@ -18,6 +18,8 @@ const (
 	OpKnows       Op = "knows"
 	OpProof       Op = "proof"
 	OpSetPassword Op = "set password"
+	OpCreate      Op = "create" // of a record
+	OpCreateUser  Op = "create user"
 )
 
 // Call is one call, as a hook sees it.

@@ -13,8 +13,9 @@ import (
 type Mailu struct {
 	Hook       Hook
 	Origins    []rotator.Origin
-	Width      int  // requests at a time; 0 is 2
-	Unverified bool // Proof says nothing, as with verify: none
+	Width      int    // requests at a time; 0 is 2
+	NoDomain   string // no user of this domain can be made
+	Unverified bool   // Proof says nothing, as with verify: none
 
 	mu        sync.Mutex
 	passwords map[string]string
@@ -93,8 +94,8 @@ func (s server) Proof(_ context.Context, user string, password crypto.Secret) (r
 		return check, nil
 	}
 	err := s.Hook.around(Call{Op: OpProof, User: user}, func() error {
-		if err := s.known(user); err != nil {
-			return err
+		if s.known(user) != nil {
+			return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrUnverifiable)
 		}
 		proof = rotator.NotHeld
 		if s.Password(user) == password.RevealString() {
@@ -109,7 +110,7 @@ func (s server) known(user string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, found := s.passwords[user]; !found {
-		return fmt.Errorf("user %s: unknown: %w", user, rotator.ErrRefused)
+		return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrRefused)
 	}
 	return nil
 }

@@ -112,20 +112,25 @@ func (s *Store) ReadVersion(_ context.Context, tenant rotator.TenantID, version 
 
 // Write implements rotator.Store.
 func (s *Store) Write(_ context.Context, tenant rotator.TenantID, doc rotator.Document) (version int, err error) {
-	err = s.Hook.around(Call{Op: OpWrite, Tenant: tenant}, func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.versions[string(tenant)]) != doc.Version {
-			return fmt.Errorf("write %s: %w", tenant, rotator.ErrConflict)
-		}
-		s.writes++
-		version = s.append(string(tenant), doc.Fields)
-		return nil
+	err = s.Hook.around(Call{Op: OpWrite, Tenant: tenant}, func() (err error) {
+		version, err = s.put(tenant, doc)
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return version, nil
+}
+
+// put is check-and-set.
+func (s *Store) put(tenant rotator.TenantID, doc rotator.Document) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.versions[string(tenant)]) != doc.Version {
+		return 0, fmt.Errorf("write %s: %w", tenant, rotator.ErrConflict)
+	}
+	s.writes++
+	return s.append(string(tenant), doc.Fields), nil
 }
 
 // MasterKeys implements rotator.Keys.

@@ -13,18 +13,22 @@ const (
 	Set
 	Proof
 	Pause
+	Create // of the user in Mailu
 )
 
 func (c Call) String() string {
-	return [...]string{"read", "write", "knows", "set password", "proof", "pause"}[c]
+	return [...]string{"read", "write", "knows", "set password", "proof", "pause", "create user"}[c]
 }
+
+// pushes reports whether the call may give Mailu another password.
+func (c Call) pushes() bool { return c == Set || c == Create }
 
 // request is a call with what was sent.
 type request struct {
 	call     Call
 	doc      rotator.Document // of a write
-	password string           // of a set or proof
-	live     bool             // of a set: it was begun under a claim
+	password string           // of a push or proof
+	live     bool             // of a push: it was begun under a claim
 }
 
 // answer is what a process is told.
@@ -76,7 +80,7 @@ func fates(c Call) []Fate {
 		return []Fate{LostBefore, LostAfter, LateAnswer, LateEffect, LandedConflict, Forbidden, DiesBefore, DiesAfter, DiesWhile}
 	case Knows:
 		return []Fate{LostBefore, LateAnswer, Refused, Forbidden, Limited, DiesBefore}
-	case Set:
+	case Set, Create:
 		return []Fate{LostBefore, LostAfter, LateAnswer, LateEffect, Refused, Forbidden, Limited, LimitedAfter, DiesBefore, DiesAfter, DiesWhile}
 	case Proof:
 		return []Fate{LostBefore, LateAnswer, Forbidden, Limited, Unverifiable, DiesBefore}

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"mailu-rotator/crypto"
 )
@@ -63,7 +64,7 @@ func (w *world) check() {
 	held := w.held(w.vault.restorable())
 	w.ledger.keep(held...)
 	w.ledger.excuse = None
-	if slices.Contains(held, w.mailu.password) {
+	if slices.Contains(held, w.mailu.password) || w.beingAdded() && w.mailu.password == w.before {
 		return
 	}
 	switch {
@@ -81,10 +82,15 @@ func (w *world) check() {
 	w.ledger.excused |= 1 << w.ledger.excuse
 }
 
+// beingAdded reports whether no password was ever named current.
+func (w *world) beingAdded() bool {
+	return w.vault.vacant() || w.scenario.Vacant && !w.vault.gone && w.vault.restorable()["password"] == nil
+}
+
 // checkWrite looks at a process's write as it lands.
 func (w *world) checkWrite(by string, former, fields map[string]any) {
 	for _, name := range []string{"note", "created_at", "ticket", "username", "webmail_url"} {
-		if former[name] != fields[name] {
+		if former != nil && former[name] != fields[name] {
 			w.violate("%s changes the field %s of others", by, name)
 		}
 	}
@@ -93,10 +99,12 @@ func (w *world) checkWrite(by string, former, fields map[string]any) {
 	}
 	before, hadPending := pendingOf(former)
 	after, hasPending := pendingOf(fields)
-	if former["password"] != fields["password"] && before["password"] != fields["password"] {
+	if former["password"] != fields["password"] && before["password"] != fields["password"] && w.open(former) != w.open(fields) {
 		w.ledger.undone++
 	}
 	switch {
+	case fields["password"] == nil && !hasPending:
+		w.violate("%s leaves a record without any password", by)
 	case hasPending && hadPending && before["password"] != after["password"]:
 		w.violate("%s writes a second password beside a pending one", by)
 	case hasPending && hadPending && before["owner"] != after["owner"] && w.holdsClaim(text(before, "owner"), w.open(before)):
@@ -125,7 +133,10 @@ func (w *world) held(fields map[string]any) []string {
 	if fields == nil {
 		return nil
 	}
-	passwords := []string{w.open(fields)}
+	var passwords []string
+	if fields["password"] != nil {
+		passwords = append(passwords, w.open(fields))
+	}
 	if pending, found := pendingOf(fields); found {
 		passwords = append(passwords, w.open(pending))
 	}
@@ -134,16 +145,17 @@ func (w *world) held(fields map[string]any) []string {
 
 // open opens what Vault holds, with nothing but what Vault holds.
 func (w *world) open(fields map[string]any) string {
-	sealed, lastRotated := text(fields, "password"), text(fields, "last_rotated")
-	if password, known := w.opened[[2]string{sealed, lastRotated}]; known {
+	sealed, lastRotated, key := text(fields, "password"), text(fields, "last_rotated"), fmt.Sprint(fields["key_version"])
+	if password, known := w.opened[[3]string{sealed, lastRotated, key}]; known {
 		return password
 	}
 	binding := crypto.Binding{TenantID: tenant, LastRotated: lastRotated}
-	secret, err := w.scenario.envelope("the checker").Open(keyVersion, binding, crypto.SealedPassword(sealed))
+	version, _ := strconv.Atoi(key)
+	secret, err := w.scenario.envelope("the checker").Open(crypto.KeyVersion(version), binding, crypto.SealedPassword(sealed))
 	if err != nil {
 		w.violate("Vault holds a password that does not open: %v", err)
 	}
-	w.opened[[2]string{sealed, lastRotated}] = secret.RevealString()
+	w.opened[[3]string{sealed, lastRotated, key}] = secret.RevealString()
 	return secret.RevealString()
 }
 

@@ -1,9 +1,9 @@
 // Package simulation explores the rotation protocol exhaustively: all orders of
 // the calls of several processes, with every fate of every call, an operator's
 // acts and late effects in between, within stated budgets. It drives the real
-// code, [rotator.Rotator.Rotate], with the reading and deciding before it
-// ([rotator.Plan]); nothing of the protocol is written a second time here. Only
-// tests use it.
+// code, [rotator.Rotator.Rotate] with the reading and deciding before it
+// ([rotator.Plan]), [rotator.Rotator.Add] and [rotator.Rotator.Reseal]; nothing of
+// the protocol is written a second time here. Only tests use it.
 //
 // # How it runs
 //
@@ -21,7 +21,9 @@
 //   - Vault is one record of KV v2: a write lands if and only if its version is
 //     the newest. A soft delete leaves that number in force; without metadata a
 //     write is forbidden, as the shipped policy has it. Ten versions are kept.
-//   - Mailu holds one password. Setting it is idempotent; the last one wins.
+//   - Mailu holds one password. Setting it is idempotent; the last one wins. Or it
+//     has no such user, whom an addition creates.
+//   - There may be no record at first, which an addition makes.
 //   - A call goes well; fails before its effect or after; is answered when the
 //     claim is over; fails, with the effect landing at any later step (a write
 //     still by check-and-set); shows a conflict though it landed; is refused,
@@ -40,11 +42,13 @@
 //
 // # What is checked
 //
-// After every step: Mailu accepts the record's current or pending password;
+// After every step: Mailu accepts the record's current or pending password, or,
+// as long as the record names no current one, what it accepted before;
 // fields of others are as they were; nobody makes or writes a second password
 // while one is pending; nobody takes a claim that stands; every push is begun
 // under a live claim. At rest, when nothing moves any more and one undisturbed
-// run has followed after all claims: Mailu accepts the current password, nothing
+// run has followed after all claims, where a tenant was to be added after the same
+// command once more: Mailu accepts the current password, nothing
 // is pending, that run had no error, and no more passwords were made than
 // rotations asked for.
 //

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"time"
 
 	"mailu-rotator/rotator"
@@ -13,9 +14,24 @@ func (w *world) effect(by string, r request) answer {
 		return w.read()
 	case Write:
 		return w.write(by, r.doc)
+	case Knows:
+		if w.mailu.password == "" {
+			return answer{err: errors.Join(rotator.ErrUnknownUser, rotator.ErrRefused)}
+		}
 	case Set:
+		if w.mailu.password == "" {
+			return answer{err: errors.Join(rotator.ErrUnknownUser, rotator.ErrRefused)}
+		}
+		return w.set(by, r)
+	case Create:
+		if w.mailu.password != "" {
+			return answer{err: errors.Join(rotator.ErrNotCreated, rotator.ErrRefused)}
+		}
 		return w.set(by, r)
 	case Proof:
+		if w.mailu.password == "" {
+			return answer{err: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)}
+		}
 		if w.mailu.password == r.password {
 			return answer{proof: rotator.Held}
 		}

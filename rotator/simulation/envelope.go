@@ -8,34 +8,39 @@ import (
 	"mailu-rotator/crypto"
 )
 
-const keyVersion crypto.KeyVersion = 1
+const firstKey crypto.KeyVersion = 1
 
 var errNotSealedSo = errors.New("not sealed so")
 
 // envelope seals without cryptography, because a key derivation costs more than
 // a whole schedule. What the protocol can tell of the real one it keeps: a
 // sealed password opens only with what it was sealed for, and no two seals are
-// equal. Each process has its own, so that the strings of one process do not
+// equal, and it opens with no other key. Each process has its own, so that the strings of one process do not
 // depend on what the others did first.
 type envelope struct {
-	by    string
-	seals int
+	by     string
+	newest crypto.KeyVersion
+	seals  int
 }
 
 // Seal implements rotator.Envelope.
 func (e *envelope) Seal(to crypto.Binding, password crypto.Secret) (crypto.SealedPassword, crypto.KeyVersion, error) {
 	e.seals++
-	return crypto.SealedPassword(fmt.Sprintf("%s%s#%d|%s", sealPrefix(to), e.by, e.seals, password.Reveal())), keyVersion, nil
+	return crypto.SealedPassword(fmt.Sprintf("%s%s#%d|%s", sealPrefix(e.newest, to), e.by, e.seals, password.Reveal())), e.newest, nil
 }
 
 // Open implements rotator.Envelope.
-func (*envelope) Open(version crypto.KeyVersion, from crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error) {
-	rest, bound := strings.CutPrefix(string(sealed), sealPrefix(from))
-	_, password, whole := strings.Cut(rest, "|")
-	if !bound || !whole || version != keyVersion && version != 0 {
-		return crypto.Secret{}, errNotSealedSo
+func (e *envelope) Open(version crypto.KeyVersion, from crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error) {
+	for key := firstKey; key <= e.newest; key++ {
+		rest, bound := strings.CutPrefix(string(sealed), sealPrefix(key, from))
+		_, password, whole := strings.Cut(rest, "|")
+		if bound && whole && (version == key || version == 0) {
+			return crypto.SecretFromString(password), nil
+		}
 	}
-	return crypto.SecretFromString(password), nil
+	return crypto.Secret{}, errNotSealedSo
 }
 
-func sealPrefix(b crypto.Binding) string { return "sealed|" + b.TenantID + "|" + b.LastRotated + "|" }
+func sealPrefix(key crypto.KeyVersion, b crypto.Binding) string {
+	return fmt.Sprintf("sealed|%d|%s|%s|", key, b.TenantID, b.LastRotated)
+}

@@ -24,6 +24,6 @@ func Play(s Scenario, nth int, fate Fate) (schedule, broken string) {
 		}
 		w.do(step)
 	}
-	w.checkRest(w.rest(theLast()))
+	w.checkRest(w.settle())
 	return lines.String(), w.violation
 }

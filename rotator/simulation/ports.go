@@ -17,6 +17,8 @@ type (
 	servers struct{ *process }
 	server  struct{ *process }
 	clock   struct{ *process }
+	// registry makes the record and the user.
+	registry struct{ *process }
 )
 
 // List implements rotator.Store; one tenant is all there is.
@@ -55,6 +57,20 @@ func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret)
 func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rotator.HashCheck, error) {
 	a := s.ask(request{call: Proof, password: password.RevealString()})
 	return func() (rotator.Proof, error) { return a.proof, nil }, a.err
+}
+
+// CreateRecord implements rotator.Registry: a write that wants no version there.
+func (r registry) CreateRecord(ctx context.Context, id rotator.TenantID, fields map[string]any) (int, error) {
+	return store(r).Write(ctx, id, rotator.Document{Fields: fields})
+}
+
+// CanCreateUser implements rotator.Registry. The domain is there, and a question
+// that fails here is as one about the user that fails.
+func (r registry) CanCreateUser(context.Context, rotator.Origin, string) error { return nil }
+
+// CreateUser implements rotator.Registry.
+func (r registry) CreateUser(_ context.Context, _ rotator.Origin, _ string, password crypto.Secret) error {
+	return r.ask(request{call: Create, password: password.RevealString()}).err
 }
 
 // MaxConcurrent implements rotator.Server.

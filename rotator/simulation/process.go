@@ -72,7 +72,7 @@ func (p *process) live() {
 	if p.first() == Pause {
 		p.ask(request{call: Pause})
 	}
-	sel := rotator.Selection{NewestKey: keyVersion}
+	sel := rotator.Selection{NewestKey: p.world.scenario.newestKey()}
 	if p.RunNow {
 		sel.All, sel.RotatedBefore = true, p.rotator.Clock.Now()
 	}
@@ -91,6 +91,9 @@ func (p *process) live() {
 
 // attempt reads, decides and rotates.
 func (p *process) attempt(sel rotator.Selection) rotator.Result {
+	if p.Adds {
+		return p.add()
+	}
 	doc, err := p.rotator.Store.Read(context.Background(), tenant)
 	if err != nil {
 		return rotator.Result{Outcome: rotator.Failed, Err: err}
@@ -99,6 +102,9 @@ func (p *process) attempt(sel rotator.Selection) rotator.Result {
 	if err != nil {
 		p.world.violate("the record cannot be read any more: %v", err)
 		return rotator.Result{Outcome: rotator.Invalid, Err: err}
+	}
+	if p.Reseals {
+		return p.rotator.Reseal(context.Background(), c, sel.NewestKey)
 	}
 	judge := func(c rotator.Credential) (rotator.Action, string) {
 		d := rotator.Plan(p.rotator.Clock.Now(), []rotator.Candidate{{Name: tenant, Credential: c}}, sel)[0]
@@ -110,11 +116,19 @@ func (p *process) attempt(sel rotator.Selection) rotator.Result {
 	return p.rotator.Rotate(context.Background(), c, judge, false)
 }
 
+func (p *process) add() rotator.Result {
+	c, err := rotator.ParseCredential(tenant, rotator.Document{Fields: blankRecord()}, p.rotator.DefaultPolicy)
+	if err != nil {
+		panic(err) // a record of this package
+	}
+	return p.rotator.Add(context.Background(), registry{p}, c)
+}
+
 // again reports whether a lane might try once more. It is more willing than the
 // real one, which leaves a tenant alone after some errors.
 func again(r rotator.Result) bool {
 	switch r.Outcome {
-	case rotator.Rotated, rotator.Finished, rotator.Fresh, rotator.Refused, rotator.Stuck:
+	case rotator.Rotated, rotator.Finished, rotator.Fresh, rotator.Refused, rotator.Stuck, rotator.Added, rotator.Resealed:
 		return false
 	}
 	return true
@@ -132,7 +146,7 @@ func (p *process) newPassword() (crypto.Secret, error) {
 // process unwinds from here.
 func (p *process) ask(r request) answer {
 	p.request, p.status = r, calling
-	if r.call == Set {
+	if r.call.pushes() {
 		p.request.live = p.world.beginsPush(p, r.password)
 	}
 	p.stage.hold()

@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"os"
 	"runtime/debug"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func TestNoScheduleBreaksTheProtocol(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // replays leave much garbage and keep little
 	b := boundOf(t)
 	var results []simulation.Result
-	for _, s := range append(append(append(oneRotation(b), interleavings(b)...), operators(b)...), stalls(b)...) {
+	for _, s := range slices.Concat(oneRotation(b), interleavings(b), operators(b), stalls(b), additions(b), reseals(b)) {
 		t.Run(s.Name, func(t *testing.T) {
 			began := time.Now()
 

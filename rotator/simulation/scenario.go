@@ -3,6 +3,7 @@ package simulation
 import (
 	"time"
 
+	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
 
@@ -18,6 +19,10 @@ type Scenario struct {
 	Faults    int   // calls with another fate than OK, and stalls
 	Stalls    int   // of all processes past their claims, beside Faults
 	Operator  []Act // in this order, each between any two steps
+
+	Vacant bool // there is no record at first; Mailu has the user, with a password of its own
+	NoUser bool // beside Vacant: Mailu has no such user either
+	NewKey bool // the record is sealed with a master key that is no longer the newest
 
 	// Preemptions bounds how often a process is set aside in the middle of its
 	// attempt; 0 means no bound.
@@ -39,6 +44,8 @@ type Scenario struct {
 type Process struct {
 	Name     string
 	RunNow   bool // rotates what was not rotated since its start; else what is due
+	Adds     bool // adds the tenant instead
+	Reseals  bool // seals its password anew instead
 	Attempts int
 	// After is the name of a process of which this one waits for the end of the
 	// first attempt, or its death; then it pauses and begins.
@@ -51,5 +58,12 @@ func (s *Scenario) envelope(by string) rotator.Envelope {
 	if s.Envelope != nil {
 		return s.Envelope
 	}
-	return &envelope{by: by}
+	return &envelope{by: by, newest: s.newestKey()}
+}
+
+func (s *Scenario) newestKey() crypto.KeyVersion {
+	if s.NewKey {
+		return firstKey + 1
+	}
+	return firstKey
 }

@@ -36,8 +36,8 @@ func (w *world) do(a action) {
 	case land:
 		e := w.late[a.who]
 		w.late = append(append([]effect{}, w.late[:a.who]...), w.late[a.who+1:]...)
-		w.effect(e.by, e.request)
-		w.mailu.stray = w.mailu.stray || e.request.call == Set
+		landed := w.effect(e.by, e.request).err == nil
+		w.mailu.stray = w.mailu.stray || e.request.call.pushes() && landed
 	case stall:
 		if w.stalls > 0 {
 			w.stalls--
@@ -69,7 +69,7 @@ func (w *world) grant(who int, fate Fate) {
 	if fate != OK {
 		w.faults--
 	}
-	p.disturbed = fate != OK || p.disturbed && p.request.call != Set
+	p.disturbed = fate != OK || p.disturbed && !p.request.call.pushes()
 	p.answer = answer{}
 	if fate.has() {
 		p.answer = w.effect(p.Name, p.request)

@@ -15,7 +15,7 @@ import (
 // of one in 400,000.
 func (w *world) state() uint64 {
 	h := mix(w.vault.digest, uint64(w.now.UnixMilli()))
-	if !w.vault.gone {
+	if !w.vault.gone && !w.vault.vacant() {
 		h = mix(h, bit(w.vault.versions[len(w.vault.versions)-1].deleted))
 	}
 	h = mix(h, bit(w.vault.gone)<<3|bit(w.mailu.own)<<2|bit(w.mailu.stray)<<1|bit(w.mailu.late))

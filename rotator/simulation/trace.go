@@ -31,7 +31,7 @@ func (s *Scenario) trace(schedule []action, atRest bool) string {
 		w.do(a)
 	}
 	if atRest {
-		w.checkRest(w.rest(theLast()))
+		w.checkRest(w.settle())
 	}
 	return lines.String()
 }
@@ -46,10 +46,16 @@ func (w *world) narrate(lines *strings.Builder) {
 // describe is the world on one line.
 func (w *world) describe() string {
 	line := fmt.Sprintf("Mailu %q, Vault v%d", w.mailu.password, w.vault.newest())
+	if w.vault.vacant() {
+		return line + ": no record"
+	}
 	switch held := w.held(w.vault.fields()); len(held) {
 	case 0:
 		return line + " deleted"
 	case 1:
+		if w.vault.fields()["password"] == nil {
+			return line + fmt.Sprintf(" nothing + pending %q", held[0])
+		}
 		return line + fmt.Sprintf(" %q", held[0])
 	default:
 		pending, _ := pendingOf(w.vault.fields())

@@ -23,6 +23,9 @@ type version struct {
 	deleted bool // softly: its number still counts, and `vault kv undelete` brings it back
 }
 
+// vacant reports whether there is no record, and none was.
+func (v *vault) vacant() bool { return len(v.versions) == 0 }
+
 // newest is the number that check-and-set compares.
 func (v *vault) newest() int {
 	if v.gone {
@@ -33,7 +36,7 @@ func (v *vault) newest() int {
 
 // fields of the newest version, nil where the record or that version is deleted.
 func (v *vault) fields() map[string]any {
-	if v.gone || v.versions[len(v.versions)-1].deleted {
+	if v.gone || v.vacant() || v.versions[len(v.versions)-1].deleted {
 		return nil
 	}
 	return v.versions[len(v.versions)-1].fields
@@ -41,7 +44,7 @@ func (v *vault) fields() map[string]any {
 
 // restorable is the same, with what undeleting would bring back.
 func (v *vault) restorable() map[string]any {
-	if v.gone {
+	if v.gone || v.vacant() {
 		return nil
 	}
 	return v.versions[len(v.versions)-1].fields

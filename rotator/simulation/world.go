@@ -33,7 +33,8 @@ type world struct {
 	running                     int // the process that was granted a step last; -1: none yet
 
 	ledger    ledger
-	opened    map[[2]string]string // what sealed passwords opened to, with their last_rotated
+	before    string               // what Mailu held before there was a record; "" for no such user
+	opened    map[[3]string]string // what sealed passwords opened to, with their last_rotated and key_version
 	violation string
 	tell      func(step string) // for people; nil: nobody listens
 	stages    *stages
@@ -41,7 +42,7 @@ type world struct {
 
 // mailbox is one user of a Mailu server, which holds one password.
 type mailbox struct {
-	password string
+	password string // "": there is no such user
 	late     bool   // it was set by a push that outlived its claim
 	stray    bool   // and for which nobody waited any more
 	own      bool   // an operator set it by hand
@@ -61,30 +62,53 @@ func newWorld(s *Scenario, seed maphash.Seed, stages *stages) *world {
 	}
 	w := &world{
 		scenario: s, policy: policy, seed: seed, now: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC),
-		mailu:  mailbox{password: first},
+		mailu:  mailbox{password: s.firstPassword()},
 		faults: s.Faults, stalls: s.Stalls, preemptions: s.Preemptions, running: -1,
-		stages: stages, opened: map[[2]string]string{},
+		stages: stages, opened: map[[3]string]string{},
 	}
-	w.put("the beginning", w.firstRecord())
+	if s.Vacant {
+		w.before = w.mailu.password
+	} else {
+		w.put("the beginning", w.firstRecord())
+	}
 	for _, spec := range s.Processes {
 		w.procs = append(w.procs, w.newProcess(spec))
 	}
 	return w
 }
 
-func (w *world) firstRecord() map[string]any {
-	fields := map[string]any{
+func (s *Scenario) firstPassword() string {
+	if s.NoUser {
+		return ""
+	}
+	return first
+}
+
+// blankRecord is what an addition asks for.
+func blankRecord() map[string]any {
+	return map[string]any{
 		"username": "admin@a.example", "webmail_url": "https://mail.a.example/webmail",
 		"created_at": born, "note": "not ours",
 	}
-	w.seal(fields, "first", born, first)
+}
+
+func (w *world) firstRecord() map[string]any {
+	fields := blankRecord()
+	w.sealWith(&envelope{by: "first", newest: firstKey}, fields, born, first)
+	if w.scenario.Envelope != nil {
+		w.seal(fields, "first", born, first)
+	}
 	return fields
 }
 
 // seal puts a password into fields as current.
 func (w *world) seal(fields map[string]any, by, lastRotated, password string) {
+	w.sealWith(w.scenario.envelope(by), fields, lastRotated, password)
+}
+
+func (w *world) sealWith(envelope rotator.Envelope, fields map[string]any, lastRotated, password string) {
 	binding := crypto.Binding{TenantID: tenant, LastRotated: lastRotated}
-	sealed, key, err := w.scenario.envelope(by).Seal(binding, crypto.SecretFromString(password))
+	sealed, key, err := envelope.Seal(binding, crypto.SecretFromString(password))
 	if err != nil {
 		panic(err) // an envelope that cannot seal is a fault of the harness
 	}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"mailu-rotator/rotator"
+)
+
+// resealFlags are the flags of reseal, as given.
+type resealFlags struct {
+	narrowing
+	dryRun bool
+	output string
+}
+
+func newResealCommand(path *string) *cobra.Command {
+	var flags resealFlags
+	cmd := &cobra.Command{
+		Use:   "reseal",
+		Short: "Seal the passwords in Vault with the newest master key",
+		Long: `Seal the current password of every record with the newest version of the master
+key, where it is sealed with an older one. The passwords stay as they are, and so
+does their age; Mailu is not asked.
+
+This is hygiene, such as before raising min_decryption_version. It is no answer
+to a leaked key, which opens every sealed password that was ever copied: that is
+--run-now, after the key was rotated.
+
+A record with a half-finished rotation is left and counts as failed, because that
+still needs its key.
+
+Exit status: 0 all sealed with the newest key; 1 could not run; 2 some are not,
+the table says why; 130 interrupted.`,
+		Example: `  mailu-rotator reseal --dry-run
+  mailu-rotator reseal && vault write transit/keys/smtp-master/config min_decryption_version=2`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runReseal(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags.register(cmd.Flags())
+	cmd.Flags().BoolVar(&flags.dryRun, "dry-run", false, "show what would be done and change nothing")
+	registerOutput(cmd.Flags(), &flags.output)
+	return cmd
+}
+
+func runReseal(ctx context.Context, path string, flags resealFlags, stdout, stderr io.Writer) error {
+	var report rotator.Report
+	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+		var sel rotator.Selection
+		if err := checkOutput(flags.output); err != nil {
+			return err
+		}
+		if err := flags.narrow(&sel, f.cfg); err != nil {
+			return err
+		}
+		return f.with(ctx, func(s *rotator.Sweep) (err error) {
+			if flags.dryRun {
+				report, err = s.PlanReseal(ctx, sel)
+			} else {
+				report, err = s.Reseal(ctx, sel)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if err := printReport(stdout, report, flags.output); err != nil {
+		return err
+	}
+	return status(report, interrupted)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+)
+
+func newTenantCommand(path *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tenant",
+		Short: "Add tenants",
+		Args:  cobra.NoArgs,
+		// A command that cannot run takes any argument for a call for help.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newTenantAddCommand(path), newTenantImportCommand(path))
+	return cmd
+}
+
+// addingFlags are what adding one tenant and many have in common, as given.
+type addingFlags struct {
+	operatorLogin
+	first  bool
+	dryRun bool
+	output string
+}
+
+func (f *addingFlags) register(flags *pflag.FlagSet) {
+	f.operatorLogin.register(flags)
+	flags.BoolVar(&f.first, "first", false, "there is no tenant in Vault yet")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
+	registerOutput(flags, &f.output)
+}
+
+func newTenantAddCommand(path *string) *cobra.Command {
+	var flags addingFlags
+	var addition rotator.Addition
+	var tenant string
+	cmd := &cobra.Command{
+		Use:   "add",
+		Short: "Add a tenant: its record in Vault, its user in Mailu",
+		Long: `Add a tenant: write its record to Vault and give its user in Mailu a first
+password, by the protocol of a rotation. A user that Mailu has is taken over, and
+its password replaced; one that it has not is created, in a domain that it has.
+
+An addition that came to nothing is resumed by the same command. Who is a tenant
+already is left alone.
+
+It needs a Vault token that may create records: see policy --with-create.
+
+Exit status: 0 added, or a tenant already; 1 could not run; 2 failed, or left
+half-added, the table says how; 130 interrupted.`,
+		Example: `  mailu-rotator tenant add --user admin@example.com --webmail-url https://mail.example.com
+  mailu-rotator tenant add --vault-token-from-env --dry-run \
+      --user admin@example.com --webmail-url https://mail.example.com --policy 90_days`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			addition.Tenant = rotator.TenantID(tenant)
+			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]rotator.Addition, error) {
+				return []rotator.Addition{addition}, nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&addition.Username, "user", "", "the user in Mailu, an `address`; taken over or created")
+	cmd.Flags().StringVar(&addition.WebmailURL, "webmail-url", "", "the tenant's webmail: a `URL` of a server in the configuration")
+	cmd.Flags().StringVar(&tenant, "tenant", "", "the tenant's `id`, a UUID version 4 (default a new one)")
+	cmd.Flags().StringVar(&addition.Policy, "policy", "", "how old the password may grow: `N_days` or manual (default as configured)")
+	for _, required := range []string{"user", "webmail-url"} {
+		_ = cmd.MarkFlagRequired(required) // it was defined above
+	}
+	flags.register(cmd.Flags())
+	return cmd
+}
+
+// runAdditions reads what is to be added once the configuration is known to be
+// well.
+func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, stderr io.Writer, read func() ([]rotator.Addition, error)) error {
+	var report rotator.Report
+	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+		if err := checkOutput(flags.output); err != nil {
+			return err
+		}
+		if err := flags.apply(f); err != nil {
+			return err
+		}
+		additions, err := read()
+		if err != nil {
+			return err
+		}
+		return f.withRegistry(ctx, func(s *rotator.Sweep, registry rotator.Registry) error {
+			if flags.dryRun {
+				report, err = s.PlanAdd(ctx, additions, flags.first)
+			} else {
+				report, err = s.Add(ctx, registry, additions, flags.first)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if err := printReport(stdout, report, flags.output); err != nil {
+		return err
+	}
+	return status(report, interrupted)
+}
+
+// registry is the rotator.Registry of one run.
+type registry struct {
+	vault   *vault.Client
+	servers *mailuServers
+}
+
+// CreateRecord implements rotator.Registry.
+func (r registry) CreateRecord(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
+	version, err := r.vault.Create(ctx, tenant, fields)
+	if errors.Is(err, rotator.ErrForbidden) {
+		return 0, fmt.Errorf("%w: see mailu-rotator policy --with-create, and --vault-token-from-env", err)
+	}
+	return version, err
+}
+
+// CanCreateUser implements rotator.Registry.
+func (r registry) CanCreateUser(ctx context.Context, origin rotator.Origin, username string) error {
+	if err := r.servers.broken[origin]; err != nil {
+		return err
+	}
+	return r.servers.CanCreateUser(ctx, origin, username)
+}
+
+// CreateUser implements rotator.Registry.
+func (r registry) CreateUser(ctx context.Context, origin rotator.Origin, username string, password crypto.Secret) error {
+	if err := r.servers.broken[origin]; err != nil {
+		return err
+	}
+	return r.servers.CreateUser(ctx, origin, username, password)
+}

@@ -1,0 +1,101 @@
+package mailu
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// newUserComment tells Mailu's administrators where the user comes from.
+const newUserComment = "made by mailu-rotator"
+
+// CreateUser makes an enabled user with the password and, for the rest, with
+// what Mailu gives a new one: 1 GB of quota, no administrator of anything. Its
+// errors are those of [Server.SetPassword], with [rotator.ErrNotCreated] where
+// Mailu answers that there is a conflict.
+//
+// It is not idempotent: releases of 2024.06 answer 500 where the user is there
+// already, which says nothing, and later ones 409.
+func (s *Server) CreateUser(ctx context.Context, username string, password crypto.Secret) error {
+	c, err := s.begin("create", rotator.ErrRefused, username, password)
+	if err != nil {
+		return err
+	}
+	c.push, c.creation = true, true
+	if problem := checkPassword(password); problem != "" {
+		return c.refuse(problem, "let the rotator make the password")
+	}
+	// Not wiped afterwards, as in SetPassword.
+	body, err := json.Marshal(map[string]string{"email": username, "raw_password": password.RevealString(), "comment": newUserComment})
+	if err != nil {
+		return c.refuse("the password has no JSON form", "let the rotator make the password")
+	}
+
+	a, err := c.do(ctx, http.MethodPost, "/user", body)
+	if err != nil {
+		return err
+	}
+	if fields, isObject := a.object(); !isObject || fields.Code != http.StatusOK {
+		return c.failure(fmt.Sprintf("not Mailu's answer to a creation: %s", a.describe(c.words)), "see whether api_url is Mailu's API")
+	}
+	return nil
+}
+
+// CanCreateUser asks whether Mailu has the domain of a user that is to be made.
+// Its errors are those of [Server.Knows], and it changes nothing.
+func (s *Server) CanCreateUser(ctx context.Context, username string) error {
+	c, err := s.begin("look up the domain of", rotator.ErrRefused, username, crypto.Secret{})
+	if err != nil {
+		return err
+	}
+	c.creation = true
+	_, domain, _ := strings.Cut(username, "@")
+	a, err := c.do(ctx, http.MethodGet, "/domain/"+url.PathEscape(domain), nil)
+	if err != nil {
+		return err
+	}
+	if _, isObject := a.object(); !isObject {
+		return c.failure("not Mailu's answer about a domain: "+a.describe(c.words), "see whether api_url is Mailu's API")
+	}
+	return nil
+}
+
+// CanCreateUser is [Server.CanCreateUser] on the server of an origin.
+func (s *Servers) CanCreateUser(ctx context.Context, origin rotator.Origin, username string) error {
+	server, err := s.server(origin)
+	if err != nil {
+		return err
+	}
+	return server.CanCreateUser(ctx, username)
+}
+
+// CreateUser is [Server.CreateUser] on the server of an origin.
+func (s *Servers) CreateUser(ctx context.Context, origin rotator.Origin, username string, password crypto.Secret) error {
+	server, err := s.server(origin)
+	if err != nil {
+		return err
+	}
+	return server.CreateUser(ctx, username, password)
+}
+
+// ofCreation reads the answers that mean something else where a user is to be
+// made: what is unknown then is the domain.
+func (v verdict) ofCreation(words wording) verdict {
+	switch {
+	case v.is(rotator.ErrUnknownUser):
+		v.cause, v.kinds = v.answer.describe(words), nil
+		v.next = "create the domain in Mailu first, or correct the user"
+	case v.answer.status == http.StatusBadRequest:
+		v.next = "correct the user, or see the log of Mailu's admin"
+	case v.answer.status == http.StatusConflict:
+		v.kinds = append(v.kinds, rotator.ErrNotCreated)
+		v.next = "see whether Mailu has the user, and how many its domain may have"
+	}
+	return v
+}

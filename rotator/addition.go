@@ -1,0 +1,224 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Addition asks for a tenant to be added.
+type Addition struct {
+	Tenant     TenantID // "": a new id
+	Username   string   // the user in Mailu, taken over or created
+	WebmailURL string
+	Policy     string // "": none is written, and the default counts
+	Line       int    // of the file that asks for it, from 1; 0: no file
+}
+
+// credential is the record as it would first be written, but for the pending
+// password. It fails as [ParseCredential] does.
+func (a Addition) credential(now time.Time, defaultPolicy Policy) (Credential, error) {
+	fields := map[string]any{fieldUsername: a.Username, fieldWebmailURL: a.WebmailURL, fieldCreatedAt: formatTime(now)}
+	if a.Policy != "" {
+		fields[fieldPolicy] = a.Policy
+	}
+	return parseFields(a.Tenant, Document{Fields: fields}, defaultPolicy)
+}
+
+// where precedes what is wrong with an addition.
+func (a Addition) where(err error) error {
+	if a.Line == 0 {
+		return err
+	}
+	return fmt.Errorf("line %d: %w", a.Line, err)
+}
+
+// Add adds tenants, or finishes what an earlier run left half-added; who is a
+// tenant already is left as it is. It takes them through their servers' lanes as
+// a sweep does. first says that there may be no tenant yet: otherwise an empty
+// prefix is a mistake in the configuration.
+//
+// An error means that nothing was begun: an addition is improper, or it cannot
+// be told whether another tenant has the same user. How each one ended is in the
+// report, in the order given.
+func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition, first bool) (Report, error) {
+	report := Report{Started: s.Clock.Now()}
+	s.Observe.observe(Event{Name: AdditionStarted})
+	r, plan, err := s.planAdditions(ctx, additions, first)
+	if err != nil {
+		return report, err
+	}
+	defer r.keys.Wipe()
+	for i := range plan {
+		if plan[i].Action == Add && plan[i].Name == "" {
+			plan[i].Credential.Tenant = NewTenantID()
+			plan[i].Name = string(plan[i].Credential.Tenant)
+		}
+	}
+	r.registry = lendingRegistry{registry, r.slots}
+	report.Rows = r.act(ctx, plan, AdditionPlanned)
+	report.Finished = s.Clock.Now()
+	s.Observe.observe(Event{Name: AdditionFinished, Count: report.Failures()})
+	return report, nil
+}
+
+// PlanAdd reads the fleet and reports what Add would do. It writes nothing and
+// does not ask Mailu; ids that Add would make are left out.
+func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (Report, error) {
+	report := Report{Started: s.Clock.Now(), DryRun: true}
+	r, plan, err := s.planAdditions(ctx, additions, first)
+	if err != nil {
+		return report, err
+	}
+	defer r.keys.Wipe()
+	report.Rows = r.foresee(plan)
+	report.Finished = s.Clock.Now()
+	return report, nil
+}
+
+// planAdditions checks, reads the fleet once, and decides. The caller wipes the
+// run's keys if there is no error.
+func (s *Sweep) planAdditions(ctx context.Context, additions []Addition, first bool) (*run, []Decision, error) {
+	if err := s.check(additions); err != nil {
+		return nil, nil, err
+	}
+	r, err := s.open(ctx, Selection{})
+	if err != nil {
+		return nil, nil, err
+	}
+	candidates, err := r.others(ctx, first)
+	if err != nil {
+		r.keys.Wipe()
+		return nil, nil, err
+	}
+	return r, planAdditions(r.clock.Now(), candidates, additions, s.DefaultPolicy), nil
+}
+
+// check finds everything that is wrong with the additions by themselves, a line
+// each.
+func (s *Sweep) check(additions []Addition) error {
+	var wrong []error
+	note := func(a Addition, err error) {
+		if err != nil {
+			wrong = append(wrong, a.where(err))
+		}
+	}
+	users, tenants := map[string]Addition{}, map[TenantID]Addition{}
+	for _, a := range additions {
+		c, err := a.credential(s.Clock.Now(), s.DefaultPolicy)
+		note(a, err)
+		if a.Tenant != "" {
+			_, err := ParseTenantID(string(a.Tenant))
+			note(a, err)
+			note(a, twice(tenants, a.Tenant, a, "tenant "+string(a.Tenant)))
+		}
+		if err != nil {
+			continue
+		}
+		_, err = s.Mailu.Server(c.Origin)
+		note(a, err)
+		note(a, twice(users, userKey(Candidate{Credential: c}), a, fmt.Sprintf("user %s on %s", c.Username, c.Origin)))
+	}
+	return errors.Join(wrong...)
+}
+
+// twice remembers what has been asked for, and refuses it the second time.
+func twice[K comparable](seen map[K]Addition, key K, a Addition, what string) error {
+	former, found := seen[key]
+	if found {
+		return fmt.Errorf("%s is on line %d already: remove one of the two", what, former.Line)
+	}
+	seen[key] = a
+	return nil
+}
+
+// others reads the whole fleet. A record that cannot be read may name any user.
+func (r *run) others(ctx context.Context, first bool) ([]Candidate, error) {
+	candidates, err := r.survey(ctx)
+	switch {
+	case errors.Is(err, ErrNoTenants) && first:
+		return nil, nil
+	case errors.Is(err, ErrNoTenants):
+		return nil, fmt.Errorf("%w; if this is to be the first tenant, say so with --first", err)
+	case err != nil:
+		return nil, err
+	}
+	for _, c := range candidates {
+		if c.transient() || errors.Is(c.Err, ErrForbidden) {
+			return nil, fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", c.Name, c.Err)
+		}
+	}
+	return candidates, nil
+}
+
+// planAdditions decides, from records alone, about each addition.
+func planAdditions(now time.Time, fleet []Candidate, additions []Addition, defaultPolicy Policy) []Decision {
+	byUser, byName := map[string][]Candidate{}, map[string]Candidate{}
+	for _, c := range fleet {
+		byName[c.Name] = c
+		if key := userKey(c); key != "" {
+			byUser[key] = append(byUser[key], c)
+		}
+	}
+	plan := make([]Decision, len(additions))
+	for i, a := range additions {
+		c, _ := a.credential(now, defaultPolicy) // it has been checked
+		asked := Candidate{Name: string(a.Tenant), Credential: c}
+		plan[i] = decideAddition(asked, byUser[userKey(asked)], byName[asked.Name])
+	}
+	return plan
+}
+
+// decideAddition compares what is asked for with the tenants who have the same
+// user, and with the record of that name.
+func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision {
+	refused := func(format string, args ...any) Decision {
+		return Decision{Candidate: asked, Outcome: Invalid, Reason: fmt.Sprintf(format, args...)}
+	}
+	if len(same) > 1 {
+		return refused("%s", rivalry(asked, len(same)))
+	}
+	if len(same) == 0 {
+		switch {
+		case named.Name == "" || asked.Name == "":
+			return Decision{Candidate: asked, Action: Add, Reason: "to be added; its user in Mailu is taken over, or created"}
+		case errors.Is(named.Err, ErrAbsent):
+			return refused("its record was deleted: bring it back (`vault kv undelete`), or remove what is left of it (`vault kv metadata delete`): %s", named.Err)
+		}
+		if named.Err != nil {
+			return refused("there is a record of that id: %s", named.Err)
+		}
+		return refused("its record names another user, %s on %s: leave the id out, or give another one", named.Credential.Username, named.Credential.Origin)
+	}
+	known := same[0]
+	switch {
+	case asked.Name != "" && asked.Name != known.Name:
+		return refused("tenant %s has the user %s on %s already: they would lock each other out", known.Name, asked.Credential.Username, asked.Credential.Origin)
+	case known.Err != nil:
+		return refused("tenant %s has this user: %s", known.Name, known.Err)
+	case !known.Credential.BeingAdded():
+		return Decision{Candidate: known, Outcome: Fresh, Reason: alreadyTenant(known.Credential, asked.Credential)}
+	}
+	asked.Name, asked.Credential.Tenant = known.Name, known.Credential.Tenant
+	return Decision{Candidate: asked, Action: Add, Reason: known.Credential.halfFinished()}
+}
+
+// alreadyTenant says so, and what of the record is not as asked for.
+func alreadyTenant(known, asked Credential) string {
+	var differs []string
+	for _, field := range []string{fieldWebmailURL, fieldPolicy} {
+		is, set := known.fields[field]
+		if !set {
+			is = "not set"
+		}
+		if want, given := asked.fields[field]; given && want != is {
+			differs = append(differs, fmt.Sprintf("%s is %v", field, is))
+		}
+	}
+	if len(differs) == 0 {
+		return "is a tenant already"
+	}
+	return "is a tenant already, and left as it is: " + strings.Join(differs, ", ")
+}

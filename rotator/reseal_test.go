@@ -1,0 +1,191 @@
+package rotator_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// twoKeys has a second version of the master key beside the store's.
+type twoKeys struct{ first [crypto.KeySize]byte }
+
+func (k twoKeys) MasterKeys(context.Context) (*crypto.Keyring, error) {
+	return crypto.NewKeyring(map[crypto.KeyVersion][]byte{1: k.first[:], 2: slices.Repeat([]byte{2}, crypto.KeySize)})
+}
+
+func (f *fleet) reseal(t *testing.T, sel rotator.Selection) rotator.Report {
+	t.Helper()
+	f.sweep.Keys = twoKeys{}
+	report, err := f.sweep.Reseal(t.Context(), sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestResealKeepsPasswordAndAgeAndFieldsOfOthers(t *testing.T) {
+	for name, key := range map[string]any{"version recorded": 1, "version not recorded": nil} {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.sealed(t, 1, "the password")
+				f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["key_version"], fields["note"] = key, "not ours" })
+				before, version := f.store.Get(string(tenant(1)))
+
+				report := f.reseal(t, rotator.Selection{})
+
+				mustEnd(t, report, "1 resealed")
+				after, now := f.store.Get(string(tenant(1)))
+				if now != version+1 || toString(after["key_version"]) != "2" || after["password"] == before["password"] {
+					t.Errorf("version %d, then %d: %v", version, now, after)
+				}
+				for _, field := range []string{"last_rotated", "created_at", "username", "webmail_url", "note"} {
+					if after[field] != before[field] {
+						t.Errorf("%s was %v, is %v", field, before[field], after[field])
+					}
+				}
+				ring, _ := twoKeys{}.MasterKeys(t.Context())
+				password, err := ring.Open(2, crypto.Binding{TenantID: string(tenant(1)), LastRotated: after["last_rotated"].(string)}, crypto.SealedPassword(after["password"].(string)))
+				if err != nil || password.RevealString() != "the password" {
+					t.Errorf("opens to %q, %v", password.RevealString(), err)
+				}
+				if calls := len(f.of(rotatortest.OpKnows)) + len(f.of(rotatortest.OpProof)) + len(f.of(rotatortest.OpSetPassword)); calls != 0 {
+					t.Errorf("Mailu was asked %d times", calls)
+				}
+				mustEnd(t, f.reseal(t, rotator.Selection{}), "1 fresh")
+			})
+		})
+	}
+}
+
+func TestWhatResealLeavesAndWhy(t *testing.T) {
+	tests := []struct {
+		name    string
+		arrange func(*testing.T, *fleet)
+		want    rotator.Outcome
+		reason  string
+	}{
+		{"under way", func(t *testing.T, f *fleet) { f.leave(t, 1, "somebody", time.Now().Add(time.Minute)) }, rotator.Claimed, "rotation under way by somebody, until "},
+		{"half-finished", func(t *testing.T, f *fleet) { f.leave(t, 1, "somebody", time.Now()) }, rotator.Unfinished, "half-finished rotation by somebody: finish it first"},
+		{"malformed", func(_ *testing.T, f *fleet) {
+			f.store.Edit(string(tenant(1)), func(fields map[string]any) { delete(fields, "username") })
+		}, rotator.Invalid, "username is missing"},
+		{"does not open", func(_ *testing.T, f *fleet) {
+			f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["last_rotated"] = "2020-01-01T00:00:00Z" })
+		}, rotator.Failed, "the password does not open (key_version 1)"},
+		{"deleted", func(_ *testing.T, f *fleet) { f.store.Delete(string(tenant(1))) }, rotator.Invalid, "deleted"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.sealed(t, 1, "the password")
+				test.arrange(t, f)
+
+				report := f.reseal(t, rotator.Selection{})
+
+				if row := report.Rows[0]; row.Outcome != test.want || !strings.Contains(row.Reason, test.reason) || f.store.Writes() != 0 {
+					t.Errorf("got %s: %s", row.Outcome, row.Reason)
+				}
+			})
+		})
+	}
+}
+
+func TestADryResealWritesNothing(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		f.sweep.Keys = twoKeys{}
+
+		report, err := f.sweep.PlanReseal(t.Context(), rotator.Selection{Tenants: []rotator.TenantID{tenant(1)}})
+
+		if err != nil || report.Rows[0].Outcome != rotator.Planned || report.Rows[0].Reason != "to be sealed with key version 2 instead of 1" || f.store.Writes() != 0 {
+			t.Errorf("got %+v, %v", report.Rows, err)
+		}
+	})
+}
+
+func TestAResealGoesOnTopOfSomebodysEdit(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		edits := 1
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpWrite && edits > 0 {
+				edits--
+				f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["ticket"] = "OPS-1" })
+			}
+			return rotatortest.Fault{}
+		}
+
+		mustEnd(t, f.reseal(t, rotator.Selection{}), "1 resealed")
+
+		if fields, _ := f.store.Get(string(tenant(1))); fields["ticket"] != "OPS-1" || toString(fields["key_version"]) != "2" {
+			t.Errorf("the record is %v", fields)
+		}
+	})
+}
+
+// Rotations, faults and deaths beside it: a reseal never
+// parts Vault from Mailu, and never changes what a rotation is about.
+func TestAResealBesideRotationsBreaksNothing(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHouse(t)
+		ring, err := twoKeys{}.MasterKeys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ring = ring
+		h.disturb(t, rt, h.checkInvariant)
+		disturb := h.store.Hook
+		h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpWrite && rapid.IntRange(0, 7).Draw(rt, "a reseal comes first") == 0 {
+				hooks := h.store.Hook
+				h.store.Hook = nil
+				h.reseal(t, "reseal in between")
+				h.store.Hook = hooks
+			}
+			return disturb(c)
+		}
+
+		for range rapid.IntRange(1, 3).Draw(rt, "runs") {
+			if owner := rapid.SampledFrom([]string{"daemon", "second host", "reseal"}).Draw(rt, "process"); owner == "reseal" {
+				h.reseal(t, owner)
+			} else {
+				h.rotate(t, owner)
+			}
+			h.checkInvariant(t)
+			h.clock.Advance(time.Duration(rapid.IntRange(0, int(2*ttl)).Draw(rt, "time passes")))
+		}
+
+		h.undisturbed()
+		h.clock.Advance(ttl)
+		if result := h.rotate(t, "last"); result.Err != nil {
+			t.Fatalf("an undisturbed run failed: %v", result.Err)
+		}
+		h.checkAtRest(t)
+	})
+}
+
+func (h *house) reseal(t testing.TB, owner string) (result rotator.Result) {
+	t.Helper()
+	process := h.process(owner)
+	rotatortest.Survive(func() {
+		doc, err := h.store.Read(t.Context(), tenantA)
+		if err != nil {
+			result.Err = err
+			return
+		}
+		c, err := rotator.ParseCredential(tenantA, doc, process.DefaultPolicy)
+		if err != nil {
+			t.Fatalf("the record became malformed: %v", err)
+		}
+		result = process.Reseal(context.Background(), c, 2)
+	})
+	return result
+}
