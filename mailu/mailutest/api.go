@@ -125,7 +125,7 @@ func (s *Server) find(c call, email string) answer {
 	if s.user(email).fields == nil {
 		return unknownUser(email)
 	}
-	return jsonAnswer(http.StatusOK, s.shown(email))
+	return jsonAnswer(http.StatusOK, s.show(email))
 }
 
 // patch is api/v1/user.py User.patch. flask-restx validates the payload before it calls the method with its decorators
@@ -152,13 +152,14 @@ func (s *Server) patch(c call, email string) answer {
 		return unknownUser(email)
 	}
 	hash := ""
-	if password, found := data["raw_password"].(string); found {
+	password, found := data["raw_password"].(string)
+	if found {
 		var err error
 		if hash, err = s.hash(password); err != nil {
 			return internalError()
 		}
 	}
-	if !s.update(email, hash, patchable(data)) {
+	if !s.update(email, hash, password, patchable(data)) {
 		return internalError()
 	}
 	return updated(email)

@@ -5,12 +5,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // user is a row of Mailu's table user, and what hangs on it.
 type user struct {
 	hash     string
-	sets     int            // passwords set through the API
+	sets     []Set          // through the API
+	shown    []time.Time    // when the API showed the hash
 	sessions int            // open web sessions
 	fields   map[string]any // the other columns that the API shows, by their API names
 }
@@ -55,7 +57,25 @@ func (s *Server) Hash(email string) string {
 
 // PasswordSets is how many times the API has set this user's password, faults or not.
 func (s *Server) PasswordSets(email string) int {
-	return s.user(email).sets
+	return len(s.user(email).sets)
+}
+
+// Set is a password that the API has set.
+type Set struct {
+	Time     time.Time // by Config.Now
+	Password string    // in the clear: for comparing, never for printing
+}
+
+// Sets are the passwords that the API has set, in order, whatever was answered: for a judge who does not believe the
+// client. No two effects have the same place in time: what was set or shown before a Time had happened by then.
+func (s *Server) Sets(email string) []Set {
+	return slices.Clone(s.user(email).sets)
+}
+
+// Shown is when GET showed the user's hash, in order, whatever became of the answer. Nobody can have proven a password
+// at another time.
+func (s *Server) Shown(email string) []time.Time {
+	return slices.Clone(s.user(email).shown)
 }
 
 // OpenSession signs the user in to the web interface, for tests of what a new password ends.
@@ -115,6 +135,16 @@ func (s *Server) user(email string) user {
 	return row
 }
 
+// show is the user as GET shows it.
+func (s *Server) show(email string) map[string]any {
+	s.mu.Lock()
+	if u, found := s.users[addressKey(email)]; found {
+		u.shown = append(u.shown, s.config.Now())
+	}
+	s.mu.Unlock()
+	return s.shown(email)
+}
+
 // addresses are those of all users, in order.
 func (s *Server) addresses() []string {
 	s.mu.Lock()
@@ -124,7 +154,7 @@ func (s *Server) addresses() []string {
 
 // update is the part of PATCH that changes the row. A new password ends the user's web sessions (models.py
 // User.set_password, utils.py prune_sessions; releases of 2024.06 before September 2024 ended everybody's).
-func (s *Server) update(email, hash string, fields map[string]any) bool {
+func (s *Server) update(email, hash, password string, fields map[string]any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, found := s.users[addressKey(email)]
@@ -133,7 +163,7 @@ func (s *Server) update(email, hash string, fields map[string]any) bool {
 	}
 	if hash != "" {
 		u.hash = hash
-		u.sets++
+		u.sets = append(u.sets, Set{Time: s.config.Now(), Password: password})
 		u.sessions = 0
 	}
 	for name, value := range fields {
