@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailu-rotator/internal/faultproxy"
+)
+
+// storm is the time of the faults. It returns when every process has ended, with
+// what the sampler found; an error is a run that could not go on.
+func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	h := &hunters{stage: s, struck: map[kill]int{}}
+	group.Go(func() error {
+		defer end()
+		s.await(ctx, h)
+		return nil
+	})
+	actors := uint64(0)
+	chance := func() *rand.Rand {
+		actors++
+		return rand.New(rand.NewPCG(s.seed, actors))
+	}
+	for i, slot := range s.slots {
+		steps := chance()
+		for j, g := range slot.gates {
+			g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
+				if seen := g.watch.see(r); i == steppedSlot && j == 0 && seen.step == mount {
+					s.stepClock(steps)
+				}
+				return false
+			}})
+		}
+		life, hunt, weather := chance(), chance(), chance()
+		group.Go(func() error { return slot.run(ctx, life) })
+		group.Go(func() error { h.run(ctx, slot, hunt); return nil })
+		group.Go(func() error { s.weather(ctx, slot, weather); return nil })
+	}
+	outages, edits := chance(), chance()
+	group.Go(func() error { return s.outages(ctx, outages) })
+	group.Go(func() error { s.operator(ctx, edits); return nil })
+	group.Go(func() error { findings = s.sampler(ctx); return nil })
+	return findings, group.Wait()
+}
+
+// await returns when the time is up and, where the run has patience, every step
+// was struck.
+func (s *stage) await(ctx context.Context, h *hunters) {
+	pause(ctx, s.duration)
+	for late := time.Now().Add(s.patience); ctx.Err() == nil && !h.complete() && time.Now().Before(late); {
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// steppedSlot is the daemon on the stepped clock.
+const steppedSlot = 1
+
+// stepClock sets the clock at the start of a session, before the program
+// compares it with Vault's. A step in the middle of a sweep is outside of what
+// the protocol promises: see docs/reliability.md.
+func (s *stage) stepClock(rng *rand.Rand) {
+	kind, err := s.clock.step(rng)
+	if err != nil {
+		kind = "steps that failed"
+	}
+	s.tally.add("clock", kind)
+}

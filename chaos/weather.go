@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"mailu-rotator/internal/faultproxy"
+)
+
+// trouble is a way for a request to go wrong without a death.
+type trouble struct {
+	name  string
+	mailu bool // where it happens
+	only  step // "" is any
+	fault func(*rand.Rand) faultproxy.Fault
+}
+
+func troubles() []trouble {
+	return []trouble{
+		{"vault: refused", false, "", kind(faultproxy.ResetBefore)},
+		{"vault: reset after the effect", false, "", kind(faultproxy.ResetAfter)},
+		{"vault: hanging", false, "", func(rng *rand.Rand) faultproxy.Fault {
+			// Its end spares the run the minute and a half that the program would wait.
+			return faultproxy.Fault{Kind: faultproxy.ResetBefore, Delay: between(rng, time.Second, 4*time.Second)}
+		}},
+		{"vault: slow", false, "", slow},
+		{"vault: 500 after the effect", false, "", status(faultproxy.StatusAfter, 500)},
+		{"vault: 429 with Retry-After", false, "", status(faultproxy.Status, 429)},
+		{"vault: the effect comes late", false, "", func(rng *rand.Rand) faultproxy.Fault {
+			return faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: between(rng, 0, 2*claimTTL)}
+		}},
+		{"mailu: refused connection", true, "", kind(faultproxy.ResetBefore)},
+		{"mailu: reset after the effect", true, "", kind(faultproxy.ResetAfter)},
+		{"mailu: hanging", true, "", kind(faultproxy.Hang)},
+		{"mailu: slow", true, "", slow},
+		{"mailu: 500 after the effect", true, "", status(faultproxy.StatusAfter, 500)},
+		{"mailu: 429 with Retry-After", true, "", status(faultproxy.Status, 429)},
+		{"mailu: refused (400)", true, push, func(*rand.Rand) faultproxy.Fault { return refused() }},
+		{"mailu: 200 without effect", true, push, func(*rand.Rand) faultproxy.Fault { return lie() }},
+		{"mailu: the effect comes late", true, push, func(rng *rand.Rand) faultproxy.Fault {
+			return faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: between(rng, 0, lateAtMost)}
+		}},
+	}
+}
+
+func kind(k faultproxy.Kind) func(*rand.Rand) faultproxy.Fault {
+	return func(*rand.Rand) faultproxy.Fault { return faultproxy.Fault{Kind: k} }
+}
+
+func slow(rng *rand.Rand) faultproxy.Fault {
+	return faultproxy.Fault{Kind: faultproxy.Delay, Delay: between(rng, 50*time.Millisecond, 700*time.Millisecond)}
+}
+
+func status(k faultproxy.Kind, code int) func(*rand.Rand) faultproxy.Fault {
+	return func(*rand.Rand) faultproxy.Fault {
+		return faultproxy.Fault{Kind: k, Status: code, Header: http.Header{"Retry-After": {"1"}}, Body: `{"errors":["chaos"]}`}
+	}
+}
+
+// refused is Mailu's answer to what it will not do.
+func refused() faultproxy.Fault {
+	return faultproxy.Fault{Kind: faultproxy.Status, Status: 400, Header: asJSON(), Body: `{"code":400,"message":"chaos"}`}
+}
+
+// lie is Mailu's answer to a password that it has set; this one was not.
+func lie() faultproxy.Fault {
+	return faultproxy.Fault{Kind: faultproxy.Status, Status: 200, Header: asJSON(), Body: `{"code":200,"message":"User has been updated"}`}
+}
+
+func asJSON() http.Header { return http.Header{"Content-Type": {"application/json"}} }
+
+// weather makes trouble for the requests of one slot, now and then, wherever
+// they are at.
+func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
+	all := troubles()
+	for ctx.Err() == nil {
+		pause(ctx, between(rng, 50*time.Millisecond, 800*time.Millisecond))
+		if s.strays(rng) {
+			s.stray(ctx, of, rng)
+			continue
+		}
+		t := all[rng.IntN(len(all))]
+		gates := of.gates[:1]
+		if t.mailu {
+			gates = of.gates[1:]
+		}
+		trap := lay(gates, s.victim(t, rng), t.fault(rng), func(m sighting) { s.strike(m, t.name) })
+		trap.await(ctx, time.Second)
+		trap.take()
+	}
+}
+
+// victim is the next request or, as often, the next one of some step.
+func (s *stage) victim(t trouble, rng *rand.Rand) func(sighting) bool {
+	if t.only != "" {
+		return isStep(t.only)
+	}
+	if rng.IntN(2) == 0 {
+		return func(sighting) bool { return true }
+	}
+	for {
+		if what := steps()[rng.IntN(len(steps()))]; what.atMailu() == t.mailu {
+			return isStep(what)
+		}
+	}
+}
+
+func (s *stage) strike(m sighting, name string) {
+	s.tally.add("faults", name)
+	if t := s.byID[m.tenant]; t != nil {
+		t.note(fmt.Sprintf("chaos  %s, %s", m.step, name))
+	}
+}
+
+// strays: one trouble in thirty is one that no protocol can fence.
+func (s *stage) strays(rng *rand.Rand) bool { return rng.IntN(30) == 0 }
+
+// stray lets a push have its effect when its claim has ended, and the process
+// that sent it has long been told that it failed. What comes of it is excused,
+// and counted.
+func (s *stage) stray(ctx context.Context, of *slot, rng *rand.Rand) {
+	delay := steppedClaimTTL + between(rng, 0, claimTTL)
+	fault := faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: delay}
+	trap := lay(of.gates[1:], isStep(push), fault, func(m sighting) {
+		t := s.byID[m.tenant]
+		if t == nil {
+			return
+		}
+		comes := time.Now().Add(delay)
+		t.excuse(excuse{from: comes, to: comes.Add(2 * time.Second), password: m.password})
+		s.strike(m, stray)
+	})
+	trap.await(ctx, time.Second)
+	trap.take()
+}
+
+const stray = "mailu: the effect comes after the claim (no promise)"
