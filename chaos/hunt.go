@@ -25,15 +25,21 @@ type kill struct {
 	place
 }
 
+// possible: what changes nothing cannot be under way.
+func (k kill) possible() bool {
+	return k.step != other && (k.place != underWay || k.step.changes())
+}
+
 func (k kill) String() string { return fmt.Sprintf("%s, %s", k.step, k.place) }
 
 // kills are all that have to be tried.
 func kills() []kill {
 	var all []kill
 	for _, what := range steps() {
-		all = append(all, kill{what, before}, kill{what, after})
-		if what.changes() {
-			all = append(all, kill{what, underWay})
+		for _, where := range []place{before, underWay, after} {
+			if k := (kill{what, where}); k.possible() {
+				all = append(all, k)
+			}
 		}
 	}
 	return all
@@ -46,56 +52,76 @@ type hunters struct {
 	struck map[kill]int
 }
 
-// run kills the process of one slot again and again.
-func (h *hunters) run(ctx context.Context, s *slot, rng *rand.Rand) {
-	for ctx.Err() == nil {
-		pause(ctx, between(rng, 100*time.Millisecond, 1500*time.Millisecond))
-		if rng.IntN(5) == 0 {
-			if s.kill() {
-				h.tally.add("kills", anyMoment)
-			}
-			continue
-		}
-		h.hunt(ctx, s, h.choose(rng), rng)
-	}
-}
-
+// anyMoment is the kill that waits for no request.
 const anyMoment = "any moment"
 
-// choose takes the rarer of two.
-func (h *hunters) choose(rng *rand.Rand) kill {
-	all := kills()
-	a, b := all[rng.IntN(len(all))], all[rng.IntN(len(all))]
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.struck[b] < h.struck[a] {
-		return b
+// run kills the process of one slot again and again.
+func (h *hunters) run(ctx context.Context, s *slot, rng *rand.Rand) {
+	places := []place{before, underWay, after}
+	for ctx.Err() == nil {
+		pause(ctx, h.breath(rng))
+		if rng.IntN(6) > 0 && h.hunt(ctx, s, places[rng.IntN(len(places))], rng) {
+			continue
+		}
+		// Or it waits for something, and longer than this run does.
+		if s.kill() {
+			h.tally.add("kills", anyMoment)
+		}
 	}
-	return a
 }
 
-func (h *hunters) hunt(ctx context.Context, s *slot, k kill, rng *rand.Rand) {
+// breath is how long a process is left to its work: long enough to rotate many
+// tenants, once every kill has been seen.
+func (h *hunters) breath(rng *rand.Rand) time.Duration {
+	if h.complete() {
+		return between(rng, 500*time.Millisecond, 6*time.Second)
+	}
+	return between(rng, 100*time.Millisecond, time.Second)
+}
+
+// hunt waits a moment for a step that was struck the least in this place, and
+// another moment for whatever comes.
+func (h *hunters) hunt(ctx context.Context, s *slot, where place, rng *rand.Rand) (struck bool) {
 	fault := faultproxy.Fault{Kind: faultproxy.ResetBefore}
-	switch k.place {
+	switch where {
 	case after:
 		fault.Kind = faultproxy.ResetAfter
 	case underWay:
 		fault.Kind, fault.Delay = faultproxy.LateEffect, between(rng, 0, lateAtMost)
 	}
-	if k.step == abandon {
+	if h.rare(kill{abandon, where}) {
 		// Only a push that was refused for certain is abandoned.
 		refusal := lay(s.gates[1:], isStep(push), refused(), func(m sighting) { h.strike(m, "mailu: refused (400)") })
 		defer refusal.take()
 	}
-	trap := lay(s.gatesOf(k.step), isStep(k.step), fault, func(m sighting) {
+	choosy := time.Now().Add(time.Second)
+	wanted := func(m sighting) bool {
+		k := kill{m.step, where}
+		return k.possible() && (time.Now().After(choosy) || h.rare(k))
+	}
+	trap := lay(s.gates, wanted, fault, func(m sighting) {
 		s.kill()
+		k := kill{m.step, where}
 		h.count(k)
 		if t := h.byID[m.tenant]; t != nil {
 			t.note(fmt.Sprintf("chaos  %s is killed: %s", s.name, k))
 		}
 	})
-	trap.await(ctx, 2*time.Second)
-	trap.take()
+	defer trap.take()
+	return trap.await(ctx, 2*time.Second)
+}
+
+// rare tells the steps that were struck the least in this place.
+func (h *hunters) rare(k kill) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	least := h.struck[k]
+	for _, other := range kills() {
+		if other.place == k.place {
+			least = min(least, h.struck[other])
+		}
+	}
+	return h.struck[k] == least
 }
 
 func (h *hunters) count(k kill) {

@@ -19,7 +19,7 @@ func (s *stage) outages(ctx context.Context, rng *rand.Rand) error {
 	}
 	for {
 		for _, i := range rng.Perm(len(all)) {
-			pause(ctx, between(rng, 2*time.Second, 6*time.Second))
+			pause(ctx, between(rng, 3*time.Second, 9*time.Second))
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -46,14 +46,6 @@ func newGate(target string, s *scout) (*gate, error) {
 	return &gate{Proxy: proxy, watch: watch{scout: s}}, nil
 }
 
-// gatesOf are the proxies that see the step.
-func (s *slot) gatesOf(what step) []*gate {
-	if what.atMailu() {
-		return s.gates[1:]
-	}
-	return s.gates[:1]
-}
-
 // trap is a fault for one request, at whichever gate it comes first.
 type trap struct {
 	struck   chan struct{} // closed when it has
@@ -82,13 +74,15 @@ func lay(gates []*gate, wanted func(sighting) bool, fault faultproxy.Fault, then
 	return t
 }
 
-// await gives the trap some time.
-func (t *trap) await(ctx context.Context, patience time.Duration) {
+// await gives the trap some time, and tells whether it struck.
+func (t *trap) await(ctx context.Context, patience time.Duration) bool {
 	select {
 	case <-t.struck:
+		return true
 	case <-ctx.Done():
 	case <-time.After(patience):
 	}
+	return false
 }
 
 // take takes away what of the trap has not struck.

@@ -38,10 +38,13 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 				return false
 			}})
 		}
-		life, hunt, weather := chance(), chance(), chance()
+		life, hunt := chance(), chance()
 		group.Go(func() error { return slot.run(ctx, life) })
 		group.Go(func() error { h.run(ctx, slot, hunt); return nil })
-		group.Go(func() error { s.weather(ctx, slot, weather); return nil })
+		for range fronts {
+			weather := chance()
+			group.Go(func() error { s.weather(ctx, slot, weather); return nil })
+		}
 	}
 	outages, edits := chance(), chance()
 	group.Go(func() error { return s.outages(ctx, outages) })
@@ -58,6 +61,9 @@ func (s *stage) await(ctx context.Context, h *hunters) {
 		pause(ctx, 100*time.Millisecond)
 	}
 }
+
+// fronts is how many troubles await each process at a time.
+const fronts = 3
 
 // steppedSlot is the daemon on the stepped clock.
 const steppedSlot = 1

@@ -72,25 +72,29 @@ func lie() faultproxy.Fault {
 
 func asJSON() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
-// weather makes trouble for the requests of one slot, now and then, wherever
-// they are at.
+// weather makes trouble for the requests of one slot, wherever they are at. One
+// in fifty strays: no protocol can fence it.
 func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
 	all := troubles()
 	for ctx.Err() == nil {
-		pause(ctx, between(rng, 50*time.Millisecond, 800*time.Millisecond))
-		if s.strays(rng) {
-			s.stray(ctx, of, rng)
-			continue
+		pause(ctx, between(rng, 20*time.Millisecond, 400*time.Millisecond))
+		var t *trap
+		if what := all[rng.IntN(len(all))]; rng.IntN(50) > 0 {
+			t = s.trouble(of, what, rng)
+		} else {
+			t = s.stray(of, rng)
 		}
-		t := all[rng.IntN(len(all))]
-		gates := of.gates[:1]
-		if t.mailu {
-			gates = of.gates[1:]
-		}
-		trap := lay(gates, s.victim(t, rng), t.fault(rng), func(m sighting) { s.strike(m, t.name) })
-		trap.await(ctx, time.Second)
-		trap.take()
+		t.await(ctx, 500*time.Millisecond)
+		t.take()
 	}
+}
+
+func (s *stage) trouble(of *slot, what trouble, rng *rand.Rand) *trap {
+	gates := of.gates[:1]
+	if what.mailu {
+		gates = of.gates[1:]
+	}
+	return lay(gates, s.victim(what, rng), what.fault(rng), func(m sighting) { s.strike(m, what.name) })
 }
 
 // victim is the next request or, as often, the next one of some step.
@@ -115,16 +119,13 @@ func (s *stage) strike(m sighting, name string) {
 	}
 }
 
-// strays: one trouble in thirty is one that no protocol can fence.
-func (s *stage) strays(rng *rand.Rand) bool { return rng.IntN(30) == 0 }
-
 // stray lets a push have its effect when its claim has ended, and the process
 // that sent it has long been told that it failed. What comes of it is excused,
 // and counted.
-func (s *stage) stray(ctx context.Context, of *slot, rng *rand.Rand) {
+func (s *stage) stray(of *slot, rng *rand.Rand) *trap {
 	delay := steppedClaimTTL + between(rng, 0, claimTTL)
 	fault := faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: delay}
-	trap := lay(of.gates[1:], isStep(push), fault, func(m sighting) {
+	return lay(of.gates[1:], isStep(push), fault, func(m sighting) {
 		t := s.byID[m.tenant]
 		if t == nil {
 			return
@@ -133,8 +134,6 @@ func (s *stage) stray(ctx context.Context, of *slot, rng *rand.Rand) {
 		t.excuse(excuse{from: comes, to: comes.Add(2 * time.Second), password: m.password})
 		s.strike(m, stray)
 	})
-	trap.await(ctx, time.Second)
-	trap.take()
 }
 
 const stray = "mailu: the effect comes after the claim (no promise)"
