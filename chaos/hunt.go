@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"mailu-rotator/internal/faultproxy"
@@ -45,43 +44,57 @@ func kills() []kill {
 	return all
 }
 
-// hunters kill processes, mostly where it has been done least so far.
-type hunters struct {
-	*stage
-	mu     sync.Mutex // guards struck
-	struck map[kill]int
-}
-
 // anyMoment is the kill that waits for no request.
 const anyMoment = "any moment"
 
-// run kills the process of one slot again and again.
-func (h *hunters) run(ctx context.Context, s *slot, rng *rand.Rand) {
+// hunters kill the process of one slot again and again.
+func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 	places := []place{before, underWay, after}
 	for ctx.Err() == nil {
-		pause(ctx, h.breath(rng))
-		if rng.IntN(6) > 0 && h.hunt(ctx, s, places[rng.IntN(len(places))], rng) {
+		pause(ctx, s.breath(rng))
+		if rng.IntN(6) > 0 && s.hunt(ctx, of, places[rng.IntN(len(places))], rng) {
 			continue
 		}
 		// Or it waits for something, and longer than this run does.
-		if s.kill() {
-			h.tally.add("kills", anyMoment)
+		if of.kill() {
+			s.tally.add("kills", anyMoment)
 		}
 	}
 }
 
 // breath is how long a process is left to its work: long enough to rotate many
 // tenants, once every kill has been seen.
-func (h *hunters) breath(rng *rand.Rand) time.Duration {
-	if h.complete() {
-		return between(rng, 500*time.Millisecond, 6*time.Second)
+func (s *stage) breath(rng *rand.Rand) time.Duration {
+	if len(s.missing()) == 0 {
+		return between(rng, time.Second, 8*time.Second)
 	}
 	return between(rng, 100*time.Millisecond, time.Second)
 }
 
+// missing names what every run should have seen and this one has not yet.
+func (s *stage) missing() []string {
+	var all []string
+	want := func(group, name string) {
+		if s.tally.of(group, name) == 0 {
+			all = append(all, name)
+		}
+	}
+	for _, k := range kills() {
+		want("kills", k.String())
+	}
+	for _, t := range troubles() {
+		want("faults", t.name)
+	}
+	for _, o := range outages() {
+		want("faults", o.name)
+	}
+	want("clock", refusedByGuard)
+	return all
+}
+
 // hunt waits a moment for a step that was struck the least in this place, and
 // another moment for whatever comes.
-func (h *hunters) hunt(ctx context.Context, s *slot, where place, rng *rand.Rand) (struck bool) {
+func (s *stage) hunt(ctx context.Context, of *slot, where place, rng *rand.Rand) (struck bool) {
 	fault := faultproxy.Fault{Kind: faultproxy.ResetBefore}
 	switch where {
 	case after:
@@ -89,22 +102,22 @@ func (h *hunters) hunt(ctx context.Context, s *slot, where place, rng *rand.Rand
 	case underWay:
 		fault.Kind, fault.Delay = faultproxy.LateEffect, between(rng, 0, lateAtMost)
 	}
-	if h.rare(kill{abandon, where}) {
+	if s.rare(kill{abandon, where}) {
 		// Only a push that was refused for certain is abandoned.
-		refusal := lay(s.gates[1:], isStep(push), refused(), func(m sighting) { h.strike(m, "mailu: refused (400)") })
+		refusal := lay(of.gates[1:], isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
 		defer refusal.take()
 	}
 	choosy := time.Now().Add(time.Second)
 	wanted := func(m sighting) bool {
 		k := kill{m.step, where}
-		return k.possible() && (time.Now().After(choosy) || h.rare(k))
+		return k.possible() && (time.Now().After(choosy) || s.rare(k))
 	}
-	trap := lay(s.gates, wanted, fault, func(m sighting) {
-		s.kill()
+	trap := lay(of.gates, wanted, fault, func(m sighting) {
+		of.kill()
 		k := kill{m.step, where}
-		h.count(k)
-		if t := h.byID[m.tenant]; t != nil {
-			t.note(fmt.Sprintf("chaos  %s is killed: %s", s.name, k))
+		s.tally.add("kills", k.String())
+		if t := s.byID[m.tenant]; t != nil {
+			t.note(fmt.Sprintf("chaos  %s is killed: %s", of.name, k))
 		}
 	})
 	defer trap.take()
@@ -112,37 +125,21 @@ func (h *hunters) hunt(ctx context.Context, s *slot, where place, rng *rand.Rand
 }
 
 // rare tells the steps that were struck the least in this place.
-func (h *hunters) rare(k kill) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	least := h.struck[k]
+func (s *stage) rare(k kill) bool {
+	struck := s.tally.of("kills", k.String())
 	for _, other := range kills() {
-		if other.place == k.place {
-			least = min(least, h.struck[other])
+		if other.place == k.place && s.tally.of("kills", other.String()) < struck {
+			return false
 		}
 	}
-	return h.struck[k] == least
-}
-
-func (h *hunters) count(k kill) {
-	h.tally.add("kills", k.String())
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.struck[k]++
-}
-
-// complete tells whether every kill has happened.
-func (h *hunters) complete() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.struck) == len(kills())
+	return true
 }
 
 func isStep(what step) func(sighting) bool {
 	return func(m sighting) bool { return m.step == what }
 }
 
-// between is a random time from low to high.
+// between is a random time from low to higs.
 func between(rng *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(rng.Int64N(int64(high-low)+1))
 }

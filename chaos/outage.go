@@ -7,16 +7,23 @@ import (
 	"time"
 )
 
-// outages befall Vault as a whole, one after the other.
-func (s *stage) outages(ctx context.Context, rng *rand.Rand) error {
-	all := []struct {
-		name string
-		do   func(context.Context, *rand.Rand) error
-	}{
-		{"vault: killed and restarted", s.restartVault},
-		{"vault: sealed and unsealed", s.sealVault},
-		{"vault: all tokens revoked", s.revokeTokens},
+// outage befalls Vault as a whole.
+type outage struct {
+	name string
+	do   func(*stage, context.Context, *rand.Rand) error
+}
+
+func outages() []outage {
+	return []outage{
+		{"vault: killed and restarted", (*stage).restartVault},
+		{"vault: sealed and unsealed", (*stage).sealVault},
+		{"vault: all tokens revoked", (*stage).revokeTokens},
 	}
+}
+
+// befall has one outage after the other.
+func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
+	all := outages()
 	for {
 		for _, i := range rng.Perm(len(all)) {
 			pause(ctx, between(rng, 3*time.Second, 9*time.Second))
@@ -24,7 +31,7 @@ func (s *stage) outages(ctx context.Context, rng *rand.Rand) error {
 				return nil
 			}
 			// What is begun is ended, whatever becomes of ctx.
-			if err := all[i].do(context.WithoutCancel(ctx), rng); err != nil {
+			if err := all[i].do(s, context.WithoutCancel(ctx), rng); err != nil {
 				return fmt.Errorf("%s: %w", all[i].name, err)
 			}
 			s.tally.add("faults", all[i].name)

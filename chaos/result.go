@@ -20,10 +20,11 @@ type result struct {
 	versions int
 	took     time.Duration
 	findings []finding
+	missing  []string // what this run should have seen
 }
 
 func (s *stage) result(r rest, stories []story, sampled []finding) result {
-	all := result{options: s.options, rest: r, tally: s.tally, findings: append(sampled, r.findings...)}
+	all := result{options: s.options, rest: r, tally: s.tally, findings: append(sampled, r.findings...), missing: s.missing()}
 	for _, told := range stories {
 		j := audit(told)
 		all.findings = append(all.findings, j.findings...)
@@ -104,6 +105,9 @@ func (r result) print(out io.Writer) {
 	row("locked out", r.lockedOut)
 	row("lost", r.lost)
 	_ = table.Flush()
+	if len(r.missing) > 0 {
+		fmt.Fprintf(out, "\nnot seen in this run: %s\n", strings.Join(r.missing, "; "))
+	}
 	fmt.Fprintf(out, "\n%s of faults, %s in all, seed %d\n", r.duration, r.took.Round(time.Second), r.seed)
 }
 

@@ -191,9 +191,12 @@ func (l *eventLog) note(line []byte) {
 		l.tally.add("outcomes", event.Outcome)
 	}
 	if event.Message == "sweep refused" && bytes.Contains(line, []byte("this host's clock is")) {
-		l.tally.add("clock", "sweeps refused by the clock guard")
+		l.tally.add("clock", refusedByGuard)
 	}
 }
+
+// refusedByGuard counts the sweeps that a clock more than 5 minutes off forbade.
+const refusedByGuard = "sweeps refused by the clock guard"
 
 func (l *eventLog) tail() string {
 	l.mu.Lock()

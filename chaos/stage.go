@@ -19,7 +19,7 @@ import (
 // everybody waits, as far as chance has a say; the machine has the rest of it.
 type options struct {
 	duration time.Duration // of the faults
-	patience time.Duration // how much longer, until every step was struck; 0: not at all
+	patience time.Duration // how much longer, until everything has been seen; 0: not at all
 	seed     uint64
 	tenants  int      // how many
 	changes  []change // of the program; none: the one that ships

@@ -17,10 +17,9 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	h := &hunters{stage: s, struck: map[kill]int{}}
 	group.Go(func() error {
 		defer end()
-		s.await(ctx, h)
+		s.await(ctx)
 		return nil
 	})
 	actors := uint64(0)
@@ -40,30 +39,30 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 		}
 		life, hunt := chance(), chance()
 		group.Go(func() error { return slot.run(ctx, life) })
-		group.Go(func() error { h.run(ctx, slot, hunt); return nil })
+		group.Go(func() error { s.hunters(ctx, slot, hunt); return nil })
 		for range fronts {
 			weather := chance()
 			group.Go(func() error { s.weather(ctx, slot, weather); return nil })
 		}
 	}
 	outages, edits := chance(), chance()
-	group.Go(func() error { return s.outages(ctx, outages) })
+	group.Go(func() error { return s.befall(ctx, outages) })
 	group.Go(func() error { s.operator(ctx, edits); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
 	return findings, group.Wait()
 }
 
-// await returns when the time is up and, where the run has patience, every step
-// was struck.
-func (s *stage) await(ctx context.Context, h *hunters) {
+// await returns when the time is up and, where the run has patience, everything
+// has been seen.
+func (s *stage) await(ctx context.Context) {
 	pause(ctx, s.duration)
-	for late := time.Now().Add(s.patience); ctx.Err() == nil && !h.complete() && time.Now().Before(late); {
+	for late := time.Now().Add(s.patience); ctx.Err() == nil && len(s.missing()) > 0 && time.Now().Before(late); {
 		pause(ctx, 100*time.Millisecond)
 	}
 }
 
 // fronts is how many troubles await each process at a time.
-const fronts = 3
+const fronts = 2
 
 // steppedSlot is the daemon on the stepped clock.
 const steppedSlot = 1

@@ -77,7 +77,7 @@ func asJSON() http.Header { return http.Header{"Content-Type": {"application/jso
 func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
 	all := troubles()
 	for ctx.Err() == nil {
-		pause(ctx, between(rng, 20*time.Millisecond, 400*time.Millisecond))
+		pause(ctx, between(rng, 20*time.Millisecond, 700*time.Millisecond))
 		var t *trap
 		if what := all[rng.IntN(len(all))]; rng.IntN(50) > 0 {
 			t = s.trouble(of, what, rng)

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestNobodyIsLockedOut is a short run of everything: it goes on until a process
+// was killed at each step and every kind of trouble has been seen.
+func TestNobodyIsLockedOut(t *testing.T) {
+	t.Parallel()
+	o := options{duration: 20 * time.Second, patience: 3 * time.Minute, seed: 1, tenants: 48}
+
+	got, err := run(t.Context(), o, t.Output())
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.good() {
+		t.Errorf("locked out %d, lost %d, pending %d, findings %d", got.lockedOut, got.lost, got.pending, len(got.findings))
+	}
+	if len(got.missing) > 0 {
+		t.Errorf("this run has not seen: %s", strings.Join(got.missing, "; "))
+	}
+}
+
+// A judge that acquits everybody proves nothing: these programs are guilty.
+func TestABrokenProtocolIsFound(t *testing.T) {
+	tests := []struct {
+		name   string
+		broken change
+		want   string
+	}{
+		{
+			name: "commit before verify", want: "became current before mailu was proven to hold it",
+			broken: change{
+				file: "rotator/rotation.go",
+				old:  "proof, err := r.verify(ctx)\n\tswitch {\n\tcase err != nil && pushed != nil:",
+				new:  "proof, err := Held, error(nil)\n\tswitch {\n\tcase err != nil && pushed != nil:",
+			},
+		},
+		{
+			name: "ignore the claim", want: "took a claim that stood",
+			broken: change{
+				file: "rotator/claim.go",
+				old:  "return now.Before(c.Until) && ",
+				new:  "return now.Before(c.Until.Add(-MaxClaimTTL)) && ",
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			o := options{duration: 8 * time.Second, seed: 1, tenants: 16, changes: []change{test.broken}}
+
+			got, err := run(t.Context(), o, t.Output())
+
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(got.findings, func(f finding) bool { return strings.Contains(f.what, test.want) }) {
+				t.Errorf("nothing found that %s", test.want)
+			}
+		})
+	}
+}
