@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -53,7 +54,8 @@ type auditor struct {
 	proof string          // the password whose hash Mailu has shown since it holds it
 	known map[string]bool // the passwords that Vault has held
 	stray bool            // Mailu holds what an excused push set
-	wrong bool            // the promise of any moment is broken already
+	wrong bool            // the promise of any moment is broken already, and
+	mild  bool            // that is excused
 }
 
 func (a *auditor) step(m moment) {
@@ -62,10 +64,7 @@ func (a *auditor) step(m moment) {
 		if m.set.password != a.held {
 			a.held, a.proof = m.set.password, ""
 		}
-		a.stray = false
-		for _, e := range a.excuses {
-			a.stray = a.stray || e.covers(*m.set)
-		}
+		a.stray = slices.ContainsFunc(a.excuses, func(e excuse) bool { return e.covers(*m.set) })
 		a.reachable("mailu was given")
 	case m.shown:
 		a.proof = a.held
@@ -85,16 +84,16 @@ func (a *auditor) step(m moment) {
 func (a *auditor) reachable(how string) {
 	switch {
 	case a.last != nil && (a.held == a.last.current || a.held == a.last.pending):
-		if a.wrong && a.astray > a.healed {
+		if a.wrong && a.mild {
 			a.healed++
 		}
 		a.wrong = false
 	case a.wrong:
 	case a.stray:
-		a.wrong = true
+		a.wrong, a.mild = true, true
 		a.astray++
 	default:
-		a.wrong = true
+		a.wrong, a.mild = true, false
 		a.find("locked out: %s %s, which the record does not name", how, a.held)
 	}
 }
@@ -119,9 +118,14 @@ func (a *auditor) follow(from, to version) {
 	case from.pending != "":
 		a.claim(from, to)
 	}
-	if to.current != from.current && len(a.excuses) == 0 { // a stray push may have been put on record again
+	if to.current != from.current && !a.strayedBefore(to.at) {
 		a.find("%s became current without having been pending", to.current)
 	}
+}
+
+// strayedBefore: what a stray push has set may be put on record again.
+func (a *auditor) strayedBefore(at time.Time) bool {
+	return slices.ContainsFunc(a.excuses, func(e excuse) bool { return at.After(e.from) })
 }
 
 // end is a commit, or an abandonment.

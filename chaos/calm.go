@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
+	"time"
 
 	"mailu-rotator/internal/child"
 )
@@ -42,19 +42,26 @@ func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	if err := s.repairStrays(ctx, &r); err != nil {
 		return r, err
 	}
-	for _, t := range s.tenants {
-		rec, err := s.eyes.read(ctx, t.id, 0)
-		if err != nil {
-			return r, err
-		}
+	return r, s.look(ctx, func(t *tenant, rec record) {
 		if rec.pending != "" {
 			r.pending++
 		}
 		if !t.mailu.Accepts(t.user, rec.current) {
 			r.lockedOut++
 		}
+	})
+}
+
+// look shows each tenant's record.
+func (s *stage) look(ctx context.Context, at func(*tenant, record)) error {
+	for _, t := range s.tenants {
+		rec, err := s.eyes.read(ctx, t.id, 0)
+		if err != nil {
+			return err
+		}
+		at(t, rec)
 	}
-	return r, nil
+	return nil
 }
 
 // undisturbed is the one run that must leave nothing half-finished, but for
@@ -64,49 +71,48 @@ func (s *stage) undisturbed(ctx context.Context, r *rest) error {
 	if err != nil {
 		return err
 	}
-	var named []string
-	for _, t := range s.tenants {
-		rec, err := s.eyes.read(ctx, t.id, 0)
-		if err != nil {
-			return err
-		}
-		if rec.pending != "" && strings.Contains(output, t.id) && strings.Contains(output, "stuck") {
+	named := []string{"--run-now", "--due-only"}
+	err = s.look(ctx, func(t *tenant, rec record) {
+		if rec.takeovers() >= maxTakeovers {
 			named = append(named, "--tenant", t.id)
+			r.stuck++
 		}
+	})
+	if err != nil {
+		return err
 	}
-	if len(named) == 0 {
-		if status != 0 {
-			r.findings = append(r.findings, finding{what: fmt.Sprintf("the undisturbed run ended with status %d:\n%s", status, output)})
-		}
-		return nil
+	if r.stuck > 0 {
+		status, output, err = s.runProgram(ctx, named...)
 	}
-	r.stuck = len(named) / 2
-	status, output, err = s.runProgram(ctx, append([]string{"--run-now", "--due-only"}, named...)...)
-	if err == nil && status != 0 {
-		r.findings = append(r.findings, finding{what: fmt.Sprintf("naming the stuck tenants ended with status %d:\n%s", status, output)})
-	}
+	r.want(status, "the undisturbed run", output)
 	return err
 }
 
+// maxTakeovers is the bound that docs/architecture.md names.
+const maxTakeovers = 6
+
 // repairStrays has the program mend what stray pushes left, and only that.
 func (s *stage) repairStrays(ctx context.Context, r *rest) error {
-	for _, t := range s.tenants {
-		rec, err := s.eyes.read(ctx, t.id, 0)
-		if err != nil {
-			return err
-		}
+	named := []string{"verify", "--repair"}
+	err := s.look(ctx, func(t *tenant, rec record) {
 		if t.excused() && !t.mailu.Accepts(t.user, rec.current) {
+			named = append(named, "--tenant", t.id)
 			r.repaired++
 		}
+	})
+	if err != nil || r.repaired == 0 {
+		return err
 	}
-	if r.repaired == 0 {
-		return nil
-	}
-	status, output, err := s.runProgram(ctx, "verify", "--repair")
-	if err == nil && status != 0 {
-		r.findings = append(r.findings, finding{what: fmt.Sprintf("verify --repair ended with status %d:\n%s", status, output)})
-	}
+	status, output, err := s.runProgram(ctx, named...)
+	r.want(status, "verify --repair", output)
 	return err
+}
+
+// want takes any other exit status than 0 for a broken promise.
+func (r *rest) want(status int, of, output string) {
+	if status != 0 {
+		r.findings = append(r.findings, finding{at: time.Now(), what: fmt.Sprintf("%s ended with status %d:\n%s", of, status, output)})
+	}
 }
 
 // runProgram runs the program past all proxies and returns what it printed.

@@ -71,27 +71,6 @@ func (s *stage) breath(rng *rand.Rand) time.Duration {
 	return between(rng, 100*time.Millisecond, time.Second)
 }
 
-// missing names what every run should have seen and this one has not yet.
-func (s *stage) missing() []string {
-	var all []string
-	want := func(group, name string) {
-		if s.tally.of(group, name) == 0 {
-			all = append(all, name)
-		}
-	}
-	for _, k := range kills() {
-		want("kills", k.String())
-	}
-	for _, t := range troubles() {
-		want("faults", t.name)
-	}
-	for _, o := range outages() {
-		want("faults", o.name)
-	}
-	want("clock", refusedByGuard)
-	return all
-}
-
 // hunt waits a moment for a step that was struck the least in this place, and
 // another moment for whatever comes.
 func (s *stage) hunt(ctx context.Context, of *slot, where place, rng *rand.Rand) (struck bool) {
@@ -139,7 +118,7 @@ func isStep(what step) func(sighting) bool {
 	return func(m sighting) bool { return m.step == what }
 }
 
-// between is a random time from low to higs.
+// between is a random time from low to high.
 func between(rng *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(rng.Int64N(int64(high-low)+1))
 }

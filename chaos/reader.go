@@ -62,6 +62,14 @@ func (r *reader) read(ctx context.Context, tenant string, n int) (record, error)
 	return rec, nil
 }
 
+// takeovers is how often the claim of what is pending was rewritten.
+func (r record) takeovers() int {
+	pending, _ := r.fields["pending"].(map[string]any)
+	number, _ := pending["takeovers"].(json.Number)
+	n, _ := number.Int64() // 0 where there is none
+	return int(n)
+}
+
 // open returns unreadable for what does not open.
 func (r *reader) open(tenant string, fields map[string]any) string {
 	key := fmt.Sprint(tenant, fields["last_rotated"], fields["key_version"], fields["password"])

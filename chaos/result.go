@@ -76,6 +76,10 @@ func (r result) print(out io.Writer) {
 		fmt.Fprintf(table, "  %s\t%d\t%s\t%d\n", what, r.tally.of("kills", kill{what, before}.String()), late, r.tally.of("kills", kill{what, after}.String()))
 	}
 	row(anyMoment, r.tally.of("kills", anyMoment))
+	fmt.Fprintf(table, "\nPROCESSES STARTED\n")
+	for _, name := range r.tally.names("processes") {
+		row(name, r.tally.of("processes", name))
+	}
 	fmt.Fprintf(table, "\nDONE, by the KV histories\n")
 	row("rotations begun", r.sum.prepared)
 	row("passwords that became current", r.sum.committed)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,7 +50,6 @@ func newGate(target string, s *scout) (*gate, error) {
 // trap is a fault for one request, at whichever gate it comes first.
 type trap struct {
 	struck   chan struct{} // closed when it has
-	once     sync.Once
 	withdraw []func()
 }
 
@@ -57,17 +57,18 @@ type trap struct {
 // when the fault strikes.
 func lay(gates []*gate, wanted func(sighting) bool, fault faultproxy.Fault, then func(sighting)) *trap {
 	t := &trap{struck: make(chan struct{})}
+	var spent atomic.Bool
 	for _, g := range gates {
 		f := fault
 		f.Times = 1
 		var met sighting // by the request that calls Then, since the fault is gone with it
 		f.Match = func(r *http.Request) bool {
 			met = g.watch.see(r)
-			return wanted(met)
+			return wanted(met) && spent.CompareAndSwap(false, true)
 		}
 		f.Then = func() {
 			then(met)
-			t.once.Do(func() { close(t.struck) })
+			close(t.struck)
 		}
 		t.withdraw = append(t.withdraw, g.Inject(f))
 	}
@@ -144,6 +145,7 @@ func (s *slot) start(cmd *exec.Cmd) (<-chan struct{}, error) {
 	defer s.mu.Unlock()
 	exited, err := child.Start(cmd)
 	s.cmd = cmd
+	s.log.tally.add("processes", s.name)
 	return exited, err
 }
 

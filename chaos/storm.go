@@ -61,6 +61,27 @@ func (s *stage) await(ctx context.Context) {
 	}
 }
 
+// missing names what every run should have seen and this one has not yet.
+func (s *stage) missing() []string {
+	var all []string
+	want := func(group, name string) {
+		if s.tally.of(group, name) == 0 {
+			all = append(all, name)
+		}
+	}
+	for _, k := range kills() {
+		want("kills", k.String())
+	}
+	for _, t := range troubles() {
+		want("faults", t.name)
+	}
+	for _, o := range outages() {
+		want("faults", o.name)
+	}
+	want("clock", refusedByGuard)
+	return all
+}
+
 // fronts is how many troubles await each process at a time.
 const fronts = 2
 

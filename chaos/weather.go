@@ -27,8 +27,8 @@ func troubles() []trouble {
 			return faultproxy.Fault{Kind: faultproxy.ResetBefore, Delay: between(rng, time.Second, 4*time.Second)}
 		}},
 		{"vault: slow", false, "", slow},
-		{"vault: 500 after the effect", false, "", status(faultproxy.StatusAfter, 500)},
-		{"vault: 429 with Retry-After", false, "", status(faultproxy.Status, 429)},
+		{"vault: 500 after the effect", false, "", broken},
+		{"vault: 429 with Retry-After", false, "", limited},
 		{"vault: the effect comes late", false, "", func(rng *rand.Rand) faultproxy.Fault {
 			return faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: between(rng, 0, 2*claimTTL)}
 		}},
@@ -36,8 +36,8 @@ func troubles() []trouble {
 		{"mailu: reset after the effect", true, "", kind(faultproxy.ResetAfter)},
 		{"mailu: hanging", true, "", kind(faultproxy.Hang)},
 		{"mailu: slow", true, "", slow},
-		{"mailu: 500 after the effect", true, "", status(faultproxy.StatusAfter, 500)},
-		{"mailu: 429 with Retry-After", true, "", status(faultproxy.Status, 429)},
+		{"mailu: 500 after the effect", true, "", broken},
+		{"mailu: 429 with Retry-After", true, "", limited},
 		{"mailu: refused (400)", true, push, func(*rand.Rand) faultproxy.Fault { return refused() }},
 		{"mailu: 200 without effect", true, push, func(*rand.Rand) faultproxy.Fault { return lie() }},
 		{"mailu: the effect comes late", true, push, func(rng *rand.Rand) faultproxy.Fault {
@@ -54,10 +54,12 @@ func slow(rng *rand.Rand) faultproxy.Fault {
 	return faultproxy.Fault{Kind: faultproxy.Delay, Delay: between(rng, 50*time.Millisecond, 700*time.Millisecond)}
 }
 
-func status(k faultproxy.Kind, code int) func(*rand.Rand) faultproxy.Fault {
-	return func(*rand.Rand) faultproxy.Fault {
-		return faultproxy.Fault{Kind: k, Status: code, Header: http.Header{"Retry-After": {"1"}}, Body: `{"errors":["chaos"]}`}
-	}
+func broken(*rand.Rand) faultproxy.Fault {
+	return faultproxy.Fault{Kind: faultproxy.StatusAfter, Status: 500, Body: `{"errors":["chaos"]}`}
+}
+
+func limited(*rand.Rand) faultproxy.Fault {
+	return faultproxy.Fault{Kind: faultproxy.Status, Status: 429, Header: http.Header{"Retry-After": {"1"}}, Body: `{"errors":["chaos"]}`}
 }
 
 // refused is Mailu's answer to what it will not do.
