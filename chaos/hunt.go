@@ -51,7 +51,7 @@ const anyMoment = "any moment"
 func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 	places := []place{before, underWay, after}
 	for ctx.Err() == nil {
-		pause(ctx, s.breath(rng))
+		s.rest(ctx, rng, time.Second)
 		if rng.IntN(6) > 0 && s.hunt(ctx, of, places[rng.IntN(len(places))], rng) {
 			continue
 		}
@@ -60,15 +60,6 @@ func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 			s.tally.add("kills", anyMoment)
 		}
 	}
-}
-
-// breath is how long a process is left to its work: long enough to rotate many
-// tenants, once every kill has been seen.
-func (s *stage) breath(rng *rand.Rand) time.Duration {
-	if len(s.missing()) == 0 {
-		return between(rng, time.Second, 8*time.Second)
-	}
-	return between(rng, 100*time.Millisecond, time.Second)
 }
 
 // hunt waits a moment for a step that was struck the least in this place, and

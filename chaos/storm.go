@@ -61,6 +61,16 @@ func (s *stage) await(ctx context.Context) {
 	}
 }
 
+// rest is a break of up to some time between two blows. Once everything has been
+// seen they come more slowly, so that most rotations are only grazed: a run in
+// which nothing ever gets done proves little.
+func (s *stage) rest(ctx context.Context, rng *rand.Rand, longest time.Duration) {
+	if len(s.missing()) == 0 {
+		longest *= 5
+	}
+	pause(ctx, between(rng, longest/10, longest))
+}
+
 // missing names what every run should have seen and this one has not yet.
 func (s *stage) missing() []string {
 	var all []string

@@ -75,18 +75,18 @@ func lie() faultproxy.Fault {
 func asJSON() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
 // weather makes trouble for the requests of one slot, wherever they are at. One
-// in fifty strays: no protocol can fence it.
+// in twenty-five strays: no protocol can fence it.
 func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
 	all := troubles()
 	for ctx.Err() == nil {
-		pause(ctx, between(rng, 20*time.Millisecond, 700*time.Millisecond))
+		s.rest(ctx, rng, 700*time.Millisecond)
 		var t *trap
-		if what := all[rng.IntN(len(all))]; rng.IntN(50) > 0 {
+		if what := all[rng.IntN(len(all))]; rng.IntN(25) > 0 {
 			t = s.trouble(of, what, rng)
 		} else {
 			t = s.stray(of, rng)
 		}
-		t.await(ctx, 500*time.Millisecond)
+		t.await(ctx, time.Second)
 		t.take()
 	}
 }
