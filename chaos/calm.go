@@ -42,7 +42,7 @@ func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	if err := s.repairStrays(ctx, &r); err != nil {
 		return r, err
 	}
-	return r, s.look(ctx, func(t *tenant, rec record) {
+	return r, s.eachRecord(ctx, func(t *tenant, rec record) {
 		if rec.pending != "" {
 			r.pending++
 		}
@@ -52,14 +52,14 @@ func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	})
 }
 
-// look shows each tenant's record.
-func (s *stage) look(ctx context.Context, at func(*tenant, record)) error {
+// eachRecord shows each tenant's record.
+func (s *stage) eachRecord(ctx context.Context, show func(*tenant, record)) error {
 	for _, t := range s.tenants {
 		rec, err := s.eyes.read(ctx, t.id, 0)
 		if err != nil {
 			return err
 		}
-		at(t, rec)
+		show(t, rec)
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (s *stage) undisturbed(ctx context.Context, r *rest) error {
 		return err
 	}
 	named := []string{"--run-now", "--due-only"}
-	err = s.look(ctx, func(t *tenant, rec record) {
+	err = s.eachRecord(ctx, func(t *tenant, rec record) {
 		if rec.takeovers() >= maxTakeovers {
 			named = append(named, "--tenant", t.id)
 			r.stuck++
@@ -94,7 +94,7 @@ const maxTakeovers = 6
 // repairStrays has the program mend what stray pushes left, and only that.
 func (s *stage) repairStrays(ctx context.Context, r *rest) error {
 	named := []string{"verify", "--repair"}
-	err := s.look(ctx, func(t *tenant, rec record) {
+	err := s.eachRecord(ctx, func(t *tenant, rec record) {
 		if t.excused() && !t.mailu.Accepts(t.user, rec.current) {
 			named = append(named, "--tenant", t.id)
 			r.repaired++

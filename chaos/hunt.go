@@ -51,7 +51,7 @@ const anyMoment = "any moment"
 func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 	places := []place{before, underWay, after}
 	for ctx.Err() == nil {
-		s.rest(ctx, rng, time.Second)
+		s.breathe(ctx, rng, time.Second)
 		if rng.IntN(6) > 0 && s.hunt(ctx, of, places[rng.IntN(len(places))], rng) {
 			continue
 		}

@@ -26,7 +26,7 @@ func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
 	all := outages()
 	for {
 		for _, i := range rng.Perm(len(all)) {
-			s.rest(ctx, rng, 6*time.Second)
+			s.breathe(ctx, rng, 6*time.Second)
 			if ctx.Err() != nil {
 				return nil
 			}

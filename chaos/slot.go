@@ -183,7 +183,6 @@ func (l *eventLog) note(line []byte) {
 	var event struct {
 		Message string `json:"msg"`
 		Outcome string `json:"outcome"`
-		Error   string `json:"error"`
 	}
 	if json.Unmarshal(line, &event) != nil { // a line cut off by a kill
 		return

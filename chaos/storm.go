@@ -49,7 +49,8 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 	group.Go(func() error { return s.befall(ctx, outages) })
 	group.Go(func() error { s.operator(ctx, edits); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
-	return findings, group.Wait()
+	err = group.Wait() // before findings are looked at
+	return findings, err
 }
 
 // await returns when the time is up and, where the run has patience, everything
@@ -61,10 +62,10 @@ func (s *stage) await(ctx context.Context) {
 	}
 }
 
-// rest is a break of up to some time between two blows. Once everything has been
+// breathe is a break of up to some time between two blows. Once everything has been
 // seen they come more slowly, so that most rotations are only grazed: a run in
 // which nothing ever gets done proves little.
-func (s *stage) rest(ctx context.Context, rng *rand.Rand, longest time.Duration) {
+func (s *stage) breathe(ctx context.Context, rng *rand.Rand, longest time.Duration) {
 	if len(s.missing()) == 0 {
 		longest *= 5
 	}

@@ -79,7 +79,7 @@ func asJSON() http.Header { return http.Header{"Content-Type": {"application/jso
 func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
 	all := troubles()
 	for ctx.Err() == nil {
-		s.rest(ctx, rng, 700*time.Millisecond)
+		s.breathe(ctx, rng, 700*time.Millisecond)
 		var t *trap
 		if what := all[rng.IntN(len(all))]; rng.IntN(25) > 0 {
 			t = s.trouble(of, what, rng)
