@@ -24,7 +24,7 @@ type judgement struct {
 	abandoned int
 	edits     int
 	astray    int  // excused: Mailu was left with a password that Vault did not name any more, or not yet again
-	healed    int  // of these, by the program's ordinary work
+	healed    int  // of these, that came right again
 	lost      bool // Mailu ends with a password that no version has
 }
 

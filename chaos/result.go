@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,62 +56,75 @@ func (r result) print(out io.Writer) {
 	for i, f := range r.findings {
 		f.print(out, i+1)
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name string, n int) { fmt.Fprintf(table, "  %s\t%d\n", name, n) }
-	fmt.Fprintf(table, "\nFAULTS INJECTED, in requests\n")
-	for _, name := range r.tally.names("faults") {
-		row(name, r.tally.of("faults", name))
-	}
-	fmt.Fprintf(table, "\nCLOCK OF DAEMON 2\n")
-	for _, name := range r.tally.names("clock") {
-		row(name, r.tally.of("clock", name))
-	}
-	fmt.Fprintf(table, "\nSIGKILL\tBEFORE\tUNDER WAY\tAFTER\n")
-	for _, what := range steps() {
-		late := ""
-		if what.changes() {
-			late = fmt.Sprint(r.tally.of("kills", kill{what, underWay}.String()))
-		}
-		fmt.Fprintf(table, "  %s\t%d\t%s\t%d\n", what, r.tally.of("kills", kill{what, before}.String()), late, r.tally.of("kills", kill{what, after}.String()))
-	}
-	row(anyMoment, r.tally.of("kills", anyMoment))
-	fmt.Fprintf(table, "\nPROCESSES STARTED\n")
-	for _, name := range r.tally.names("processes") {
-		row(name, r.tally.of("processes", name))
-	}
-	fmt.Fprintf(table, "\nDONE, by the KV histories\n")
-	row("rotations begun", r.sum.prepared)
-	row("passwords that became current", r.sum.committed)
-	row("take-overs", r.sum.takeovers)
-	row("claims renewed by their owner", r.sum.renewals)
-	row("abandoned", r.sum.abandoned)
-	row("versions written", r.versions)
-	row("of these by the operator", r.sum.edits)
-	fmt.Fprintf(table, "\nDONE, by the program's logs, which kills cut short\n")
-	row("finished for a dead process", r.tally.of("outcomes", "finished"))
-	row("records rebased", r.tally.of("events", "record rebased"))
-	row("servers paused", r.tally.of("events", "server paused"))
-	row("waits for vault", r.tally.of("events", "waiting for vault"))
-	fmt.Fprintf(table, "\nSTRAY PUSHES, which nothing can fence\n")
-	row("injected", r.tally.of("faults", stray))
-	row("led astray", r.sum.astray)
-	row("healed by ordinary work", r.sum.healed)
-	row("left for verify --repair", r.repaired)
-	fmt.Fprintf(table, "\nSAMPLED MEANWHILE\n")
-	for _, name := range r.tally.names("samples") {
-		row(name, r.tally.of("samples", name))
-	}
-	fmt.Fprintf(table, "\nAT REST, of %d tenants\n", r.tenants)
-	row("finished by naming them, since taken over too often", r.stuck)
-	row("pending left", r.pending)
-	row("audit findings", len(r.findings))
-	row("locked out", r.lockedOut)
-	row("lost", r.lost)
-	_ = table.Flush()
+	t := table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	t.group("FAULTS INJECTED, in requests", r.tally, "faults")
+	t.group("CLOCK OF DAEMON 2", r.tally, "clock")
+	r.printKills(t)
+	t.group("PROCESSES STARTED", r.tally, "processes")
+	r.printWork(t)
+	t.group("SAMPLED MEANWHILE", r.tally, "samples")
+	t.head(fmt.Sprintf("AT REST, of %d tenants", r.tenants))
+	t.row("finished by naming them, since taken over too often", r.stuck)
+	t.row("pending left", r.pending)
+	t.row("findings", len(r.findings))
+	t.row("locked out", r.lockedOut)
+	t.row("lost", r.lost)
+	_ = t.Flush()
 	if len(r.missing) > 0 {
 		fmt.Fprintf(out, "\nnot seen in this run: %s\n", strings.Join(r.missing, "; "))
 	}
 	fmt.Fprintf(out, "\n%s of faults, %s in all, seed %d\n", r.duration, r.took.Round(time.Second), r.seed)
+}
+
+func (r result) printKills(t table) {
+	t.head("SIGKILL", "BEFORE", "UNDER WAY", "AFTER")
+	for _, what := range steps() {
+		cells := []any{what}
+		for _, where := range []place{before, underWay, after} {
+			var n any = ""
+			if k := (kill{what, where}); k.possible() {
+				n = r.tally.of("kills", k.String())
+			}
+			cells = append(cells, n)
+		}
+		fmt.Fprintf(t, "  %v\t%v\t%v\t%v\n", cells...)
+	}
+	t.row(anyMoment, r.tally.of("kills", anyMoment))
+}
+
+func (r result) printWork(t table) {
+	t.head("DONE, by the KV histories")
+	t.row("rotations begun", r.sum.prepared)
+	t.row("passwords that became current", r.sum.committed)
+	t.row("take-overs", r.sum.takeovers)
+	t.row("claims renewed by their owner", r.sum.renewals)
+	t.row("abandoned", r.sum.abandoned)
+	t.row("versions in Vault", r.versions)
+	t.row("of these by the operator", r.sum.edits)
+	t.head("DONE, by the program's logs, which kills cut short")
+	t.row("half-finished rotations finished", r.tally.of("outcomes", "finished"))
+	t.row("records rebased", r.tally.of("events", "record rebased"))
+	t.row("servers paused", r.tally.of("events", "server paused"))
+	t.row("waits for vault", r.tally.of("events", "waiting for vault"))
+	t.head("STRAY PUSHES, which nothing can fence")
+	t.row("injected", r.tally.of("faults", stray))
+	t.row("led astray", r.sum.astray)
+	t.row("healed by ordinary work", r.sum.healed-r.repaired)
+	t.row("left for verify --repair", r.repaired)
+}
+
+// table is what the figures are set in.
+type table struct{ *tabwriter.Writer }
+
+func (t table) head(cells ...string) { fmt.Fprintf(t, "\n%s\n", strings.Join(cells, "\t")) }
+
+func (t table) row(name string, n int) { fmt.Fprintf(t, "  %s\t%d\n", name, n) }
+
+func (t table) group(title string, of *tally, group string) {
+	t.head(title)
+	for _, name := range of.names(group) {
+		t.row(name, of.of(group, name))
+	}
 }
 
 func (f finding) print(out io.Writer, n int) {
@@ -124,16 +136,4 @@ func (f finding) print(out io.Writer, n int) {
 		}
 		fmt.Fprintln(out, mark+m.String())
 	}
-}
-
-// names are those of a group, in order.
-func (t *tally) names(group string) []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var all []string
-	for name := range t.counts[group] {
-		all = append(all, name)
-	}
-	slices.SortFunc(all, strings.Compare)
-	return all
 }
