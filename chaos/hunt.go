@@ -47,24 +47,28 @@ func kills() []kill {
 // anyMoment is the kill that waits for no request.
 const anyMoment = "any moment"
 
-// hunters kill the process of one slot again and again.
+// hunters kill the process of one slot again and again. Where it does not come
+// to the step they wait for it is killed as well, since it may wait for something
+// longer than this run does; but it has more time after that, or a slow machine
+// would never come to any step.
 func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
+	const least, most = 2 * time.Second, 30 * time.Second
 	places := []place{before, underWay, after}
-	for ctx.Err() == nil {
+	for patience := least; ctx.Err() == nil; {
 		s.breathe(ctx, rng, time.Second)
-		if rng.IntN(6) > 0 && s.hunt(ctx, of, places[rng.IntN(len(places))], rng) {
+		if rng.IntN(6) > 0 && s.hunt(ctx, of, places[rng.IntN(len(places))], patience, rng) {
+			patience = least
 			continue
 		}
-		// Or it waits for something, and longer than this run does.
 		if of.kill() {
 			s.tally.add("kills", anyMoment)
 		}
+		patience = min(2*patience, most)
 	}
 }
 
-// hunt waits a moment for a step that was struck the least in this place, and
-// another moment for whatever comes.
-func (s *stage) hunt(ctx context.Context, of *slot, where place, rng *rand.Rand) (struck bool) {
+// hunt waits for a step that was struck the least in this place.
+func (s *stage) hunt(ctx context.Context, of *slot, where place, patience time.Duration, rng *rand.Rand) (struck bool) {
 	fault := faultproxy.Fault{Kind: faultproxy.ResetBefore}
 	switch where {
 	case after:
@@ -77,10 +81,9 @@ func (s *stage) hunt(ctx context.Context, of *slot, where place, rng *rand.Rand)
 		refusal := lay(of.gates[1:], isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
 		defer refusal.take()
 	}
-	choosy := time.Now().Add(time.Second)
 	wanted := func(m sighting) bool {
 		k := kill{m.step, where}
-		return k.possible() && (time.Now().After(choosy) || s.rare(k))
+		return k.possible() && s.rare(k)
 	}
 	trap := lay(of.gates, wanted, fault, func(m sighting) {
 		of.kill()
@@ -91,7 +94,7 @@ func (s *stage) hunt(ctx context.Context, of *slot, where place, rng *rand.Rand)
 		}
 	})
 	defer trap.take()
-	return trap.await(ctx, 2*time.Second)
+	return trap.await(ctx, patience)
 }
 
 // rare tells the steps that were struck the least in this place.

@@ -27,6 +27,7 @@ func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
 	for {
 		for _, i := range rng.Perm(len(all)) {
 			s.breathe(ctx, rng, 6*time.Second)
+			s.awaitCommits(ctx)
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -36,6 +37,15 @@ func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
 			}
 			s.tally.add("faults", all[i].name)
 		}
+	}
+}
+
+// awaitCommits waits until the program has got something done again: a slow
+// machine must not be spent on outages alone.
+func (s *stage) awaitCommits(ctx context.Context) {
+	done := s.tally.of("steps", string(commit))
+	for late := time.Now().Add(20 * time.Second); ctx.Err() == nil && s.tally.of("steps", string(commit)) == done && time.Now().Before(late); {
+		pause(ctx, 50*time.Millisecond)
 	}
 }
 

@@ -31,7 +31,9 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 		steps := chance()
 		for j, g := range slot.gates {
 			g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
-				if seen := g.watch.see(r); i == steppedSlot && j == 0 && seen.step == mount {
+				seen := g.watch.see(r)
+				s.tally.add("steps", string(seen.step))
+				if i == steppedSlot && j == 0 && seen.step == mount {
 					s.stepClock(steps)
 				}
 				return false
