@@ -88,10 +88,10 @@ func (a *auditor) reachable(how string) {
 			a.healed++
 		}
 		a.wrong = false
-	case a.wrong:
-	case a.stray:
+	case a.stray && !a.wrong:
 		a.wrong, a.mild = true, true
 		a.astray++
+	case a.stray, a.wrong && !a.mild: // told already
 	default:
 		a.wrong, a.mild = true, false
 		a.find("locked out: %s %s, which the record does not name", how, a.held)

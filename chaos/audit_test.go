@@ -113,22 +113,26 @@ func TestAnExcuseCoversTheStrayPushAlone(t *testing.T) {
 	rotatedTwice := []any{
 		version{number: 1, current: "p1"},
 		version{number: 2, current: "p1", pending: "p2", owner: "a", until: second(2)}, "p2", shown{},
-		version{number: 5 - 2, current: "p2"},
+		version{number: 3, current: "p2"},
 		version{number: 4, current: "p2", pending: "p3", owner: "b", until: second(20)}, "p3", shown{},
 		version{number: 5, current: "p3"},
 	}
 	stray := tell(append(rotatedTwice, "p2", version{number: 6, current: "p3", pending: "p4", owner: "b", until: second(30)}, "p4", shown{}, version{number: 7, current: "p4"})...)
 	stray.excuses = []excuse{{from: second(9), to: second(9), password: "p2"}}
 	other := tell(append(rotatedTwice, "p1")...)
-	other.excuses = stray.excuses
+	afterwards := tell(append(rotatedTwice, "p2", "p1")...)
+	other.excuses, afterwards.excuses = stray.excuses, stray.excuses
 
-	healed, guilty := audit(stray), audit(other)
+	healed, guilty, both := audit(stray), audit(other), audit(afterwards)
 
 	if len(healed.findings) > 0 || healed.astray != 1 || healed.healed != 1 {
 		t.Errorf("the stray push: %+v", healed)
 	}
 	if len(guilty.findings) != 1 || guilty.astray != 0 {
 		t.Errorf("another one: %+v", guilty)
+	}
+	if len(both.findings) != 1 || both.astray != 1 {
+		t.Errorf("another one after it: %+v", both)
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	if err := s.repairStrays(ctx, &r); err != nil {
 		return r, err
 	}
-	return r, s.eachRecord(ctx, func(t *tenant, rec record) {
+	err = s.eachRecord(ctx, func(t *tenant, rec record) {
 		if rec.pending != "" {
 			r.pending++
 		}
@@ -50,6 +50,7 @@ func (s *stage) calm(ctx context.Context) (r rest, err error) {
 			r.lockedOut++
 		}
 	})
+	return r, err
 }
 
 // eachRecord shows each tenant's record.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -62,5 +63,42 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 				t.Errorf("nothing found that %s", test.want)
 			}
 		})
+	}
+}
+
+// Somebody sets a password in Mailu that Vault has never held, for a tenant that
+// no run has a reason to touch.
+func TestAPasswordThatOnlyMailuHasIsLockedOutAndLost(t *testing.T) {
+	s, err := setUp(t.Context(), options{tenants: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.tearDown()
+	victim := s.tenants[1]
+	url := victim.mailu.Origin() + "/api/v1/user/" + victim.user
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, url, strings.NewReader(`{"raw_password":"from elsewhere"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", victim.mailu.Token())
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+
+	r, err := s.calm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stories, err := s.stories(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.result(r, stories, nil)
+
+	if got.lockedOut != 1 || got.lost != 1 || len(got.findings) != 1 || got.pending != 0 || got.good() {
+		t.Errorf("locked out %d, lost %d, findings %d, pending %d, good %t", got.lockedOut, got.lost, len(got.findings), got.pending, got.good())
 	}
 }
