@@ -67,7 +67,7 @@ type Set struct {
 }
 
 // Sets are the passwords that the API has set, in order, whatever was answered: for a judge who does not believe the
-// client. No two effects have the same place in time: what was set or shown before a Time had happened by then.
+// client. Their times and those of Shown are taken together with the effect, so they tell what came first.
 func (s *Server) Sets(email string) []Set {
 	return slices.Clone(s.user(email).sets)
 }
@@ -136,13 +136,22 @@ func (s *Server) user(email string) user {
 }
 
 // show is the user as GET shows it.
-func (s *Server) show(email string) map[string]any {
+func (s *Server) show(email string) (row map[string]any, found bool) {
 	s.mu.Lock()
-	if u, found := s.users[addressKey(email)]; found {
-		u.shown = append(u.shown, s.config.Now())
+	defer s.mu.Unlock()
+	u, found := s.users[addressKey(email)]
+	if !found {
+		return nil, false
 	}
-	s.mu.Unlock()
-	return s.shown(email)
+	u.shown = append(u.shown, s.config.Now())
+	return u.row(email), true
+}
+
+// row is what the API shows of a user.
+func (u *user) row(email string) map[string]any {
+	row := map[string]any{"email": addressKey(email), "password": u.hash}
+	maps.Copy(row, u.fields)
+	return row
 }
 
 // addresses are those of all users, in order.
