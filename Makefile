@@ -21,7 +21,7 @@ export SOURCE_DATE_EPOCH
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions install generate test test-fast bench-load lint vulncheck fuzz demo vault clean
+.PHONY: help all build man completions install generate test test-fast bench-load lint vulncheck fuzz demo chaos vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -91,6 +91,10 @@ fuzz: ## run every fuzz target for FUZZTIME (default 1m) each
 demo: build vault ## watch it rotate passwords on a real Vault; KEEP=1 leaves it running
 	@go build -o bin/demo ./demo
 	@bin/demo -binary $(BINARY) $(if $(KEEP),-keep)
+
+chaos: vault ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n
+	@go build -o bin/chaos ./chaos
+	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0)
 
 clean: ## remove what was built here (the cached Vault stays)
 	rm -rf bin

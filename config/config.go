@@ -169,10 +169,11 @@ type Rotation struct {
 	// processor for a moment, and requests to Vault. Those that wait for their Mailu
 	// server do not count; `max_concurrent` bounds these.
 	Workers int `yaml:"workers" range:"1 to 256"`
-	// How long a rotation belongs to the process that began it. Seconds are for
-	// tests: a claim that lapses while its owner waits for a slow server is taken
-	// over, and the password is pushed twice. A long one delays recovery after a
-	// crash by as much.
+	// How long a rotation belongs to the process that began it. Below 40 seconds
+	// there is no margin for hosts whose clocks differ. Seconds are for tests: a
+	// claim that lapses while its owner waits for a slow server is taken over, and
+	// the password is pushed twice. A long one delays recovery after a crash by as
+	// much.
 	ClaimTTL time.Duration `yaml:"claim_ttl" range:"1s to 1h"`
 	// One tenant per server goes first; the server's others follow only if that
 	// went well.

@@ -2,32 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"os"
-	"strconv"
 	"text/tabwriter"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/truth"
 	"mailu-rotator/vault/vaulttest"
 )
 
 // masterKey reads the key as any reader would, without the program's help.
 func (s *stage) masterKey(ctx context.Context) (*crypto.Keyring, error) {
-	exported, err := s.client.Logical().ReadWithContext(ctx, "transit/export/encryption-key/smtp-master")
+	keys, err := truth.MasterKeys(ctx, s.client, "transit", "smtp-master")
 	if err != nil {
-		return nil, fmt.Errorf("export master key: %w", err)
-	}
-	keys := map[crypto.KeyVersion][]byte{}
-	for name, value := range exported.Data["keys"].(map[string]any) {
-		version, err := strconv.Atoi(name)
-		if err != nil {
-			return nil, fmt.Errorf("master key version %q: %w", name, err)
-		}
-		if keys[crypto.KeyVersion(version)], err = base64.StdEncoding.DecodeString(value.(string)); err != nil {
-			return nil, fmt.Errorf("master key version %d: %w", version, err)
-		}
+		return nil, err
 	}
 	return crypto.NewKeyring(keys)
 }
@@ -47,7 +35,7 @@ func (s *stage) inspect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		password, err := open(keys, t.id, fields)
+		password, err := truth.Open(keys, t.id, fields)
 		if err != nil {
 			return err
 		}
@@ -69,20 +57,6 @@ func (s *stage) inspect(ctx context.Context) error {
 	return nil
 }
 
-func open(keys *crypto.Keyring, id string, fields map[string]any) (crypto.Secret, error) {
-	lastRotated, _ := fields["last_rotated"].(string)
-	version := 0
-	if number, ok := fields["key_version"].(json.Number); ok {
-		version, _ = strconv.Atoi(number.String())
-	}
-	sealed, _ := fields["password"].(string)
-	password, err := keys.Open(crypto.KeyVersion(version), crypto.Binding{TenantID: id, LastRotated: lastRotated}, crypto.SealedPassword(sealed))
-	if err != nil {
-		return password, fmt.Errorf("open the password of %s: %w", id, err)
-	}
-	return password, nil
-}
-
 // prove shows each step from the record to a password that Mailu accepts.
 func (s *stage) prove(ctx context.Context) error {
 	t := s.tenants[0]
@@ -95,7 +69,7 @@ func (s *stage) prove(ctx context.Context) error {
 		return err
 	}
 	defer keys.Wipe()
-	password, err := open(keys, t.id, fields)
+	password, err := truth.Open(keys, t.id, fields)
 	if err != nil {
 		return err
 	}

@@ -51,12 +51,12 @@ func Skipped(because string, names ...string) []Check {
 // CheckClock compares the host's clock with the one that all hosts share.
 func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
 	const name, mend = "clock", "timedatectl set-ntp true"
-	skew, err := clockSkew(ctx, clock, source)
+	skew, err := compareClocks(ctx, clock, source)
 	switch {
 	case err != nil:
 		return Broken(name, err.Error(), "vault read -format=json sys/health")
-	case skew.Abs() < meaningfulSkew:
-		return Passed(name, fmt.Sprintf("less than %s from Vault's", meaningfulSkew))
+	case skew.Abs() < minSkew:
+		return Passed(name, fmt.Sprintf("less than %s from Vault's", minSkew))
 	}
 	refusal := &ClockSkewError{Skew: skew}
 	if skew.Abs() > maxSkew {

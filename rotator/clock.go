@@ -56,32 +56,43 @@ type sharedClock struct {
 
 func (c sharedClock) Now() time.Time { return c.Clock.Now().Add(c.correction) }
 
-// meaningfulSkew: Vault tells whole seconds, so smaller differences mean
-// nothing and are not corrected.
-const meaningfulSkew = 2 * time.Second
+const (
+	// minSkew is the least difference that is corrected: Vault tells whole seconds.
+	minSkew = 2 * time.Second
+	// maxAsking bounds how long a comparison may take, since half of that is its
+	// error: an answer that Vault had to be waited for says nothing.
+	maxAsking = 2 * time.Second
+	// maxComparisons bounds how often it is tried.
+	maxComparisons = 5
+)
 
 // guardClock compares the host's clock with the shared one and returns the
 // clock for the run.
 func guardClock(ctx context.Context, clock Clock, source TimeSource) (Clock, error) {
-	skew, err := clockSkew(ctx, clock, source)
+	skew, err := compareClocks(ctx, clock, source)
 	switch {
 	case err != nil:
 		return nil, err
 	case skew.Abs() > maxSkew:
 		return nil, &ClockSkewError{Skew: skew}
-	case skew.Abs() < meaningfulSkew:
+	case skew.Abs() < minSkew:
 		return clock, nil
 	}
 	return sharedClock{Clock: clock, correction: -skew}, nil
 }
 
-// clockSkew is the host's clock minus the shared one.
-func clockSkew(ctx context.Context, clock Clock, source TimeSource) (time.Duration, error) {
-	before := clock.Now()
-	shared, err := source.Time(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("compare clocks: %w", err)
+// compareClocks returns the host's clock minus the shared one.
+func compareClocks(ctx context.Context, clock Clock, source TimeSource) (time.Duration, error) {
+	for range maxComparisons {
+		before := clock.Now()
+		shared, err := source.Time(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("compare clocks: %w", err)
+		}
+		asking := clock.Now().Sub(before)
+		if asking.Abs() <= maxAsking { // below zero: the clock was set back meanwhile
+			return before.Add(asking / 2).Sub(shared), nil
+		}
 	}
-	after := clock.Now()
-	return before.Add(after.Sub(before) / 2).Sub(shared), nil
+	return 0, fmt.Errorf("compare clocks: %d answers in a row took more than %s each: see to Vault", maxComparisons, maxAsking)
 }

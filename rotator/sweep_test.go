@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,6 +243,58 @@ func TestTimestampsAreVaultsTimeWhereTheHostsClockIsOff(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where Vault had to be waited for, half of the wait would be taken for an error
+// of the host's clock, and claims of others for lapsed.
+func TestATimeThatWasWaitedForIsNotCompared(t *testing.T) {
+	tests := []struct {
+		name  string
+		waits []time.Duration // of the first answers; the others come at once
+		want  string          // last_rotated
+	}{
+		{"at once", nil, "2000-01-01T00:00:00.000Z"},
+		{"a Vault that was down", []time.Duration{8 * time.Minute}, "2000-01-01T00:08:00.000Z"},
+		{"and again", []time.Duration{time.Minute, 3 * time.Second}, "2000-01-01T00:01:03.000Z"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.add(serverA, 1)
+				f.sweep.Time = &slowTime{waits: test.waits}
+
+				f.run(t, rotator.Selection{})
+
+				if fields, _ := f.store.Get(string(tenant(1))); fields["last_rotated"] != test.want {
+					t.Errorf("last_rotated is %v, want %s: the host's clock is right", fields["last_rotated"], test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestATimeThatAlwaysHasToBeWaitedForRefusesTheRun(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.sweep.Time = &slowTime{waits: slices.Repeat([]time.Duration{3 * time.Second}, 100)}
+
+		_, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+
+		if err == nil || !strings.Contains(err.Error(), "compare clocks") || len(f.calls) != 0 {
+			t.Errorf("got %v after %d calls", err, len(f.calls))
+		}
+	})
+}
+
+// slowTime is right, once it answers.
+type slowTime struct{ waits []time.Duration }
+
+func (s *slowTime) Time(context.Context) (time.Time, error) {
+	if len(s.waits) > 0 {
+		time.Sleep(s.waits[0])
+		s.waits = s.waits[1:]
+	}
+	return time.Now(), nil
 }
 
 func TestATimeSourceThatFailsRefusesTheRun(t *testing.T) {

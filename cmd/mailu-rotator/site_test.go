@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/truth"
 	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
@@ -222,25 +222,12 @@ func set(doc map[string]any, setting string) error {
 
 // keyring reads the master key as any other reader would.
 func (s *site) keyring(ctx context.Context) (*crypto.Keyring, error) {
-	exported, err := s.root.Logical().ReadWithContext(ctx, "transit/export/encryption-key/"+s.key)
+	keys, err := truth.MasterKeys(ctx, s.root, s.layout().TransitMount, s.key)
 	if err != nil {
 		return nil, err
 	}
-	if exported == nil {
-		return nil, fmt.Errorf("no transit key %s", s.key)
-	}
-	keys := map[crypto.KeyVersion][]byte{}
-	for name, value := range exported.Data["keys"].(map[string]any) {
-		version, err := strconv.Atoi(name)
-		if err != nil {
-			return nil, err
-		}
-		key, err := base64.StdEncoding.DecodeString(value.(string))
-		if err != nil {
-			return nil, err
-		}
+	for _, key := range keys {
 		s.ledger.addKey("master key "+s.key, key)
-		keys[crypto.KeyVersion(version)] = key
 	}
 	return crypto.NewKeyring(keys)
 }

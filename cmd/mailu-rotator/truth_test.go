@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/truth"
 )
 
 // held is what Vault holds for a tenant, opened without the program's help.
@@ -53,9 +54,9 @@ func (s *site) open(ring *crypto.Keyring, t *tenant, fields map[string]any) (str
 	if known, found := s.opened.Load(as); found {
 		return known.(string), nil
 	}
-	password, err := ring.Open(crypto.KeyVersion(version), crypto.Binding{TenantID: t.id, LastRotated: lastRotated}, crypto.SealedPassword(sealed))
+	password, err := truth.Open(ring, t.id, fields)
 	if err != nil {
-		return "", fmt.Errorf("open the password of %s: %w", t.name, err)
+		return "", fmt.Errorf("%s: %w", t.name, err)
 	}
 	s.ledger.addToken("sealed password of "+t.name, sealed)
 	s.ledger.addToken("password of "+t.name, password.RevealString())

@@ -30,6 +30,9 @@ const (
 	Delay
 	// Hang never answers; it ends when the client gives up or the proxy closes.
 	Hang
+	// LateEffect resets the connection at once. The server meets the request all
+	// the same, after Fault.Delay: it lay in a queue. Proxy.Settle waits for it.
+	LateEffect
 )
 
 // Fault is what goes wrong with which requests.
@@ -38,7 +41,7 @@ type Fault struct {
 	// not call the Proxy.
 	Match func(*http.Request) bool
 	Kind  Kind
-	// Delay is waited first, whatever the kind, unless the client gives up.
+	// Delay is waited first, unless the client gives up; see LateEffect.
 	Delay time.Duration
 	// Status, Header and Body are the answer of the kinds Status and StatusAfter;
 	// a Status of 0 means 503.
@@ -47,6 +50,9 @@ type Fault struct {
 	Body   string
 	// Times is how many requests meet the fault; 0 means all until Clear.
 	Times int
+	// Then is called when the fault strikes: after the request's effect for the
+	// kinds that have one first, and in any case before the client learns of it.
+	Then func()
 }
 
 // On matches requests by method and path; an empty string stands for any.
@@ -57,23 +63,26 @@ func On(method, path string) func(*http.Request) bool {
 }
 
 func (f *Fault) apply(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+	if f.Kind == LateEffect {
+		f.strike()
+		reset(w)
+		return // the proxy sees to the effect
+	}
 	select {
 	case <-r.Context().Done():
 		reset(w)
 		return
 	case <-time.After(f.Delay):
 	}
+	if f.Kind == ResetAfter || f.Kind == StatusAfter {
+		forward.ServeHTTP(&discard{header: http.Header{}}, r)
+	}
+	f.strike()
 	switch f.Kind {
-	case Status:
+	case Status, StatusAfter:
 		f.answer(w)
-	case ResetBefore:
+	case ResetBefore, ResetAfter:
 		reset(w)
-	case ResetAfter:
-		forward.ServeHTTP(&discard{header: http.Header{}}, r)
-		reset(w)
-	case StatusAfter:
-		forward.ServeHTTP(&discard{header: http.Header{}}, r)
-		f.answer(w)
 	case Delay:
 		forward.ServeHTTP(w, r)
 	case Hang:
@@ -81,6 +90,12 @@ func (f *Fault) apply(w http.ResponseWriter, r *http.Request, forward http.Handl
 		reset(w) // a handler that just returns would answer 200
 	default:
 		http.Error(w, fmt.Sprintf("faultproxy: fault of unknown kind %d: set Kind", f.Kind), http.StatusNotImplemented)
+	}
+}
+
+func (f *Fault) strike() {
+	if f.Then != nil {
+		f.Then()
 	}
 }
 

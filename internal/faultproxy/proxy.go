@@ -15,7 +15,9 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"sync"
+	"time"
 )
 
 // maxBody bounds what is buffered of one request; Vault refuses more than 32 MiB.
@@ -33,12 +35,16 @@ type Proxy struct {
 	URL string // what the client under test is given, http://127.0.0.1:port
 
 	server  *http.Server
+	ctx     context.Context // ends with Close, and with it what hangs or is late
 	cancel  context.CancelFunc
 	forward *httputil.ReverseProxy
+
+	lateEnded *sync.Cond // on mu
 
 	mu       sync.Mutex // guards the fields below
 	faults   []*Fault
 	requests []Request
+	late     int // effects still to come
 }
 
 // NewProxy starts a proxy for the server at target, an http or https origin.
@@ -52,6 +58,8 @@ func NewProxy(target string) (*Proxy, error) {
 		return nil, fmt.Errorf("listen for the proxy: %w", err)
 	}
 	p := &Proxy{URL: "http://" + listener.Addr().String()}
+	p.lateEnded = sync.NewCond(&p.mu)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.forward = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		// One connection a request: a restarted server must not be met through
@@ -60,30 +68,43 @@ func NewProxy(target string) (*Proxy, error) {
 		// A dead server looks dead through the proxy too, not like a 502.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { reset(w) },
 	}
-	// Hanging requests end with this context when the proxy is closed.
-	ctx, cancel := context.WithCancel(context.Background())
 	p.server = &http.Server{
 		Handler:     http.HandlerFunc(p.serve),
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		BaseContext: func(net.Listener) context.Context { return p.ctx },
 	}
-	p.cancel = cancel
 	go p.server.Serve(listener)
 	return p, nil
 }
 
 // Inject adds a fault. A request meets the first injected fault that matches it
-// and is not used up, and no other.
-func (p *Proxy) Inject(f Fault) {
+// and is not used up, and no other. withdraw removes the fault, if it is still
+// there.
+func (p *Proxy) Inject(f Fault) (withdraw func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, &f)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.faults = slices.DeleteFunc(p.faults, func(other *Fault) bool { return other == &f })
+	}
 }
 
-// Clear removes all faults. Requests that are hanging or delayed stay so.
+// Clear removes all faults. Requests that are hanging or delayed stay so, and
+// late effects come.
 func (p *Proxy) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = nil
+}
+
+// Settle returns when the late effects of the faults so far have happened.
+func (p *Proxy) Settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.late > 0 {
+		p.lateEnded.Wait()
+	}
 }
 
 // Requests returns everything that arrived so far, in order.
@@ -105,10 +126,12 @@ func (p *Proxy) Count(method, path string) int {
 	return n
 }
 
-// Close stops the proxy and drops its connections, hanging ones included.
+// Close stops the proxy and drops its connections, hanging ones included, and
+// late effects still to come.
 func (p *Proxy) Close() {
 	p.cancel()
 	p.server.Close()
+	p.Settle()
 }
 
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
@@ -126,6 +149,24 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault.apply(w, r, p.forward)
+	if fault.Kind == LateEffect {
+		p.forwardLate(r, fault.Delay)
+	}
+}
+
+// forwardLate outlives the client, who has long been told that it failed.
+func (p *Proxy) forwardLate(r *http.Request, delay time.Duration) {
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.late--
+		p.lateEnded.Broadcast()
+	}()
+	select {
+	case <-p.ctx.Done():
+	case <-time.After(delay):
+		p.forward.ServeHTTP(&discard{header: http.Header{}}, r.WithContext(p.ctx))
+	}
 }
 
 // arrived records the request and returns the fault that it meets, if any.
@@ -139,6 +180,9 @@ func (p *Proxy) arrived(r *http.Request, body []byte) *Fault {
 			continue
 		}
 		met := *f
+		if f.Kind == LateEffect {
+			p.late++
+		}
 		if f.Times == 1 {
 			p.faults = append(p.faults[:i:i], p.faults[i+1:]...)
 		} else if f.Times > 1 {

@@ -250,3 +250,67 @@ func TestTargetMustBeAnOrigin(t *testing.T) {
 		}
 	}
 }
+
+func TestThenIsCalledOnceTheEffectIsCertain(t *testing.T) {
+	tests := map[string]struct {
+		kind   faultproxy.Kind
+		served int32 // how many requests the server has met by then
+	}{
+		"status":       {faultproxy.Status, 0},
+		"status after": {faultproxy.StatusAfter, 1},
+		"reset before": {faultproxy.ResetBefore, 0},
+		"reset after":  {faultproxy.ResetAfter, 1},
+		"delay":        {faultproxy.Delay, 0},
+		"late effect":  {faultproxy.LateEffect, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p, served := counted(t)
+			then := make(chan int32, 1)
+			p.Inject(faultproxy.Fault{Kind: test.kind, Delay: 10 * time.Millisecond, Times: 1, Then: func() { then <- served.Load() }})
+
+			post(t.Context(), p.URL, "") // how it ends is the other tests' concern
+
+			select {
+			case got := <-then:
+				if got != test.served {
+					t.Errorf("the server had met %d requests, want %d", got, test.served)
+				}
+			default:
+				t.Error("the client was answered first")
+			}
+		})
+	}
+}
+
+func TestLateEffectComesAfterTheClientWasTold(t *testing.T) {
+	p, served := counted(t)
+	p.Inject(faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: 50 * time.Millisecond, Times: 1})
+
+	wantReset(t, p)
+	wantServed(t, served, 0)
+
+	p.Settle()
+	wantServed(t, served, 1)
+}
+
+func TestCloseDropsLateEffects(t *testing.T) {
+	p, served := counted(t)
+	p.Inject(faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: time.Hour})
+	wantReset(t, p)
+
+	p.Close()
+
+	wantServed(t, served, 0)
+}
+
+func TestAWithdrawnFaultIsNotMet(t *testing.T) {
+	p, _ := counted(t)
+	withdraw := p.Inject(faultproxy.Fault{Kind: faultproxy.Status, Status: 500})
+	p.Inject(faultproxy.Fault{Kind: faultproxy.Status, Status: 418, Times: 1})
+
+	withdraw()
+
+	wantAnswer(t, p, 418, "")
+	wantAnswer(t, p, http.StatusOK, "real!")
+}

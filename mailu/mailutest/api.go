@@ -113,7 +113,8 @@ func (s *Server) list(c call) answer {
 	}
 	rows := []map[string]any{}
 	for _, email := range s.addresses() {
-		row := s.shown(email)
+		u := s.user(email)
+		row := u.row(email)
 		maps.DeleteFunc(row, func(_ string, value any) bool { return value == nil })
 		rows = append(rows, row)
 	}
@@ -128,10 +129,11 @@ func (s *Server) find(c call, email string) answer {
 	if !validEmail(email) {
 		return verdict(http.StatusBadRequest, fmt.Sprintf("Provided email address %s is not a valid email address", email))
 	}
-	if s.user(email).fields == nil {
+	row, found := s.show(email)
+	if !found {
 		return unknownUser(email)
 	}
-	return jsonAnswer(http.StatusOK, s.shown(email))
+	return jsonAnswer(http.StatusOK, row)
 }
 
 // patch is api/v1/user.py User.patch. flask-restx validates the payload before it calls the method with its decorators
@@ -158,13 +160,14 @@ func (s *Server) patch(c call, email string) answer {
 		return unknownUser(email)
 	}
 	hash := ""
-	if password, found := data["raw_password"].(string); found {
+	password, found := data["raw_password"].(string)
+	if found {
 		var err error
 		if hash, err = s.hash(password); err != nil {
 			return internalError()
 		}
 	}
-	if !s.update(email, hash, columns(data)) {
+	if !s.update(email, hash, password, columns(data)) {
 		return internalError()
 	}
 	return updated(email)
@@ -181,13 +184,6 @@ func (s *Server) hash(password string) (string, error) {
 	case <-s.closing:
 	}
 	return hashPassword(password, s.config.Rounds)
-}
-
-func (s *Server) shown(email string) map[string]any {
-	u := s.user(email)
-	row := map[string]any{"email": addressKey(email), "password": u.hash}
-	maps.Copy(row, u.fields)
-	return row
 }
 
 func unknownUser(email string) answer {

@@ -42,7 +42,7 @@ func (s *Server) create(c call) answer {
 		return verdict(http.StatusConflict, fmt.Sprintf("User %s already exists", email))
 	}
 	hash, err := s.hash(password)
-	if err != nil || !s.insert(email, hash, columns(data)) {
+	if err != nil || !s.insert(email, hash, password, columns(data)) {
 		return internalError()
 	}
 	return verdict(http.StatusOK, fmt.Sprintf("User %s has been created", email))
@@ -63,7 +63,7 @@ func (s *Server) findDomain(c call, domain string) answer {
 }
 
 // insert is false for an address that is taken.
-func (s *Server) insert(email, hash string, fields map[string]any) bool {
+func (s *Server) insert(email, hash, password string, fields map[string]any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, taken := s.users[addressKey(email)]; taken {
@@ -71,7 +71,7 @@ func (s *Server) insert(email, hash string, fields map[string]any) bool {
 	}
 	row := newUserFields()
 	maps.Copy(row, fields)
-	s.users[addressKey(email)] = &user{hash: hash, sets: 1, fields: row}
+	s.users[addressKey(email)] = &user{hash: hash, sets: []Set{{Time: s.config.Now(), Password: password}}, fields: row}
 	return true
 }
 

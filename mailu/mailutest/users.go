@@ -5,12 +5,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // user is a row of Mailu's table user, and what hangs on it.
 type user struct {
 	hash     string
-	sets     int            // passwords set through the API
+	sets     []Set          // through the API
+	shown    []time.Time    // when the API showed the hash
 	sessions int            // open web sessions
 	fields   map[string]any // the other columns that the API shows, by their API names
 }
@@ -56,7 +58,25 @@ func (s *Server) Hash(email string) string {
 
 // PasswordSets is how many times the API has set this user's password, faults or not.
 func (s *Server) PasswordSets(email string) int {
-	return s.user(email).sets
+	return len(s.user(email).sets)
+}
+
+// Set is a password that the API has set.
+type Set struct {
+	Time     time.Time // by Config.Now
+	Password string    // in the clear: for comparing, never for printing
+}
+
+// Sets are the passwords that the API has set, in order, whatever was answered: for a judge who does not believe the
+// client. Their times and those of Shown are taken together with the effect, so they tell what came first.
+func (s *Server) Sets(email string) []Set {
+	return slices.Clone(s.user(email).sets)
+}
+
+// Shown is when GET showed the user's hash, in order, whatever became of the answer. Nobody can have proven a password
+// at another time.
+func (s *Server) Shown(email string) []time.Time {
+	return slices.Clone(s.user(email).shown)
 }
 
 // OpenSession signs the user in to the web interface, for tests of what a new password ends.
@@ -116,6 +136,25 @@ func (s *Server) user(email string) user {
 	return row
 }
 
+// show is the user as GET shows it.
+func (s *Server) show(email string) (row map[string]any, found bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, found := s.users[addressKey(email)]
+	if !found {
+		return nil, false
+	}
+	u.shown = append(u.shown, s.config.Now())
+	return u.row(email), true
+}
+
+// row is what the API shows of a user.
+func (u *user) row(email string) map[string]any {
+	row := map[string]any{"email": addressKey(email), "password": u.hash}
+	maps.Copy(row, u.fields)
+	return row
+}
+
 // addresses are those of all users, in order.
 func (s *Server) addresses() []string {
 	s.mu.Lock()
@@ -125,7 +164,7 @@ func (s *Server) addresses() []string {
 
 // update is the part of PATCH that changes the row. A new password ends the user's web sessions (models.py
 // User.set_password, utils.py prune_sessions; releases of 2024.06 before September 2024 ended everybody's).
-func (s *Server) update(email, hash string, fields map[string]any) bool {
+func (s *Server) update(email, hash, password string, fields map[string]any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, found := s.users[addressKey(email)]
@@ -134,7 +173,7 @@ func (s *Server) update(email, hash string, fields map[string]any) bool {
 	}
 	if hash != "" {
 		u.hash = hash
-		u.sets++
+		u.sets = append(u.sets, Set{Time: s.config.Now(), Password: password})
 		u.sessions = 0
 	}
 	for name, value := range fields {

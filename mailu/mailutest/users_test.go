@@ -2,6 +2,7 @@ package mailutest_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"mailu-rotator/mailu/mailutest"
@@ -117,5 +118,26 @@ func TestADeletedUserIsUnknown(t *testing.T) {
 	}
 	if server.Accepts(alice, secret) || server.Hash(alice) != "" {
 		t.Error("the user is still there")
+	}
+}
+
+func TestTheHistoryTellsWhatWasSetAndShownWhateverWasAnswered(t *testing.T) {
+	var now clock
+	server := runWithAlice(t, mailutest.Config{Now: now.now})
+	server.Inject(mailutest.Fault{Kind: mailutest.ResetAfter, Times: 2}, mailutest.Fault{Kind: mailutest.Lie, Times: 1})
+
+	_, _ = try(t.Context(), server, patch(fresh))     // set, and the answer lost
+	_, _ = try(t.Context(), server, request{})        // shown, and the answer lost
+	do(t, server, patch(fresh))                       // a lie
+	do(t, server, request{token: "wrong"})            // refused
+	do(t, server, patch(`{"raw_password": "third"}`)) // set
+
+	sets, shown := server.Sets(alice), server.Shown(alice)
+	want := []mailutest.Set{{Time: now.now(), Password: "new password"}, {Time: now.now(), Password: "third"}}
+	if !slices.Equal(sets, want) {
+		t.Errorf("sets %v, want %v", sets, want)
+	}
+	if len(shown) != 1 || !shown[0].Equal(now.now()) {
+		t.Errorf("shown %v", shown)
 	}
 }

@@ -8,10 +8,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
+
+	"mailu-rotator/internal/child"
 )
 
 // errPortTaken: somebody else listens on the port that Vault was given.
@@ -21,7 +22,7 @@ var errPortTaken = errors.New("port taken")
 type process struct {
 	cmd    *exec.Cmd
 	output *output
-	exited chan struct{}
+	exited <-chan struct{}
 }
 
 // startProcess returns when the server listens, which it says on its output:
@@ -30,17 +31,14 @@ func startProcess(ctx context.Context, log io.Writer, binary string, args ...str
 	p := &process{
 		cmd:    exec.Command(binary, args...),
 		output: &output{log: log, ready: make(chan struct{})},
-		exited: make(chan struct{}),
 	}
 	// The same writer for both makes exec use one pipe and one reader.
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	// Nothing of the caller's VAULT_* or BAO_* may configure the server.
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "TMPDIR=" + os.TempDir()}
-	p.cmd.SysProcAttr = dieWithParent()
 
-	started := make(chan error)
-	go p.run(started)
-	if err := <-started; err != nil {
+	var err error
+	if p.exited, err = child.Start(p.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", binary, err)
 	}
 	select {
@@ -55,22 +53,6 @@ func startProcess(ctx context.Context, log io.Writer, binary string, args ...str
 		p.kill()
 		return nil, fmt.Errorf("%s did not get ready: %w; it printed:\n%s", binary, context.Cause(ctx), p.output.tail())
 	}
-}
-
-// run starts the process and waits for it, on one thread of its own: Linux ties
-// the parent-death signal to the thread that forked, not to the process, and Go
-// may end a thread at any time unless a goroutine is locked to it. So the
-// server lives exactly as long as this goroutine, however the parent ends.
-func (p *process) run(started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
-	started <- err
-	if err != nil {
-		return
-	}
-	p.cmd.Wait() // how it ended is of no interest: stop and kill both look like failures
-	close(p.exited)
 }
 
 func (p *process) kill() {

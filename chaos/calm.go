@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"mailu-rotator/internal/child"
+)
+
+// rest is what is true when nothing moves any more.
+type rest struct {
+	findings  []finding
+	lockedOut int
+	pending   int
+	stuck     int // finished only when they were named
+	repaired  int // by verify --repair, after a stray push
+}
+
+// calm ends the faults, lets one undisturbed run finish what is left, and looks.
+func (s *stage) calm(ctx context.Context) (r rest, err error) {
+	for _, slot := range s.slots {
+		for _, g := range slot.gates {
+			g.Clear()
+			g.Settle()
+		}
+	}
+	for _, server := range s.mailus {
+		server.Settle()
+	}
+	if err := s.vault.Unseal(ctx); err != nil { // an interrupted outage
+		return r, err
+	}
+	if err := s.undisturbed(ctx, &r); err != nil {
+		return r, err
+	}
+	if err := s.repairStrays(ctx, &r); err != nil {
+		return r, err
+	}
+	err = s.eachRecord(ctx, func(t *tenant, rec record) {
+		if rec.pending != "" {
+			r.pending++
+		}
+		if !t.mailu.Accepts(t.user, rec.current) {
+			r.lockedOut++
+		}
+	})
+	return r, err
+}
+
+// eachRecord shows each tenant's record.
+func (s *stage) eachRecord(ctx context.Context, show func(*tenant, record)) error {
+	for _, t := range s.tenants {
+		rec, err := s.eyes.read(ctx, t.id, 0)
+		if err != nil {
+			return err
+		}
+		show(t, rec)
+	}
+	return nil
+}
+
+// undisturbed is the one run that must leave nothing half-finished, but for
+// tenants that were taken over so often that they have to be named.
+func (s *stage) undisturbed(ctx context.Context, r *rest) error {
+	status, output, err := s.runProgram(ctx, "--run-now", "--due-only")
+	if err != nil {
+		return err
+	}
+	named := []string{"--run-now", "--due-only"}
+	err = s.eachRecord(ctx, func(t *tenant, rec record) {
+		if rec.takeovers() >= maxTakeovers {
+			named = append(named, "--tenant", t.id)
+			r.stuck++
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if r.stuck > 0 {
+		status, output, err = s.runProgram(ctx, named...)
+	}
+	r.want(status, "the undisturbed run", output)
+	return err
+}
+
+// maxTakeovers is the bound that docs/architecture.md names.
+const maxTakeovers = 6
+
+// repairStrays has the program mend what stray pushes left, and only that.
+func (s *stage) repairStrays(ctx context.Context, r *rest) error {
+	named := []string{"verify", "--repair"}
+	err := s.eachRecord(ctx, func(t *tenant, rec record) {
+		if t.excused() && !t.mailu.Accepts(t.user, rec.current) {
+			named = append(named, "--tenant", t.id)
+			r.repaired++
+		}
+	})
+	if err != nil || r.repaired == 0 {
+		return err
+	}
+	status, output, err := s.runProgram(ctx, named...)
+	r.want(status, "verify --repair", output)
+	return err
+}
+
+// want takes any other exit status than 0 for a broken promise.
+func (r *rest) want(status int, of, output string) {
+	if status != 0 {
+		r.findings = append(r.findings, finding{at: time.Now(), what: fmt.Sprintf("%s ended with status %d:\n%s", of, status, output)})
+	}
+}
+
+// runProgram runs the program past all proxies and returns what it printed.
+func (s *stage) runProgram(ctx context.Context, args ...string) (status int, output string, err error) {
+	var printed bytes.Buffer
+	cmd := exec.Command(s.program, append(args, "--config", s.restConfig())...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stdout, cmd.Stderr = &printed, &eventLog{tally: s.tally}
+	exited, err := child.Start(cmd)
+	if err != nil {
+		return 0, "", err
+	}
+	select {
+	case <-exited:
+	case <-ctx.Done():
+		_ = cmd.Process.Signal(syscall.SIGKILL)
+		<-exited
+		return 0, "", errors.Join(fmt.Errorf("%s %v", s.program, args), ctx.Err())
+	}
+	return cmd.ProcessState.ExitCode(), printed.String(), nil
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestNobodyIsLockedOut is a short run of everything: it goes on until a process
+// was killed at each step and every kind of trouble has been seen.
+func TestNobodyIsLockedOut(t *testing.T) {
+	o := options{duration: 20 * time.Second, patience: 5 * time.Minute, seed: 1, tenants: 40}
+
+	got, err := run(t.Context(), o, t.Output())
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.good() {
+		t.Errorf("locked out %d, lost %d, pending %d, findings %d", got.lockedOut, got.lost, got.pending, len(got.findings))
+	}
+	if len(got.missing) > 0 {
+		t.Errorf("this run has not seen: %s", strings.Join(got.missing, "; "))
+	}
+}
+
+// A judge that acquits everybody proves nothing: these programs are guilty.
+func TestABrokenProtocolIsFound(t *testing.T) {
+	tests := []struct {
+		name   string
+		broken change
+		want   string
+	}{
+		{
+			name: "commit before verify", want: "became current before mailu was proven to hold it",
+			broken: change{
+				file: "rotator/rotation.go",
+				old:  "proof, err := r.verify(ctx)\n\tswitch {\n\tcase err != nil && pushed != nil:",
+				new:  "proof, err := Held, error(nil)\n\tswitch {\n\tcase err != nil && pushed != nil:",
+			},
+		},
+		{
+			name: "ignore the claim", want: "took a claim that stood",
+			broken: change{
+				file: "rotator/claim.go",
+				old:  "return now.Before(c.Until) && ",
+				new:  "return now.Before(c.Until.Add(-MaxClaimTTL)) && ",
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o := options{duration: 8 * time.Second, seed: 1, tenants: 12, changes: []change{test.broken}}
+
+			got, err := run(t.Context(), o, t.Output())
+
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(got.findings, func(f finding) bool { return strings.Contains(f.what, test.want) }) {
+				t.Errorf("nothing found that %s", test.want)
+			}
+		})
+	}
+}
+
+// Somebody sets a password in Mailu that Vault has never held, for a tenant that
+// no run has a reason to touch.
+func TestAPasswordThatOnlyMailuHasIsLockedOutAndLost(t *testing.T) {
+	s, err := setUp(t.Context(), options{tenants: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.tearDown()
+	victim := s.tenants[1]
+	url := victim.mailu.Origin() + "/api/v1/user/" + victim.user
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, url, strings.NewReader(`{"raw_password":"from elsewhere"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", victim.mailu.Token())
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+
+	r, err := s.calm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stories, err := s.stories(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.result(r, stories, nil)
+
+	if got.lockedOut != 1 || got.lost != 1 || len(got.findings) != 1 || got.pending != 0 || got.good() {
+		t.Errorf("locked out %d, lost %d, findings %d, pending %d, good %t", got.lockedOut, got.lost, len(got.findings), got.pending, got.good())
+	}
+}

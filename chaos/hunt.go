@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"mailu-rotator/internal/faultproxy"
+)
+
+// place is where in a request the process dies.
+type place string
+
+const (
+	before   place = "before"    // the server never sees the request
+	underWay place = "under way" // the server sees it, a moment after the death
+	after    place = "after"     // its effect has happened
+)
+
+// kill is a step and the place in it.
+type kill struct {
+	step
+	place
+}
+
+// possible: what changes nothing cannot be under way.
+func (k kill) possible() bool {
+	return k.step != other && (k.place != underWay || k.step.changes())
+}
+
+func (k kill) String() string { return fmt.Sprintf("%s, %s", k.step, k.place) }
+
+// kills are all that have to be tried.
+func kills() []kill {
+	var all []kill
+	for _, what := range steps() {
+		for _, where := range []place{before, underWay, after} {
+			if k := (kill{what, where}); k.possible() {
+				all = append(all, k)
+			}
+		}
+	}
+	return all
+}
+
+// anyMoment is the kill that waits for no request.
+const anyMoment = "any moment"
+
+// hunters kill the process of one slot again and again. Where it does not come
+// to the step they wait for it is killed as well, since it may wait for something
+// longer than this run does; but it has more time after that, or a slow machine
+// would never come to any step.
+func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
+	const least, most = 2 * time.Second, 30 * time.Second
+	places := []place{before, underWay, after}
+	for patience := least; ctx.Err() == nil; {
+		s.breathe(ctx, rng, time.Second)
+		if rng.IntN(6) > 0 && s.hunt(ctx, of, places[rng.IntN(len(places))], patience, rng) {
+			patience = least
+			continue
+		}
+		if of.kill() {
+			s.tally.add("kills", anyMoment)
+		}
+		patience = min(2*patience, most)
+	}
+}
+
+// hunt waits for a step that was struck the least in this place.
+func (s *stage) hunt(ctx context.Context, of *slot, where place, patience time.Duration, rng *rand.Rand) (struck bool) {
+	fault := faultproxy.Fault{Kind: faultproxy.ResetBefore}
+	switch where {
+	case after:
+		fault.Kind = faultproxy.ResetAfter
+	case underWay:
+		fault.Kind, fault.Delay = faultproxy.LateEffect, between(rng, 0, lateAtMost)
+	}
+	if s.rare(kill{abandon, where}) {
+		// Only a push that was refused for certain is abandoned.
+		refusal := lay(of.gates[1:], isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
+		defer refusal.take()
+	}
+	wanted := func(m sighting) bool {
+		k := kill{m.step, where}
+		return k.possible() && s.rare(k)
+	}
+	trap := lay(of.gates, wanted, fault, func(m sighting) {
+		of.kill()
+		k := kill{m.step, where}
+		s.tally.add("kills", k.String())
+		if t := s.byID[m.tenant]; t != nil {
+			t.note(fmt.Sprintf("chaos  %s is killed: %s", of.name, k))
+		}
+	})
+	defer trap.take()
+	return trap.await(ctx, patience)
+}
+
+// rare tells the steps that were struck the least in this place.
+func (s *stage) rare(k kill) bool {
+	struck := s.tally.of("kills", k.String())
+	for _, other := range kills() {
+		if other.place == k.place && s.tally.of("kills", other.String()) < struck {
+			return false
+		}
+	}
+	return true
+}
+
+func isStep(what step) func(sighting) bool {
+	return func(m sighting) bool { return m.step == what }
+}
+
+// between is a random time from low to high.
+func between(rng *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(rng.Int64N(int64(high-low)+1))
+}

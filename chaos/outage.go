@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// outage befalls Vault as a whole.
+type outage struct {
+	name string
+	do   func(*stage, context.Context, *rand.Rand) error
+}
+
+func outages() []outage {
+	return []outage{
+		{"vault: killed and restarted", (*stage).restartVault},
+		{"vault: sealed and unsealed", (*stage).sealVault},
+		{"vault: all tokens revoked", (*stage).revokeTokens},
+	}
+}
+
+// befall has one outage after the other.
+func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
+	all := outages()
+	for {
+		for _, i := range rng.Perm(len(all)) {
+			s.breathe(ctx, rng, 6*time.Second)
+			s.awaitCommits(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			// What is begun is ended, whatever becomes of ctx.
+			if err := all[i].do(s, context.WithoutCancel(ctx), rng); err != nil {
+				return fmt.Errorf("%s: %w", all[i].name, err)
+			}
+			s.tally.add("faults", all[i].name)
+		}
+	}
+}
+
+// awaitCommits waits until the program has got something done again: a slow
+// machine must not be spent on outages alone.
+func (s *stage) awaitCommits(ctx context.Context) {
+	done := s.tally.of("steps", string(commit))
+	for late := time.Now().Add(20 * time.Second); ctx.Err() == nil && s.tally.of("steps", string(commit)) == done && time.Now().Before(late); {
+		pause(ctx, 50*time.Millisecond)
+	}
+}
+
+func (s *stage) restartVault(ctx context.Context, rng *rand.Rand) error {
+	s.vault.Kill()
+	pause(ctx, between(rng, 0, time.Second))
+	return s.vault.Restart(ctx)
+}
+
+func (s *stage) sealVault(ctx context.Context, rng *rand.Rand) error {
+	if err := s.vault.Seal(ctx); err != nil {
+		return err
+	}
+	pause(ctx, between(rng, 0, 2*time.Second))
+	return s.vault.Unseal(ctx)
+}
+
+func (s *stage) revokeTokens(ctx context.Context, _ *rand.Rand) error {
+	return s.root.Sys().RevokePrefixWithContext(ctx, "auth/approle/login")
+}

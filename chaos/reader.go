@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/internal/truth"
+	"mailu-rotator/vault/vaulttest"
+)
+
+// reader is this run's own eyes: it reads Vault with the root token, past all
+// proxies, and opens each sealed password once.
+type reader struct {
+	kv     *api.KVv2
+	layout vaulttest.Layout
+	keys   *crypto.Keyring
+	opened sync.Map // sealed password and what it is bound to -> password
+}
+
+func newReader(ctx context.Context, server *vaulttest.Server, l vaulttest.Layout) (*reader, error) {
+	client, err := server.Client()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := truth.MasterKeys(ctx, client, l.TransitMount, l.TransitKey)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := crypto.NewKeyring(keys)
+	return &reader{kv: client.KVv2(l.Mount), layout: l, keys: ring}, err
+}
+
+// record is one version of a tenant's record, opened.
+type record struct {
+	version int
+	created time.Time
+	fields  map[string]any
+	current string
+	pending string // "" where nothing is
+}
+
+// read returns version n of a tenant's record; 0 is the newest.
+func (r *reader) read(ctx context.Context, tenant string, n int) (record, error) {
+	secret, err := r.kv.GetVersion(ctx, r.layout.Path(tenant), n)
+	if err != nil {
+		return record{}, err
+	}
+	if secret.Data == nil {
+		return record{}, fmt.Errorf("version %d of %s is deleted", n, tenant)
+	}
+	rec := record{version: secret.VersionMetadata.Version, created: secret.VersionMetadata.CreatedTime, fields: secret.Data}
+	rec.current = r.open(tenant, rec.fields)
+	if pending, isMap := rec.fields["pending"].(map[string]any); isMap {
+		rec.pending = r.open(tenant, pending)
+	}
+	return rec, nil
+}
+
+// takeovers is how often the claim of what is pending was rewritten.
+func (r record) takeovers() int {
+	pending, _ := r.fields["pending"].(map[string]any)
+	number, _ := pending["takeovers"].(json.Number)
+	n, _ := number.Int64() // 0 where there is none
+	return int(n)
+}
+
+// open returns unreadable for what does not open.
+func (r *reader) open(tenant string, fields map[string]any) string {
+	key := fmt.Sprint(tenant, fields["last_rotated"], fields["key_version"], fields["password"])
+	if known, found := r.opened.Load(key); found {
+		return known.(string)
+	}
+	password := unreadable
+	if secret, err := truth.Open(r.keys, tenant, fields); err == nil {
+		password = secret.RevealString()
+	}
+	r.opened.Store(key, password)
+	return password
+}
+
+// seal makes the fields of a password as they are stored, and remembers them.
+func (r *reader) seal(tenant, password, lastRotated string) (map[string]any, error) {
+	sealed, version, err := r.keys.Seal(crypto.Binding{TenantID: tenant, LastRotated: lastRotated}, crypto.SecretFromString(password))
+	fields := map[string]any{"password": string(sealed), "last_rotated": lastRotated, "key_version": json.Number(fmt.Sprint(version))}
+	r.opened.Store(fmt.Sprint(tenant, fields["last_rotated"], fields["key_version"], fields["password"]), password)
+	return fields, err
+}
+
+// write stores a record over the version that it was read from.
+func (r *reader) write(ctx context.Context, tenant string, onto int, fields map[string]any) error {
+	_, err := r.kv.Put(ctx, r.layout.Path(tenant), fields, api.WithCheckAndSet(onto))
+	return err
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// result is what a run comes to. It is good if nobody is locked out, nothing is
+// lost, nothing pending, and the audit found nothing.
+type result struct {
+	options
+	rest
+	tally    *tally
+	sum      judgement // over all tenants
+	lost     int
+	versions int
+	took     time.Duration
+	findings []finding
+	missing  []string // what this run should have seen
+}
+
+func (s *stage) result(r rest, stories []story, sampled []finding) result {
+	all := result{options: s.options, rest: r, tally: s.tally, findings: append(sampled, r.findings...), missing: s.missing()}
+	for _, told := range stories {
+		j := audit(told)
+		all.findings = append(all.findings, j.findings...)
+		all.versions += len(told.versions)
+		all.sum.add(j)
+		if j.lost {
+			all.lost++
+		}
+	}
+	all.took = time.Since(s.began)
+	return all
+}
+
+func (j *judgement) add(other judgement) {
+	j.prepared += other.prepared
+	j.committed += other.committed
+	j.takeovers += other.takeovers
+	j.renewals += other.renewals
+	j.abandoned += other.abandoned
+	j.edits += other.edits
+	j.astray += other.astray
+	j.healed += other.healed
+}
+
+func (r result) good() bool {
+	return r.lockedOut == 0 && r.lost == 0 && r.pending == 0 && len(r.findings) == 0
+}
+
+func (r result) print(out io.Writer) {
+	for i, f := range r.findings {
+		f.print(out, i+1)
+	}
+	t := table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	t.group("FAULTS INJECTED, in requests", r.tally, "faults")
+	t.group("CLOCK OF DAEMON 2", r.tally, "clock")
+	r.printKills(t)
+	t.group("PROCESSES STARTED", r.tally, "processes")
+	r.printWork(t)
+	t.group("SAMPLED MEANWHILE", r.tally, "samples")
+	t.head(fmt.Sprintf("AT REST, of %d tenants", r.tenants))
+	t.row("finished by naming them, since taken over too often", r.stuck)
+	t.row("pending left", r.pending)
+	t.row("findings", len(r.findings))
+	t.row("locked out", r.lockedOut)
+	t.row("lost", r.lost)
+	_ = t.Flush()
+	if len(r.missing) > 0 {
+		fmt.Fprintf(out, "\nnot seen in this run: %s\n", strings.Join(r.missing, "; "))
+	}
+	fmt.Fprintf(out, "\n%s of faults, %s in all, seed %d\n", r.duration, r.took.Round(time.Second), r.seed)
+}
+
+func (r result) printKills(t table) {
+	t.head("SIGKILL", "BEFORE", "UNDER WAY", "AFTER")
+	for _, what := range steps() {
+		cells := []any{what}
+		for _, where := range []place{before, underWay, after} {
+			var n any = ""
+			if k := (kill{what, where}); k.possible() {
+				n = r.tally.of("kills", k.String())
+			}
+			cells = append(cells, n)
+		}
+		fmt.Fprintf(t, "  %v\t%v\t%v\t%v\n", cells...)
+	}
+	t.row(anyMoment, r.tally.of("kills", anyMoment))
+}
+
+func (r result) printWork(t table) {
+	t.head("DONE, by the KV histories")
+	t.row("rotations begun", r.sum.prepared)
+	t.row("passwords that became current", r.sum.committed)
+	t.row("take-overs", r.sum.takeovers)
+	t.row("claims renewed by their owner", r.sum.renewals)
+	t.row("abandoned", r.sum.abandoned)
+	t.row("versions in Vault", r.versions)
+	t.row("of these by the operator", r.sum.edits)
+	t.head("DONE, by the program's logs, which kills cut short")
+	t.row("half-finished rotations finished", r.tally.of("outcomes", "finished"))
+	t.row("records rebased", r.tally.of("events", "record rebased"))
+	t.row("servers paused", r.tally.of("events", "server paused"))
+	t.row("waits for vault", r.tally.of("events", "waiting for vault"))
+	t.head("STRAY PUSHES, which nothing can fence")
+	t.row("injected", r.tally.of("faults", stray))
+	t.row("led astray", r.sum.astray)
+	t.row("healed by ordinary work", r.sum.healed-r.repaired)
+	t.row("left for verify --repair", r.repaired)
+}
+
+// table is what the figures are set in.
+type table struct{ *tabwriter.Writer }
+
+func (t table) head(cells ...string) { fmt.Fprintf(t, "\n%s\n", strings.Join(cells, "\t")) }
+
+func (t table) row(name string, n int) { fmt.Fprintf(t, "  %s\t%d\n", name, n) }
+
+func (t table) group(title string, of *tally, group string) {
+	t.head(title)
+	for _, name := range of.names(group) {
+		t.row(name, of.of(group, name))
+	}
+}
+
+func (f finding) print(out io.Writer, n int) {
+	fmt.Fprintf(out, "\nFINDING %d: tenant %s, %s: %s\n", n, f.tenant, f.at.UTC().Format(time.RFC3339Nano), f.what)
+	for _, m := range f.around {
+		mark := "    "
+		if m.at.Equal(f.at) {
+			mark = "  > "
+		}
+		fmt.Fprintln(out, mark+m.String())
+	}
+}

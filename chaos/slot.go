@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"mailu-rotator/internal/child"
+	"mailu-rotator/internal/faultproxy"
+)
+
+// slot is where one of the processes runs, and runs again when it has ended. It
+// has proxies of its own before Vault and each Mailu, so that whatever happens
+// to a request happens to this process alone.
+type slot struct {
+	name   string
+	binary string
+	args   []string
+	gates  []*gate // Vault's first
+	log    *eventLog
+
+	mu  sync.Mutex // guards cmd
+	cmd *exec.Cmd  // nil where none runs
+}
+
+// gate is one proxy and what sees its requests.
+type gate struct {
+	*faultproxy.Proxy
+	watch watch
+}
+
+func newGate(target string, s *scout) (*gate, error) {
+	proxy, err := faultproxy.NewProxy(target)
+	if err != nil {
+		return nil, err
+	}
+	return &gate{Proxy: proxy, watch: watch{scout: s}}, nil
+}
+
+// trap is a fault for one request, at whichever gate it comes first.
+type trap struct {
+	struck   chan struct{} // closed when it has
+	withdraw []func()
+}
+
+// lay sets a trap for the next request that wanted picks. then is told of it
+// when the fault strikes.
+func lay(gates []*gate, wanted func(sighting) bool, fault faultproxy.Fault, then func(sighting)) *trap {
+	t := &trap{struck: make(chan struct{})}
+	var spent atomic.Bool
+	for _, g := range gates {
+		f := fault
+		f.Times = 1
+		var met sighting // by the request that calls Then, since the fault is gone with it
+		f.Match = func(r *http.Request) bool {
+			met = g.watch.see(r)
+			return wanted(met) && spent.CompareAndSwap(false, true)
+		}
+		f.Then = func() {
+			then(met)
+			close(t.struck)
+		}
+		t.withdraw = append(t.withdraw, g.Inject(f))
+	}
+	return t
+}
+
+// await gives the trap some time, and tells whether it struck.
+func (t *trap) await(ctx context.Context, patience time.Duration) bool {
+	select {
+	case <-t.struck:
+		return true
+	case <-ctx.Done():
+	case <-time.After(patience):
+	}
+	return false
+}
+
+// take takes away what of the trap has not struck.
+func (t *trap) take() {
+	for _, withdraw := range t.withdraw {
+		withdraw()
+	}
+}
+
+// kill is a crash: the program cannot do a thing about it.
+func (s *slot) kill() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cmd != nil && s.cmd.Process.Kill() == nil
+}
+
+// run keeps a process running until ctx ends, and then has it end in an orderly
+// way. The error is a process that did not.
+func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
+	for ctx.Err() == nil {
+		if err := s.once(ctx); err != nil {
+			return err
+		}
+		pause(ctx, time.Duration(rng.IntN(300))*time.Millisecond)
+	}
+	return nil
+}
+
+// farewell is how long a process may take to end when it is told to: its grace
+// time, and what a loaded machine adds.
+const farewell = time.Minute
+
+func (s *slot) once(ctx context.Context) error {
+	cmd := exec.Command(s.binary, s.args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stderr = s.log
+	exited, err := s.start(cmd)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	select {
+	case <-exited:
+		return nil
+	case <-ctx.Done():
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended just now
+	select {
+	case <-exited:
+		return nil
+	case <-time.After(farewell):
+		s.kill()
+		<-exited
+		return fmt.Errorf("%s did not end within %s of SIGTERM; its log ends with:\n%s", s.name, farewell, s.log.tail())
+	}
+}
+
+func (s *slot) start(cmd *exec.Cmd) (<-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	exited, err := child.Start(cmd)
+	s.cmd = cmd
+	s.log.tally.add("processes", s.name)
+	return exited, err
+}
+
+// eventLog counts the events that the program tells of on its standard error,
+// and keeps the last lines.
+type eventLog struct {
+	tally *tally
+	mu    sync.Mutex // guards the fields below
+	rest  []byte     // of a line
+	lines [][]byte
+}
+
+// keptLines are enough to see what a process did last.
+const keptLines = 30
+
+func (l *eventLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, b...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found {
+			return len(b), nil
+		}
+		l.note(slices.Clone(line))
+		l.rest = rest
+	}
+}
+
+func (l *eventLog) note(line []byte) {
+	l.lines = append(l.lines, line)
+	if len(l.lines) > keptLines {
+		l.lines = l.lines[1:]
+	}
+	var event struct {
+		Message string `json:"msg"`
+		Outcome string `json:"outcome"`
+	}
+	if json.Unmarshal(line, &event) != nil { // a line cut off by a kill
+		return
+	}
+	l.tally.add("events", event.Message)
+	if event.Message == "tenant done" {
+		l.tally.add("outcomes", event.Outcome)
+	}
+	if event.Message == "sweep refused" && bytes.Contains(line, []byte("this host's clock is")) {
+		l.tally.add("clock", refusedByGuard)
+	}
+}
+
+// refusedByGuard counts the sweeps that a clock more than 5 minutes off forbade.
+const refusedByGuard = "sweeps refused by the clock guard"
+
+func (l *eventLog) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(bytes.Join(l.lines, []byte("\n")))
+}
+
+// pause returns early when ctx ends.
+func pause(ctx context.Context, length time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(length):
+	}
+}

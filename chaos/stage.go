@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/vault/vaulttest"
+)
+
+// options say what is run. Seed decides what is aimed at whom, and how long
+// everybody waits, as far as chance has a say; the machine has the rest of it.
+type options struct {
+	duration time.Duration // of the faults
+	patience time.Duration // how much longer, until everything has been seen; 0: not at all
+	seed     uint64
+	tenants  int      // how many
+	changes  []change // of the program; none: the one that ships
+}
+
+const (
+	mailuServers = 3
+	// A claim stands for seconds, so that those of killed processes lapse while
+	// the run lasts. A tenth of it is the margin that a push leaves, so no effect
+	// may come later than that, see lateAtMost.
+	claimTTL   = 4 * time.Second
+	lateAtMost = claimTTL / 10 * 3 / 4
+	// A host whose clock was off goes by Vault's whole seconds, and so is up to a
+	// second late: the margin must be longer than that.
+	steppedClaimTTL = 12 * time.Second
+)
+
+// stage is a run's world: the servers, the tenants, the processes.
+type stage struct {
+	options
+	dir     string // programs, configurations, secrets, Vault's data; removed at the end
+	program string // the binary
+	vault   *vaulttest.Server
+	root    *api.Client
+	eyes    *reader
+	mailus  []*mailutest.Server
+	tenants []*tenant
+	byID    map[string]*tenant
+	scout   *scout
+	slots   []*slot
+	clock   steppedClock
+	tally   *tally
+	began   time.Time
+}
+
+func setUp(ctx context.Context, o options) (s *stage, err error) {
+	s = &stage{options: o, byID: map[string]*tenant{}, scout: newScout(), tally: newTally(), began: time.Now()}
+	defer func() {
+		if err != nil {
+			s.tearDown()
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "mailu-rotator-chaos-"); err != nil {
+		return s, err
+	}
+	if s.program, err = build(ctx, s.dir, "mailu-rotator", o.changes...); err != nil {
+		return s, err
+	}
+	if err = s.startServers(ctx); err != nil {
+		return s, err
+	}
+	if err = s.enableAppRole(ctx); err != nil {
+		return s, err
+	}
+	if err = s.seedTenants(ctx); err != nil {
+		return s, err
+	}
+	return s, s.prepareSlots(ctx)
+}
+
+// tearDown ends all that setUp began. The processes have ended by then: they
+// live no longer than the function that starts them.
+func (s *stage) tearDown() {
+	for _, slot := range s.slots {
+		for _, g := range slot.gates {
+			g.Close()
+		}
+	}
+	if s.vault != nil {
+		s.vault.Stop()
+	}
+	for _, server := range s.mailus {
+		server.Close()
+	}
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+func (s *stage) startServers(ctx context.Context) (err error) {
+	for range mailuServers {
+		// Cheap hashes, and no block for the wrong tokens that nobody sends.
+		server, err := mailutest.Start(mailutest.Config{Rounds: 4, RateLimit: -1})
+		if err != nil {
+			return err
+		}
+		s.mailus = append(s.mailus, server)
+	}
+	if s.vault, err = vaulttest.Start(ctx, vaulttest.Options{Dir: filepath.Join(s.dir, "vault")}); err != nil {
+		return err
+	}
+	layout := vaulttest.DefaultLayout()
+	if err := s.vault.Provision(ctx, layout); err != nil {
+		return err
+	}
+	if s.root, err = s.vault.Client(); err != nil {
+		return err
+	}
+	// The whole history is the evidence.
+	if _, err := s.root.Logical().WriteWithContext(ctx, layout.Mount+"/config", map[string]any{"max_versions": 100_000}); err != nil {
+		return fmt.Errorf("keep all versions: %w", err)
+	}
+	s.eyes, err = newReader(ctx, s.vault, layout)
+	return err
+}
+
+// enableAppRole gives the program a login that may do what `mailu-rotator
+// policy` prints, and nothing else.
+func (s *stage) enableAppRole(ctx context.Context) error {
+	if err := s.writeConfig(s.restConfig(), s.vault.Addr, s.origins(), steppedClaimTTL); err != nil {
+		return err
+	}
+	policy, err := exec.CommandContext(ctx, s.program, "policy", "--config", s.restConfig()).Output()
+	if err != nil {
+		return fmt.Errorf("mailu-rotator policy: %w", err)
+	}
+	if err := s.vault.WritePolicy(ctx, "mailu-rotator", string(policy)); err != nil {
+		return err
+	}
+	if err := s.root.Sys().EnableAuthWithOptionsWithContext(ctx, "approle", &api.EnableAuthOptions{Type: "approle"}); err != nil {
+		return fmt.Errorf("enable approle: %w", err)
+	}
+	logical := s.root.Logical()
+	const role = "auth/approle/role/mailu-rotator"
+	if _, err := logical.WriteWithContext(ctx, role, map[string]any{"token_policies": "mailu-rotator", "token_ttl": "10m"}); err != nil {
+		return fmt.Errorf("create role: %w", err)
+	}
+	id, err := logical.ReadWithContext(ctx, role+"/role-id")
+	if err != nil {
+		return fmt.Errorf("read role-id: %w", err)
+	}
+	secret, err := logical.WriteWithContext(ctx, role+"/secret-id", nil)
+	if err != nil {
+		return fmt.Errorf("create secret-id: %w", err)
+	}
+	for name, content := range map[string]any{"role-id": id.Data["role_id"], "secret-id": secret.Data["secret_id"], "mailu-token": s.mailus[0].Token()} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), fmt.Appendln(nil, content), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restConfig is for runs that nobody disturbs: no proxy is in between.
+func (s *stage) restConfig() string { return filepath.Join(s.dir, "rest.yaml") }
+
+func (s *stage) origins() []string {
+	var all []string
+	for _, server := range s.mailus {
+		all = append(all, server.Origin())
+	}
+	return all
+}
+
+// writeConfig writes a configuration, as JSON, which is YAML. apis are where the
+// Mailu servers are reached.
+func (s *stage) writeConfig(file, vault string, apis []string, claim time.Duration) error {
+	var servers []any
+	for i, server := range s.mailus {
+		servers = append(servers, map[string]any{
+			"origin": server.Origin(), "api_url": apis[i] + "/api/v1", "token_file": "mailu-token", "timeout": "1s",
+		})
+	}
+	text, err := json.Marshal(map[string]any{
+		"vault": map[string]any{
+			"address": vault,
+			"auth":    map[string]any{"method": "approle", "role_id_file": "role-id", "secret_id_file": "secret-id"},
+		},
+		"mailu": map[string]any{"servers": servers},
+		"rotation": map[string]any{
+			"schedule": "@every 1s", "jitter": "0s", "claim_ttl": claim.String(), "shutdown_grace": "5s",
+		},
+		"verify": map[string]any{"schedule": ""},
+		"listen": map[string]any{"address": ""}, // the daemons would be in each other's way
+		"log":    map[string]any{"level": "debug", "format": "json"},
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o600)
+}
+
+// prepareSlots makes two daemons, one of them on a clock that is stepped, and an
+// emergency run that begins anew whenever it has ended.
+func (s *stage) prepareSlots(ctx context.Context) error {
+	s.clock = steppedClock{file: filepath.Join(s.dir, "offset")}
+	stepped, err := build(ctx, s.dir, "mailu-rotator-stepped", append(s.clock.changes(), s.changes...)...)
+	if err != nil {
+		return err
+	}
+	for _, slot := range []*slot{
+		{name: "daemon 1", binary: s.program},
+		{name: "daemon 2, on a stepped clock", binary: stepped},
+		{name: "run-now", binary: s.program, args: []string{"--run-now"}},
+	} {
+		if err := s.equip(slot, len(s.slots)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) equip(slot *slot, n int) error {
+	s.slots = append(s.slots, slot)
+	slot.log = &eventLog{tally: s.tally}
+	var urls []string
+	for _, target := range append([]string{s.vault.Addr}, s.origins()...) {
+		g, err := newGate(target, s.scout)
+		if err != nil {
+			return err
+		}
+		slot.gates = append(slot.gates, g)
+		urls = append(urls, g.URL)
+	}
+	claim := claimTTL
+	if slot.binary != s.program {
+		claim = steppedClaimTTL
+	}
+	config := filepath.Join(s.dir, fmt.Sprintf("slot-%d.yaml", n))
+	slot.args = append(slot.args, "--config", config)
+	return s.writeConfig(config, urls[0], urls[1:], claim)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// step is what a request does for the program, as its proxies see it.
+type step string
+
+// The steps, in the order of a run. Where a password is pending Mailu is asked
+// whether it holds it, otherwise whether it knows the user.
+const (
+	login    step = "login"
+	mount    step = "mount"
+	clock    step = "clock"
+	keys     step = "keys"
+	list     step = "list"
+	read     step = "read"
+	look     step = "look"
+	prepare  step = "prepare"
+	takeOver step = "take over"
+	push     step = "push"
+	verify   step = "verify"
+	commit   step = "commit"
+	abandon  step = "abandon"
+	other    step = "other"
+)
+
+func steps() []step {
+	return []step{login, mount, clock, keys, list, read, look, prepare, takeOver, push, verify, commit, abandon}
+}
+
+// changes tells the steps that have an effect.
+func (s step) changes() bool {
+	return s == prepare || s == takeOver || s == push || s == commit || s == abandon
+}
+
+// atMailu tells the steps that Mailu sees.
+func (s step) atMailu() bool { return s == look || s == push || s == verify }
+
+// scout knows which password is pending for whom, which is what tells the writes
+// apart. It learns from what the proxies see and serves to aim faults; nothing
+// is judged by it.
+type scout struct {
+	byUser map[string]string // tenants; not changed once the run has begun
+	mu     sync.Mutex
+	sealed map[string]string // the last pending password of each tenant
+	under  map[string]bool   // it is pending still
+}
+
+func newScout() *scout {
+	return &scout{byUser: map[string]string{}, sealed: map[string]string{}, under: map[string]bool{}}
+}
+
+// begun is a password that was pending before the run.
+func (s *scout) begun(tenant, sealed string) {
+	s.sealed[tenant], s.under[tenant] = sealed, true
+}
+
+func (s *scout) classify(r *http.Request) (what step, tenant string) {
+	path := r.URL.Path
+	data, isRecord := strings.CutPrefix(path, "/v1/vault/data/smtp/")
+	user, isUser := strings.CutPrefix(path, "/api/v1/user/")
+	switch {
+	case isUser:
+		return s.atMailu(r.Method, s.byUser[user])
+	case isRecord && r.Method == http.MethodGet:
+		return read, strings.TrimSuffix(data, "/admin")
+	case isRecord:
+		return s.write(r, strings.TrimSuffix(data, "/admin"))
+	case strings.HasPrefix(path, "/v1/vault/metadata/"):
+		return list, ""
+	case strings.HasPrefix(path, "/v1/transit/export/"):
+		return keys, ""
+	case strings.HasPrefix(path, "/v1/sys/internal/ui/mounts/"):
+		return mount, ""
+	case path == "/v1/sys/health":
+		return clock, ""
+	case path == "/v1/auth/approle/login":
+		return login, ""
+	}
+	return other, ""
+}
+
+func (s *scout) atMailu(method, tenant string) (step, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case method == http.MethodPatch:
+		return push, tenant
+	case s.under[tenant]:
+		return verify, tenant
+	}
+	return look, tenant
+}
+
+func (s *scout) write(r *http.Request, tenant string) (step, string) {
+	type sealed struct {
+		Password string `json:"password"`
+	}
+	var body struct {
+		Data struct {
+			sealed
+			Pending *sealed `json:"pending"`
+		} `json:"data"`
+	}
+	text, err := io.ReadAll(r.Body)
+	if err != nil || json.Unmarshal(text, &body) != nil {
+		return other, tenant
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pending := body.Data.Pending
+	s.under[tenant] = pending != nil
+	switch {
+	case pending != nil && pending.Password == s.sealed[tenant]:
+		return takeOver, tenant
+	case pending != nil:
+		s.sealed[tenant] = pending.Password
+		return prepare, tenant
+	case body.Data.Password == s.sealed[tenant]:
+		return commit, tenant
+	}
+	return abandon, tenant
+}
+
+// sighting is a request as a proxy sees it.
+type sighting struct {
+	step
+	tenant   string
+	password string // of a push, in the clear
+}
+
+// watch classifies each request of one proxy once, however many faults ask. The
+// proxy calls it under its lock.
+type watch struct {
+	*scout
+	last *http.Request
+	seen sighting
+}
+
+func (w *watch) see(r *http.Request) sighting {
+	if r == w.last {
+		return w.seen
+	}
+	w.last = r
+	what, tenant := w.classify(r)
+	w.seen = sighting{step: what, tenant: tenant}
+	if what == push {
+		var body struct {
+			Password string `json:"raw_password"`
+		}
+		if text, err := io.ReadAll(r.Body); err == nil && json.Unmarshal(text, &body) == nil {
+			w.seen.password = body.Password
+		}
+	}
+	return w.seen
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailu-rotator/internal/faultproxy"
+)
+
+// storm is the time of the faults. It returns when every process has ended, with
+// what the sampler found; an error is a run that could not go on.
+func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	group.Go(func() error {
+		defer end()
+		s.await(ctx)
+		return nil
+	})
+	actors := uint64(0)
+	chance := func() *rand.Rand {
+		actors++
+		return rand.New(rand.NewPCG(s.seed, actors))
+	}
+	for i, slot := range s.slots {
+		steps := chance()
+		for j, g := range slot.gates {
+			g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
+				seen := g.watch.see(r)
+				s.tally.add("steps", string(seen.step))
+				if i == steppedSlot && j == 0 && seen.step == mount {
+					s.stepClock(steps)
+				}
+				return false
+			}})
+		}
+		life, hunt := chance(), chance()
+		group.Go(func() error { return slot.run(ctx, life) })
+		group.Go(func() error { s.hunters(ctx, slot, hunt); return nil })
+		for range fronts {
+			weather := chance()
+			group.Go(func() error { s.weather(ctx, slot, weather); return nil })
+		}
+	}
+	outages, edits := chance(), chance()
+	group.Go(func() error { return s.befall(ctx, outages) })
+	group.Go(func() error { s.operator(ctx, edits); return nil })
+	group.Go(func() error { findings = s.sampler(ctx); return nil })
+	err = group.Wait() // before findings are looked at
+	return findings, err
+}
+
+// await returns when the time is up and, where the run has patience, everything
+// has been seen.
+func (s *stage) await(ctx context.Context) {
+	pause(ctx, s.duration)
+	for late := time.Now().Add(s.patience); ctx.Err() == nil && len(s.missing()) > 0 && time.Now().Before(late); {
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// breathe is a break of up to some time between two blows. Once everything has been
+// seen they come more slowly, so that most rotations are only grazed: a run in
+// which nothing ever gets done proves little.
+func (s *stage) breathe(ctx context.Context, rng *rand.Rand, longest time.Duration) {
+	if len(s.missing()) == 0 {
+		longest *= 5
+	}
+	pause(ctx, between(rng, longest/10, longest))
+}
+
+// missing names what every run should have seen and this one has not yet.
+func (s *stage) missing() []string {
+	var all []string
+	want := func(group, name string) {
+		if s.tally.of(group, name) == 0 {
+			all = append(all, name)
+		}
+	}
+	for _, k := range kills() {
+		want("kills", k.String())
+	}
+	for _, t := range troubles() {
+		want("faults", t.name)
+	}
+	for _, o := range outages() {
+		want("faults", o.name)
+	}
+	want("clock", refusedByGuard)
+	return all
+}
+
+// fronts is how many troubles await each process at a time.
+const fronts = 2
+
+// steppedSlot is the daemon on the stepped clock.
+const steppedSlot = 1
+
+// stepClock sets the clock at the start of a session, before the program
+// compares it with Vault's. A step in the middle of a sweep is outside of what
+// the protocol promises: see docs/reliability.md.
+func (s *stage) stepClock(rng *rand.Rand) {
+	kind, err := s.clock.step(rng)
+	if err != nil {
+		kind = "steps that failed"
+	}
+	s.tally.add("clock", kind)
+}
