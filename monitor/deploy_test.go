@@ -27,6 +27,7 @@ func TestAlertsFireWhenTheyShould(t *testing.T) { promtool(t, "test", "rules", a
 
 func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 	tests := string(readFile(t, alertTests))
+	runbooks := anchors(t, "../docs/operations.md")
 
 	for _, rule := range alerts(t) {
 		for _, annotation := range []string{"summary", "description", "runbook"} {
@@ -34,8 +35,9 @@ func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 				t.Errorf("%s has no %s", rule.Alert, annotation)
 			}
 		}
-		if !strings.HasPrefix(rule.Annotations["runbook"], "docs/operations.md#") {
-			t.Errorf("the runbook of %s is %s", rule.Alert, rule.Annotations["runbook"])
+		anchor, found := strings.CutPrefix(rule.Annotations["runbook"], "docs/operations.md#")
+		if !found || !slices.Contains(runbooks, anchor) {
+			t.Errorf("the runbook of %s is %s, which is not there", rule.Alert, rule.Annotations["runbook"])
 		}
 		if severity := rule.Labels["severity"]; severity != "critical" && severity != "warning" {
 			t.Errorf("the severity of %s is %q", rule.Alert, severity)
@@ -46,6 +48,16 @@ func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 			}
 		}
 	}
+}
+
+// anchors are those that headings of the second level get.
+func anchors(t *testing.T, file string) (all []string) {
+	t.Helper()
+	for _, heading := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllSubmatch(readFile(t, file), -1) {
+		words := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(string(heading[1])), "")
+		all = append(all, strings.ReplaceAll(words, " ", "-"))
+	}
+	return all
 }
 
 // A panel whose metric was renamed shows nothing, and an alert never fires.
