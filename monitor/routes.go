@@ -19,6 +19,7 @@ import (
 func (s *Server) routes(l Listen, token []byte) http.Handler {
 	shown := http.NewServeMux()
 	shown.Handle("GET /metrics", s.Metrics.handler(s.Complain))
+	shown.HandleFunc("GET "+OutcomesPath, s.outcomes)
 	if l.PProf {
 		shown.HandleFunc("GET /debug/pprof/", pprof.Index)
 		shown.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -74,7 +75,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	_, _ = io.WriteString(w, "mailu-rotator\n\n/metrics\n/healthz\n/readyz\n") // whoever asked is gone otherwise
+	_, _ = io.WriteString(w, "mailu-rotator\n\n/metrics\n/outcomes\n/healthz\n/readyz\n") // whoever asked is gone otherwise
 }
 
 // guard asks for the token where there is one. Where there is none, whoever can

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
 )
 
 const (
@@ -40,6 +41,7 @@ type Listen struct {
 type Options struct {
 	Metrics *Metrics
 	Health  *Health
+	Board   *rotator.Board
 	Page    http.Handler // what is at /; nil: a list of the other pages
 	// Listening is told where; with port 0 it is the only way to know.
 	Listening func(address net.Addr)

@@ -31,12 +31,13 @@ func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason stri
 func (s Status) UnderWay(now time.Time) bool { return s.Pending != nil && s.Pending.live(now) }
 
 // LastOutcome is that of the last run that had anything to do with the tenant,
-// or else what the record shows.
+// unless the record shows something newer, or that no run may touch it.
 func (e Entry) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
-	if e.Outcome != "" {
-		return e.Outcome, e.At, e.Reason
+	o, at, reason = e.Status.LastOutcome(now)
+	if e.Outcome == "" || e.Outcome == Fresh || e.Foreign || e.Fault != "" || at.After(e.At) {
+		return o, at, reason
 	}
-	return e.Status.LastOutcome(now)
+	return e.Outcome, e.At, e.Reason
 }
 
 // notATenant is the reason of everything that is ignored.

@@ -67,6 +67,25 @@ func TestLastOutcomeOfADaemonIsBetterThanTheRecords(t *testing.T) {
 	}
 }
 
+func TestWhatTheRecordShowsNewerComesBeforeWhatIsRemembered(t *testing.T) {
+	for name, test := range map[string]struct {
+		candidate rotator.Candidate
+		outcome   rotator.Outcome
+		want      rotator.Outcome
+	}{
+		"somebody rotated it since":        {entry(t1, 3), rotator.Failed, rotator.Rotated},
+		"nothing was to be done":           {entry(t1, 3), rotator.Fresh, rotator.Rotated},
+		"the record was malformed since":   {entry(t1, 3, malformed), rotator.Rotated, rotator.Invalid},
+		"the record tells nothing of time": {entry(t1, 0, undated), rotator.Failed, rotator.Failed},
+	} {
+		e := rotator.Entry{Status: rotator.StatusOf(noon, test.candidate, 1), Outcome: test.outcome, At: noon.AddDate(0, 0, -9)}
+
+		if outcome, _, _ := e.LastOutcome(noon); outcome != test.want {
+			t.Errorf("%s: %q, want %q", name, outcome, test.want)
+		}
+	}
+}
+
 func TestProblemsAreWhatNoSweepWillMend(t *testing.T) {
 	tests := []struct {
 		name      string

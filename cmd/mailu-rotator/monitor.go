@@ -38,7 +38,7 @@ func newWatch(f *fleet) (*watch, error) {
 	w.metrics = monitor.NewMetrics(clock, w.board, version, vault.Operations(), scopeOf(f.cfg))
 	w.log.Store(f.log)
 	w.server = monitor.NewServer(monitor.Options{
-		Metrics: w.metrics, Health: w.health,
+		Metrics: w.metrics, Health: w.health, Board: w.board,
 		Page: page.New(page.Config{
 			Snapshot: w.board.Snapshot, Settings: w.pageSettings, Latency: w.metrics.Latency, Version: version,
 		}),

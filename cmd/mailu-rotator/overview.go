@@ -21,6 +21,8 @@ type overview struct {
 	month    int           // and within 30
 	beyond   int           // tenants that the limit left out
 	tenants  []standing    // the most urgent first
+	asked    bool          // the daemon has told what it remembers of them
+	unasked  error         // why not, where one should be there
 }
 
 // standing is a tenant as it stands at the time of the overview.
@@ -39,6 +41,16 @@ func newOverview(all []rotator.Status, now time.Time, t rotator.Timetable) *over
 		o.reckon(o.tenants[i])
 	}
 	return o
+}
+
+// remember puts what the daemon has told beside the records.
+func (o *overview) remember(known outcomes) {
+	o.asked = known != nil
+	for i := range o.tenants {
+		if last, found := known[o.tenants[i].Tenant]; found {
+			o.tenants[i].Outcome, o.tenants[i].At, o.tenants[i].Reason = last.Outcome, last.At, last.Reason
+		}
+	}
 }
 
 func (o *overview) reckon(s standing) {

@@ -19,6 +19,7 @@ type overviewJSON struct {
 	DueWithin7Days  int            `json:"due_within_7_days"`
 	DueWithin30Days int            `json:"due_within_30_days"`
 	BeyondLimit     int            `json:"beyond_limit"`
+	OutcomesFrom    string         `json:"outcomes_from"`
 	Tenants         []standingJSON `json:"tenants"`
 }
 
@@ -55,7 +56,7 @@ func printOverviewJSON(out io.Writer, o *overview) error {
 	doc := overviewJSON{
 		Time: instant(o.now), Summary: map[string]int{}, Problems: o.problems,
 		OldestSeconds: seconds(o.oldest, o.oldest >= 0), NextDue: instant(o.next),
-		DueWithin7Days: o.week, DueWithin30Days: o.month, BeyondLimit: o.beyond, Tenants: make([]standingJSON, len(o.tenants)),
+		DueWithin7Days: o.week, DueWithin30Days: o.month, BeyondLimit: o.beyond, OutcomesFrom: o.source(), Tenants: make([]standingJSON, len(o.tenants)),
 	}
 	for state, n := range o.count {
 		doc.Summary[string(state)] = n
@@ -64,6 +65,14 @@ func printOverviewJSON(out io.Writer, o *overview) error {
 		doc.Tenants[i] = s.json(o.now)
 	}
 	return encodeJSON(out, doc)
+}
+
+// source says where the last outcomes are from.
+func (o *overview) source() string {
+	if o.asked {
+		return "daemon"
+	}
+	return "records"
 }
 
 func instant(t time.Time) string {

@@ -55,6 +55,9 @@ func (o *overview) totals(p palette) []string {
 	case len(o.tenants) < o.total:
 		lines = append(lines, fmt.Sprintf("shown: %d of %d", len(o.tenants), o.total))
 	}
+	if o.unasked != nil {
+		lines = append(lines, "last outcomes are those of the records: "+printable(o.unasked.Error()))
+	}
 	return lines
 }
 

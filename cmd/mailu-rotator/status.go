@@ -41,8 +41,9 @@ invalid (not rotated until its record is mended or its server listed), pending (
 rotation is under way or half-finished), due (the next sweep takes it), ok, and
 ignored (not a tenant).
 
-The last outcome is what the record shows. What a sweep failed to do without
-leaving a trace in the record is in the log.
+The last outcome is what the daemon remembers, if one answers at listen.address,
+or else what the record shows, which has no trace of a failure that left nothing
+behind.
 
 Exit status: 0 shown; 1 could not run; 130 interrupted. With --check 2 where
 somebody has to look: at what is overdue or invalid, or still half-finished after
@@ -125,6 +126,9 @@ func runStatus(ctx context.Context, path string, flags statusFlags, stdout, stde
 				return err
 			}
 			o = newOverview(all, now, timetableOf(f.cfg.Rotation))
+			var known outcomes
+			known, o.unasked = askDaemon(ctx, f.cfg.Listen)
+			o.remember(known)
 			return nil
 		})
 	})
