@@ -127,6 +127,10 @@ func (c *Client) sendTwice(ctx context.Context, send func(context.Context, *api.
 func sendOnce(ctx context.Context, l *lease, send func(context.Context, *api.Client) error) (certain bool, err error) {
 	ctx, failed := withTries(ctx)
 	err = send(ctx, l.api)
+	if errors.Is(err, context.DeadlineExceeded) && failed.last != nil {
+		// That time ran out in the last try says nothing of why there was another.
+		err = fmt.Errorf("%w; the try before: %w", err, failed.last)
+	}
 	return failed.n == 0, err
 }
 
