@@ -58,7 +58,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 			r.note(RecordRebased, err)
 		}
 	}
-	return fmt.Errorf("%w %d times in a row", ErrConflict, maxRebases)
+	return fmt.Errorf("%w %d times in a row: find in Vault's audit log what keeps writing it; the next run goes on", ErrConflict, maxRebases)
 }
 
 func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
@@ -105,7 +105,7 @@ func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error
 	case err == nil && proof == NotHeld:
 		return r.giveWay(ctx, c)
 	case c.Pending != nil:
-		return nil, errors.Join(errors.New("another password was written meanwhile, and Mailu cannot be asked which one it holds"), err)
+		return nil, errors.Join(r.torn("another password was written meanwhile, and Mailu cannot be asked which one it holds"), err)
 	}
 	c.Pending = r.lapsed(r.next)
 	r.note(PendingRestored, err)
@@ -123,7 +123,7 @@ func (r *rotation) lapsed(p *Pending) *Pending {
 // is proven to be what Mailu holds.
 func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err error) {
 	if c.Pending != nil && !c.holdsPending(r.next) {
-		return nil, errClaimed
+		return nil, claimedBy(c.Pending.Claim)
 	}
 	password, err := r.Keys.Open(c.KeyVersion, c.binding(), c.Password)
 	if err != nil {
@@ -135,12 +135,17 @@ func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err erro
 	case err != nil:
 		return nil, fmt.Errorf("verify the password that somebody wrote meanwhile: %w", err)
 	case proof != Held:
-		return nil, errors.New("somebody wrote another password meanwhile, and Mailu holds neither that one nor the new one")
+		return nil, r.torn("somebody wrote another password meanwhile, and Mailu holds neither that one nor the new one")
 	case c.Pending == nil:
 		return nil, errOvertaken
 	}
 	c.Pending = nil
 	return errOvertaken, nil
+}
+
+// torn is the error of a record that only its history can explain.
+func (r *rotation) torn(what string) error {
+	return fmt.Errorf("%s: mailu-rotator verify --repair --tenant %s finds it in the history of the record", what, r.cred.Tenant)
 }
 
 // holdsPending reports whether p is the record's pending password. Sealed

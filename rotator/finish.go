@@ -39,9 +39,14 @@ func (r *rotation) finish(ctx context.Context) (Outcome, error) {
 func (r *rotation) adopt() error {
 	pending := r.cred.Pending
 	if pending.Claim.Owner != r.Owner && pending.Claim.live(r.Clock.Now()) {
-		return fmt.Errorf("%w: %s, until %s", errClaimed, pending.Claim.Owner, formatTime(pending.Claim.Until))
+		return claimedBy(pending.Claim)
 	}
 	return r.take(pending)
+}
+
+// claimedBy says who has the claim, and until when others wait.
+func claimedBy(c Claim) error {
+	return fmt.Errorf("%w: %s, until %s; nothing to do unless it lasts longer", errClaimed, c.Owner, formatTime(c.Until))
 }
 
 // holdClaim makes sure that this process has the claim for long enough to push.
@@ -71,7 +76,7 @@ func (r *rotation) takeOver(ctx context.Context) (err error) {
 			case !c.holdsPending(r.next):
 				return errOvertaken
 			case c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.live(r.Clock.Now()):
-				return errClaimed
+				return claimedBy(c.Pending.Claim)
 			case c.Pending.Claim.Takeovers >= maxTakeovers && !r.insist:
 				return errStuck
 			}

@@ -94,7 +94,7 @@ func (r *rotation) earlier(ctx context.Context, version int) (int, *Pending, err
 		case c.BeingAdded():
 			return 0, nil, fmt.Errorf("version %d has no password yet: the tenant was being added", version)
 		case c.Password == r.cred.Password:
-			return 0, nil, fmt.Errorf("version %d has today's password", version)
+			return 0, nil, fmt.Errorf("version %d has today's password: name another one; `vault kv metadata get` lists them", version)
 		}
 		return version, c.current(), nil
 	}
@@ -106,7 +106,7 @@ func (r *rotation) earlier(ctx context.Context, version int) (int, *Pending, err
 	if err := ctx.Err(); err != nil {
 		return 0, nil, err
 	}
-	return 0, nil, errors.New("the history of the record has no other password")
+	return 0, nil, errors.New("the history of the record has no other password: nothing can be brought back; --run-now --tenant makes a new one")
 }
 
 // rotation is c on its way, outside a lane. The caller holds a slot.

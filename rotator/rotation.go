@@ -72,12 +72,12 @@ var (
 	errOvertaken   = errors.New("somebody else saw to it meanwhile")
 	errClaimed     = errors.New("another process is rotating it")
 	errStuck       = fmt.Errorf("taken over %d times without success: see to the Mailu server, then name the tenant: --run-now --tenant", maxTakeovers)
-	errNotHeld     = errors.New("Mailu holds another password than the one it was sent")
+	errNotHeld     = errors.New("Mailu holds another password than the one it was sent: see the log of its admin; the next run pushes the same one again")
 	errRestored    = errors.New("the pending password had been overwritten and was put back beside the current one: the next run finishes it")
 	errUnreadable  = errors.New("the password does not open")
-	errInterrupted = errors.New("not begun: the run was interrupted")
+	errInterrupted = errors.New("not begun: the run was interrupted; the next one goes on")
 	errWindowOver  = errors.New("not begun: the window is over, the next tick goes on")
-	errRetargeted  = errors.New("user or server of the record changed during the rotation")
+	errRetargeted  = errors.New("user or server of the record changed during the rotation: the next run goes by the record as it is now")
 )
 
 // carryOut finishes what was begun before it begins anything.
@@ -152,7 +152,7 @@ func (r *rotation) prepare(ctx context.Context) (err error) {
 	return r.lay(ctx, func(c Credential) error {
 		switch action, reason := r.judge(c); action {
 		case Finish:
-			return errClaimed
+			return claimedBy(c.Pending.Claim)
 		case Leave:
 			return fmt.Errorf("%w: %s", errOvertaken, reason)
 		}
@@ -190,7 +190,7 @@ func (r *rotation) push(ctx context.Context) (err error) {
 	defer func() { end(err) }()
 	left := r.cred.Pending.Claim.Until.Sub(r.Clock.Now()) - r.ClaimTTL/10
 	if left <= 0 {
-		return fmt.Errorf("claim lapsed before the push: %w", context.DeadlineExceeded)
+		return fmt.Errorf("claim lapsed before the push: the next run takes it over; raise rotation.claim_ttl if that recurs: %w", context.DeadlineExceeded)
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()

@@ -134,7 +134,7 @@ func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {
 }
 
 // errNobody: a run for nobody is a mistake and not a success.
-var errNobody = errors.New("no tenant belongs to what was asked for")
+var errNobody = errors.New("no tenant belongs to what was asked for: mailu-rotator status shows those that there are")
 
 func (r *run) plan(ctx context.Context) ([]Decision, error) {
 	candidates, err := r.survey(ctx)
