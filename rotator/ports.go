@@ -111,7 +111,7 @@ var (
 	// ErrForbidden: the store refuses this identity; nothing was changed.
 	ErrForbidden = errors.New("permission denied")
 	// ErrMalformed: the record cannot be understood, and is not touched.
-	ErrMalformed = errors.New("malformed record")
+	ErrMalformed = errors.New("malformed record, to be mended in Vault")
 	// ErrOriginNotListed: the configuration lists no Mailu server of the
 	// tenant's origin.
 	ErrOriginNotListed = errors.New("origin not listed in the configuration")
