@@ -36,7 +36,7 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 		{
 			name: "commit before verify", want: "became current before mailu was proven to hold it",
 			broken: change{
-				file: "rotator/rotation.go",
+				file: "rotator/deliver.go",
 				old:  "proof, err := r.verify(ctx)\n\tswitch {\n\tcase err != nil && pushed != nil:",
 				new:  "proof, err := Held, error(nil)\n\tswitch {\n\tcase err != nil && pushed != nil:",
 			},

@@ -1,0 +1,48 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// deliver pushes and verifies. A push whose outcome is unknown is settled by
+// what Mailu turns out to hold.
+func (r *rotation) deliver(ctx context.Context) error {
+	pushed := r.push(ctx)
+	switch {
+	case pushed == nil:
+		r.note(PasswordPushed, nil)
+	case cannotHaveReached(pushed) || mayNotBeAsked(pushed):
+		r.refused = errors.Is(pushed, ErrRefused) && !r.shared
+		return fmt.Errorf("push: %w", pushed)
+	default:
+		r.note(PushUncertain, pushed)
+	}
+	proof, err := r.verify(ctx)
+	switch {
+	case err != nil && pushed != nil:
+		return fmt.Errorf("push: %w", pushed)
+	case err != nil:
+		return err
+	case proof == Held:
+		r.note(PasswordVerified, nil)
+		return nil
+	case pushed != nil:
+		return fmt.Errorf("push: %w", pushed)
+	case proof == NotHeld:
+		return fmt.Errorf("verify: %w", errNotHeld)
+	}
+	return nil // this server is configured not to be asked
+}
+
+// cannotHaveReached tells the errors after which there is nothing to look for.
+func cannotHaveReached(err error) bool {
+	return errors.Is(err, ErrRefused) || errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck)
+}
+
+// mayNotBeAsked tells the errors after which the server must be left alone.
+func mayNotBeAsked(err error) bool {
+	var limited *RateLimitedError
+	return errors.Is(err, ErrServerUnusable) || errors.As(err, &limited)
+}
