@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"syscall"
 
 	"mailu-rotator/crypto"
 )
@@ -21,8 +19,9 @@ const MaxSecretSize = 64 << 10
 // One newline at the end, with or without a carriage return, is cut off.
 //
 // Symbolic links are followed, because that is how Kubernetes mounts secrets and
-// how agents replace them; what is checked is the file that was opened. Errors
-// name the path and the remedy, never the content.
+// how agents replace them, but on Linux not those of strangers, see [open]; what
+// is checked is the file that was opened. Errors name the path and the remedy,
+// never the content.
 func ReadSecret(path string) (crypto.Secret, error) {
 	return readLine(path, ownersSecret())
 }
@@ -92,8 +91,7 @@ func publicFile() fileRule {
 }
 
 func readFile(path string, rule fileRule) ([]byte, error) {
-	// Without O_NONBLOCK, opening a named pipe would wait for a writer.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := open(path)
 	if err != nil {
 		return nil, err
 	}
