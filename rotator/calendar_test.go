@@ -1,0 +1,95 @@
+package rotator_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// Whoever writes a timestamp into a record can make its password fall due at
+// once, and can neither keep it from falling due for long nor upset a reckoning.
+func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
+	for _, stamp := range []string{
+		"0000-01-01T00:00:00Z", "0000-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z", "1677-09-21T00:12:43Z",
+		"2262-04-11T23:47:17Z", "9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59-23:59", "10000-01-01T00:00:00Z",
+		"-0001-01-01T00:00:00Z", "+2026-01-01T00:00:00Z", "99999999999-01-01T00:00:00Z",
+	} {
+		for _, name := range []string{"30_days", "100000_days"} {
+			candidate := entry(t1, 0, everywhere(stamp, policy(t, name)))
+
+			status := rotator.StatusOf(noon, candidate, 1)
+			left, comes := status.Left(noon)
+			age, _ := status.Age(noon)
+			standing := status.Standing(noon, nightly(t))
+
+			if !candidate.Credential.Due(noon) {
+				t.Errorf("%s under %s: not due", stamp, name)
+			}
+			if standing != rotator.StandingDue && standing != rotator.StandingOverdue {
+				t.Errorf("%s under %s: %s", stamp, name, standing)
+			}
+			if age < 0 || comes && left > 0 {
+				t.Errorf("%s under %s: %s old and %s left", stamp, name, age, left)
+			}
+		}
+	}
+}
+
+// everywhere has the same timestamp wherever a record has one.
+func everywhere(stamp string, p rotator.Policy) func(*rotator.Candidate) {
+	return func(c *rotator.Candidate) {
+		c.Credential.LastRotated, c.Credential.CreatedAt, c.Credential.Policy = stamp, stamp, p
+	}
+}
+
+// A claim until the year 9999 would keep everybody away for good.
+func TestAClaimBeyondReasonIsNotBelieved(t *testing.T) {
+	for name, until := range map[string]time.Time{
+		"the year 9999": time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		"the year 1":    time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		inFleet(t, func(t *testing.T, f *fleet) {
+			f.add(serverA, 1)
+			f.leave(t, 1, "a stranger", until)
+
+			report := f.run(t, rotator.Selection{PendingOnly: true})
+
+			if got := report.Rows[0].Outcome; got != rotator.Finished {
+				t.Errorf("%s: %s", name, got)
+			}
+		})
+	}
+}
+
+// TestAFloodOfNamesKeepsNoTenantWaiting: only what can be a tenant is read at
+// all, and the one that is due is rotated among a hundred thousand names.
+func TestAFloodOfNamesKeepsNoTenantWaiting(t *testing.T) {
+	const flood = 100_000
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.flood(flood)
+
+		report := f.run(t, rotator.Selection{})
+
+		counts := map[rotator.Outcome]int{}
+		for _, row := range report.Rows {
+			counts[row.Outcome]++
+		}
+		if counts[rotator.Rotated] != 1 || counts[rotator.Ignored] != flood {
+			t.Errorf("got %v", counts)
+		}
+		if reads := len(f.of(rotatortest.OpRead)); reads != 1 {
+			t.Errorf("%d records were read, want that of the tenant", reads)
+		}
+	})
+}
+
+// flood puts names beside the tenants that are none.
+func (f *fleet) flood(n int) {
+	for i := range n {
+		f.store.Put(fmt.Sprintf("flood-%06d", i), map[string]any{"username": "x"})
+	}
+}
