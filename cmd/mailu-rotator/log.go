@@ -19,7 +19,7 @@ type logger struct {
 }
 
 func newLogger(cfg config.Log, out io.Writer) *logger {
-	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(out)), levelOf(cfg.Level))
+	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(visibleWriter{out})), levelOf(cfg.Level))
 	return &logger{zap: zap.New(core)}
 }
 

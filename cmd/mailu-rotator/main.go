@@ -42,7 +42,7 @@ func run(args []string) int {
 	case errors.As(err, &status): // the report has said it all
 		return status.code
 	}
-	fmt.Fprintf(os.Stderr, "mailu-rotator: %v\n", err)
+	fmt.Fprintf(os.Stderr, "mailu-rotator: %s\n", visible(err.Error()))
 	return exitCannotRun
 }
 
