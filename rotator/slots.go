@@ -118,22 +118,6 @@ type lendingServer struct {
 	slots *slots
 }
 
-// lendingRegistry is a [Registry] whose callers hold slots.
-type lendingRegistry struct {
-	Registry
-	slots *slots
-}
-
-// CanCreateUser implements [Registry].
-func (l lendingRegistry) CanCreateUser(ctx context.Context, origin Origin, username string) error {
-	return l.slots.lend(looked, func() error { return l.Registry.CanCreateUser(ctx, origin, username) })
-}
-
-// CreateUser implements [Registry].
-func (l lendingRegistry) CreateUser(ctx context.Context, origin Origin, username string, password crypto.Secret) error {
-	return l.slots.lend(pushed, func() error { return l.Registry.CreateUser(ctx, origin, username, password) })
-}
-
 func (l lendingServer) Knows(ctx context.Context, username string) error {
 	return l.slots.lend(looked, func() error { return l.Server.Knows(ctx, username) })
 }
@@ -148,4 +132,20 @@ func (l lendingServer) Proof(ctx context.Context, username string, password cryp
 		return err
 	})
 	return check, err
+}
+
+// lendingRegistry is a [Registry] whose callers hold slots.
+type lendingRegistry struct {
+	Registry
+	slots *slots
+}
+
+// CanCreateUser implements [Registry].
+func (l lendingRegistry) CanCreateUser(ctx context.Context, origin Origin, username string) error {
+	return l.slots.lend(looked, func() error { return l.Registry.CanCreateUser(ctx, origin, username) })
+}
+
+// CreateUser implements [Registry].
+func (l lendingRegistry) CreateUser(ctx context.Context, origin Origin, username string, password crypto.Secret) error {
+	return l.slots.lend(pushed, func() error { return l.Registry.CreateUser(ctx, origin, username, password) })
 }
