@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"mailu-rotator/config"
+	"mailu-rotator/notify"
 	"mailu-rotator/rotator"
 )
 
@@ -25,6 +26,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer watch.systemd.Close()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -39,9 +41,11 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 		watch.during(ctx, daemon.Run)
 	}()
 	log.zap.Info("daemon started", zap.String("version", version), zap.String("config", path), zap.String("owner", fleet.owner))
+	watch.tell((*notify.Socket).Ready)
 	for {
 		select {
 		case <-hangup:
+			watch.tell((*notify.Socket).Reloading)
 			renewed, renewedLog, err := loadFleet(path, stderr, fleet)
 			if err == nil {
 				err = watch.renew(renewed)
@@ -49,11 +53,12 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 			watch.metrics.Reloaded(err == nil)
 			if err != nil {
 				log.zap.Error("configuration refused, the old one stays", zap.Error(err))
-				continue
+			} else {
+				fleet, log = renewed, renewedLog
+				outlets.attach(fleet)
+				daemon.Reload(settingsOf(fleet))
 			}
-			fleet, log = renewed, renewedLog
-			outlets.attach(fleet)
-			daemon.Reload(settingsOf(fleet))
+			watch.tell((*notify.Socket).Ready) // either way it goes on
 		case <-ended:
 			outlets.close(ctx)
 			log.zap.Info("daemon stopped")

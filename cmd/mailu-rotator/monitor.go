@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"mailu-rotator/config"
 	"mailu-rotator/monitor"
+	"mailu-rotator/notify"
 	"mailu-rotator/page"
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
@@ -22,6 +24,7 @@ type watch struct {
 	metrics *monitor.Metrics
 	health  *monitor.Health
 	server  *monitor.Server
+	systemd *notify.Socket
 	log     atomic.Pointer[logger] // a reload may change it
 	config  atomic.Pointer[config.Config]
 }
@@ -35,6 +38,9 @@ func newWatch(f *fleet) (*watch, error) {
 	defer listen.Token.Wipe()
 	clock := rotator.SystemClock{}
 	w := &watch{board: rotator.NewBoard(clock), health: monitor.NewHealth(clock)}
+	if w.systemd, err = notify.Open(clock); err != nil {
+		return nil, err
+	}
 	w.metrics = monitor.NewMetrics(clock, w.board, version, vault.Operations(), scopeOf(f.cfg))
 	w.log.Store(f.log)
 	w.server = monitor.NewServer(monitor.Options{
@@ -66,7 +72,7 @@ func (w *watch) renew(f *fleet) error {
 func (w *watch) attach(f *fleet) {
 	w.config.Store(f.cfg)
 	method := string(f.cfg.Vault.Auth.Method)
-	f.observe = observers(f.log.observe, w.board.Observe, w.metrics.Observe, w.health.Observe)
+	f.observe = observers(f.log.observe, w.board.Observe, w.metrics.Observe, w.health.Observe, w.systemd.Observe)
 	f.trace = w.metrics.Trace
 	f.meters = meters{
 		surveyed:     w.board.Survey,
@@ -76,18 +82,25 @@ func (w *watch) attach(f *fleet) {
 	}
 }
 
-// during listens while the daemon runs, and as long as it takes to end: what is
-// in flight then can be watched too.
+// during listens, and feeds systemd's watchdog, while the daemon runs, which is
+// until ctx ends, and as long as it takes to end: what is in flight then can be
+// watched too.
 func (w *watch) during(ctx context.Context, run func(context.Context)) {
-	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.server.Run(listening)
-	}()
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watchers sync.WaitGroup
+	watchers.Go(func() { w.server.Run(watching) })
+	watchers.Go(func() { w.systemd.Guard(watching, w.health.Live) })
+	watchers.Go(func() { <-ctx.Done(); w.tell((*notify.Socket).Stopping) })
 	run(ctx)
 	stop()
-	<-ended
+	watchers.Wait()
+}
+
+// tell tells systemd, which may have asked for it.
+func (w *watch) tell(what func(*notify.Socket) error) {
+	if err := what(w.systemd); err != nil {
+		w.log.Load().zap.Warn("systemd not told", zap.Error(err))
+	}
 }
 
 func (w *watch) listening(address net.Addr) {
