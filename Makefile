@@ -15,13 +15,14 @@ PKGS    := ./...
 # PREFIX=/usr and DESTDIR, and SOURCE_DATE_EPOCH where there is no git.
 PREFIX  ?= /usr/local
 DESTDIR ?=
+UNITS   := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export SOURCE_DATE_EPOCH
 # The race detector makes a key derivation fourteen times as slow; Go's own hash
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions install generate test test-fast bench-load lint vulncheck fuzz demo chaos vault clean
+.PHONY: help all build man completions install check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,9 +55,14 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -D -m 644 $(OUT)/completions/_mailu-rotator $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mailu-rotator
 	install -D -m 644 $(OUT)/completions/mailu-rotator.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailu-rotator.fish
 	install -D -m 644 config.yaml $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator/config.yaml
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/bin/|$(PREFIX)/bin/|' systemd/mailu-rotator.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/mailu-rotator.service
-	@chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/mailu-rotator.service
+	install -d $(addprefix $(UNITS)/,mailu-rotator.service.d mailu-rotator-.service.d)
+	install -m 644 systemd/*.service systemd/*.timer $(UNITS)/
+	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(UNITS)/mailu-rotator*.service
+	install -m 644 systemd/hardening.conf $(UNITS)/mailu-rotator.service.d/10-hardening.conf
+	install -m 644 systemd/hardening.conf $(UNITS)/mailu-rotator-.service.d/10-hardening.conf
+
+check-units: all ## systemd has nothing against the units, and they are hardened
+	scripts/check-units.sh
 
 generate: ## write the tables of docs/configuration.md anew, from config/config.go
 	go generate ./config

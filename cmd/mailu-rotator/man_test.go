@@ -92,7 +92,12 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 
 	want := []string{
 		"-rwxr-xr-x bin/mailu-rotator",
+		"-rw-r--r-- lib/systemd/system/mailu-rotator-.service.d/10-hardening.conf",
+		"-rw-r--r-- lib/systemd/system/mailu-rotator-emergency.service",
+		"-rw-r--r-- lib/systemd/system/mailu-rotator-sweep.service",
+		"-rw-r--r-- lib/systemd/system/mailu-rotator-sweep.timer",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator.service",
+		"-rw-r--r-- lib/systemd/system/mailu-rotator.service.d/10-hardening.conf",
 		"-rw-r--r-- share/bash-completion/completions/mailu-rotator",
 		"-rw-r--r-- share/doc/mailu-rotator/config.yaml",
 		"-rw-r--r-- share/fish/vendor_completions.d/mailu-rotator.fish",
