@@ -22,7 +22,7 @@ export SOURCE_DATE_EPOCH
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions install check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos vault clean
+.PHONY: help all build man completions install boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,11 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(UNITS)/mailu-rotator*.service
 	install -m 644 systemd/hardening.conf $(UNITS)/mailu-rotator.service.d/10-hardening.conf
 	install -m 644 systemd/hardening.conf $(UNITS)/mailu-rotator-.service.d/10-hardening.conf
+	install -D -m 644 systemd/sysusers.d/mailu-rotator.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailu-rotator.conf
+	install -D -m 644 systemd/tmpfiles.d/mailu-rotator.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailu-rotator.conf
+
+boot-test: all vault ## install it in a Debian tree, boot that with systemd-nspawn, test the service there (root)
+	scripts/boot-test.sh
 
 check-units: all ## systemd has nothing against the units, and they are hardened
 	scripts/check-units.sh
@@ -85,6 +90,7 @@ bench-load: vault ## measure healthy servers beside slow ones, on a real Vault (
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet $(PKGS)
+	go vet -tags boot ./systemd/boottest
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(PKGS)
 	cd page/browsertest && GOWORK=off go vet ./... && GOWORK=off go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 

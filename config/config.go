@@ -254,7 +254,8 @@ func (c Command) String() string { return strings.Join(c, " ") }
 type Log struct {
 	// The least level that is logged.
 	Level LogLevel `yaml:"level" oneof:"debug,info,warn,error"`
-	// How an entry looks; `auto` is console on a terminal, else json.
+	// How an entry looks; `auto` is console on a terminal, entries with fields in
+	// systemd's journal, else json.
 	Format LogFormat `yaml:"format" oneof:"auto,json,console"`
 }
 
@@ -274,7 +275,7 @@ type LogFormat string
 
 // The values of [Log.Format].
 const (
-	LogAuto    LogFormat = "auto" // console on a terminal, else json
+	LogAuto    LogFormat = "auto" // console on a terminal, fields in the journal, else json
 	LogJSON    LogFormat = "json"
 	LogConsole LogFormat = "console"
 )

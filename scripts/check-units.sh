@@ -9,7 +9,7 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 make -s install PREFIX=/usr DESTDIR="$root"
 # What the units name of the host.
-install -D -m 755 /bin/kill "$root/bin/kill"
+install -D -m 755 /bin/sh "$root/bin/sh"
 for unit in sysinit basic shutdown multi-user timers network-online time-sync; do
   printf '[Unit]\nDescription=%s\n' "$unit" >"$root/usr/lib/systemd/system/$unit.target"
 done

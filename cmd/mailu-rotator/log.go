@@ -20,6 +20,9 @@ type logger struct {
 
 func newLogger(cfg config.Log, out io.Writer) *logger {
 	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(visibleWriter{out})), levelOf(cfg.Level))
+	if cfg.Format == config.LogAuto && isJournal(out) {
+		core = newJournalCore(levelOf(cfg.Level), core)
+	}
 	return &logger{zap: zap.New(core)}
 }
 

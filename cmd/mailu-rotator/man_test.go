@@ -98,6 +98,8 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 		"-rw-r--r-- lib/systemd/system/mailu-rotator-sweep.timer",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator.service",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator.service.d/10-hardening.conf",
+		"-rw-r--r-- lib/sysusers.d/mailu-rotator.conf",
+		"-rw-r--r-- lib/tmpfiles.d/mailu-rotator.conf",
 		"-rw-r--r-- share/bash-completion/completions/mailu-rotator",
 		"-rw-r--r-- share/doc/mailu-rotator/config.yaml",
 		"-rw-r--r-- share/fish/vendor_completions.d/mailu-rotator.fish",

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/journal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// isJournal tells whether what is written to out arrives in systemd's journal
+// (JOURNAL_STREAM of systemd.exec(5)). Fields can then be sent as such.
+func isJournal(out io.Writer) bool {
+	file, isFile := out.(interface{ Fd() uintptr })
+	if !isFile || file.Fd() != 2 {
+		return false
+	}
+	answer, err := journal.StderrIsJournalStream()
+	return answer && err == nil
+}
+
+// journalCore sends entries by the journal's own protocol: an entry has its
+// level as PRIORITY, its message as EVENT, and each field under its own name in
+// capitals, so that `journalctl TENANT=t-1` finds what happened to a tenant.
+// MESSAGE is the line that a terminal would show, less the time and the level.
+type journalCore struct {
+	zapcore.LevelEnabler
+	fields []zapcore.Field
+	line   zapcore.Encoder
+	send   func(message string, priority journal.Priority, fields map[string]string) error
+	// otherwise takes the lines that the journal did not.
+	otherwise zapcore.Core
+}
+
+func newJournalCore(level zapcore.Level, otherwise zapcore.Core) *journalCore {
+	return &journalCore{
+		LevelEnabler: level,
+		line:         zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "msg", EncodeDuration: zapcore.StringDurationEncoder}),
+		send:         journal.Send,
+		otherwise:    otherwise,
+	}
+}
+
+// With is zapcore.Core's.
+func (c *journalCore) With(fields []zapcore.Field) zapcore.Core {
+	with := *c
+	with.fields = append(c.fields[:len(c.fields):len(c.fields)], fields...)
+	return &with
+}
+
+// Check is zapcore.Core's.
+func (c *journalCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(entry.Level) {
+		return checked.AddCore(entry, c)
+	}
+	return checked
+}
+
+// Write is zapcore.Core's.
+func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	all := append(c.fields[:len(c.fields):len(c.fields)], fields...)
+	line, err := c.line.EncodeEntry(entry, all)
+	if err != nil {
+		return err
+	}
+	defer line.Free()
+	message := visible(strings.TrimRight(line.String(), "\n"))
+	if c.send(message, priority(entry.Level), journalFields(entry.Message, all)) == nil {
+		return nil
+	}
+	return c.otherwise.Write(entry, all)
+}
+
+// Sync is zapcore.Core's; the journal has what was sent.
+func (c *journalCore) Sync() error { return nil }
+
+// journalFields never begin with an underscore, which only the journal's own may.
+func journalFields(event string, fields []zapcore.Field) map[string]string {
+	values := zapcore.NewMapObjectEncoder()
+	for _, field := range fields {
+		field.AddTo(values)
+	}
+	named := map[string]string{"EVENT": visible(event), "SYSLOG_IDENTIFIER": "mailu-rotator"}
+	for key, value := range values.Fields {
+		named[strings.ToUpper(key)] = visible(fmt.Sprint(value))
+	}
+	return named
+}
+
+func priority(level zapcore.Level) journal.Priority {
+	switch level {
+	case zap.DebugLevel:
+		return journal.PriDebug
+	case zap.InfoLevel:
+		return journal.PriInfo
+	case zap.WarnLevel:
+		return journal.PriWarning
+	}
+	return journal.PriErr
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Boots a Debian with mailu-rotator installed under systemd-nspawn and runs
+# systemd/boottest there. The tree is made once, and kept under ~/.cache.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [[ $EUID -ne 0 ]]; then
+  echo "boot-test: booting a tree needs root: sudo make boot-test" >&2
+  exit 1
+fi
+scripts/ensure-nspawn.sh >/dev/null
+vault=$(devstack/vault.sh)
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/mailu-rotator
+tree=$cache/debian-bookworm-systemd
+work=$(mktemp -d)
+trap 'rm -rf --one-file-system "$work" "$tree.new"' EXIT
+
+if [[ ! -d $tree ]]; then
+  mkdir -p "$cache"
+  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus bookworm "$tree.new" ${DEBIAN_MIRROR:-http://deb.debian.org/debian} >"$work/debootstrap.log" ||
+    { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
+  rm -rf "$tree.new"/var/cache/apt/archives/*.deb "$tree.new"/var/lib/apt/lists/*
+  mv "$tree.new" "$tree"
+fi
+
+root=$work/root
+cp -a --reflink=auto "$tree" "$root"
+make -s install PREFIX=/usr DESTDIR="$root"
+systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --private-network \
+  sh -c 'systemd-sysusers && systemd-tmpfiles --create mailu-rotator.conf' </dev/null >/dev/null 2>&1
+mkdir "$root/opt/boottest"
+install -m 755 "$vault" "$root/opt/boottest/vault"
+CGO_ENABLED=0 go test -c -tags boot -o "$root/opt/boottest/boottest" ./systemd/boottest
+
+cat >"$root/etc/systemd/system/boottest.service" <<UNIT
+[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+Environment=MAILU_ROTATOR_VAULT=/opt/boottest/vault HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
+ExecStart=/opt/boottest/boottest -test.v -test.timeout 10m
+StandardOutput=file:/opt/boottest/log
+StandardError=inherit
+ExecStopPost=/bin/sh -c 'systemctl exit \$\${EXIT_STATUS:-1}'
+UNIT
+ln -s ../boottest.service "$root/etc/systemd/system/multi-user.target.wants/boottest.service"
+
+status=0
+timeout --kill-after=10s 15m systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit \
+  --private-network --link-journal=no --console=pipe </dev/null >"$work/console" 2>&1 || status=$?
+cat "$root/opt/boottest/log" 2>/dev/null || cat "$work/console"
+if ((status != 0)); then
+  tail -n 30 "$work/console" >&2
+  exit 1
+fi

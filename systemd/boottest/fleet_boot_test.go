@@ -1,0 +1,149 @@
+//go:build boot
+
+package boottest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/internal/truth"
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/vault"
+	"mailu-rotator/vault/vaulttest"
+)
+
+const (
+	daemon      = "mailu-rotator.service"
+	emergency   = "mailu-rotator-emergency.service"
+	sweep       = "mailu-rotator-sweep.service"
+	configFile  = "/etc/mailu-rotator/config.yaml"
+	credentials = "/etc/mailu-rotator/credentials"
+	never       = "0 0 1 1 *"
+	often       = "@every 1s"
+)
+
+// fleet is a Vault and a Mailu on this host, with tenants that are all due.
+type fleet struct {
+	vault   *vaulttest.Server
+	client  *api.Client
+	mailu   *mailutest.Server
+	keys    *crypto.Keyring
+	tenants []string
+}
+
+func user(tenant string) string { return "admin@" + tenant[:8] + ".example" }
+
+func openFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{
+		vault: vaulttest.Run(t, vaulttest.Options{Binary: os.Getenv("MAILU_ROTATOR_VAULT")}),
+		mailu: mailutest.Run(t, mailutest.Config{Token: "api-token-of-the-boot-test"}),
+	}
+	layout := vaulttest.DefaultLayout()
+	must(t, f.vault.Provision(t.Context(), layout))
+	var err error
+	f.client, err = f.vault.Client()
+	must(t, err)
+	policy, err := vault.Policy(vault.Config{
+		Address: f.vault.Addr, Mount: layout.Mount, Prefix: layout.Prefix, Leaf: layout.Leaf,
+		Transit: vault.Transit{Mount: layout.TransitMount, Key: layout.TransitKey},
+	})
+	must(t, err)
+	must(t, f.vault.WritePolicy(t.Context(), "mailu-rotator", policy))
+	token, err := f.vault.Token(t.Context(), "mailu-rotator")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(credentials, "vault-token"), []byte(token), 0o600))
+	must(t, os.WriteFile(filepath.Join(credentials, "mailu.token"), []byte(f.mailu.Token()), 0o600))
+	keys, err := truth.MasterKeys(t.Context(), f.client, layout.TransitMount, layout.TransitKey)
+	must(t, err)
+	f.keys, err = crypto.NewKeyring(keys)
+	must(t, err)
+	for i := range 3 {
+		f.seed(t, fmt.Sprintf("%08d-b007-4000-8000-000000000000", i))
+	}
+	f.configure(t, never)
+	return f
+}
+
+// seed makes a tenant whose password is a year old.
+func (f *fleet) seed(t *testing.T, tenant string) {
+	t.Helper()
+	born := time.Now().UTC().AddDate(-1, 0, 0).Format(time.RFC3339)
+	first := "First password of " + tenant
+	sealed, err := crypto.Seal(f.keys.Newest(), crypto.Binding{TenantID: tenant, LastRotated: born}, crypto.SecretFromString(first))
+	must(t, err)
+	f.mailu.AddUser(user(tenant), first)
+	must(t, f.vault.Put(t.Context(), vaulttest.DefaultLayout().Path(tenant), map[string]any{
+		"username": user(tenant), "webmail_url": f.mailu.Origin() + "/webmail", "password": sealed,
+		"created_at": born, "last_rotated": born, "key_version": f.keys.Newest().Version,
+	}))
+	f.tenants = append(f.tenants, tenant)
+}
+
+// configure writes the service's configuration; it names the credentials as
+// the README says.
+func (f *fleet) configure(t *testing.T, schedule string) {
+	t.Helper()
+	config := map[string]any{
+		"vault": map[string]any{
+			"address": f.vault.Addr,
+			"auth":    map[string]any{"method": "token_file", "token_file": "$CREDENTIALS_DIRECTORY/vault-token"},
+		},
+		"mailu": map[string]any{"servers": []any{map[string]any{"origin": f.mailu.Origin(), "token_file": "$CREDENTIALS_DIRECTORY/mailu.token", "timeout": "4s"}}},
+		// Short, so that what a killed process claimed is soon free.
+		"rotation": map[string]any{"schedule": schedule, "jitter": "0s", "claim_ttl": "5s"},
+		"verify":   map[string]any{"schedule": ""},
+		"listen":   map[string]any{"address": "unix:/run/mailu-rotator/http.sock"},
+	}
+	text, err := json.MarshalIndent(config, "", "  ") // JSON is YAML
+	must(t, err)
+	must(t, os.WriteFile(configFile, text, 0o640))
+	run(t, "chown", "root:mailu-rotator", configFile)
+}
+
+// record is what Vault holds of a tenant, and how often it has been written.
+func (f *fleet) record(ctx context.Context, tenant string) (fields map[string]any, version int, err error) {
+	return f.vault.Get(ctx, vaulttest.DefaultLayout().Path(tenant))
+}
+
+// settled tells why a tenant is not in order: nothing pending, and the password
+// that Vault names opens the account.
+func (f *fleet) settled(ctx context.Context, tenant string) error {
+	fields, _, err := f.record(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	if _, found := fields["pending"]; found {
+		return fmt.Errorf("%s: half-finished", tenant)
+	}
+	password, err := truth.Open(f.keys, tenant, fields)
+	if err != nil {
+		return err
+	}
+	defer password.Wipe()
+	if !f.mailu.Accepts(user(tenant), password.RevealString()) {
+		return fmt.Errorf("%s: locked out", tenant)
+	}
+	return nil
+}
+
+// awaitRotation waits until every tenant's password has been set so often.
+func (f *fleet) awaitRotation(t *testing.T, sets int) {
+	t.Helper()
+	for _, tenant := range f.tenants {
+		await(t, fmt.Sprintf("rotation %d of %s", sets, tenant), func() error {
+			if got := f.mailu.PasswordSets(user(tenant)); got < sets {
+				return fmt.Errorf("%d password sets", got)
+			}
+			return f.settled(t.Context(), tenant)
+		})
+	}
+}

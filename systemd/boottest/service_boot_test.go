@@ -1,0 +1,249 @@
+//go:build boot
+
+package boottest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mailu-rotator/mailu/mailutest"
+)
+
+// start starts the daemon with its credentials, and stops it with the test.
+func (f *fleet) start(t *testing.T) {
+	t.Helper()
+	dropIn(t, daemon, "credentials", loadCredentials)
+	dropIn(t, "mailu-rotator-.service", "credentials", loadCredentials)
+	t.Cleanup(func() {
+		_, _ = try("systemctl", "stop", daemon)
+		_, _ = try("systemctl", "reset-failed")
+	})
+	run(t, "systemctl", "start", daemon)
+}
+
+const loadCredentials = `[Service]
+LoadCredential=vault-token:` + credentials + `/vault-token
+LoadCredential=mailu.token:` + credentials + `/mailu.token
+`
+
+// The order of the tests is that of an installation's life; each leaves the
+// service stopped.
+
+func TestInstallingStartsNothing(t *testing.T) {
+	if got, _ := try("systemctl", "is-enabled", daemon); strings.TrimSpace(got) != "disabled" {
+		t.Errorf("the daemon is %q", got)
+	}
+	for _, unit := range []string{daemon, emergency, sweep, "mailu-rotator-sweep.timer"} {
+		if got := property(t, unit, "ActiveState"); got != "inactive" {
+			t.Errorf("%s is %s", unit, got)
+		}
+	}
+	if got := run(t, "stat", "--format=%U:%G %a", credentials); got != "root:root 700" {
+		t.Errorf("%s is %s", credentials, got)
+	}
+	run(t, "getent", "passwd", "mailu-rotator")
+}
+
+func TestStartIsOverOnceTheDaemonIsReady(t *testing.T) {
+	f := openFleet(t)
+
+	f.start(t)
+
+	if got := property(t, daemon, "ActiveState"); got != "active" {
+		t.Fatalf("the daemon is %s", got)
+	}
+	await(t, "what is next", func() error {
+		if got := property(t, daemon, "StatusText"); !strings.HasPrefix(got, "next sweep at 20") {
+			return fmt.Errorf("status %q", got)
+		}
+		return nil
+	})
+	pid := property(t, daemon, "MainPID")
+	if got := run(t, "stat", "--format=%U", "/proc/"+pid+"/cgroup"); got != "root" {
+		t.Errorf("/proc/%s is of %s: the process can be dumped", pid, got)
+	}
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	must(t, err)
+	if uid := run(t, "id", "-u", "mailu-rotator"); !strings.Contains(string(status), "\nUid:\t"+uid+"\t"+uid+"\t") {
+		t.Errorf("the daemon is not user %s:\n%s", uid, status)
+	}
+}
+
+func TestStartFailsWhereTheConfigurationIsWrong(t *testing.T) {
+	f := openFleet(t)
+	must(t, os.WriteFile(configFile, []byte("rotation: {workrs: 2}"), 0o644))
+	dropIn(t, daemon, "no-restart", "[Service]\nRestart=no\n")
+	defer func() { must(t, os.Remove("/etc/systemd/system/mailu-rotator.service.d/no-restart.conf")) }()
+
+	_, err := try("systemctl", "start", daemon)
+
+	if err == nil {
+		t.Error("started")
+	}
+	f.configure(t, never)
+	run(t, "systemctl", "reset-failed")
+}
+
+func TestReloadTakesTheNewConfigurationAndRefusesABadOne(t *testing.T) {
+	f := openFleet(t)
+	f.start(t)
+	pid := property(t, daemon, "MainPID")
+
+	must(t, os.WriteFile(configFile, []byte("rotation: {workrs: 2}"), 0o644))
+	run(t, "systemctl", "reload", daemon)
+	awaitEntries(t, daemon, 1, "EVENT=configuration refused, the old one stays", "_PID="+pid)
+	f.configure(t, often)
+	run(t, "systemctl", "reload", daemon)
+
+	f.awaitRotation(t, 1)
+	if got := property(t, daemon, "MainPID"); got != pid {
+		t.Errorf("process %s became %s", pid, got)
+	}
+}
+
+func TestJournalHasTheEventsWithTheirFields(t *testing.T) {
+	f := openFleet(t)
+	f.configure(t, often)
+	f.start(t)
+	f.awaitRotation(t, 1)
+	pid := property(t, daemon, "MainPID")
+
+	all := awaitEntries(t, daemon, 1, "EVENT=rotation committed", "TENANT="+f.tenants[1], "_PID="+pid)
+
+	entry := all[0]
+	message, _ := entry["MESSAGE"].(string)
+	if entry["ORIGIN"] != f.mailu.Origin() || entry["PRIORITY"] != "6" || entry["SYSLOG_IDENTIFIER"] != "mailu-rotator" ||
+		entry["ROTATION"] == nil || !strings.HasPrefix(message, "rotation committed") || !strings.Contains(message, f.tenants[1]) {
+		t.Errorf("the journal has %v", entry)
+	}
+}
+
+// A process that hangs, which is what a stopped one does, is killed by the
+// watchdog, and the next one finishes what it left.
+func TestHungDaemonIsReplaced(t *testing.T) {
+	f := openFleet(t)
+	dropIn(t, daemon, "watchdog", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
+	t.Cleanup(func() { must(t, os.RemoveAll("/etc/systemd/system/mailu-rotator.service.d/watchdog.conf")) })
+	f.mailu.Inject(mailutest.Fault{Kind: mailutest.HangAfter, Method: "PATCH", Email: user(f.tenants[0]), Times: 1})
+	f.configure(t, often)
+	f.start(t)
+	await(t, "a push in flight", func() error {
+		if f.mailu.PasswordSets(user(f.tenants[0])) == 0 {
+			return fmt.Errorf("none yet")
+		}
+		return nil
+	})
+	pid, err := strconv.Atoi(property(t, daemon, "MainPID"))
+	must(t, err)
+
+	must(t, syscall.Kill(pid, syscall.SIGSTOP))
+
+	awaitProperty(t, daemon, "NRestarts", "1")
+	awaitEntries(t, "init.scope", 1, "UNIT="+daemon, "UNIT_RESULT=watchdog")
+	awaitProperty(t, daemon, "ActiveState", "active")
+	f.mailu.ClearFaults()
+	f.awaitRotation(t, 1)
+}
+
+func TestStopInMidRotationFinishesIt(t *testing.T) {
+	f := openFleet(t)
+	f.mailu.Inject(mailutest.Fault{Kind: mailutest.DelayAfter, Method: "PATCH", Delay: patience / 20, Times: 1})
+	f.configure(t, often)
+	f.start(t)
+	await(t, "a push in flight", func() error {
+		if f.mailu.Count("PATCH") == 0 {
+			return fmt.Errorf("none yet")
+		}
+		return nil
+	})
+
+	run(t, "systemctl", "stop", daemon)
+
+	if got := property(t, daemon, "Result"); got != "success" {
+		t.Errorf("the daemon ended with %s", got)
+	}
+	if f.mailu.Count("PATCH") == 0 {
+		t.Error("nothing was pushed")
+	}
+	for _, tenant := range f.tenants {
+		if err := f.settled(t.Context(), tenant); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestEmergencyRunsBesideTheDaemon(t *testing.T) {
+	f := openFleet(t)
+	f.start(t)
+	pid := property(t, daemon, "MainPID")
+
+	run(t, "systemctl", "start", emergency)
+
+	for _, tenant := range f.tenants {
+		if sets := f.mailu.PasswordSets(user(tenant)); sets != 1 {
+			t.Errorf("%s: %d new passwords", tenant, sets)
+		}
+		if err := f.settled(t.Context(), tenant); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := property(t, daemon, "MainPID"); got != pid {
+		t.Errorf("the daemon is process %s and was %s", got, pid)
+	}
+	if _, err := os.Stat("/run/mailu-rotator/http.sock"); err != nil {
+		t.Errorf("the daemon's listener: %v", err)
+	}
+	report := func(entry map[string]any) bool {
+		message, _ := entry["MESSAGE"].(string)
+		return strings.HasPrefix(message, "3 tenants: 3 rotated")
+	}
+	if !slices.ContainsFunc(entries(t, emergency), report) {
+		t.Error("the journal has no report of the emergency run")
+	}
+}
+
+// For hosts without the daemon.
+func TestTimersSweepRotatesWhatIsDue(t *testing.T) {
+	f := openFleet(t)
+	dropIn(t, "mailu-rotator-.service", "credentials", loadCredentials)
+
+	run(t, "systemctl", "start", "mailu-rotator-sweep.timer")
+	t.Cleanup(func() { run(t, "systemctl", "stop", "mailu-rotator-sweep.timer") })
+	run(t, "systemctl", "start", sweep)
+	run(t, "systemctl", "start", sweep)
+
+	f.awaitRotation(t, 1)
+	if sets := f.mailu.PasswordSets(user(f.tenants[0])); sets != 1 {
+		t.Errorf("%d new passwords after two sweeps", sets)
+	}
+	if next := property(t, "mailu-rotator-sweep.timer", "NextElapseUSecRealtime"); next == "" {
+		t.Error("the timer has no next time")
+	}
+}
+
+// Secrets can be encrypted for the host; the program sees no difference.
+func TestEncryptedCredentials(t *testing.T) {
+	f := openFleet(t)
+	for _, name := range []string{"vault-token", "mailu.token"} {
+		plain := filepath.Join(credentials, name)
+		run(t, "systemd-creds", "encrypt", "--name="+name, plain, plain+".cred")
+	}
+	f.configure(t, often)
+	f.start(t)
+	run(t, "systemctl", "stop", daemon)
+	dropIn(t, daemon, "credentials", strings.ReplaceAll(strings.ReplaceAll(loadCredentials,
+		"LoadCredential=", "LoadCredentialEncrypted="), "token\n", "token.cred\n"))
+	for _, name := range []string{"vault-token", "mailu.token"} {
+		must(t, os.Remove(filepath.Join(credentials, name)))
+	}
+
+	run(t, "systemctl", "start", daemon)
+
+	f.awaitRotation(t, 1)
+}
