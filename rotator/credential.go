@@ -42,7 +42,8 @@ type Credential struct {
 	fields map[string]any
 }
 
-// ParseCredential reads a record. Where fields are malformed it returns all
+// ParseCredential reads a record. The default policy is that of a record without
+// one; its spread holds for any. Where fields are malformed it returns all
 // complaints in one error, beside a Credential that has what could be read, so
 // that a report can show it; such a record must not be rotated.
 func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
@@ -75,7 +76,7 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 	if _, found := doc.Fields[fieldPolicy]; found {
 		policy, err := ParsePolicy(r.required(fieldPolicy))
 		r.check(err)
-		c.Policy = policy
+		c.Policy = policy.WithSpread(defaultPolicy.spread)
 	}
 	c.KeyVersion = r.keyVersion()
 	if raw, found := doc.Fields[fieldPending]; found && raw != nil {

@@ -25,15 +25,37 @@ func (c Credential) Age(now time.Time) (time.Duration, bool) {
 	return max(now.Sub(born), 0), known
 }
 
-// Due reports whether the password has reached the age that its policy allows;
-// equal counts. A credential of unknown age is due, one under a manual policy
-// never is.
+// Due reports whether the password is to be replaced: the time of [Credential.DueAt]
+// has come; equal counts. A credential of unknown age is due, one under a manual
+// policy never is.
 func (c Credential) Due(now time.Time) bool {
 	if c.Policy.Manual() {
 		return false
 	}
-	age, known := c.Age(now)
-	return !known || age >= c.Policy.MaxAge()
+	due, known := c.DueAt(now)
+	return !known || !now.Before(due)
+}
+
+// DueAt is when the password is due: at the end of its policy, or earlier by what
+// the spread makes of tenant and age. False where no age makes it so, or nobody
+// knows its age. Whatever is said about due dates is said by this.
+func (c Credential) DueAt(now time.Time) (time.Time, bool) {
+	end, known := c.PolicyEnd(now)
+	if !known {
+		return time.Time{}, false
+	}
+	born, _ := c.Born(now)
+	return end.Add(-c.Policy.early(c.Tenant, born)), true
+}
+
+// PolicyEnd is when the password is as old as its policy allows, whatever the
+// spread; false as in [Credential.DueAt].
+func (c Credential) PolicyEnd(now time.Time) (time.Time, bool) {
+	born, known := c.Born(now)
+	if !known || c.Policy.MaxAge() == 0 {
+		return time.Time{}, false
+	}
+	return born.Add(c.Policy.MaxAge()), true
 }
 
 // rotatedSince reports whether the current password was made at cutoff or

@@ -147,13 +147,25 @@ func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 		return Rotate, "asked for"
 	case c.Policy.Manual():
 		return Leave, "rotated only when asked for (manual)"
-	case !c.Due(now):
-		return Leave, "not due before " + dueDate(now, c).UTC().Format(time.DateOnly)
 	}
-	if _, known := c.Born(now); !known {
+	return c.byAge(now)
+}
+
+// byAge is the decision where nothing but its age speaks for or against a
+// rotation.
+func (c Credential) byAge(now time.Time) (Action, string) {
+	due, known := c.DueAt(now)
+	day := due.UTC().Format(time.DateOnly)
+	switch {
+	case !known:
 		return Rotate, "due: its age is unknown"
+	case now.Before(due):
+		return Leave, "not due before " + day
 	}
-	return Rotate, "due since " + dueDate(now, c).UTC().Format(time.DateOnly)
+	if end, _ := c.PolicyEnd(now); now.Before(end) {
+		return Rotate, "due since " + day + ", spread from " + end.UTC().Format(time.DateOnly)
+	}
+	return Rotate, "due since " + day
 }
 
 // halfFinished says what was left so, and by whom.
@@ -162,11 +174,6 @@ func (c Credential) halfFinished() string {
 		return "half-finished addition by " + c.Pending.Claim.Owner
 	}
 	return halfFinishedBy(c.Pending.Claim)
-}
-
-func dueDate(now time.Time, c Credential) time.Time {
-	born, _ := c.Born(now)
-	return born.Add(c.Policy.MaxAge())
 }
 
 // sharedUsers counts the tenants that name each user of each origin. Mailu

@@ -19,6 +19,7 @@ type Record struct {
 	Age        time.Duration
 	AgeKnown   bool
 	Due        time.Time // zero where that is never or not known
+	PolicyEnd  time.Time // as old as its policy allows: at Due, or later by the spread
 	Overdue    bool
 	ByDefault  bool // the record names no policy of its own
 	UnderWay   bool // a process has a live claim on the pending password
@@ -38,9 +39,8 @@ func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
 		rec.Problem = c.Unlisted
 	}
 	rec.Age, rec.AgeKnown = cred.Age(now)
-	if rec.AgeKnown && cred.Policy.MaxAge() > 0 {
-		rec.Due = dueDate(now, cred)
-	}
+	rec.Due, _ = cred.DueAt(now)
+	rec.PolicyEnd, _ = cred.PolicyEnd(now)
 	_, named := cred.fields[fieldPolicy]
 	rec.ByDefault = !named
 	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.live(now)

@@ -16,11 +16,11 @@ type Standing string
 
 // The standings.
 const (
-	StandingOverdue Standing = "overdue" // due, although a sweep that should have seen to it is over
+	StandingOverdue Standing = "overdue" // as old as its policy or older, although a sweep that should have seen to it is over
 	StandingInvalid Standing = "invalid" // not rotated until somebody mends the record, or lists its origin
 	StandingPending Standing = "pending" // a rotation is under way or half-finished
-	StandingDue     Standing = "due"     // as old as its policy, or older: the next sweep takes it
-	StandingOK      Standing = "ok"      // younger than its policy, or under a manual one
+	StandingDue     Standing = "due"     // its time has come, or its age is unknown: the next sweep takes it
+	StandingOK      Standing = "ok"      // not due yet, or under a manual policy
 	StandingIgnored Standing = "ignored" // not a tenant
 )
 
@@ -52,9 +52,7 @@ func StatusOf(now time.Time, c Candidate, rivals int) Status {
 		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Foreign: c.Foreign,
 	}
 	s.Born, _ = c.Credential.Born(now)
-	if !s.Born.IsZero() && s.Policy.MaxAge() > 0 {
-		s.Due = s.Born.Add(s.Policy.MaxAge())
-	}
+	s.Due, _ = c.Credential.DueAt(now)
 	if pending := c.Credential.Pending; pending != nil {
 		claim := pending.Claim
 		s.Pending = &claim
@@ -87,11 +85,15 @@ func (s Status) Standing(now time.Time, t Timetable) Standing {
 		return StandingDue
 	case now.Before(s.Due):
 		return StandingOK
-	case now.After(t.Deadline(s.Due)):
+	case now.After(t.Deadline(s.policyEnd())):
 		return StandingOverdue
 	}
 	return StandingDue
 }
+
+// policyEnd is when the password is as old as its policy allows: when it is due,
+// or by the spread some time later. It is of use where Due is.
+func (s Status) policyEnd() time.Time { return s.Born.Add(s.Policy.MaxAge()) }
 
 // Problem reports whether somebody has to look at the tenant: it is overdue,
 // invalid, or still half-finished although a sweep that should have finished it
@@ -129,13 +131,13 @@ type Timetable struct {
 	Window   time.Duration  // how long after that a rotation may be begun
 }
 
-// Deadline is when the first sweep after due has begun all that it may begin. A
-// tenant that is due and not seen to by then is overdue. Where no sweep ever
-// comes it is due itself.
-func (t Timetable) Deadline(due time.Time) time.Time {
-	tick := t.Schedule.Next(due.In(t.Timezone))
+// Deadline is when the first sweep after a time has begun all that it may begin.
+// A tenant whose policy ended then and that is not seen to by its deadline is
+// overdue. Where no sweep ever comes it is the time itself.
+func (t Timetable) Deadline(after time.Time) time.Time {
+	tick := t.Schedule.Next(after.In(t.Timezone))
 	if tick.IsZero() {
-		return due
+		return after
 	}
 	return tick.Add(t.Jitter + t.Window)
 }

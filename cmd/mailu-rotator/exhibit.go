@@ -104,9 +104,17 @@ func dueOf(r rotator.Record, now time.Time) string {
 	case r.Due.IsZero():
 		return "now, since its age is unknown"
 	case r.Overdue:
-		return "since " + date
+		return "since " + date + spreadFrom(r)
 	}
-	return fmt.Sprintf("%s, in %s", date, age(r.Due.Sub(now)))
+	return fmt.Sprintf("%s, in %s%s", date, age(r.Due.Sub(now)), spreadFrom(r))
+}
+
+// spreadFrom says when the policy alone would have it due, if that is later.
+func spreadFrom(r rotator.Record) string {
+	if !r.Due.Before(r.PolicyEnd) {
+		return ""
+	}
+	return ", spread from " + r.PolicyEnd.UTC().Format(time.DateOnly)
 }
 
 func pendingOf(r rotator.Record) string {
