@@ -165,6 +165,11 @@ type Rotation struct {
 	Window time.Duration `yaml:"window" range:"more than 0s"`
 	// For records without a `rotation_policy`.
 	DefaultPolicy rotator.Policy `yaml:"default_policy" range:"1_days to 100000_days, manual"`
+	// How much of its policy before the policy's end a password may be due, so that
+	// tenants that were imported or rotated on one day do not stay together: `10%`
+	// of 180 days is up to 18 days earlier, and never later. It holds for every
+	// policy, those of records too.
+	Spread rotator.Spread `yaml:"spread" type:"share" range:"0% to 50%; 0% is off"`
 	// Tenants that this host works on at a time, over all servers: each costs it a
 	// processor for a moment, and requests to Vault. Those that wait for their Mailu
 	// server do not count; `max_concurrent` bounds these.

@@ -21,6 +21,8 @@ func textParser(target any) func(string) error {
 		return parseInto(t, ParseSchedule)
 	case *rotator.Policy:
 		return parseInto(t, rotator.ParsePolicy)
+	case *rotator.Spread:
+		return parseInto(t, rotator.ParseSpread)
 	case *rotator.Origin:
 		return parseInto(t, parseOrigin)
 	}
@@ -34,6 +36,8 @@ func expected(target any) string {
 		return "a duration with its unit, such as 30s"
 	case *rotator.Policy:
 		return "\"<n>_days\" or \"manual\""
+	case *rotator.Spread:
+		return "a share of the policy with its sign, such as 10%"
 	}
 	return "text"
 }

@@ -26,6 +26,7 @@ func TestValuesReachTheirFields(t *testing.T) {
 		"timezone":       {c.Rotation.Timezone.String(), "Europe/Berlin"},
 		"schedule":       {c.Rotation.Schedule.String(), "@every 6h"},
 		"default_policy": {c.Rotation.DefaultPolicy.Manual(), true},
+		"spread":         {c.Rotation.Spread.String(), "10%"},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: got %v, want %v", name, pair[0], pair[1])

@@ -115,7 +115,7 @@ func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sw
 		Store: client, Keys: client, Time: client, Mailu: servers,
 		Clock:         rotator.SystemClock{},
 		NewPassword:   f.passwords.Generate,
-		DefaultPolicy: f.cfg.Rotation.DefaultPolicy,
+		DefaultPolicy: f.cfg.Rotation.DefaultPolicy.WithSpread(f.cfg.Rotation.Spread),
 		Owner:         f.owner,
 		Workers:       f.cfg.Rotation.Workers,
 		ClaimTTL:      f.cfg.Rotation.ClaimTTL,
