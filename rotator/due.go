@@ -40,12 +40,11 @@ func (c Credential) Due(now time.Time) bool {
 // the spread makes of tenant and age. False where no age makes it so, or nobody
 // knows its age. Whatever is said about due dates is said by this.
 func (c Credential) DueAt(now time.Time) (time.Time, bool) {
-	end, known := c.PolicyEnd(now)
-	if !known {
+	born, known := c.Born(now)
+	if !known || c.Policy.MaxAge() == 0 {
 		return time.Time{}, false
 	}
-	born, _ := c.Born(now)
-	return end.Add(-c.Policy.early(c.Tenant, born)), true
+	return born.Add(c.Policy.MaxAge() - c.Policy.early(c.Tenant, born)), true
 }
 
 // PolicyEnd is when the password is as old as its policy allows, whatever the

@@ -45,8 +45,8 @@ const grain = 24 * time.Hour
 // its id says. The longer ago that place was when the password was made, the
 // earlier the next one is due: each rotation goes back by the same share of the
 // way. So a wave is as wide as the spread in its first cycle, evenly filled, and
-// wider in each later one until it fills them all. There it stays, at no cost: who
-// is at its place comes after a whole policy again.
+// wider in each later one until it fills them all. There it stays, at next to no
+// cost: who is at its place comes after a whole policy again.
 //
 // Two simpler rules do worse (docs/performance.md). By the same time for a tenant
 // always, all whose intervals are of the same number of sweeps stay together for

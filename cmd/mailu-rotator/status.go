@@ -36,10 +36,10 @@ func newStatusCommand(path *string) *cobra.Command {
 totals first, then the tenants, the most urgent first. Only the records in Vault
 are read; Mailu is not asked, and nothing is changed.
 
-States: overdue (due, although a sweep that should have seen to it is over),
-invalid (not rotated until its record is mended or its server listed), pending (a
-rotation is under way or half-finished), due (the next sweep takes it), ok, and
-ignored (not a tenant).
+States: overdue (as old as its policy or older, although a sweep that should have
+seen to it is over), invalid (not rotated until its record is mended or its server
+listed), pending (a rotation is under way or half-finished), due (the next sweep
+takes it), ok, and ignored (not a tenant).
 
 The last outcome is what the daemon remembers, if one answers at listen.address,
 or else what the record shows, which has no trace of a failure that left nothing
