@@ -22,7 +22,7 @@ export SOURCE_DATE_EPOCH
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions install boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos vault clean
+.PHONY: help all build man completions install boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos wave vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -107,6 +107,9 @@ demo: build vault ## watch it rotate passwords on a real Vault; KEEP=1 leaves it
 chaos: vault ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n
 	@go build -o bin/chaos ./chaos
 	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0)
+
+wave: ## two years of a fleet that was imported on one day, with a rotation.spread and without (a minute)
+	go run ./bench/wave -svg docs/images/wave.svg
 
 clean: ## remove what was built here (the cached Vault stays)
 	rm -rf bin

@@ -1,0 +1,58 @@
+package main
+
+import "mailu-rotator/rotator"
+
+// story is what happens to a fleet that begins on day 0.
+type story struct {
+	name   string
+	days   int
+	atOnce int  // tenants that are imported on day 0
+	aged   int  // tenants that were there before, of all ages alike
+	daily  int  // tenants that are added on each day
+	mixed  bool // every third has a policy of 30 days in its record
+	limit  int  // rotations that the window of a night holds; 0: all
+
+	emergency int    // day at whose noon everything is rotated; 0: none
+	down      [2]int // first day without the host, and the first with it again
+	on        int    // day from which on the spread holds
+}
+
+const imported = "imported on one day"
+
+func stories(tenants, years int) []story {
+	days := 365 * years
+	return []story{
+		{name: imported, days: days, atOnce: tenants},
+		{name: "a fifth imported, the rest over the years", days: days, atOnce: tenants / 5, daily: tenants * 4 / 5 / days},
+		{name: "imported, emergency run on day 300", days: days, atOnce: tenants, emergency: 300},
+		{name: "imported, host down on days 176 to 180", days: days, atOnce: tenants, down: [2]int{176, 181}},
+		{name: "imported, every third under 30_days", days: days, atOnce: tenants, mixed: true},
+		{name: "imported, 6,000 a night at most", days: days, atOnce: tenants, limit: 6000},
+		{name: "of all ages, spread from day 100 on", days: days, aged: tenants, on: 100},
+	}
+}
+
+// live lets a fleet live through the story, under the spread.
+func (s story) live(spread rotator.Spread) life { return s.let(newFleet(s), spread) }
+
+func (s story) let(f *fleet, spread rotator.Spread) life {
+	l := life{spread: spread, nights: make([]int, s.days)}
+	for day := range s.days {
+		if day == s.on {
+			f.spreadBy(spread)
+		}
+		if day < s.down[0] || day >= s.down[1] {
+			l.overdue = max(l.overdue, f.overdue(day))
+			l.nights[day] = f.sweep(day)
+		}
+		if day == 0 {
+			f.add(day, s.atOnce)
+		}
+		f.add(day, s.daily)
+		if day > 0 && day == s.emergency {
+			f.rotateAll(day)
+		}
+	}
+	l.oldest = f.oldest
+	return l
+}
