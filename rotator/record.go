@@ -20,9 +20,9 @@ type Record struct {
 	AgeKnown   bool
 	Due        time.Time // zero where that is never or not known
 	PolicyEnd  time.Time // as old as its policy allows: at Due, or later by the spread
-	Overdue    bool
-	ByDefault  bool // the record names no policy of its own
-	UnderWay   bool // a process has a live claim on the pending password
+	Overdue    bool      // as old as its policy or older, or of unknown age
+	ByDefault  bool      // the record names no policy of its own
+	UnderWay   bool      // a process has a live claim on the pending password
 }
 
 // Record reads one tenant's record. It opens nothing and needs no master key. An
@@ -34,13 +34,14 @@ func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
 		return Record{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
 	}
 	now, cred := s.Clock.Now(), c.Credential
-	rec := Record{Credential: cred, Problem: c.Err, Overdue: c.Err == nil && cred.Due(now)}
+	rec := Record{Credential: cred, Problem: c.Err}
 	if rec.Problem == nil {
 		rec.Problem = c.Unlisted
 	}
 	rec.Age, rec.AgeKnown = cred.Age(now)
 	rec.Due, _ = cred.DueAt(now)
 	rec.PolicyEnd, _ = cred.PolicyEnd(now)
+	rec.Overdue = c.Err == nil && cred.Due(now) && !now.Before(rec.PolicyEnd)
 	_, named := cred.fields[fieldPolicy]
 	rec.ByDefault = !named
 	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.live(now)

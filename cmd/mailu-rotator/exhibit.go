@@ -103,7 +103,7 @@ func dueOf(r rotator.Record, now time.Time) string {
 		return ""
 	case r.Due.IsZero():
 		return "now, since its age is unknown"
-	case r.Overdue:
+	case !r.Due.After(now):
 		return "since " + date + spreadFrom(r)
 	}
 	return fmt.Sprintf("%s, in %s%s", date, age(r.Due.Sub(now)), spreadFrom(r))
