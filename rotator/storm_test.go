@@ -61,7 +61,7 @@ func TestAServerInTroubleIsSentSoMuchAndNoMore(t *testing.T) {
 			t.Parallel()
 			timeout := patience
 			if test.faults[0].Kind == mailutest.HangBefore {
-				timeout = 50 * time.Millisecond // nothing is answered anyhow
+				timeout = 400 * time.Millisecond // nothing is answered anyhow, but each request is to arrive
 			}
 			f, server := newStorm(t, timeout)
 			server.Inject(test.faults...)
