@@ -7,17 +7,21 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# What `mailu-rotator version` says. Where there is no git, give VERSION and
+# SOURCE_DATE_EPOCH (the date of the sources, in seconds), and COMMIT if known.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+export SOURCE_DATE_EPOCH
+STAMP   := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.epoch=$(SOURCE_DATE_EPOCH)
 OUT     ?= bin
 BINARY  := $(OUT)/mailu-rotator
 PKGS    := ./...
 # Where install puts things, as the GNU coding standards name them. Packagers set
-# PREFIX=/usr and DESTDIR, and SOURCE_DATE_EPOCH where there is no git.
+# PREFIX=/usr and DESTDIR.
 PREFIX  ?= /usr/local
 DESTDIR ?=
 UNITS   := $(DESTDIR)$(PREFIX)/lib/systemd/system
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
-export SOURCE_DATE_EPOCH
 # The race detector makes a key derivation fourteen times as slow; Go's own hash
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
@@ -27,8 +31,10 @@ UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Nothing of this machine or directory is in it, and of git only what is stamped:
+# the same sources and the same Go give the same bytes.
 build: ## build the program, static, into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/mailu-rotator
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w $(STAMP)' -o $(BINARY) ./cmd/mailu-rotator
 
 # go run and not the binary, which may be for another machine.
 RUN := GOOS= GOARCH= go run ./cmd/mailu-rotator
