@@ -22,11 +22,12 @@ PKGS    := ./...
 PREFIX  ?= /usr/local
 DESTDIR ?=
 UNITS   := $(DESTDIR)$(PREFIX)/lib/systemd/system
+DOC     := $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator
 # The race detector makes a key derivation fourteen times as slow; Go's own hash
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions install boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos wave vault clean
+.PHONY: help all build man completions licences install boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos wave vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,17 +51,26 @@ completions: ## write the completions of bash, zsh and fish into bin/completions
 	$(RUN) completion zsh >$(OUT)/completions/_mailu-rotator
 	$(RUN) completion fish >$(OUT)/completions/mailu-rotator.fish
 
-all: build man completions ## all that install installs
+licences: ## gather the licences of all that is linked in bin/THIRD_PARTY_LICENSES
+	@mkdir -p $(OUT)
+	packaging/licences.sh >$(OUT)/THIRD_PARTY_LICENSES
+
+all: build man completions licences ## all that install installs
 
 install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
-	@test -x $(BINARY) -a -d $(OUT)/man -a -d $(OUT)/completions || { echo "not made yet: make all"; exit 1; }
+	@test -x $(BINARY) -a -d $(OUT)/man -a -d $(OUT)/completions -a -s $(OUT)/THIRD_PARTY_LICENSES || { echo "not made yet: make all"; exit 1; }
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/mailu-rotator
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 $(OUT)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -D -m 644 $(OUT)/completions/mailu-rotator $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailu-rotator
 	install -D -m 644 $(OUT)/completions/_mailu-rotator $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mailu-rotator
 	install -D -m 644 $(OUT)/completions/mailu-rotator.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailu-rotator.fish
-	install -D -m 644 config.yaml $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator/config.yaml
+	install -d $(addprefix $(DOC)/,docs/images deploy/prometheus deploy/grafana)
+	install -m 644 $(OUT)/THIRD_PARTY_LICENSES LICENSE README.md CHANGELOG.md SECURITY.md config.yaml $(DOC)/
+	install -m 644 docs/*.md $(DOC)/docs/
+	install -m 644 docs/images/* $(DOC)/docs/images/
+	install -m 644 deploy/prometheus/alerts.yaml $(DOC)/deploy/prometheus/
+	install -m 644 deploy/grafana/dashboard.json $(DOC)/deploy/grafana/
 	install -d $(addprefix $(UNITS)/,mailu-rotator.service.d mailu-rotator-.service.d)
 	install -m 644 systemd/*.service systemd/*.timer $(UNITS)/
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(UNITS)/mailu-rotator*.service

@@ -101,13 +101,27 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 		"-rw-r--r-- lib/sysusers.d/mailu-rotator.conf",
 		"-rw-r--r-- lib/tmpfiles.d/mailu-rotator.conf",
 		"-rw-r--r-- share/bash-completion/completions/mailu-rotator",
+		"-rw-r--r-- share/doc/mailu-rotator/CHANGELOG.md",
+		"-rw-r--r-- share/doc/mailu-rotator/LICENSE",
+		"-rw-r--r-- share/doc/mailu-rotator/README.md",
+		"-rw-r--r-- share/doc/mailu-rotator/SECURITY.md",
+		"-rw-r--r-- share/doc/mailu-rotator/THIRD_PARTY_LICENSES",
 		"-rw-r--r-- share/doc/mailu-rotator/config.yaml",
+		"-rw-r--r-- share/doc/mailu-rotator/deploy/grafana/dashboard.json",
+		"-rw-r--r-- share/doc/mailu-rotator/deploy/prometheus/alerts.yaml",
 		"-rw-r--r-- share/fish/vendor_completions.d/mailu-rotator.fish",
 		"-rw-r--r-- share/man/man8/mailu-rotator.8",
 		"-rw-r--r-- share/zsh/site-functions/_mailu-rotator",
 	}
 	for _, cmd := range leaves(newRootCommand()) {
 		want = append(want, "-rw-r--r-- share/man/man8/"+pageName(cmd)+".8")
+	}
+	for _, pattern := range []string{"docs/*.md", "docs/images/*.png"} {
+		documents, err := filepath.Glob("../../" + pattern)
+		must(t, err)
+		for _, document := range documents {
+			want = append(want, "-rw-r--r-- share/doc/mailu-rotator/"+strings.TrimPrefix(document, "../../"))
+		}
 	}
 	slices.Sort(got)
 	slices.Sort(want)
