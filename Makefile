@@ -1,7 +1,7 @@
 # Developer commands; `make help` lists them. Needs Go and git. The C compiler
 # for the race detector, Node for the second reader of the envelope, promtool for
-# the alert rules and Chromium for the status page are fetched where the machine
-# lets us (scripts/ensure-*.sh).
+# the alert rules, Chromium for the status page, dpkg and rpm for the packages are
+# fetched where the machine lets us (scripts/ensure-*.sh).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,7 +27,7 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions licences install boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos wave vault clean
+.PHONY: help all build man completions licences install package boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos wave vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,8 +37,9 @@ help: ## list the commands
 build: ## build the program, static, into bin/
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w $(STAMP)' -o $(BINARY) ./cmd/mailu-rotator
 
-# go run and not the binary, which may be for another machine.
-RUN := GOOS= GOARCH= go run ./cmd/mailu-rotator
+# go run and not the binary, which may be for another machine; with the flags of
+# build, so that all is compiled once.
+RUN := GOOS= GOARCH= CGO_ENABLED=0 go run -trimpath -buildvcs=false ./cmd/mailu-rotator
 
 man: ## write the manual pages into bin/man/
 	@mkdir -p $(OUT)/man
@@ -85,6 +86,14 @@ boot-test: all vault ## install it in a Debian tree, boot that with systemd-nspa
 check-units: all ## systemd has nothing against the units, and they are hardened
 	scripts/check-units.sh
 
+# Whoever hands packages out gives their MAINTAINER: "Name <name@example.org>".
+DIST       ?= dist
+ARCHES     ?= amd64 arm64
+MAINTAINER ?= mailu-rotator maintainers <mailu-rotator@example.org>
+package: ## .deb, .rpm, .tar.gz, bill of materials and checksums, into dist/
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' OUT='$(OUT)' DIST='$(DIST)' ARCHES='$(ARCHES)' MAINTAINER='$(MAINTAINER)' \
+		packaging/package.sh
+
 generate: ## write the tables of docs/configuration.md anew, from config/config.go
 	go generate ./config
 
@@ -92,7 +101,7 @@ vault: ## find or build (once) the real Vault that demo and tests use
 	@devstack/vault.sh
 
 test: vault ## run every test, with the race detector, on a real Vault
-	@for tool in node cc promtool chromium; do scripts/ensure-$$tool.sh >/dev/null; done
+	@for tool in node cc promtool chromium package-readers; do scripts/ensure-$$tool.sh >/dev/null; done
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $(PKGS)
 	cd devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
 	cd page/browsertest && GOWORK=off go test -timeout 15m ./...
@@ -128,4 +137,4 @@ wave: ## two years of a fleet that was imported on one day, with a rotation.spre
 	go run ./bench/wave -svg docs/images/wave.svg
 
 clean: ## remove what was built here (the cached Vault stays)
-	rm -rf bin
+	rm -rf bin dist
