@@ -54,6 +54,7 @@ func TestPackages(t *testing.T) {
 	t.Run("Tar", func(t *testing.T) { tarIsInOrder(t, here) })
 	t.Run("Deb", func(t *testing.T) { debIsInOrder(t, here) })
 	t.Run("Rpm", func(t *testing.T) { rpmIsInOrder(t, here) })
+	t.Run("Image", func(t *testing.T) { imageTakesWhatWasMade(t, here) })
 }
 
 // releaseOfCheckout is made where git is, with Go told to record that.
