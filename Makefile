@@ -80,7 +80,7 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -D -m 644 systemd/sysusers.d/mailu-rotator.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailu-rotator.conf
 	install -D -m 644 systemd/tmpfiles.d/mailu-rotator.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailu-rotator.conf
 
-boot-test: all vault ## install it in a Debian tree, boot that with systemd-nspawn, test the service there (root)
+boot-test: vault ## install the package in a Debian tree, boot that with systemd-nspawn, test the service there (root)
 	scripts/boot-test.sh
 
 check-units: all ## systemd has nothing against the units, and they are hardened

@@ -26,10 +26,11 @@ fi
 
 root=$work/root
 cp -a --reflink=auto "$tree" "$root"
-make -s install PREFIX=/usr DESTDIR="$root"
-systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --private-network \
-  sh -c 'systemd-sysusers && systemd-tmpfiles --create mailu-rotator.conf' </dev/null >/dev/null 2>&1
+make -s package ARCHES="$(go env GOARCH)" DIST="$work/dist"
 mkdir "$root/opt/boottest"
+cp "$work"/dist/*.deb "$root/opt/boottest/mailu-rotator.deb"
+systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --private-network \
+  dpkg --install /opt/boottest/mailu-rotator.deb </dev/null >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log" >&2; exit 1; }
 install -m 755 "$vault" "$root/opt/boottest/vault"
 CGO_ENABLED=0 go test -c -tags boot -o "$root/opt/boottest/boottest" ./systemd/boottest
 

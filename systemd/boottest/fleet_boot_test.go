@@ -5,6 +5,7 @@ package boottest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -145,5 +146,31 @@ func (f *fleet) awaitRotation(t *testing.T, sets int) {
 			}
 			return f.settled(t.Context(), tenant)
 		})
+	}
+}
+
+// startARotation starts the daemon and returns when Mailu has a new password
+// that the daemon does not know of yet.
+func (f *fleet) startARotation(t *testing.T) {
+	t.Helper()
+	f.mailu.Inject(mailutest.Fault{Kind: mailutest.DelayAfter, Method: "PATCH", Delay: patience / 20, Times: 1})
+	f.configure(t, often)
+	f.start(t)
+	await(t, "a push in flight", func() error {
+		for _, tenant := range f.tenants {
+			if f.mailu.PasswordSets(user(tenant)) > 0 {
+				return nil
+			}
+		}
+		return errors.New("none yet")
+	})
+}
+
+func (f *fleet) mustBeSettled(t *testing.T) {
+	t.Helper()
+	for _, tenant := range f.tenants {
+		if err := f.settled(t.Context(), tenant); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -153,28 +153,29 @@ func TestHungDaemonIsReplaced(t *testing.T) {
 
 func TestStopInMidRotationFinishesIt(t *testing.T) {
 	f := openFleet(t)
-	f.mailu.Inject(mailutest.Fault{Kind: mailutest.DelayAfter, Method: "PATCH", Delay: patience / 20, Times: 1})
-	f.configure(t, often)
-	f.start(t)
-	await(t, "a push in flight", func() error {
-		if f.mailu.Count("PATCH") == 0 {
-			return fmt.Errorf("none yet")
-		}
-		return nil
-	})
+	f.startARotation(t)
 
 	run(t, "systemctl", "stop", daemon)
 
 	if got := property(t, daemon, "Result"); got != "success" {
 		t.Errorf("the daemon ended with %s", got)
 	}
-	if f.mailu.Count("PATCH") == 0 {
-		t.Error("nothing was pushed")
+	f.mustBeSettled(t)
+}
+
+func TestUpgradeInMidRotationFinishesItAndRunsTheNewProgram(t *testing.T) {
+	f := openFleet(t)
+	f.startARotation(t)
+	pid := property(t, daemon, "MainPID")
+
+	run(t, "dpkg", "--install", "/opt/boottest/mailu-rotator.deb")
+
+	f.mustBeSettled(t)
+	if got := property(t, daemon, "MainPID"); got == pid || got == "0" {
+		t.Errorf("process %s became %s", pid, got)
 	}
-	for _, tenant := range f.tenants {
-		if err := f.settled(t.Context(), tenant); err != nil {
-			t.Error(err)
-		}
+	if config, err := os.ReadFile(configFile); err != nil || !strings.Contains(string(config), f.vault.Addr) {
+		t.Errorf("the configuration is now %q, %v", config, err)
 	}
 }
 
@@ -189,10 +190,8 @@ func TestEmergencyRunsBesideTheDaemon(t *testing.T) {
 		if sets := f.mailu.PasswordSets(user(tenant)); sets != 1 {
 			t.Errorf("%s: %d new passwords", tenant, sets)
 		}
-		if err := f.settled(t.Context(), tenant); err != nil {
-			t.Error(err)
-		}
 	}
+	f.mustBeSettled(t)
 	if got := property(t, daemon, "MainPID"); got != pid {
 		t.Errorf("the daemon is process %s and was %s", got, pid)
 	}
@@ -246,4 +245,24 @@ func TestEncryptedCredentials(t *testing.T) {
 	run(t, "systemctl", "start", daemon)
 
 	f.awaitRotation(t, 1)
+}
+
+// The last test: there is no service any more.
+func TestRemovalStopsTheDaemonAndLeavesTheSecrets(t *testing.T) {
+	f := openFleet(t)
+	f.startARotation(t)
+
+	run(t, "dpkg", "--remove", "mailu-rotator")
+
+	f.mustBeSettled(t)
+	if got := property(t, daemon, "ActiveState"); got != "inactive" {
+		t.Errorf("the daemon is %s", got)
+	}
+	run(t, "dpkg", "--purge", "mailu-rotator")
+	if _, err := os.Stat(filepath.Join(credentials, "vault-token")); err != nil {
+		t.Errorf("the secrets: %v", err)
+	}
+	if _, err := os.Stat(configFile); !os.IsNotExist(err) {
+		t.Errorf("the configuration: %v", err)
+	}
 }
