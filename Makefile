@@ -112,12 +112,18 @@ test-fast: vault ## the same without the race detector, and cached
 bench-load: vault ## measure healthy servers beside slow ones, on a real Vault (some minutes)
 	go test -run '^$$' -bench UnderLoad -benchtime 1x -timeout 20m ./cmd/mailu-rotator
 
-lint: ## formatting, vet, staticcheck
+# Built once; its own name says which one it is.
+LINTER := bin/golangci-lint-v2.15.0
+$(LINTER):
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	GOOS= GOARCH= GOBIN=$$dir CGO_ENABLED=0 go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(@:bin/golangci-lint-%=%) && \
+	install -D "$$dir/golangci-lint" $@
+
+lint: $(LINTER) ## formatting, and what .golangci.yml lists: vet, staticcheck, gosec and more
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet $(PKGS)
-	go vet -tags boot ./systemd/boottest
-	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(PKGS)
-	cd page/browsertest && GOWORK=off go vet ./... && GOWORK=off go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	$(LINTER) run $(PKGS)
+	$(LINTER) run --build-tags boot ./systemd/...
+	cd page/browsertest && GOWORK=off $(CURDIR)/$(LINTER) run --config ../../.golangci.yml ./...
 
 vulncheck: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(PKGS)

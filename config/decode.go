@@ -147,7 +147,10 @@ func integer(node ast.Node) (int64, bool) {
 	case int64:
 		return value, math.MinInt32 <= value && value <= math.MaxInt32
 	case uint64:
-		return int64(value), value <= math.MaxInt32
+		if value > math.MaxInt32 {
+			return 0, false
+		}
+		return int64(value), true
 	}
 	return 0, false
 }

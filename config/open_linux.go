@@ -132,9 +132,9 @@ func (w *walk) leave() {
 }
 
 func trust(links []link, fileOwner uint32) error {
-	trusted := []uint32{0, uint32(os.Geteuid()), fileOwner}
+	trusted := []int{0, os.Geteuid(), int(fileOwner)}
 	for _, l := range links {
-		if !slices.Contains(trusted, l.owner) {
+		if !slices.Contains(trusted, int(l.owner)) {
 			return fmt.Errorf("%s is a symbolic link made by user %d, who is neither root, nor this program's user, nor the owner of the file that it leads to: name that file itself", l.path, l.owner)
 		}
 	}

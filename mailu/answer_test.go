@@ -2,6 +2,7 @@ package mailu
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -134,7 +135,7 @@ func TestAnEndlessBodyCostsLittleMemory(t *testing.T) {
 	a := readAnswer(&http.Response{StatusCode: 200, Body: endless{}})
 
 	runtime.ReadMemStats(&after)
-	if len(a.body) != maxBody || a.err != errTooLarge || after.TotalAlloc-before.TotalAlloc > 64*maxBody {
+	if len(a.body) != maxBody || !errors.Is(a.err, errTooLarge) || after.TotalAlloc-before.TotalAlloc > 64*maxBody {
 		t.Errorf("%d bytes, %v, %d allocated", len(a.body), a.err, after.TotalAlloc-before.TotalAlloc)
 	}
 }

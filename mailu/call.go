@@ -156,7 +156,7 @@ func (c *call) failed(ended error) error {
 		f.kinds = append(f.kinds, ended)
 	}
 	switch {
-	case c.last.is(rotator.ErrServerUnusable) && c.no == rotator.ErrUnverifiable: // nothing was learnt about the hash
+	case c.last.is(rotator.ErrServerUnusable) && errors.Is(c.no, rotator.ErrUnverifiable): // nothing was learnt about the hash
 	case c.refused():
 		f.kinds = append(f.kinds, c.no)
 	case c.last.limited:

@@ -118,7 +118,7 @@ func TestStatusesOfAProof(t *testing.T) {
 			mustTell(t, server, err, fmt.Sprint(status))
 			mustNotBe(t, err, rotator.ErrRefused)
 			for _, kind := range []error{rotator.ErrUnverifiable, rotator.ErrServerUnusable} {
-				if errors.Is(err, kind) != (kind == want) {
+				if errors.Is(err, kind) != errors.Is(want, kind) {
 					t.Errorf("%q: is %q: %v", err, kind, errors.Is(err, kind))
 				}
 			}

@@ -88,9 +88,9 @@ func TestEachTenantIsInTheHistogramOnceOrNamedBesideIt(t *testing.T) {
 }
 
 func TestAnAgeIsAShareOfItsOwnPolicy(t *testing.T) {
-	for days, want := range map[time.Duration]string{0: "0–10 %: 1", 9: "30–40 %: 1", 29: "90–100 %: 1", 30: "100–110 %: 1", 44: "140–150 %: 1", 45: "150 % and more: 1", 9000: "150 % and more: 1"} {
+	for days, want := range map[int]string{0: "0–10 %: 1", 9: "30–40 %: 1", 29: "90–100 %: 1", 30: "100–110 %: 1", 44: "140–150 %: 1", 45: "150 % and more: 1", 9000: "150 % and more: 1"} {
 		s := pagetest.Healthy(1)
-		s.Tenants[0].Policy, s.Tenants[0].Born = pagetest.Policy("30_days"), s.Now.Add(-days*24*time.Hour)
+		s.Tenants[0].Policy, s.Tenants[0].Born = pagetest.Policy("30_days"), s.Now.AddDate(0, 0, -days)
 
 		bars := open(t, s, "/").id("ages").texts(func(n *html.Node) bool { return n.Data == "title" && n.Parent.Data == "g" })
 

@@ -159,7 +159,7 @@ func (u *newUser) SetPassword(ctx context.Context, username string, password cry
 	err := u.registry.CreateUser(ctx, u.origin, username, password)
 	u.fate.push(userMade, err)
 	if errors.Is(err, ErrNotCreated) && u.Server.Knows(ctx, username) == nil {
-		return fmt.Errorf("%w: %v", errThereNow, err) // which is no refusal any more
+		return fmt.Errorf("%w: %v", errThereNow, err) //nolint:errorlint // which is no refusal any more
 	}
 	return err
 }

@@ -120,9 +120,9 @@ func TestOldestFirst(t *testing.T) {
 
 		f.run(t, rotator.Selection{})
 
-		for n, want := range map[int]time.Duration{1: 0, 2: 1, 3: 1, 4: 2, 5: 2} {
-			if begun := f.of(rotatortest.OpKnows, n)[0].at; begun != want*time.Second {
-				t.Errorf("tenant %d was begun after %s, want %d s", n, begun, want)
+		for n, want := range map[int]time.Duration{1: 0, 2: time.Second, 3: time.Second, 4: 2 * time.Second, 5: 2 * time.Second} {
+			if begun := f.of(rotatortest.OpKnows, n)[0].at; begun != want {
+				t.Errorf("tenant %d was begun after %s, want %s", n, begun, want)
 			}
 		}
 	})

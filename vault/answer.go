@@ -37,7 +37,7 @@ func (e *answerError) Unwrap() error { return e.answer }
 // oneLine replaces the API client's many-lined error, if err is just that; what
 // wraps one was written here and stays.
 func oneLine(err error) error {
-	if answer, ok := err.(*api.ResponseError); ok {
+	if answer, ok := err.(*api.ResponseError); ok { //nolint:errorlint // just that
 		return &answerError{answer}
 	}
 	return err

@@ -50,7 +50,7 @@ func (c *Client) checkedMount(ctx context.Context) rotator.Check {
 	if err == nil {
 		return rotator.Passed(checkKV, "mount "+c.cfg.Mount+"/")
 	}
-	if problem, ok := err.(*mountError); ok {
+	if problem, ok := errors.AsType[*mountError](err); ok {
 		return rotator.Broken(checkKV, problem.found, cmp.Or(problem.mend, problem.advice))
 	}
 	return rotator.Broken(checkKV, err.Error(), "vault secrets list")

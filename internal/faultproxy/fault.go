@@ -102,7 +102,7 @@ func (f *Fault) strike() {
 func (f *Fault) answer(w http.ResponseWriter) {
 	maps.Copy(w.Header(), f.Header)
 	w.WriteHeader(cmp.Or(f.Status, http.StatusServiceUnavailable))
-	io.WriteString(w, f.Body)
+	_, _ = io.WriteString(w, f.Body) // whoever asked is gone otherwise
 }
 
 // reset drops the connection with a TCP reset: a plain close would look like an
@@ -113,7 +113,7 @@ func reset(w http.ResponseWriter) {
 		return // a discarded answer has no connection of its own
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
+		_ = tcp.SetLinger(0)
 	}
 	conn.Close()
 }

@@ -24,7 +24,7 @@ func counted(t *testing.T) (*faultproxy.Proxy, *atomic.Int32) {
 		body, _ := io.ReadAll(r.Body)
 		served.Add(1)
 		w.Header().Set("X-Path", r.URL.EscapedPath())
-		io.WriteString(w, "real"+string(body))
+		_, _ = io.WriteString(w, "real"+string(body))
 	}))
 	t.Cleanup(server.Close)
 	return proxyFor(t, server.URL), &served
@@ -213,7 +213,7 @@ func TestRequestsRecordsAllThatArrived(t *testing.T) {
 	p.Inject(faultproxy.Fault{Kind: faultproxy.ResetBefore, Match: faultproxy.On("", "/a")})
 
 	wantReset(t, p)
-	post(t.Context(), p.URL+"/b%2Fc?d=e", "")
+	_, _, _ = post(t.Context(), p.URL+"/b%2Fc?d=e", "")
 
 	want := []faultproxy.Request{{Method: "POST", Path: "/a"}, {Method: "POST", Path: "/b%2Fc"}}
 	if got := p.Requests(); !slices.Equal(got, want) {
@@ -269,7 +269,7 @@ func TestThenIsCalledOnceTheEffectIsCertain(t *testing.T) {
 			then := make(chan int32, 1)
 			p.Inject(faultproxy.Fault{Kind: test.kind, Delay: 10 * time.Millisecond, Times: 1, Then: func() { then <- served.Load() }})
 
-			post(t.Context(), p.URL, "") // how it ends is the other tests' concern
+			_, _, _ = post(t.Context(), p.URL, "") // how it ends is the other tests' concern
 
 			select {
 			case got := <-then:

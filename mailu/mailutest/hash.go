@@ -10,8 +10,7 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
-	//lint:ignore SA1019 bcrypt is made of Blowfish, and its package does not take a salt
-	"golang.org/x/crypto/blowfish"
+	"golang.org/x/crypto/blowfish" //nolint:staticcheck // deprecated for new formats; bcrypt is made of it, and its package takes no salt
 )
 
 // Mailu stores what passlib's bcrypt_sha256 makes, version 2 (mailu/models.py User.get_password_context; passlib/handlers/

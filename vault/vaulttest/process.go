@@ -56,12 +56,12 @@ func startProcess(ctx context.Context, log io.Writer, binary string, args ...str
 }
 
 func (p *process) kill() {
-	p.cmd.Process.Kill()
+	_ = p.cmd.Process.Kill() // it has ended otherwise
 	<-p.exited
 }
 
 func (p *process) stop(patience time.Duration) {
-	p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it has ended otherwise
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
@@ -96,7 +96,7 @@ func (o *output) Write(b []byte) (int, error) {
 		o.kept = append(o.kept[:0], o.kept[extra:]...)
 	}
 	if o.log != nil {
-		o.log.Write(b)
+		_, _ = o.log.Write(b) // for people; what matters is kept above
 	}
 	return len(b), nil
 }

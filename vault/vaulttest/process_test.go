@@ -3,6 +3,7 @@ package vaulttest_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,10 +89,10 @@ func TestMain(m *testing.M) {
 	}
 	s, err := vaulttest.Start(context.Background(), vaulttest.Options{})
 	if err != nil {
-		os.Stderr.WriteString(err.Error())
+		_, _ = os.Stderr.WriteString(err.Error())
 		os.Exit(1)
 	}
-	os.Stdout.WriteString(s.Addr + "\n")
+	_, _ = os.Stdout.WriteString(s.Addr + "\n")
 	select {}
 }
 
@@ -112,22 +113,33 @@ func TestServerDiesWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := strings.TrimSpace(string(line[:n]))
-	if answer, err := http.Get(addr + "/v1/sys/health"); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("before: %v, %v", answer, err)
+	if err := askHealth(addr); err != nil {
+		t.Fatalf("before: %v", err)
 	}
 
-	parent.Process.Kill()
-	parent.Wait()
+	_ = parent.Process.Kill()
+	_ = parent.Wait() // it was killed
 
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		_, err := http.Get(addr + "/v1/sys/health")
-		if err != nil {
+		if err := askHealth(addr); err != nil {
 			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the server outlived its parent")
 		}
 	}
+}
+
+func askHealth(addr string) error {
+	answer, err := http.Get(addr + "/v1/sys/health")
+	if err != nil {
+		return err
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	return nil
 }
 
 // buffer is a bytes.Buffer that the server may write while the test reads.
