@@ -200,3 +200,40 @@ func follows(r Recipe, s string) bool {
 	}
 	return len(s) == r.Length && digits == r.Digits && symbols == r.Symbols
 }
+
+// What a recipe that is taken makes is as the recipe says.
+func FuzzRecipe(f *testing.F) {
+	d := DefaultRecipe()
+	f.Add(d.Length, d.Digits, d.Symbols, d.Alphabet)
+	f.Add(128, 0, 0, "ab")
+	f.Add(128, 0, 127, "a-")
+	f.Add(128, 1, 127, "0-")
+	f.Add(0, 0, 0, "")
+	f.Add(30, -1, 31, "ab-")
+	f.Add(1<<62, 1<<62, 1<<62, "aa")
+	f.Add(40, 2, 2, "aü0-")
+	f.Fuzz(func(t *testing.T, length, digits, symbols int, alphabet string) {
+		recipe := Recipe{Length: length, Digits: digits, Symbols: symbols, Alphabet: alphabet}
+		generator, err := NewGenerator(recipe)
+		if err != nil {
+			return
+		}
+
+		secret, err := generator.Generate()
+
+		mustSucceed(t, err)
+		password := secret.RevealString()
+		inClass := func(is func(byte) bool) (n int) {
+			for i := range len(password) {
+				if is(password[i]) {
+					n++
+				}
+			}
+			return n
+		}
+		letters, numbers := inClass(isLetter), inClass(isDigit)
+		if len(password) != length || numbers != digits || length-letters-numbers != symbols || strings.Trim(password, alphabet) != "" {
+			t.Errorf("%+v made %q", recipe, password)
+		}
+	})
+}

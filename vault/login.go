@@ -160,10 +160,18 @@ func postLogin(ctx context.Context, client *api.Client, mount string, credential
 	}
 	return grant{
 		token:     crypto.SecretFromString(secret.Auth.ClientToken),
-		ttl:       time.Duration(secret.Auth.LeaseDuration) * time.Second,
+		ttl:       lifetime(secret.Auth.LeaseDuration),
 		renewable: secret.Auth.Renewable,
 		minted:    true,
 	}, nil
+}
+
+// maxLifetime of a token in seconds: a hundred years, which any clock can add.
+const maxLifetime = 100 * 365 * 24 * 60 * 60
+
+// lifetime is what Vault says a token has, as far as that can be.
+func lifetime(seconds int) time.Duration {
+	return time.Duration(min(max(seconds, 0), maxLifetime)) * time.Second
 }
 
 // readTrimmed reads a secret file; editors and agents end it in a newline.

@@ -64,7 +64,7 @@ func seconds(value any) (time.Duration, error) {
 		return 0, errors.New("not a number")
 	}
 	n, err := number.Int64()
-	if err != nil || n < 0 || n > int64(100*365*24*time.Hour/time.Second) {
+	if err != nil || n < 0 || n > maxLifetime {
 		return 0, errors.New("out of range")
 	}
 	return time.Duration(n) * time.Second, nil

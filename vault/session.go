@@ -171,7 +171,7 @@ func (s *session) renew(l *lease) {
 		select {
 		case renewal := <-watcher.RenewCh():
 			if secret := renewal.Secret; secret != nil && secret.Auth != nil {
-				s.cfg.OnToken(expiry(renewal.RenewedAt, time.Duration(secret.Auth.LeaseDuration)*time.Second))
+				s.cfg.OnToken(expiry(renewal.RenewedAt, lifetime(secret.Auth.LeaseDuration)))
 			}
 		case <-watcher.DoneCh():
 			return

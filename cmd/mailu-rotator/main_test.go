@@ -45,6 +45,10 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		return m.Run() // fuzz targets use none of this, and each of their workers comes by here
+	}
 	h, err := openHouse(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "prepare the tests:", err)
@@ -67,7 +71,6 @@ func runTests(m *testing.M) int {
 // for other processes most of the time; -parallel still decides if it says more.
 func runWide(m *testing.M) int {
 	const atOnce = 8
-	flag.Parse()
 	parallel := flag.Lookup("test.parallel")
 	if n, err := strconv.Atoi(parallel.Value.String()); err == nil && n < atOnce {
 		_ = parallel.Value.Set(strconv.Itoa(atOnce)) // a number always parses

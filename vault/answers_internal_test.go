@@ -1,0 +1,174 @@
+package vault
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+)
+
+// oneAnswer is a Vault, or what stands in its place, that says one thing to
+// everybody.
+type oneAnswer struct {
+	status int
+	body   string
+	header http.Header
+}
+
+func (a oneAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(strings.NewReader(a.body)), Request: req}, nil
+}
+
+func (a oneAnswer) client(t *testing.T) *api.Client {
+	client, err := newAPIClient(Config{Address: "http://127.0.0.1"}, &api.Config{HttpClient: &http.Client{Transport: a}, DisableRedirects: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// A record is a document of a version, or an error, and never something in
+// between.
+func FuzzRecordAnswer(f *testing.F) {
+	for _, body := range []string{
+		`{"data":{"data":{"username":"a@b"},"metadata":{"version":3,"created_time":"2026-01-02T03:04:05.6Z"}}}`,
+		`{"data":{"data":null,"metadata":{"version":3,"deletion_time":"2026-01-02T03:04:05Z"}}}`,
+		`{"data":{"metadata":{"version":3,"destroyed":true}}}`,
+		`{"data":{"metadata":{"version":-1}}}`,
+		`{"data":{"metadata":{"version":1e3}}}`,
+		`{"data":{"metadata":[]}}`,
+		`{"data":null}`,
+		`null`,
+		``,
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		secret, err := api.ParseSecret(strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		doc, err := document(secret)
+		if (err == nil) != (doc.Fields != nil && doc.Version > 0) {
+			t.Errorf("%+v with error %v", doc, err)
+		}
+	})
+}
+
+// A list is names, each once.
+func FuzzListAnswer(f *testing.F) {
+	for _, body := range []string{
+		`{"data":{"keys":["a/","a","b","../x/"]}}`, `{"data":{"keys":[1]}}`, `{"data":{"keys":{}}}`, `{"data":{"keys":[]}}`, `{}`, `null`,
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		secret, err := api.ParseSecret(strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		names, err := entryNames(secret)
+		if err != nil && names != nil {
+			t.Errorf("%q with error %v", names, err)
+		}
+		slices.Sort(names)
+		if len(slices.Compact(slices.Clone(names))) != len(names) {
+			t.Errorf("%q has a name twice", names)
+		}
+	})
+}
+
+// An error answer is one short line, and what is not in Vault's form is not
+// repeated.
+func FuzzErrorAnswer(f *testing.F) {
+	f.Add(403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`)
+	f.Add(400, `{"errors":["check-and-set parameter did not match the current version"]}`)
+	f.Add(502, `<html>the page of a proxy, with the s.hunter2hunter2 that was sent</html>`)
+	f.Add(503, `{"errors":[]}`)
+	f.Add(400, `{"errors":["`+strings.Repeat("ü", 200)+`"]}`)
+	f.Add(472, ``)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		if status < 400 || status > 599 {
+			return
+		}
+		response := &api.Response{Response: &http.Response{
+			StatusCode: status, Body: io.NopCloser(strings.NewReader(body)),
+			Request: &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: "vault.example.com", Path: "/v1/x"}},
+		}}
+		err := response.Error()
+		if err == nil {
+			return // a code that Vault gives to a healthy standby
+		}
+		text := oneLine(err).Error()
+		if strings.ContainsAny(text, "\r\n") || len(text) > maxAnswerText+200 || !utf8.ValidString(text) {
+			t.Errorf("%d bytes: %q", len(text), text)
+		}
+		if !strings.Contains(body, `"errors"`) && strings.Contains(text, "hunter2") {
+			t.Errorf("it repeats what is not Vault's: %q", text)
+		}
+	})
+}
+
+// A login ends in a token with a time to live that can be added to a clock, or
+// in an error.
+func FuzzLoginAnswer(f *testing.F) {
+	for _, body := range []string{
+		`{"auth":{"client_token":"s.x","lease_duration":3600,"renewable":true}}`,
+		`{"auth":{"client_token":"s.x","lease_duration":9223372036854775807}}`,
+		`{"auth":{"client_token":"s.x","lease_duration":-1}}`,
+		`{"auth":{"client_token":"s.x","mfa_requirement":{"mfa_request_id":"1"}}}`,
+		`{"auth":{"client_token":""}}`,
+		`{"auth":null}`,
+		`{"data":{"ttl":3600,"renewable":true}}`,
+		`{"data":{"ttl":1e99,"renewable":1}}`,
+		`{"data":{"ttl":"1h"}}`,
+		``,
+	} {
+		f.Add(200, body)
+	}
+	f.Add(404, `{"errors":["no handler for route"]}`)
+	f.Add(403, `{"errors":["permission denied"]}`)
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		if status < 200 || status > 499 || status == http.StatusTooManyRequests {
+			return // the rest is waited for
+		}
+		client := oneAnswer{status: status, body: body}.client(t)
+		given := &givenToken{auth: Auth{Method: MethodToken, Token: crypto.SecretFromString("s.hunter2hunter2")}}
+
+		for how, login := range map[string]func() (grant, error){
+			"minted": func() (grant, error) { return postLogin(t.Context(), client, "approle", nil) },
+			"given":  func() (grant, error) { return given.authenticate(t.Context(), client) },
+		} {
+			g, err := login()
+			switch {
+			case err != nil && (!g.token.Empty() || strings.Contains(err.Error(), "hunter2")):
+				t.Errorf("%s: %v with error %v", how, g, err)
+			case err == nil && (g.token.Empty() || g.ttl < 0 || g.ttl > 0 && !expiry(now, g.ttl).After(now)):
+				t.Errorf("%s: a token for %s", how, g.ttl)
+			}
+		}
+	})
+}
+
+// A pause is one that can be waited for, whatever Vault asks for.
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range []string{"7", "-7", "99999999999999999999", "86401", "Wed, 25 Nov 2026 12:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "", "1.5"} {
+		f.Add(seed, 1)
+	}
+	r := newRetry(Config{Workers: 1}.withDefaults())
+	f.Fuzz(func(t *testing.T, header string, attempt int) {
+		resp := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {header}}}
+		if pause := r.pause(max(attempt, 0), resp); pause < r.min/2 || pause > r.max {
+			t.Errorf("%q: a pause of %s, outside %s to %s", header, pause, r.min/2, r.max)
+		}
+	})
+}
