@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/internal/truth"
+	"mailu-rotator/rotator"
+)
+
+// searchedRun is the variable that makes the test binary a run whose memory is
+// searched afterwards, with this configuration.
+const searchedRun = "MAILU_ROTATOR_SEARCHED_RUN"
+
+// mask is laid over what is searched for: the search must not find itself.
+const mask = 0xa5
+
+// finding is what the run says of itself: how often each secret is in memory.
+type finding struct {
+	Rotated int
+	Copies  map[string]int
+}
+
+// After a run nothing is left that the program can still get at. What the
+// collector has freed it overwrites here (GODEBUG=clobberfree=1), which it does
+// not do elsewhere: there such copies last until their memory is used again.
+func TestARunLeavesNoSecretWithinReach(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme", "age=400")
+	must(t, s.writeConfig("rotation.canary=false"))
+
+	found := s.searchedRun(t, map[string]string{
+		"vault token":   s.fileText(t, "vault-token"),
+		"mailu token":   acme.mailu.Token(),
+		"master key":    string(s.masterKey(t)),
+		"its base64":    base64.StdEncoding.EncodeToString(s.masterKey(t)),
+		"sure to be in": "a planted copy, so that the search is known to find",
+	})
+
+	if found.Rotated != 1 || found.Copies["sure to be in"] == 0 {
+		t.Fatalf("a search that shows nothing: %+v", found)
+	}
+	for _, what := range []string{"new password", "vault token", "mailu token", "master key", "its base64"} {
+		if n, searched := found.Copies[what]; n != 0 || !searched {
+			t.Errorf("%s: %d copies are left", what, n)
+		}
+	}
+}
+
+func (s *site) fileText(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	must(t, err)
+	return strings.TrimSpace(string(text))
+}
+
+func (s *site) masterKey(t *testing.T) []byte {
+	t.Helper()
+	keys, err := truth.MasterKeys(t.Context(), s.root, s.layout().TransitMount, s.key)
+	must(t, err)
+	return keys[1]
+}
+
+func (s *site) searchedRun(t *testing.T, secrets map[string]string) (found finding) {
+	t.Helper()
+	masked := map[string][]byte{}
+	for what, secret := range secrets {
+		masked[what] = masking([]byte(secret))
+	}
+	input, err := json.Marshal(masked)
+	must(t, err)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GODEBUG=clobberfree=1", searchedRun + "=" + s.configFile()}
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
+	printed, err := cmd.Output()
+	must(t, err)
+	must(t, json.Unmarshal(printed, &found))
+	return found
+}
+
+// runAndSearch is the other process: it rotates as the program does, and then
+// looks through its own memory.
+func runAndSearch(path string, stdin io.Reader, stdout io.Writer) error {
+	wanted := map[string][]byte{}
+	if err := json.NewDecoder(stdin).Decode(&wanted); err != nil {
+		return err
+	}
+	planted := masking(bytes.Clone(wanted["sure to be in"]))
+	defer runtime.KeepAlive(&planted)
+
+	found := finding{Copies: map[string]int{}}
+	var err error
+	ended := make(chan struct{})
+	go func() { // with a stack of its own, which is given back
+		defer close(ended)
+		found.Rotated, wanted["new password"], err = rotateOnce(path)
+	}()
+	if <-ended; err != nil {
+		return err
+	}
+	for range 3 { // pools give up what is in them at the second
+		runtime.GC()
+	}
+	if err := search(wanted, found.Copies); err != nil {
+		return err
+	}
+	return json.NewEncoder(stdout).Encode(found)
+}
+
+// rotateOnce returns how many tenants were rotated, and the last password, masked.
+func rotateOnce(path string) (rotated int, masked []byte, err error) {
+	fleet, _, err := loadFleet(path, io.Discard, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx := context.Background()
+	err = fleet.with(ctx, func(s *rotator.Sweep) error {
+		generate := s.NewPassword
+		s.NewPassword = func() (crypto.Secret, error) {
+			password, err := generate()
+			masked = masking(bytes.Clone(password.Reveal()))
+			return password, err
+		}
+		report, err := s.Run(ctx, rotator.Selection{All: true}, 0)
+		rotated = report.Count(rotator.Rotated)
+		return err
+	})
+	return rotated, masked, err
+}
+
+// masking lays the mask over the bytes themselves.
+func masking(b []byte) []byte {
+	for i := range b {
+		b[i] ^= mask
+	}
+	return b
+}
+
+// search counts what is in the heap, where Go also has its stacks, and in the
+// variables of the program.
+func search(wanted map[string][]byte, copies map[string]int) error {
+	for what := range wanted {
+		copies[what] = 0
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return err
+	}
+	memory, err := os.Open("/proc/self/mem")
+	if err != nil {
+		return err
+	}
+	defer memory.Close()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(maps)); lines.Scan(); {
+		var from, to uint64
+		var may string
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &may); err != nil {
+			return err
+		}
+		if strings.HasPrefix(may, "rw") && (isHeap(from) || strings.HasSuffix(lines.Text(), self)) {
+			if err := searchRegion(io.NewSectionReader(memory, int64(from), int64(to-from)), wanted, copies); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isHeap goes by the address of something there: Go's heap is in one piece of the
+// address space, and the race detector's shadow, which has no end, is elsewhere.
+func isHeap(address uint64) bool {
+	var there uint64
+	_, err := fmt.Sscanf(fmt.Sprintf("%p", new([64 << 10]byte)), "0x%x", &there)
+	return err == nil && address>>32 == there>>32
+}
+
+func searchRegion(region io.Reader, wanted map[string][]byte, copies map[string]int) error {
+	const longest = 256 // of what is searched for
+	window := make([]byte, 1<<20+longest)
+	kept := 0
+	for {
+		n, err := io.ReadFull(region, window[kept:])
+		masking(window[kept : kept+n])
+		for what, secret := range wanted {
+			seen := bytes.Count(window[:kept+n], secret)
+			if kept > 0 { // counted before
+				seen -= bytes.Count(window[:min(kept, kept+n)], secret)
+			}
+			copies[what] += seen
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		kept = copy(window, window[len(window)-longest:])
+	}
+}
