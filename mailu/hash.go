@@ -48,7 +48,9 @@ func holds(hash string, password crypto.Secret) (bool, error) {
 	}
 	mac := hmac.New(sha256.New, []byte(h.salt))
 	mac.Write(password.Reveal())
-	key := base64.StdEncoding.AppendEncode(nil, mac.Sum(nil))
+	sum := mac.Sum(nil)
+	key := base64.StdEncoding.AppendEncode(nil, sum)
+	defer func() { clear(sum); clear(key) }() // as good as the password here
 
 	err = bcrypt.CompareHashAndPassword(fmt.Appendf(nil, "$%s$%02d$%s%s", h.variant, h.rounds, h.salt, h.digest), key)
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {

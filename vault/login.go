@@ -58,9 +58,11 @@ type Auth struct {
 
 	// ReadSecret reads a file that holds a secret; its owner decides which file
 	// modes to accept. It is used for every file here but CertFile, which is
-	// public, and JWTFile, whose mode the kubelet decides. Required by
-	// token_file, approle and cert.
+	// public, and JWTFile. Required by token_file, approle and cert.
 	ReadSecret func(path string) (crypto.Secret, error)
+	// ReadJWT does so for JWTFile, whose mode the kubelet decides. Required by
+	// kubernetes.
+	ReadJWT func(path string) (crypto.Secret, error)
 }
 
 // Login is a checked [Auth] together with what can be obtained only once. It
@@ -117,7 +119,8 @@ func NewLogin(auth Auth) (*Login, error) {
 	if missing != nil {
 		return nil, fmt.Errorf("vault auth method %s: %w", auth.Method, missing)
 	}
-	if auth.ReadSecret == nil && auth.Method != MethodToken && auth.Method != MethodKubernetes {
+	if auth.Method == MethodKubernetes && auth.ReadJWT == nil ||
+		auth.Method != MethodKubernetes && auth.Method != MethodToken && auth.ReadSecret == nil {
 		return nil, fmt.Errorf("vault auth method %s: no function to read secret files with", auth.Method)
 	}
 	return l, nil
@@ -175,8 +178,8 @@ func lifetime(seconds int) time.Duration {
 }
 
 // readTrimmed reads a secret file; editors and agents end it in a newline.
-func (a Auth) readTrimmed(path string) (crypto.Secret, error) {
-	raw, err := a.ReadSecret(path)
+func readTrimmed(read func(path string) (crypto.Secret, error), path string) (crypto.Secret, error) {
+	raw, err := read(path)
 	if err != nil {
 		return crypto.Secret{}, err
 	}

@@ -26,7 +26,7 @@ type appRole struct {
 }
 
 func (a *appRole) authenticate(ctx context.Context, client *api.Client) (grant, error) {
-	roleID, err := a.auth.readTrimmed(a.auth.RoleIDFile)
+	roleID, err := readTrimmed(a.auth.ReadSecret, a.auth.RoleIDFile)
 	if err != nil {
 		return grant{}, fmt.Errorf("role-id: %w", err)
 	}
@@ -44,7 +44,7 @@ func (a *appRole) authenticate(ctx context.Context, client *api.Client) (grant, 
 
 // currentSecretID returns a copy that is the caller's to wipe.
 func (a *appRole) currentSecretID(ctx context.Context, client *api.Client) (crypto.Secret, error) {
-	content, err := a.auth.readTrimmed(a.auth.SecretIDFile)
+	content, err := readTrimmed(a.auth.ReadSecret, a.auth.SecretIDFile)
 	if err == nil && !a.auth.SecretIDWrapped {
 		return content, nil
 	}

@@ -127,7 +127,7 @@ func (f *fixture) kubernetes(t *testing.T, k *cluster, jwtFile string) vault.Aut
 		"token_policies":                   "rotator",
 		"token_ttl":                        "1h",
 	})
-	return vault.Auth{Method: vault.MethodKubernetes, Mount: "k8s", Role: "rotator", JWTFile: jwtFile}
+	return vault.Auth{Method: vault.MethodKubernetes, Mount: "k8s", Role: "rotator", JWTFile: jwtFile, ReadJWT: readSecret}
 }
 
 // cluster is a Kubernetes API server as far as Vault needs one: it reviews

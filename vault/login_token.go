@@ -43,7 +43,7 @@ func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (gran
 
 func (t *givenToken) current() (crypto.Secret, error) {
 	if t.auth.Method == MethodTokenFile {
-		return t.auth.readTrimmed(t.auth.TokenFile)
+		return readTrimmed(t.auth.ReadSecret, t.auth.TokenFile)
 	}
 	// A copy: the session wipes its own.
 	return trimmed("the token", t.auth.Token.Reveal())

@@ -154,7 +154,7 @@ func authOf(a config.Auth) vault.Auth {
 		Token: a.Token, TokenFile: a.TokenFile,
 		RoleIDFile: a.RoleIDFile, SecretIDFile: a.SecretIDFile, SecretIDWrapped: a.SecretIDWrapped,
 		Role: a.Role, JWTFile: a.JWTFile, CertFile: a.CertFile, KeyFile: a.KeyFile,
-		ReadSecret: config.ReadSecret,
+		ReadSecret: config.ReadSecret, ReadJWT: config.ReadServiceAccountToken,
 	}
 }
 
