@@ -28,11 +28,12 @@ func parseURL(raw string) (*url.URL, error) {
 }
 
 // isLoopback reports whether packets to host stay on this machine. Names other
-// than localhost are whatever a name server says.
+// than localhost are whatever a name server says, and what a zone does to a
+// loopback address is up to the system.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
 	address, err := netip.ParseAddr(host)
-	return err == nil && address.Unmap().IsLoopback()
+	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
 }

@@ -2,11 +2,13 @@ package mailu
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
@@ -144,6 +146,55 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func (endless) Close() error               { return nil }
+
+// What comes before the body has its bound too, and whatever the server sends
+// there, the sender can be stopped.
+func TestHeadersWithoutEndAreCut(t *testing.T) {
+	var sent atomic.Int64
+	server := handler(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		line := []byte("X-More: " + strings.Repeat("x", 4<<10) + "\r\n")
+		_, err = conn.Write([]byte("HTTP/1.1 200 OK\r\n"))
+		for err == nil && sent.Load() < 1<<30 {
+			_, err = conn.Write(line)
+			sent.Add(int64(len(line)))
+		}
+	})
+
+	err := push(t, server)
+
+	mustTell(t, server, err, "exceeded")
+	mustNotBe(t, err, rotator.ErrRefused)
+	if sent.Load() >= 1<<30 {
+		t.Error("a gigabyte of headers was taken")
+	}
+}
+
+// A compressed answer is no answer: nothing is unpacked, so nothing can grow.
+func TestACompressedAnswerIsNotUnpacked(t *testing.T) {
+	var packed bytes.Buffer
+	pack := gzip.NewWriter(&packed)
+	_, _ = pack.Write([]byte(updated))
+	_ = pack.Close()
+	var asked atomic.Value
+	server := handler(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.Header.Get("Accept-Encoding"))
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed.Bytes())
+	})
+
+	err := push(t, server)
+
+	mustTell(t, server, err, "not Mailu's answer to a change")
+	mustNotBe(t, err, rotator.ErrRefused)
+	if got := asked.Load(); got != "" {
+		t.Errorf("compression was asked for: %q", got)
+	}
+}
 
 func TestARefusalCountsThoughItsBodyBreaksOff(t *testing.T) {
 	server := handler(t, func(w http.ResponseWriter, _ *http.Request) {
