@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,4 +30,44 @@ func TestEveryTestThatTheThreatModelNamesExists(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// And it claims to list what is fuzzed: no more and no less than there is.
+func TestTheThreatModelListsEveryFuzzTarget(t *testing.T) {
+	page, err := os.ReadFile("security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, name := range regexp.MustCompile("`(Fuzz\\w+)`").FindAllStringSubmatch(string(page), -1) {
+		listed[name[1]] = true
+	}
+	for _, name := range fuzzTargets(t) {
+		if !listed[name] {
+			t.Errorf("%s is not listed", name)
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("%s is listed, and there is none", name)
+	}
+}
+
+func fuzzTargets(t *testing.T) (names []string) {
+	t.Helper()
+	declared := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, found := range declared.FindAllStringSubmatch(string(source), -1) {
+			names = append(names, found[1])
+		}
+		return err
+	})
+	if err != nil || len(names) < 30 {
+		t.Fatalf("found %d targets, %v", len(names), err)
+	}
+	return names
 }

@@ -22,7 +22,7 @@ found() { find "$1" -type f -regextype posix-extended -regex '.*/[0-9a-f]{16}' 2
 # reached runs the target on one input and prints the blocks that it reached.
 reached() { # TARGET INPUT
   rm -f "$work/profile"
-  (cd "$work/package" && "$work/test" -test.run "^$1\$/^$2\$" -test.coverprofile="$work/profile" \
+  (cd "$work/package" && "$test" -test.run "^$1\$/^$2\$" -test.coverprofile="$work/profile" \
     -test.fuzz '^$' -test.fuzzcachedir "$work/none" >/dev/null 2>&1) || return 0
   awk 'NR > 1 && $3 > 0 { print $1 }' "$work/profile"
 }
@@ -34,7 +34,8 @@ while IFS=: read -r file _ line; do
   package=$(dirname "$file")
   kept=$package/testdata/fuzz/$target
   import=$(go list "./$package")
-  go test -c -cover -coverpkg="$covered" -o "$work/test" "./$package" 2>/dev/null
+  test=$work/${package//\//-}.test
+  [[ -x $test ]] || go test -c -cover -coverpkg="$covered" -o "$test" "./$package" 2>/dev/null
   # A copy of the package, so that all candidates can lie where the target looks.
   rm -rf "$work/package" "$work/candidates"
   cp -r "$package" "$work/package"

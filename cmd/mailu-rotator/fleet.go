@@ -163,6 +163,7 @@ func authOf(a config.Auth) vault.Auth {
 type mailuServers struct {
 	*mailu.Servers
 	broken map[rotator.Origin]error
+	tokens []crypto.Secret // of the others
 }
 
 // servers reads the tokens anew, so that one that was exchanged is used from
@@ -176,6 +177,7 @@ func (f *fleet) servers() (*mailuServers, error) {
 			s.broken[c.Origin] = fmt.Errorf("token of %s: %w", c.Origin, err)
 			continue
 		}
+		s.tokens = append(s.tokens, token)
 		usable = append(usable, mailu.ServerConfig{
 			Origin: c.Origin, APIURL: c.APIURL, Token: token, CAFile: c.CAFile, AllowHTTP: c.AllowHTTP,
 			MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Verify: mailu.Verify(c.Verify),
@@ -183,7 +185,23 @@ func (f *fleet) servers() (*mailuServers, error) {
 	}
 	var err error
 	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: f.meters.mailuRequest})
-	return s, err
+	if err != nil {
+		s.wipe()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the connections and forgets the tokens.
+func (s *mailuServers) Close() {
+	s.Servers.Close()
+	s.wipe()
+}
+
+func (s *mailuServers) wipe() {
+	for _, token := range s.tokens {
+		token.Wipe()
+	}
 }
 
 // Server implements rotator.Mailu.
