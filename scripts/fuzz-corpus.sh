@@ -22,10 +22,14 @@ found() { find "$1" -type f -regextype posix-extended -regex '.*/[0-9a-f]{16}' 2
 # reached runs the target on one input and prints the blocks that it reached.
 reached() { # TARGET INPUT
   rm -f "$work/profile"
-  (cd "$work/package" && "$test" -test.run "^$1\$/^$2\$" -test.coverprofile="$work/profile" \
-    -test.fuzz '^$' -test.fuzzcachedir "$work/none" >/dev/null 2>&1) || return 0
+  (cd "$work/tree/$package" && "$test" -test.run "^$1\$/^$2\$" -test.coverprofile="$work/profile" \
+    -test.fuzz '^$' -test.fuzzcachedir "$work/none" >"$work/printed" 2>&1) || { cat "$work/printed" >&2; return 1; }
   awk 'NR > 1 && $3 > 0 { print $1 }' "$work/profile"
 }
+
+# A copy of the sources, so that all candidates can lie where a target looks.
+mkdir "$work/tree"
+git ls-files -co --exclude-standard -z | xargs -0 cp --parents -t "$work/tree"
 
 while IFS=: read -r file _ line; do
   target=${line#func }
@@ -36,16 +40,14 @@ while IFS=: read -r file _ line; do
   import=$(go list "./$package")
   test=$work/${package//\//-}.test
   [[ -x $test ]] || go test -c -cover -coverpkg="$covered" -o "$test" "./$package" 2>/dev/null
-  # A copy of the package, so that all candidates can lie where the target looks.
-  rm -rf "$work/package" "$work/candidates"
-  cp -r "$package" "$work/package"
-  mkdir -p "$work/candidates"
+  rm -rf "$work/candidates"
+  mkdir "$work/candidates"
   cp "$cache/$import/$target/"* "$work/candidates/" 2>/dev/null || true
   found "$kept" | xargs -r cp -t "$work/candidates/"
-  rm -rf "$work/package/testdata/fuzz/$target"
-  mkdir -p "$work/package/testdata/fuzz"
+  rm -rf "${work:?}/tree/$kept"
+  mkdir -p "$work/tree/$package/testdata/fuzz"
   reached "$target" 'seed#.*' | sort -u >"$work/known"
-  cp -r "$work/candidates" "$work/package/testdata/fuzz/$target"
+  cp -r "$work/candidates" "$work/tree/$kept"
 
   chosen=()
   while read -r size input; do
