@@ -52,16 +52,20 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o := options{duration: 8 * time.Second, seed: 1, tenants: 12, changes: []change{test.broken}}
+			// On a loaded machine little happens in eight seconds.
+			for seed := range uint64(5) {
+				o := options{duration: 8 * time.Second, seed: 1 + seed, tenants: 12, changes: []change{test.broken}}
 
-			got, err := run(t.Context(), o, t.Output())
+				got, err := run(t.Context(), o, t.Output())
 
-			if err != nil {
-				t.Fatal(err)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if slices.ContainsFunc(got.findings, func(f finding) bool { return strings.Contains(f.what, test.want) }) {
+					return
+				}
 			}
-			if !slices.ContainsFunc(got.findings, func(f finding) bool { return strings.Contains(f.what, test.want) }) {
-				t.Errorf("nothing found that %s", test.want)
-			}
+			t.Errorf("nothing found that %s", test.want)
 		})
 	}
 }

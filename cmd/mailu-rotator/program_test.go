@@ -14,7 +14,7 @@ import (
 
 // patience is how long a test waits for what should take a moment: long enough
 // for a loaded machine under the race detector.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // program is the real program, running or ended.
 type program struct {
