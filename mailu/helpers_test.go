@@ -82,7 +82,7 @@ func prove(t testing.TB, s *Server, password string) (rotator.Proof, error) {
 
 // proof is what a check says, if there is one.
 func proof(check rotator.HashCheck, err error) (rotator.Proof, error) {
-	if err != nil {
+	if err != nil || check == nil {
 		return rotator.Unproven, err
 	}
 	return check()

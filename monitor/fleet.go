@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -53,15 +54,16 @@ func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
-	s, scope := c.board.Snapshot(), c.scope.Load()
+	s, scope := c.board.Outline(), c.scope.Load()
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	gauge(c.surveyed, seconds(s.Surveyed))
 	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.PartSweep))
 	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.PartVerification))
-	for state, n := range countFindings(s) {
-		gauge(c.findings, float64(n), string(state))
+	f := tally(c.board.Tenants(), s.Now, scope.Timetable)
+	for _, state := range rotator.States() {
+		gauge(c.findings, float64(f.findings[state]), string(state))
 	}
 	breakers := breakersOf(s)
 	for _, origin := range scope.Origins {
@@ -72,7 +74,6 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	if s.Surveyed.IsZero() {
 		return // nothing is known of the tenants: no number at all, rather than none
 	}
-	f := tally(s, scope.Timetable)
 	for _, standing := range rotator.Standings() {
 		gauge(c.tenants, float64(f.standings[standing]), string(standing))
 	}
@@ -82,16 +83,16 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.nextDue, seconds(f.nextDue))
 	}
 	if scope.TenantLabel {
-		c.collectTenants(gauge, s, scope.Timetable)
+		c.collectTenants(gauge, s.Now, scope.Timetable)
 	}
 }
 
-func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ...string), s rotator.Snapshot, t rotator.Timetable) {
-	for _, e := range s.Tenants {
+func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ...string), now time.Time, t rotator.Timetable) {
+	for e := range c.board.Tenants() {
 		if e.Foreign {
 			continue // its name is anybody's
 		}
-		gauge(c.state, 1, e.Tenant, string(e.Origin), string(e.Standing(s.Now, t)))
+		gauge(c.state, 1, e.Tenant, string(e.Origin), string(e.Standing(now, t)))
 		if !e.Born.IsZero() {
 			gauge(c.rotated, seconds(e.Born), e.Tenant, string(e.Origin))
 		}
@@ -104,23 +105,27 @@ func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ..
 // totals are the fleet in a few numbers.
 type totals struct {
 	standings     map[rotator.Standing]int
+	findings      map[rotator.State]int
 	aged          bool // somebody's age has an end: oldest and nextDue are known
 	oldest        time.Duration
 	nextDue       time.Time
 	oldestPending time.Duration
 }
 
-func tally(s rotator.Snapshot, t rotator.Timetable) totals {
-	f := totals{standings: map[rotator.Standing]int{}}
-	for _, e := range s.Tenants {
-		f.standings[e.Standing(s.Now, t)]++
+func tally(tenants iter.Seq[rotator.Entry], now time.Time, t rotator.Timetable) totals {
+	f := totals{standings: map[rotator.Standing]int{}, findings: map[rotator.State]int{}}
+	for e := range tenants {
+		f.standings[e.Standing(now, t)]++
+		if holds(e) {
+			f.findings[e.State]++
+		}
 		if e.Pending != nil && !e.Begun.IsZero() {
-			f.oldestPending = max(f.oldestPending, s.Now.Sub(e.Begun))
+			f.oldestPending = max(f.oldestPending, now.Sub(e.Begun))
 		}
 		if e.Due.IsZero() {
 			continue
 		}
-		age, _ := e.Age(s.Now)
+		age, _ := e.Age(now)
 		f.oldest = max(f.oldest, age)
 		if !f.aged || e.Due.Before(f.nextDue) {
 			f.nextDue = e.Due
@@ -130,21 +135,11 @@ func tally(s rotator.Snapshot, t rotator.Timetable) totals {
 	return f
 }
 
-// countFindings leaves out what is no longer so: a rotation since then has
-// proven that Mailu holds what Vault does.
-func countFindings(s rotator.Snapshot) map[rotator.State]int {
-	found := map[rotator.State]int{}
-	for _, state := range rotator.States() {
-		found[state] = 0
-	}
-	for _, e := range s.Tenants {
-		rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
-		if e.State == "" || rotated && e.At.After(e.StateSince) {
-			continue
-		}
-		found[e.State]++
-	}
-	return found
+// holds reports whether what the last verification found is still so: a rotation
+// since then has proven that Mailu holds what Vault does.
+func holds(e rotator.Entry) bool {
+	rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
+	return e.State != "" && !(rotated && e.At.After(e.StateSince))
 }
 
 // breakersOf leaves out servers that the last run had no use for: theirs are

@@ -28,7 +28,7 @@ type TenantOutcome struct {
 
 func (s *Server) outcomes(w http.ResponseWriter, _ *http.Request) {
 	doc := Outcomes{Tenants: []TenantOutcome{}}
-	for _, e := range s.Board.Snapshot().Tenants {
+	for e := range s.Board.Tenants() {
 		if e.Outcome != "" {
 			doc.Tenants = append(doc.Tenants, TenantOutcome{Tenant: e.Tenant, Outcome: e.Outcome, At: e.At, Reason: e.Reason})
 		}

@@ -43,7 +43,7 @@ func (s *Server) routes(l Listen, token []byte) http.Handler {
 func (m *Metrics) handler(complain func(error)) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog:            scrapeLog(complain),
-		MaxRequestsInFlight: 4, // each copies the board
+		MaxRequestsInFlight: 4, // each goes through all tenants
 		Timeout:             20 * time.Second,
 	})
 }

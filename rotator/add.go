@@ -130,7 +130,7 @@ func (u *newUser) Proof(ctx context.Context, username string, password crypto.Se
 		return func() (Proof, error) { return proof, nil }, err
 	}
 	return func() (Proof, error) {
-		proof, err := check()
+		proof, err := check.proof()
 		if err == nil && proof == Unproven {
 			err = u.Server.Knows(ctx, username)
 		}

@@ -57,7 +57,7 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 			plan[i].Name = string(plan[i].Credential.Tenant)
 		}
 	}
-	r.registry = lendingRegistry{registry, r.slots}
+	r.registry = lendingRegistry{registry, r.host}
 	report.Rows = r.act(ctx, plan, AdditionPlanned)
 	report.Finished = s.Clock.Now()
 	s.Observe.observe(Event{Name: AdditionFinished, Count: report.Failures()})
@@ -136,7 +136,7 @@ func twice[K comparable](seen map[K]Addition, key K, a Addition, what string) er
 
 // others reads the whole fleet. A record that cannot be read may name any user.
 func (r *run) others(ctx context.Context, first bool) ([]Candidate, error) {
-	candidates, err := r.survey(ctx)
+	candidates, err := r.survey(ctx, everything)
 	switch {
 	case errors.Is(err, ErrNoTenants) && first:
 		return nil, nil

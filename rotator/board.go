@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -19,15 +20,18 @@ const maxRuns = 20
 type Board struct {
 	clock Clock
 
+	reading sync.RWMutex // held by readers of all tenants against their being reordered
+
 	mu       sync.Mutex // guards what follows
 	surveyed time.Time
-	tenants  map[string]*Entry
+	tenants  *register
 	servers  map[Origin]*ServerEntry
 	runs     []RunEntry // newest first; the first may be under way
 	next     [tasks]time.Time
 }
 
-// Entry is one tenant on a [Board].
+// Entry is one tenant on a [Board]. LastRotated is not remembered there, which Born
+// says as well, and of At and StateSince whole seconds are.
 type Entry struct {
 	Status
 	Outcome    Outcome // of the last run that had anything to do with it; empty: none yet
@@ -74,24 +78,51 @@ type RunEntry struct {
 
 // NewBoard returns an empty one.
 func NewBoard(clock Clock) *Board {
-	return &Board{clock: clock, tenants: map[string]*Entry{}, servers: map[Origin]*ServerEntry{}}
+	return &Board{clock: clock, tenants: newRegister(), servers: map[Origin]*ServerEntry{}}
 }
 
 // Survey replaces the tenants by those just read. What is known of their last
 // outcomes stays.
 func (b *Board) Survey(all []Status) {
+	survey := b.survey()
+	for _, s := range all {
+		survey.note(s)
+	}
+	survey.end(nil)
+}
+
+// boardSurvey is a reading of the whole fleet under way. One that is not ended has
+// taken nobody off the board.
+type boardSurvey struct{ *Board }
+
+func (b *Board) survey() *boardSurvey {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	former := b.tenants
-	b.tenants = make(map[string]*Entry, len(all))
-	for _, s := range all {
-		e := former[s.Tenant]
-		if e == nil {
-			e = &Entry{}
-		}
+	b.tenants.survey++
+	return &boardSurvey{b}
+}
+
+func (b *boardSurvey) note(s Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, _ := b.tenants.find(s.Tenant)
+	e.Status = s
+	b.tenants.note(e)
+}
+
+// end is told once more of tenants that are otherwise than they were noted.
+func (b *boardSurvey) end(again []Status) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tenants.order()
+	for _, s := range again {
+		e, _ := b.tenants.find(s.Tenant)
 		e.Status = s
-		b.tenants[s.Tenant] = e
+		b.tenants.note(e)
 	}
+	b.tenants.forget()
 	b.surveyed = b.clock.Now()
 }
 
@@ -122,9 +153,7 @@ func (b *Board) Observe(e Event) {
 		b.outcome(e, now)
 	case TenantVerified:
 		b.current(func(r *RunEntry) { r.Done++ })
-		if entry := b.tenants[e.Tenant]; entry != nil {
-			entry.State, entry.StateSince = e.State, now
-		}
+		b.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
 	}
 }
 
@@ -166,13 +195,19 @@ func (b *Board) outcome(e Event, now time.Time) {
 	if e.Outcome == Rotated || e.Outcome == Finished {
 		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
 	}
-	entry := b.tenants[e.Tenant]
-	if entry == nil {
-		return
-	}
-	entry.Outcome, entry.Reason, entry.At = e.Outcome, reason(e.Err), now
-	if e.Status != nil {
-		entry.Status = *e.Status
+	b.change(e.Tenant, func(entry *Entry) {
+		entry.Outcome, entry.Reason, entry.At = e.Outcome, reason(e.Err), now
+		if e.Status != nil {
+			entry.Status = *e.Status
+		}
+	})
+}
+
+// change leaves alone whom no survey has seen.
+func (b *Board) change(tenant string, change func(*Entry)) {
+	if e, known := b.tenants.find(tenant); known {
+		change(&e)
+		b.tenants.put(e)
 	}
 }
 
@@ -194,27 +229,50 @@ type Snapshot struct {
 	NextVerification time.Time
 }
 
-// Snapshot copies the board. It sorts without holding up the runs, whose
-// observer the board is.
+// Snapshot copies the board. Of a large fleet that is a large copy: [Board.Outline]
+// and [Board.Tenants] do without.
 func (b *Board) Snapshot() Snapshot {
-	s := b.copied()
+	s := b.Outline()
+	s.Tenants = slices.Collect(b.Tenants())
 	slices.SortFunc(s.Tenants, func(a, b Entry) int { return strings.Compare(a.Tenant, b.Tenant) })
 	return s
 }
 
-func (b *Board) copied() Snapshot {
+// Outline is a snapshot without the tenants.
+func (b *Board) Outline() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Snapshot{
 		Now: b.clock.Now(), Surveyed: b.surveyed, Runs: slices.Clone(b.runs),
 		NextSweep: b.next[sweepTask], NextVerification: b.next[verifyTask],
-		Tenants: make([]Entry, 0, len(b.tenants)),
-	}
-	for _, e := range b.tenants {
-		s.Tenants = append(s.Tenants, *e)
 	}
 	for _, origin := range slices.Sorted(maps.Keys(b.servers)) {
 		s.Servers = append(s.Servers, *b.servers[origin])
 	}
 	return s
+}
+
+// Tenants yields each tenant once, in no order. Runs go on meanwhile: it holds up
+// nothing but the end of a survey.
+func (b *Board) Tenants() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		b.reading.RLock()
+		defer b.reading.RUnlock()
+		var part []Entry
+		for i, more := 0, true; more; i++ {
+			part, more = b.part(part[:0], i)
+			for _, e := range part {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// part appends the i-th part of the tenants; false: it is the last one.
+func (b *Board) part(to []Entry, i int) ([]Entry, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tenants.part(to, i)
 }

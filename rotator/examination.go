@@ -66,7 +66,7 @@ func (e Examination) Serious() int {
 // cannot be listed or read.
 func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination, error) {
 	r := &run{Sweep: s, clock: s.Clock, keys: keys}
-	candidates, err := r.survey(ctx)
+	candidates, err := r.survey(ctx, everything)
 	if err != nil {
 		return Examination{}, err
 	}

@@ -57,8 +57,8 @@ func (r *run) width(origin Origin) int {
 // find examines one tenant, and repairs it if asked to. Of tenants that share a
 // user the repair of one would be the drift of another.
 func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) (f Finding) {
-	_ = r.slots.take(context.Background(), unbegun) // fails with its context only
-	defer r.slots.release()
+	_ = r.host.workers.take(context.Background(), unbegun) // fails with its context only
+	defer r.host.workers.release()
 	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: c.Name, Origin: c.Credential.Origin, State: &f.State})
 	defer func() { end(f.problem()) }()
 	f = Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}

@@ -101,10 +101,10 @@ func (l *lane) work(ctx context.Context, workers, n int) {
 // slot comes before the job: what waits for one is still in the queue, oldest
 // first, and stays there if the lane pauses or stops meanwhile.
 func (l *lane) one(ctx context.Context, left *int) bool {
-	if l.slots.take(ctx, unbegun) != nil {
+	if l.host.workers.take(ctx, unbegun) != nil {
 		return false
 	}
-	defer l.slots.release()
+	defer l.host.workers.release()
 	j := l.next(ctx, left)
 	if j == nil {
 		return false

@@ -3,6 +3,7 @@ package rotator
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -19,9 +20,11 @@ type Document struct {
 
 // Store is the copy of record. Its methods may be called concurrently.
 type Store interface {
-	// List returns the names of all entries under the prefix. An empty or
-	// missing prefix is [ErrNoTenants]: it is never "no tenants".
-	List(ctx context.Context) ([]string, error)
+	// List yields the names of all entries under the prefix, each once and in any
+	// order, as they come. An error ends it, and what it has yielded before is then
+	// not the fleet. An empty or missing prefix is [ErrNoTenants]: it is never "no
+	// tenants".
+	List(ctx context.Context) iter.Seq2[string, error]
 	// Read returns the tenant's record, or [ErrAbsent]: a [DeletedError] where
 	// earlier versions may still be there.
 	Read(ctx context.Context, tenant TenantID) (Document, error)
@@ -70,7 +73,8 @@ type Server interface {
 	// may have it.
 	SetPassword(ctx context.Context, username string, password crypto.Secret) error
 	// Proof asks what Mailu holds for the user now. The check that it returns
-	// tells whether that is password.
+	// tells whether that is password. It is nil where the server is configured not
+	// to be asked.
 	Proof(ctx context.Context, username string, password crypto.Secret) (HashCheck, error)
 	// MaxConcurrent is how many requests the server takes at a time, at least 1.
 	MaxConcurrent() int
@@ -79,6 +83,14 @@ type Server interface {
 // HashCheck is the part of a proof that needs no server any more, but up to seconds
 // of this host's processor. It is called once, or not at all.
 type HashCheck func() (Proof, error)
+
+// proof is what the check says; without one nothing is proven.
+func (check HashCheck) proof() (Proof, error) {
+	if check == nil {
+		return Unproven, nil
+	}
+	return check()
+}
 
 // Proof is what a server's answer says about a password.
 type Proof int

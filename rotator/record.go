@@ -52,13 +52,14 @@ func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
 // reads the whole fleet.
 func (s *Sweep) Find(ctx context.Context, user string) (TenantID, error) {
 	r := &run{Sweep: s, clock: s.Clock}
-	candidates, err := r.survey(ctx)
+	has := func(c Candidate) bool { return strings.EqualFold(c.Credential.Username, user) && user != "" }
+	candidates, err := r.survey(ctx, has)
 	if err != nil {
 		return "", err
 	}
 	var found []string
 	for _, c := range candidates {
-		if strings.EqualFold(c.Credential.Username, user) && user != "" {
+		if has(c) { // some are there because they share another user
 			found = append(found, c.Name)
 		}
 	}

@@ -50,19 +50,16 @@ func (s *Sweep) planReseal(ctx context.Context, sel Selection) (*run, []Decision
 	if err != nil {
 		return nil, nil, err
 	}
-	candidates, err := r.survey(ctx)
+	candidates, err := r.survey(ctx, everything)
+	if err != nil {
+		r.keys.Wipe()
+		return nil, nil, err
+	}
 	var plan []Decision
 	for _, c := range candidates {
 		if r.sel.covers(c) {
 			plan = append(plan, r.decideReseal(c))
 		}
-	}
-	if err == nil && len(plan) == 0 {
-		err = errNobody
-	}
-	if err != nil {
-		r.keys.Wipe()
-		return nil, nil, err
 	}
 	return r, plan, nil
 }
@@ -120,7 +117,8 @@ func (r *run) resealAll(ctx context.Context, plan []Decision) []Row {
 
 func (r *run) resealOne(ctx context.Context, d Decision) Row {
 	result := Result{Credential: d.Credential, Outcome: Deferred, Err: errInterrupted}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && r.host.workers.take(ctx, unbegun) == nil {
+		defer r.host.workers.release()
 		ctx, cancel := r.graceful(ctx)
 		defer cancel()
 		result = r.rotator.Reseal(ctx, d.Credential, r.sel.NewestKey)

@@ -22,10 +22,10 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 		return Row{}, err
 	}
 	defer r.keys.Wipe()
-	if err := r.slots.take(ctx, unbegun); err != nil {
+	if err := r.host.workers.take(ctx, unbegun); err != nil {
 		return Row{}, err
 	}
-	defer r.slots.release()
+	defer r.host.workers.release()
 	c := r.candidate(ctx, string(tenant))
 	if c.Err != nil {
 		return Row{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)

@@ -216,7 +216,7 @@ func (r *rotation) prove(ctx context.Context, username string, password crypto.S
 	if err != nil {
 		return Unproven, err
 	}
-	return check()
+	return check.proof()
 }
 
 // verifyAgain makes sure, before a commit is applied on top of somebody else's

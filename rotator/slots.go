@@ -4,14 +4,14 @@ import (
 	"context"
 	"slices"
 	"sync"
-
-	"mailu-rotator/crypto"
 )
 
-// slots bound how many tenants this host works on at a time: opens and seals,
-// talks to the store, checks hashes. A tenant that waits for its Mailu server
-// has lent its slot to others, so that slow servers, however many, take nothing
-// from the rest; what they may be sent is bounded by their lanes.
+// slots bound how much of one kind is done at a time: the workers' how many tenants
+// talk to the store, the cores' how many derive a key or check a hash. A tenant
+// that waits for its Mailu server, or for a core, has lent its worker's slot to
+// others. So slow servers, however many, take nothing from the rest, and neither
+// reading nor computing keeps the other waiting; what is begun at all is bounded by
+// the lanes.
 //
 // Of those that wait for a slot the one nearest to its end goes first, and of
 // these the one that has waited longest. So nothing is begun while something
@@ -96,56 +96,4 @@ func (s *slots) lend(at stage, wait func() error) error {
 	err := wait()
 	_ = s.take(context.Background(), at) // fails with its context only
 	return err
-}
-
-// lending is a [Mailu] whose callers hold slots.
-type lending struct {
-	Mailu
-	slots *slots
-}
-
-// Server implements [Mailu].
-func (l lending) Server(origin Origin) (Server, error) {
-	server, err := l.Mailu.Server(origin)
-	if err != nil {
-		return nil, err
-	}
-	return lendingServer{Server: server, slots: l.slots}, nil
-}
-
-type lendingServer struct {
-	Server
-	slots *slots
-}
-
-func (l lendingServer) Knows(ctx context.Context, username string) error {
-	return l.slots.lend(looked, func() error { return l.Server.Knows(ctx, username) })
-}
-
-func (l lendingServer) SetPassword(ctx context.Context, username string, password crypto.Secret) error {
-	return l.slots.lend(pushed, func() error { return l.Server.SetPassword(ctx, username, password) })
-}
-
-func (l lendingServer) Proof(ctx context.Context, username string, password crypto.Secret) (check HashCheck, err error) {
-	err = l.slots.lend(pushed, func() error {
-		check, err = l.Server.Proof(ctx, username, password)
-		return err
-	})
-	return check, err
-}
-
-// lendingRegistry is a [Registry] whose callers hold slots.
-type lendingRegistry struct {
-	Registry
-	slots *slots
-}
-
-// CanCreateUser implements [Registry].
-func (l lendingRegistry) CanCreateUser(ctx context.Context, origin Origin, username string) error {
-	return l.slots.lend(looked, func() error { return l.Registry.CanCreateUser(ctx, origin, username) })
-}
-
-// CreateUser implements [Registry].
-func (l lendingRegistry) CreateUser(ctx context.Context, origin Origin, username string, password crypto.Secret) error {
-	return l.slots.lend(pushed, func() error { return l.Registry.CreateUser(ctx, origin, username, password) })
 }

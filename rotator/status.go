@@ -151,26 +151,35 @@ func (s *Sweep) Status(ctx context.Context, sel Selection) ([]Status, time.Time,
 		return nil, time.Time{}, err
 	}
 	r := &run{Sweep: s, clock: clock, sel: sel, rotator: &Rotator{DefaultPolicy: s.DefaultPolicy}}
-	candidates, err := r.survey(ctx)
+	var all []Status
+	rivals, err := r.survey(ctx, func(c Candidate) bool {
+		if sel.covers(c) {
+			all = append(all, StatusOf(clock.Now(), c, 1))
+		}
+		return false
+	})
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	now := clock.Now()
-	all := statuses(now, candidates, sel)
-	if len(all) == 0 {
-		return nil, time.Time{}, errNobody
+	shared := map[string]Status{}
+	for _, s := range statuses(now, rivals) {
+		shared[s.Tenant] = s
+	}
+	for i, s := range all {
+		if rival, found := shared[s.Tenant]; found {
+			all[i] = rival
+		}
 	}
 	return all, now, nil
 }
 
-// statuses are those of the candidates that the selection covers.
-func statuses(now time.Time, candidates []Candidate, sel Selection) []Status {
+// statuses are those of a fleet, or of all that may have rivals in it.
+func statuses(now time.Time, candidates []Candidate) []Status {
 	rivals := sharedUsers(candidates)
-	var all []Status
-	for _, c := range candidates {
-		if sel.covers(c) {
-			all = append(all, StatusOf(now, c, rivals[userKey(c)]))
-		}
+	all := make([]Status, len(candidates))
+	for i, c := range candidates {
+		all[i] = StatusOf(now, c, rivals[userKey(c)])
 	}
 	return all
 }

@@ -2,12 +2,7 @@ package rotator
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"mailu-rotator/crypto"
 )
@@ -29,9 +24,12 @@ type Sweep struct {
 	Grace         time.Duration // what is in flight may take so long after ctx ended
 	Observe       Observer
 	Trace         Tracer
-	// Surveyed is told how every tenant stands, whenever the whole fleet has been
-	// read. It may be nil.
-	Surveyed func([]Status)
+	// Board learns how every tenant stands, whenever the whole fleet is read. It
+	// may be nil.
+	Board *Board
+	// Brief leaves tenants to whom nothing is to be done out of the report of Run,
+	// and out of this process's memory as soon as they are read.
+	Brief bool
 }
 
 // run is a sweep under way.
@@ -42,7 +40,7 @@ type run struct {
 	sel     Selection
 	until   time.Time // no rotation is begun at or after; zero: no bound
 	rotator *Rotator
-	slots   *slots // one per worker
+	host    host
 
 	registry Registry // of a run that adds tenants
 }
@@ -54,7 +52,7 @@ func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
 		return Report{}, err
 	}
 	defer r.keys.Wipe()
-	plan, err := r.plan(ctx)
+	plan, err := r.plan(ctx, everything)
 	if err != nil {
 		return Report{}, err
 	}
@@ -91,7 +89,11 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (r
 		return report, err
 	}
 	defer r.keys.Wipe()
-	plan, err := r.plan(ctx)
+	keep := everything
+	if s.Brief {
+		keep = r.concerned
+	}
+	plan, err := r.plan(ctx, keep)
 	if err != nil {
 		return report, err
 	}
@@ -119,12 +121,12 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()
 	}
-	slots := newSlots(max(s.Workers, 1))
+	host := newHost(s.Workers)
 	rotator := &Rotator{
-		Store: s.Store, Mailu: lending{s.Mailu, slots}, Keys: keys, Clock: clock, NewPassword: s.NewPassword,
+		Store: s.Store, Mailu: lending{s.Mailu, host}, Keys: lendingEnvelope{keys, host}, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, Trace: s.Trace,
 	}
-	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, slots: slots}, nil
+	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host}, nil
 }
 
 func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {
@@ -133,99 +135,19 @@ func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {
 	return s.Keys.MasterKeys(ctx)
 }
 
-// errNobody: a run for nobody is a mistake and not a success.
-var errNobody = errors.New("no tenant belongs to what was asked for: mailu-rotator status shows those that there are")
-
-func (r *run) plan(ctx context.Context) ([]Decision, error) {
-	candidates, err := r.survey(ctx)
+func (r *run) plan(ctx context.Context, keep func(Candidate) bool) ([]Decision, error) {
+	candidates, err := r.survey(ctx, keep)
 	if err != nil {
 		return nil, err
 	}
-	plan := Plan(r.clock.Now(), candidates, r.sel)
-	if len(plan) == 0 {
-		return nil, errNobody
-	}
-	return plan, nil
+	return Plan(r.clock.Now(), candidates, r.sel), nil
 }
 
-// maxUnread bounds how many reads may fail in a row, each with the store's own
-// patience behind it, until the survey gives up: then it is not the records.
-const maxUnread = 3
-
-// survey reads every tenant of the selection.
-func (r *run) survey(ctx context.Context) ([]Candidate, error) {
-	names, err := r.names(ctx)
-	if err != nil {
-		return nil, err
+// concerned keeps what a brief run has a row for.
+func (r *run) concerned(c Candidate) bool {
+	if outcome, _ := c.unfit(); outcome != "" {
+		return true
 	}
-	candidates := make([]Candidate, len(names))
-	var unread atomic.Int64
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(max(r.Workers, 1))
-	for i, name := range names {
-		if groupCtx.Err() != nil {
-			break
-		}
-		group.Go(func() error {
-			candidates[i] = r.candidate(groupCtx, name)
-			if !candidates[i].transient() {
-				unread.Store(0)
-				return nil
-			}
-			if unread.Add(1) >= maxUnread {
-				return fmt.Errorf("read the tenants' records: %w", candidates[i].Err)
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if r.Surveyed != nil && len(r.sel.Tenants) == 0 {
-		r.Surveyed(statuses(r.clock.Now(), candidates, Selection{}))
-	}
-	return candidates, nil
-}
-
-// names lists the fleet, unless the run was asked for some tenants alone.
-func (r *run) names(ctx context.Context) ([]string, error) {
-	if len(r.sel.Tenants) > 0 {
-		names := make([]string, len(r.sel.Tenants))
-		for i, tenant := range r.sel.Tenants {
-			names[i] = string(tenant)
-		}
-		return names, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
-	defer cancel()
-	names, err := r.Store.List(ctx)
-	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("%w: an empty prefix is never taken for a fleet without tenants", ErrNoTenants)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list tenants: %w", err)
-	}
-	return names, nil
-}
-
-func (r *run) candidate(ctx context.Context, name string) Candidate {
-	c := Candidate{Name: name}
-	tenant, err := ParseTenantID(name)
-	if err != nil {
-		c.Foreign = true
-		return c
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
-	defer cancel()
-	doc, err := r.Store.Read(ctx, tenant)
-	if err != nil {
-		c.Credential.Tenant, c.Err = tenant, err
-		return c
-	}
-	c.Credential, c.Err = ParseCredential(tenant, doc, r.DefaultPolicy)
-	_, c.Unlisted = r.Mailu.Server(c.Credential.Origin)
-	return c
+	action, _ := judge(r.clock.Now(), c.Credential, r.sel)
+	return action != Leave
 }

@@ -27,7 +27,7 @@ func NewTenantID() TenantID {
 	_, _ = rand.Read(id[:])   // never fails (crypto/rand)
 	id[6] = id[6]&0x0f | 0x40 // version 4
 	id[8] = id[8]&0x3f | 0x80 // variant of RFC 9562
-	return TenantID(fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]))
+	return TenantID(unpackID(id))
 }
 
 func isUUIDv4(s string) bool {

@@ -97,7 +97,7 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 		return result, err
 	}
 	defer r.keys.Wipe()
-	candidates, err := r.survey(ctx)
+	candidates, err := r.survey(ctx, everything)
 	if err != nil {
 		return result, err
 	}
@@ -107,9 +107,6 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 		if sel.covers(c) {
 			selected = append(selected, c)
 		}
-	}
-	if len(selected) == 0 {
-		return result, errNobody
 	}
 	s.Observe.observe(Event{Name: VerificationPlanned, Count: len(selected)})
 	result.Findings = r.inspect(ctx, selected, repair, rivals)

@@ -75,7 +75,7 @@ func TestEmptyPrefixIsAnError(t *testing.T) {
 	f := newFixture(t)
 	c := f.open(t, f.rootAuth())
 
-	names, err := c.List(t.Context())
+	names, err := listed(c.List(t.Context()))
 
 	if err == nil || len(names) != 0 || !strings.Contains(err.Error(), `prefix "smtp" of mount "vault"`) {
 		t.Errorf("got %q, %v", names, err)

@@ -51,6 +51,16 @@ func statusOf(err error) int {
 	return 0
 }
 
+// isVaults reports whether the error answer is in Vault's form, and not that of a
+// proxy in between.
+func isVaults(err error) bool {
+	answer, ok := errors.AsType[*api.ResponseError](err)
+	return ok && !answer.RawError
+}
+
+// isAbsence reports whether Vault said that nothing is there.
+func isAbsence(err error) bool { return statusOf(err) == http.StatusNotFound }
+
 // says reports whether Vault's own words contain the phrase.
 func says(err error, phrase string) bool {
 	answer, ok := errors.AsType[*api.ResponseError](err)

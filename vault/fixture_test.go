@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
@@ -183,4 +184,15 @@ func (f *fixture) await(t *testing.T, path string) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// listed is a list as a whole, or its error.
+func listed(list iter.Seq2[string, error]) (names []string, err error) {
+	for name, err := range list {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }

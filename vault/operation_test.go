@@ -49,7 +49,7 @@ func TestEveryRequestIsToldOnceByItsOperation(t *testing.T) {
 	keys, err := client.MasterKeys(t.Context())
 	must(t, err)
 	keys.Wipe()
-	_, err = client.List(t.Context())
+	_, err = listed(client.List(t.Context()))
 	must(t, err)
 	doc, err := client.Read(t.Context(), tenant)
 	must(t, err)

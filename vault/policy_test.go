@@ -25,7 +25,7 @@ func work(ctx context.Context, config vault.Config, auth vault.Auth) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	if _, err := c.List(ctx); err != nil {
+	if _, err := listed(c.List(ctx)); err != nil {
 		return err
 	}
 	doc, err := c.Read(ctx, tenant)

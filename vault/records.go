@@ -1,70 +1,19 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/rotator"
 )
-
-// List returns the names of all entries under the prefix, each once: folders,
-// which is what tenants are, and also plain records, so that whatever does not
-// belong there is reported. No entries at all is [rotator.ErrNoTenants].
-func (c *Client) List(ctx context.Context) ([]string, error) {
-	var secret *api.Secret
-	path := listPath(c.cfg)
-	err := c.do(ctx, call{
-		verb: "list", path: path + "/",
-		rule: listRule(c.cfg), capability: "list",
-	}, func(ctx context.Context, client *api.Client) (err error) {
-		secret, err = client.Logical().ListWithContext(ctx, path)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	names, err := entryNames(secret)
-	if err != nil {
-		return nil, fmt.Errorf("list %s/: %w", path, err)
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("list %s/: %w: check the prefix %q of mount %q and the namespace %q", path, rotator.ErrNoTenants, c.cfg.Prefix, c.cfg.Mount, c.cfg.Namespace)
-	}
-	return names, nil
-}
-
-func entryNames(secret *api.Secret) ([]string, error) {
-	if secret == nil {
-		return nil, nil
-	}
-	keys, ok := secret.Data["keys"].([]any)
-	if !ok {
-		return nil, errors.New("vault's answer has no list of keys")
-	}
-	names := make([]string, 0, len(keys))
-	seen := make(map[string]bool, len(keys))
-	for _, key := range keys {
-		entry, ok := key.(string)
-		if !ok {
-			return nil, errors.New("vault's list holds something that is not a name")
-		}
-		// A name can be a folder and a record at once.
-		name := strings.TrimSuffix(entry, "/")
-		if !seen[name] {
-			seen[name] = true
-			names = append(names, name)
-		}
-	}
-	return names, nil
-}
 
 // Read returns the newest version of the tenant's record, numbers as
 // json.Number. [rotator.ErrAbsent] covers a record that never was and one whose
@@ -85,55 +34,85 @@ func (c *Client) read(ctx context.Context, tenant rotator.TenantID, query url.Va
 	if err != nil {
 		return rotator.Document{}, err
 	}
-	var secret *api.Secret
+	var rec record
 	err = c.do(ctx, call{
 		verb: "read", path: path,
 		rule: dataRule(c.cfg), capability: "read",
 	}, func(ctx context.Context, client *api.Client) (err error) {
-		secret, err = client.Logical().ReadWithDataWithContext(ctx, path, query)
+		rec, err = recordOf(client.Logical().ReadRawWithDataWithContext(ctx, path, query))
 		return err
 	})
 	if err != nil {
 		return rotator.Document{}, err
 	}
-	doc, err := document(secret)
+	doc, err := rec.document()
 	if err != nil {
 		return rotator.Document{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	return doc, nil
 }
 
-func document(secret *api.Secret) (rotator.Document, error) {
-	if secret == nil {
-		return rotator.Document{}, rotator.ErrAbsent
+// record is Vault's answer to a read. That of a deleted version has the status of
+// one that never was, 404, and metadata besides.
+type record struct {
+	absent bool
+	fields map[string]any
+	Data   struct {
+		Data     json.RawMessage
+		Metadata *metadata
 	}
-	metadata, ok := secret.Data["metadata"].(map[string]any)
-	if !ok {
+}
+
+type metadata struct {
+	Version      json.Number
+	CreatedTime  string `json:"created_time"`
+	DeletionTime string `json:"deletion_time"`
+	Destroyed    bool
+}
+
+// recordOf decodes an answer once. The API client's own form of it would have been
+// decoded, compared and copied, and then taken apart here.
+func recordOf(resp *api.Response, err error) (r record, _ error) {
+	if r.absent = isAbsence(err); r.absent {
+		err = nil
+	}
+	body, err := readBody(resp, err)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(body, &r); err != nil || r.Data.Data == nil {
+		return r, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(r.Data.Data))
+	decoder.UseNumber()
+	return r, decoder.Decode(&r.fields)
+}
+
+func (r record) document() (rotator.Document, error) {
+	m := r.Data.Metadata
+	switch {
+	case m == nil && r.absent:
+		return rotator.Document{}, rotator.ErrAbsent
+	case m == nil:
 		return rotator.Document{}, errors.New("vault's answer is not that of a KV version 2 mount")
 	}
-	version, err := versionOf(metadata)
+	version, err := versionOf(m.Version)
 	if err != nil {
 		return rotator.Document{}, err
 	}
-	fields, ok := secret.Data["data"].(map[string]any)
-	if ok {
-		return rotator.Document{Version: version, Fields: fields, Written: writtenAt(metadata)}, nil
+	if r.fields == nil {
+		return rotator.Document{}, &rotator.DeletedError{Version: version, Err: m.deletion(version)}
 	}
-	return rotator.Document{}, &rotator.DeletedError{Version: version, Err: deletion(metadata, version)}
+	written, _ := time.Parse(time.RFC3339, m.CreatedTime) // zero where Vault does not say
+	return rotator.Document{Version: version, Fields: r.fields, Written: written}, nil
 }
 
-func writtenAt(metadata map[string]any) time.Time {
-	stored, _ := metadata["created_time"].(string)
-	at, _ := time.Parse(time.RFC3339, stored) // zero where Vault does not say
-	return at
-}
-
-func deletion(metadata map[string]any, version int) error {
-	if destroyed, _ := metadata["destroyed"].(bool); destroyed {
+func (m *metadata) deletion(version int) error {
+	if m.Destroyed {
 		return fmt.Errorf("version %d is destroyed", version)
 	}
-	if at, _ := metadata["deletion_time"].(string); at != "" {
-		return fmt.Errorf("version %d was deleted at %s (`vault kv undelete` brings it back)", version, at)
+	if m.DeletionTime != "" {
+		return fmt.Errorf("version %d was deleted at %s (`vault kv undelete` brings it back)", version, m.DeletionTime)
 	}
 	return fmt.Errorf("version %d has no data", version)
 }
@@ -192,15 +171,15 @@ func (c *Client) put(ctx context.Context, path, capability string, doc rotator.D
 	if secret == nil {
 		return 0, fmt.Errorf("write %s: vault's answer is empty", path)
 	}
-	version, err := versionOf(secret.Data)
+	number, _ := secret.Data["version"].(json.Number)
+	version, err := versionOf(number)
 	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", path, err)
 	}
 	return version, nil
 }
 
-func versionOf(data map[string]any) (int, error) {
-	number, _ := data["version"].(json.Number)
+func versionOf(number json.Number) (int, error) {
 	version, err := number.Int64()
 	if err != nil || version < 1 || version > 1<<31-1 {
 		return 0, errors.New("vault's answer has no version")

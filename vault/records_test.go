@@ -187,7 +187,7 @@ func TestListGivesEveryEntryOnce(t *testing.T) {
 		must(t, f.server.Put(t.Context(), path, map[string]any{"v": "1"}))
 	}
 
-	names, err := c.List(t.Context())
+	names, err := listed(c.List(t.Context()))
 
 	must(t, err)
 	slices.Sort(names)

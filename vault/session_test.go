@@ -178,7 +178,7 @@ func TestEverythingAtOnceWithAClose(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.appRole(t, nil))
 	calls := []func() error{
-		func() error { _, err := c.List(t.Context()); return err },
+		func() error { _, err := listed(c.List(t.Context())); return err },
 		func() error { _, err := c.Read(t.Context(), tenant); return err },
 		func() error { _, err := c.MasterKeys(t.Context()); return err },
 		func() error { _, err := c.Time(t.Context()); return err },

@@ -59,7 +59,7 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 		ForceAttemptHTTP2:   true,
 	}
 	return &http.Client{
-		Transport: &boundedTransport{next: transport, brake: newBrake(cfg), try: cfg.TryTimeout, life: context.Background(), told: cfg.told},
+		Transport: &boundedTransport{next: transport, brake: newBrake(cfg), try: cfg.TryTimeout, told: cfg.told},
 		// The API client follows one redirect by itself and never to a weaker
 		// scheme.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -123,25 +123,23 @@ type boundedTransport struct {
 	next  *http.Transport
 	brake *brake // shared by all that copies of it send
 	try   time.Duration
-	life  context.Context // ends requests that carry no context of their own
+	life  context.Context // ends requests that carry no context of their own; nil: all do
 	told  func(req *http.Request, status int, took time.Duration)
 }
 
 func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(req.Context())
-	release := context.AfterFunc(t.life, cancel)
+	ctx, end := t.alive(req.Context())
 	alone, err := t.brake.enter(ctx)
 	if err != nil {
-		release()
-		cancel()
+		end()
 		if req.Body != nil {
 			_ = req.Body.Close() // as a RoundTripper must
 		}
 		return nil, err
 	}
 	// Its own time begins with its turn.
-	ctx, cancelTry := context.WithTimeout(ctx, t.try)
-	done := func() { release(); cancelTry(); cancel() }
+	ctx, cancel := context.WithTimeout(ctx, t.try)
+	done := func() { cancel(); end() }
 	begun := time.Now()
 	resp, err := t.next.RoundTrip(req.WithContext(ctx))
 	t.brake.leave(alone, resp)
@@ -153,6 +151,16 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	t.told(req, resp.StatusCode, time.Since(begun))
 	resp.Body = &boundedBody{body: resp.Body, left: sizeLimit(req), done: done}
 	return resp, nil
+}
+
+// alive returns a context that ends with life as well.
+func (t *boundedTransport) alive(ctx context.Context) (context.Context, func()) {
+	if t.life == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	release := context.AfterFunc(t.life, cancel)
+	return ctx, func() { release(); cancel() }
 }
 
 // CloseIdleConnections is what http.Client.CloseIdleConnections looks for.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,7 +34,7 @@ type fleet struct {
 
 // meters are told what a run does, beside the observer. All may be nil.
 type meters struct {
-	surveyed     func([]rotator.Status)
+	board        *rotator.Board
 	vaultRequest func(operation string, status int, took time.Duration)
 	vaultToken   func(expires time.Time)
 	mailuRequest func(origin rotator.Origin, method string, status int, took time.Duration)
@@ -58,9 +59,12 @@ func newFleet(cfg *config.Config, log *logger, former *fleet) (*fleet, error) {
 	return f, err
 }
 
-// sweep is one run of the daemon; its report is in the log.
+// sweep is one run of the daemon; its report is in the log, which does not name
+// those to whom nothing was to be done.
 func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Duration) error {
+	defer debug.FreeOSMemory() // what a run needed, the hours until the next one do not
 	return f.with(ctx, func(s *rotator.Sweep) error {
+		s.Brief = true
 		_, err := s.Run(ctx, sel, window)
 		return err
 	})
@@ -68,6 +72,7 @@ func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Du
 
 // verify is one verification of the daemon; what it finds is in the log.
 func (f *fleet) verify(ctx context.Context) error {
+	defer debug.FreeOSMemory()
 	return f.with(ctx, func(s *rotator.Sweep) error {
 		_, err := s.Verify(ctx, rotator.Selection{}, f.cfg.Verify.Repair)
 		return err
@@ -123,7 +128,7 @@ func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sw
 		Grace:         f.cfg.Rotation.ShutdownGrace,
 		Observe:       f.observe,
 		Trace:         f.trace,
-		Surveyed:      f.meters.surveyed,
+		Board:         f.meters.board,
 	}
 }
 

@@ -75,7 +75,7 @@ func (w *watch) attach(f *fleet) {
 	f.observe = observers(f.log.observe, w.board.Observe, w.metrics.Observe, w.health.Observe, w.systemd.Observe)
 	f.trace = w.metrics.Trace
 	f.meters = meters{
-		surveyed:     w.board.Survey,
+		board:        w.board,
 		vaultRequest: w.metrics.VaultRequest,
 		vaultToken:   func(expires time.Time) { w.metrics.VaultToken(method, expires) },
 		mailuRequest: w.metrics.MailuRequest,

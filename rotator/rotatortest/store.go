@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -20,6 +21,9 @@ type Store struct {
 	Hook  Hook
 	Key   [crypto.KeySize]byte
 	Clock rotator.Clock // what Time tells
+	// Listed, if set, is called before the list yields its i-th name, to make it
+	// wait. An error breaks the list off there.
+	Listed func(i int) error
 
 	mu       sync.Mutex
 	versions map[string][]map[string]any // version n at index n-1; nil: deleted
@@ -65,15 +69,29 @@ func (s *Store) Writes() int {
 	return s.writes
 }
 
-// List implements rotator.Store.
-func (s *Store) List(context.Context) (names []string, err error) {
-	err = s.Hook.around(Call{Op: OpList}, func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		names = slices.Sorted(maps.Keys(s.versions))
-		return nil
-	})
-	return names, err
+// List implements rotator.Store. The hook is asked once, before the first name.
+func (s *Store) List(context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		var names []string
+		err := s.Hook.around(Call{Op: OpList}, func() error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			names = slices.Sorted(maps.Keys(s.versions))
+			return nil
+		})
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for i, name := range names {
+			if s.Listed != nil {
+				err = s.Listed(i)
+			}
+			if !yield(name, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Read implements rotator.Store.

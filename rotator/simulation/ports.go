@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -22,7 +23,9 @@ type (
 )
 
 // List implements rotator.Store; one tenant is all there is.
-func (s store) List(context.Context) ([]string, error) { return []string{tenant}, nil }
+func (s store) List(context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) { yield(tenant, nil) }
+}
 
 // Read implements rotator.Store.
 func (s store) Read(context.Context, rotator.TenantID) (rotator.Document, error) {
