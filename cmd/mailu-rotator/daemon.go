@@ -33,6 +33,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
+	boundGarbage()
 	outlets := openOutlets(fleet)
 	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(fleet))
 	ended := make(chan struct{})
