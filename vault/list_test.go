@@ -1,0 +1,110 @@
+package vault_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+
+	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/rotator"
+)
+
+const listOf = "/v1/vault/metadata/smtp"
+
+// answering is a list in place of the real one.
+func answering(body string) faultproxy.Fault {
+	return faultproxy.Fault{Match: faultproxy.On("GET", listOf), Kind: faultproxy.Status, Status: http.StatusOK, Body: body}
+}
+
+func TestNamesOfAListThatBreaksOffEndInAnErrorAndComeOnce(t *testing.T) {
+	f := newFixture(t)
+	c := f.open(t, f.rootAuth())
+	fault := answering(`{"data":{"keys":["` + string(tenant) + `/","` + string(another) + `/","`)
+	fault.Header = http.Header{"Content-Length": {"100000"}}
+	f.proxy.Inject(fault)
+	before := f.proxy.Count("GET", listOf)
+
+	var names []string
+	var failure error
+	for name, err := range c.List(t.Context()) {
+		if failure = err; err == nil {
+			names = append(names, name)
+		}
+	}
+
+	if !errors.Is(failure, io.ErrUnexpectedEOF) || !slices.Equal(names, []string{string(tenant), string(another)}) {
+		t.Errorf("got %q, %v", names, failure)
+	}
+	if n := f.proxy.Count("GET", listOf) - before; n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestAListIsTriedAgainUntilItBegins(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	c := f.open(t, f.rootAuth())
+	f.proxy.Inject(faultproxy.Fault{Match: faultproxy.On("GET", listOf), Kind: faultproxy.Status, Times: 1})
+	f.proxy.Inject(faultproxy.Fault{Match: faultproxy.On("GET", listOf), Kind: faultproxy.ResetBefore, Times: 3})
+
+	names, err := listed(c.List(t.Context()))
+
+	if err != nil || !slices.Equal(names, []string{string(tenant)}) {
+		t.Errorf("got %q, %v", names, err)
+	}
+}
+
+// A store need not list in order. A tenant whose name is also a plain record's
+// would be read twice, and would be its own rival.
+func TestATenantThatIsAlsoAPlainRecordIsListedOnceInAnyOrder(t *testing.T) {
+	f := newFixture(t)
+	c := f.open(t, f.rootAuth())
+	for body, requests := range map[string]int{
+		`{"data":{"keys":["a","a-b/","a/","readme"]}}`: 1,
+		`{"data":{"keys":["readme","a/","a","a-b/"]}}`: 2,
+		`{"data":{"keys":["a/","readme","a-b/","a"]}}`: 2,
+	} {
+		f.proxy.Clear()
+		f.proxy.Inject(answering(body))
+		before := f.proxy.Count("GET", listOf)
+
+		names, err := listed(c.List(t.Context()))
+
+		slices.Sort(names)
+		if err != nil || !slices.Equal(names, []string{"a", "a-b", "readme"}) {
+			t.Errorf("%s: got %q, %v", body, names, err)
+		}
+		if n := f.proxy.Count("GET", listOf) - before; n != requests {
+			t.Errorf("%s: asked %d times, want %d", body, n, requests)
+		}
+	}
+}
+
+func TestAListWithoutEntriesIsNoFleet(t *testing.T) {
+	f := newFixture(t)
+	c := f.open(t, f.rootAuth())
+	f.proxy.Inject(answering(`{"data":{"keys":[]}}`))
+
+	_, err := listed(c.List(t.Context()))
+
+	if !errors.Is(err, rotator.ErrNoTenants) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhoeverHasHeardEnoughOfAListEndsIt(t *testing.T) {
+	f := newFixture(t)
+	c := f.open(t, f.rootAuth())
+	f.proxy.Inject(answering(`{"data":{"keys":["a/","b/"]}}`))
+
+	var names []string
+	for name := range c.List(t.Context()) {
+		names = append(names, name)
+		break
+	}
+
+	if !slices.Equal(names, []string{"a"}) {
+		t.Errorf("got %q", names)
+	}
+}
