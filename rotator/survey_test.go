@@ -1,0 +1,185 @@
+package rotator_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// listing makes the list take so long for each name.
+func listing(d time.Duration) func(int) error {
+	return func(int) error {
+		time.Sleep(d)
+		return nil
+	}
+}
+
+func TestRecordsAreReadWhileTheListArrives(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 390, 391, 392)
+		f.store.Listed = listing(time.Minute / 2)
+
+		f.run(t, rotator.Selection{})
+
+		for i, read := range f.of(rotatortest.OpRead) {
+			if want := time.Duration(i+1) * time.Minute / 2; read.at != want {
+				t.Errorf("record %d was read after %s, want %s", i, read.at, want)
+			}
+		}
+	})
+}
+
+// What is still to be read may be older than all that has been, and may name the
+// same user: nothing is sent, and no version is written, before it is read.
+func TestNothingIsBegunBeforeTheLastRecordIsRead(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		f.store.Edit(string(tenant(3)), func(fields map[string]any) { fields["last_rotated"] = "1990-01-01T00:00:00Z" })
+		f.store.Listed = listing(10 * time.Second)
+		f.mailu.Width = 1
+		f.fault = slow(time.Second)
+
+		f.run(t, rotator.Selection{All: true})
+
+		for n, want := range map[int]time.Duration{3: 30, 1: 31, 2: 31} { // a canary, then two at a time
+			if begun := f.of(rotatortest.OpKnows, n)[0].at; begun != want*time.Second {
+				t.Errorf("tenant %d was begun after %s, want %d s", n, begun, want)
+			}
+		}
+	})
+}
+
+func TestARivalAtTheEndOfTheListKeepsBothFromBeingTouched(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		f.store.Edit(string(tenant(3)), func(fields map[string]any) { fields["username"] = strings.ToUpper(userOf(1)) })
+		f.store.Listed = listing(time.Minute)
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "2 rotated, 1 invalid, 3 invalid")
+		if f.mailu.Password(userOf(1)) != "old password" {
+			t.Error("a user whom two tenants name has another password")
+		}
+	})
+}
+
+func TestAListThatBreaksOffIsNoFleet(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		f.store.Listed = func(i int) error {
+			time.Sleep(time.Second)
+			if i == 2 {
+				return rotatortest.ErrLost
+			}
+			return nil
+		}
+		board := boarded(f)
+
+		_, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+
+		if !errors.Is(err, rotatortest.ErrLost) || !strings.Contains(err.Error(), "list tenants") {
+			t.Errorf("got %v", err)
+		}
+		if len(f.of(rotatortest.OpRead)) != 2 || len(f.of(rotatortest.OpKnows)) != 0 || f.store.Writes() != 0 {
+			t.Errorf("%d reads, %d questions, %d writes", len(f.of(rotatortest.OpRead)), len(f.of(rotatortest.OpKnows)), f.store.Writes())
+		}
+		if s := board.Snapshot(); !s.Surveyed.IsZero() {
+			t.Errorf("the fleet was surveyed at %s", s.Surveyed)
+		}
+	})
+}
+
+func TestABriefRunReportsWhatConcernsSomebody(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 390, 391, 392)
+		f.store.Edit(string(tenant(391)), func(fields map[string]any) { fields["rotation_policy"] = "sometimes" })
+		f.store.Put("README", map[string]any{"text": "not a tenant"})
+		f.sweep.Brief = true
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 rotated, 391 invalid, README ignored")
+		if n := len(f.of(rotatortest.OpRead)); n != 4 {
+			t.Errorf("%d reads for 4 tenants", n)
+		}
+	})
+}
+
+// Rivals that are not due have been forgotten when the second one is read.
+func TestABriefRunFindsRivalsWhomItHasForgotten(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 390, 391, 392)
+		f.add(serverB, 393)
+		same := func(fields map[string]any) { fields["username"] = "same@tenant.example" }
+		for _, n := range []int{390, 392, 393} { // the last one on another server
+			f.store.Edit(string(tenant(n)), same)
+		}
+		f.sweep.Brief = true
+		board := boarded(f)
+
+		report := f.run(t, rotator.Selection{})
+
+		mustEnd(t, report, "390 invalid, 392 invalid")
+		standings := map[rotator.Standing]int{}
+		for e := range board.Tenants() {
+			standings[e.Standing(time.Now(), nightly(t))]++
+		}
+		if standings[rotator.StandingInvalid] != 2 || standings[rotator.StandingOK] != 2 {
+			t.Errorf("on the board: %v", standings)
+		}
+	})
+}
+
+func TestABriefRunOverAQuietFleetIsForSomebody(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 390, 391)
+		f.sweep.Brief = true
+
+		report, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+
+		if err != nil || len(report.Rows) != 0 {
+			t.Errorf("got %v, %v", report.Rows, err)
+		}
+	})
+}
+
+// However large the fleet, workers read it.
+func TestWorkersBoundTheReading(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		for n := range 40 {
+			f.add(serverA, 360+n)
+		}
+		f.sweep.Workers = 4
+		f.fault = slowCall(rotatortest.OpRead, time.Second)
+
+		f.run(t, rotator.Selection{})
+
+		if took := time.Since(f.began); took != 10*time.Second {
+			t.Errorf("4 workers took %s for 40 reads of a second", took)
+		}
+	})
+}
+
+func TestStatusNamesRivals(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 390, 391, 392)
+		f.store.Edit(string(tenant(392)), func(fields map[string]any) { fields["username"] = userOf(390) })
+
+		all, now, err := f.sweep.Status(t.Context(), rotator.Selection{})
+
+		if err != nil || len(all) != 3 {
+			t.Fatalf("%d tenants, %v", len(all), err)
+		}
+		for _, s := range all {
+			rival := s.Tenant != string(tenant(391))
+			if got := s.Standing(now, nightly(t)) == rotator.StandingInvalid; got != rival {
+				t.Errorf("%s: %s", s.Tenant, s.Fault)
+			}
+		}
+	})
+}
