@@ -52,6 +52,7 @@ func Seal(key MasterKey, to Binding, password Secret) (SealedPassword, error) {
 // the function of the same name.
 func (r *Keyring) Seal(to Binding, password Secret) (SealedPassword, KeyVersion, error) {
 	key := r.Newest()
+	r.derived.Add(1)
 	sealed, err := Seal(key, to, password)
 	return sealed, key.Version, err
 }
@@ -79,6 +80,7 @@ func (r *Keyring) Open(version KeyVersion, from Binding, sealed SealedPassword) 
 		return Secret{}, err
 	}
 	for _, key := range keys {
+		r.derived.Add(1)
 		password, err := open(key, from, sealed)
 		if err == nil || !errors.Is(err, ErrSealed) {
 			return password, err

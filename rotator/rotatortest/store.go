@@ -28,6 +28,7 @@ type Store struct {
 	mu       sync.Mutex
 	versions map[string][]map[string]any // version n at index n-1; nil: deleted
 	writes   int
+	rings    []*crypto.Keyring // that were given away
 }
 
 // Put stores fields as an operator would, without check-and-set.
@@ -67,6 +68,16 @@ func (s *Store) Writes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes
+}
+
+// Derivations is how many keys were derived from the master keys so far.
+func (s *Store) Derivations() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ring := range s.rings {
+		n += ring.Derivations()
+	}
+	return n
 }
 
 // List implements rotator.Store. The hook is asked once, before the first name.
@@ -155,6 +166,9 @@ func (s *Store) put(tenant rotator.TenantID, doc rotator.Document) (int, error) 
 func (s *Store) MasterKeys(context.Context) (ring *crypto.Keyring, err error) {
 	err = s.Hook.around(Call{Op: OpKeys}, func() (err error) {
 		ring, err = crypto.NewKeyring(map[crypto.KeyVersion][]byte{1: slices.Clone(s.Key[:])})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.rings = append(s.rings, ring)
 		return err
 	})
 	return ring, err
