@@ -170,9 +170,9 @@ type Rotation struct {
 	// of 180 days is up to 18 days earlier, and never later. It holds for every
 	// policy, those of records too.
 	Spread rotator.Spread `yaml:"spread" type:"share" range:"0% to 50%; 0% is off"`
-	// Tenants that this host works on at a time, over all servers: each costs it a
-	// processor for a moment, and requests to Vault. Those that wait for their Mailu
-	// server do not count; `max_concurrent` bounds these.
+	// Tenants about which this host talks to Vault at a time, over all servers. Those
+	// that wait for their Mailu server do not count, which `max_concurrent` bounds, nor
+	// those that wait for a processor: as many compute as there are.
 	Workers int `yaml:"workers" range:"1 to 256"`
 	// How long a rotation belongs to the process that began it. Below 40 seconds
 	// there is no margin for hosts whose clocks differ. Seconds are for tests: a
