@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -73,8 +74,11 @@ type call struct {
 // one could be had. It marks as [rotator.ErrForbidden] only what was refused
 // without an earlier try whose outcome is unknown.
 func (c *Client) do(ctx context.Context, what call, send func(context.Context, *api.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
-	defer cancel()
+	if deadline, set := ctx.Deadline(); !set || time.Until(deadline) > c.cfg.Patience {
+		patient, cancel := context.WithTimeout(ctx, c.cfg.Patience)
+		defer cancel()
+		ctx = patient
+	}
 	certain, err := c.sendTwice(ctx, send)
 	if err == nil {
 		return nil

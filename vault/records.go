@@ -56,9 +56,8 @@ func (c *Client) read(ctx context.Context, tenant rotator.TenantID, query url.Va
 // one that never was, 404, and metadata besides.
 type record struct {
 	absent bool
-	fields map[string]any
 	Data   struct {
-		Data     json.RawMessage
+		Data     map[string]any
 		Metadata *metadata
 	}
 }
@@ -80,12 +79,9 @@ func recordOf(resp *api.Response, err error) (r record, _ error) {
 	if err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(body, &r); err != nil || r.Data.Data == nil {
-		return r, err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(r.Data.Data))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
-	return r, decoder.Decode(&r.fields)
+	return r, decoder.Decode(&r)
 }
 
 func (r record) document() (rotator.Document, error) {
@@ -100,11 +96,11 @@ func (r record) document() (rotator.Document, error) {
 	if err != nil {
 		return rotator.Document{}, err
 	}
-	if r.fields == nil {
+	if r.Data.Data == nil {
 		return rotator.Document{}, &rotator.DeletedError{Version: version, Err: m.deletion(version)}
 	}
 	written, _ := time.Parse(time.RFC3339, m.CreatedTime) // zero where Vault does not say
-	return rotator.Document{Version: version, Fields: r.fields, Written: written}, nil
+	return rotator.Document{Version: version, Fields: r.Data.Data, Written: written}, nil
 }
 
 func (m *metadata) deletion(version int) error {

@@ -11,21 +11,19 @@ func TestGarbageIsMeasuredByWhatIsLookedThrough(t *testing.T) {
 	tests := []struct {
 		name            string
 		live, scannable uint64
-		want            uint64 // bytes of garbage
+		want            int
 	}{
-		{"nothing yet", 0, 0, 4 * mb},
-		{"a small heap", 3 * mb, 1 * mb, 4 * mb},
-		{"all of it is looked through", 40 * mb, 40 * mb, 40 * mb},
-		{"a million tenants", 100 * mb, 5 * mb, 5 * mb},
-		{"stacks may be counted besides", 10 * mb, 12 * mb, 10 * mb},
+		{"nothing yet", 0, 0, 200},
+		{"a small heap", 3 * mb, 1 * mb, 200},
+		{"twice the least garbage", 16 * mb, 4 * mb, 50},
+		{"all of it is looked through", 40 * mb, 40 * mb, 100},
+		{"a million tenants", 100 * mb, 5 * mb, 8},
+		{"more is looked through than was left", 10 * mb, 12 * mb, 100},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			percent := garbagePercent(test.live, test.scannable)
-
-			got := max(test.live, 4*mb) * uint64(percent) / 100
-			if got > test.want || got < test.want-test.want/50-mb {
-				t.Errorf("%d %% allow %d bytes, want %d", percent, got, test.want)
+			if got := garbagePercent(test.live, test.scannable); got != test.want {
+				t.Errorf("got %d %%, want %d", got, test.want)
 			}
 		})
 	}
