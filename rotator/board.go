@@ -92,32 +92,40 @@ func (b *Board) Survey(all []Status) {
 }
 
 // boardSurvey is a reading of the whole fleet under way. One that is not ended has
-// taken nobody off the board.
-type boardSurvey struct{ *Board }
+// taken nobody off the board, and has changed nobody's fault.
+type boardSurvey struct {
+	*Board
+	faulty []Status // to be noted at its end
+}
 
 func (b *Board) survey() *boardSurvey {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tenants.survey++
-	return &boardSurvey{b}
+	return &boardSurvey{Board: b}
 }
 
 func (b *boardSurvey) note(s Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e, _ := b.tenants.find(s.Tenant)
+	if s.Fault != "" || e.Fault != "" {
+		b.faulty = append(b.faulty, s)
+		return
+	}
 	e.Status = s
 	b.tenants.note(e)
 }
 
-// end is told once more of tenants that are otherwise than they were noted.
+// end is told once more of tenants that are otherwise than they were noted: only
+// now it is known who has a rival.
 func (b *boardSurvey) end(again []Status) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tenants.order()
-	for _, s := range again {
+	for _, s := range slices.Concat(b.faulty, again) {
 		e, _ := b.tenants.find(s.Tenant)
 		e.Status = s
 		b.tenants.note(e)

@@ -139,7 +139,9 @@ func (r *register) forget() {
 			names += len(r.users.get(p.user))
 		}
 	}
-	r.blocks = r.blocks[:(kept+packBlock-1)/packBlock]
+	full := (kept + packBlock - 1) / packBlock
+	clear(r.blocks[full:])
+	r.blocks = r.blocks[:full]
 	if rest := kept % packBlock; rest > 0 {
 		last := &r.blocks[len(r.blocks)-1]
 		*last = (*last)[:rest]

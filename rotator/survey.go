@@ -101,7 +101,11 @@ func (s *survey) work(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
-		if err := s.take(place, s.candidate(ctx, name)); err != nil {
+		c := s.candidate(ctx, name)
+		if ctx.Err() != nil {
+			return nil // the survey has failed: what became of this read says nothing of the record
+		}
+		if err := s.take(place, c); err != nil {
 			return err
 		}
 	}

@@ -183,3 +183,42 @@ func TestStatusNamesRivals(t *testing.T) {
 		}
 	})
 }
+
+// Of a survey that failed the board has what was learnt of good records, and
+// neither the failure itself nor the end of a fault.
+func TestASurveyThatFailsChangesNobodysFault(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 390, 391, 392, 393)
+		f.store.Edit(string(tenant(391)), func(fields map[string]any) { fields["username"] = userOf(390) })
+		board := boarded(f)
+		f.run(t, rotator.Selection{})
+		before := board.Snapshot()
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpRead && (c.Tenant == tenant(392) || c.Tenant == tenant(393)) {
+				time.Sleep(time.Minute)
+				return rotatortest.Fault{Before: rotatortest.ErrLost}
+			}
+			return rotatortest.Fault{}
+		}
+		f.store.Listed = func(i int) error {
+			if i == 3 {
+				time.Sleep(time.Minute / 2)
+				return rotatortest.ErrLost
+			}
+			return nil
+		}
+		time.Sleep(time.Hour)
+
+		_, err := f.sweep.Run(t.Context(), rotator.Selection{}, 0)
+
+		after := board.Snapshot()
+		if err == nil || !after.Surveyed.Equal(before.Surveyed) {
+			t.Fatalf("got %v, surveyed at %s", err, after.Surveyed)
+		}
+		for i, e := range after.Tenants {
+			if e != before.Tenants[i] {
+				t.Errorf("got  %+v\nwant %+v", e, before.Tenants[i])
+			}
+		}
+	})
+}

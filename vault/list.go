@@ -123,10 +123,14 @@ func keysOf(body io.Reader, take func(string) bool) error {
 	case !found:
 		return errNoKeys
 	}
-	if _, err := answer.Token(); !errors.Is(err, io.EOF) {
+	_, err = answer.Token()
+	switch {
+	case err == nil:
 		return errors.New("vault's answer goes on after its end")
+	case errors.Is(err, io.EOF):
+		return nil
 	}
-	return nil
+	return err
 }
 
 var errNoKeys = errors.New("vault's answer has no list of keys")
