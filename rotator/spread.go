@@ -39,7 +39,8 @@ func (s Spread) String() string { return strconv.Itoa(s.percent) + "%" }
 const grain = 24 * time.Hour
 
 // early is how much sooner than its policy demands a password that was made at
-// born is due: from 0 to less than the spread's share of the policy.
+// born is due, in whole seconds: from 0 to less than the spread's share of the
+// policy.
 //
 // Each tenant has a place of its own in the cycle of its policy, which a hash of
 // its id says. The longer ago that place was when the password was made, the
@@ -65,7 +66,8 @@ func (p Policy) early(tenant TenantID, born time.Time) time.Duration {
 		since += cycle // born is before 1970, or its place
 	}
 	again := hash(string(tenant) + " " + strconv.FormatInt(born.UnixMilli(), 10))
-	return time.Duration(proportion(uint64(share-drawn), uint64(since), uint64(cycle)) + fraction(uint64(drawn), again))
+	early := proportion(uint64(share-drawn), uint64(since), uint64(cycle)) + fraction(uint64(drawn), again)
+	return time.Duration(early).Truncate(time.Second)
 }
 
 // hash is the first eight bytes of the text's SHA-256, read as a number, most

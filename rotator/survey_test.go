@@ -45,9 +45,9 @@ func TestNothingIsBegunBeforeTheLastRecordIsRead(t *testing.T) {
 
 		f.run(t, rotator.Selection{All: true})
 
-		for n, want := range map[int]time.Duration{3: 30, 1: 31, 2: 31} { // a canary, then two at a time
-			if begun := f.of(rotatortest.OpKnows, n)[0].at; begun != want*time.Second {
-				t.Errorf("tenant %d was begun after %s, want %d s", n, begun, want)
+		for n, want := range map[int]time.Duration{3: 30 * time.Second, 1: 31 * time.Second, 2: 31 * time.Second} { // a canary, then two at a time
+			if begun := f.of(rotatortest.OpKnows, n)[0].at; begun != want {
+				t.Errorf("tenant %d was begun after %s, want %s", n, begun, want)
 			}
 		}
 	})

@@ -3,15 +3,20 @@ package vault
 import (
 	"bytes"
 	"errors"
+	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/hashicorp/vault/api"
 )
 
 // Of a record of 100 MB little more is read than may be, whether a length is
-// announced or not, so that it costs no more than the largest that is taken. Vault itself stores none above 1 MiB; what answers
-// in its place might send one.
+// announced or not, so that it costs no more than the largest that is taken.
+// Vault itself stores none above 1 MiB; what answers in its place might send one.
 func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 	const size = 100 << 20
 	chunk := bytes.Repeat([]byte("x"), 1<<16)
@@ -47,5 +52,16 @@ func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 		if mb := sent.Load() >> 20; mb > 4*maxRecordSize>>20 {
 			t.Errorf("length announced %t: %d MB were taken", announced, mb)
 		}
+	}
+}
+
+// A length that is only claimed costs nothing.
+func TestAClaimedLengthIsNotAllocated(t *testing.T) {
+	answer := &api.Response{Response: &http.Response{ContentLength: math.MaxInt64, Body: io.NopCloser(strings.NewReader("{}"))}}
+
+	body, err := readBody(answer, nil)
+
+	if err != nil || string(body) != "{}" || cap(body) > 2*maxRecordSize {
+		t.Errorf("got %q of %d bytes, %v", body, cap(body), err)
 	}
 }

@@ -84,11 +84,14 @@ func TestNobodyReadsOnAfterEnough(t *testing.T) {
 }
 
 // The standard library's way to decode the whole is what the stream is held to.
-func FuzzKeysOf(f *testing.F) {
+func FuzzListAnswer(f *testing.F) {
 	f.Add(aList)
 	f.Add(`{"data":{"keys":[]}}`)
 	f.Add(`{"data":{"keys":["\u00e9","a\/"]}}`)
 	f.Add(`{"data":{"keys":["a/"]}`)
+	for _, body := range []string{`{"data":{"keys":[1]}}`, `{"data":{"keys":{}}}`, `{}`, `null`} {
+		f.Add(body)
+	}
 	f.Fuzz(func(t *testing.T, body string) {
 		got, err := keys(strings.NewReader(body))
 

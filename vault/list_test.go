@@ -99,7 +99,8 @@ func TestWhoeverHasHeardEnoughOfAListEndsIt(t *testing.T) {
 	f.proxy.Inject(answering(`{"data":{"keys":["a/","b/"]}}`))
 
 	var names []string
-	for name := range c.List(t.Context()) {
+	for name, err := range c.List(t.Context()) {
+		must(t, err)
 		names = append(names, name)
 		break
 	}

@@ -74,7 +74,7 @@ func readBody(resp *api.Response, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	buffer := bytes.NewBuffer(make([]byte, 0, max(resp.ContentLength, 0)+bytes.MinRead))
+	buffer := bytes.NewBuffer(make([]byte, 0, min(max(resp.ContentLength, 0), maxRecordSize)+bytes.MinRead))
 	_, err = io.Copy(buffer, resp.Body)
 	return buffer.Bytes(), err
 }

@@ -13,9 +13,9 @@ import (
 // nothing to look through, so a million of them would be there twice before
 // anything was collected. It costs what collecting a heap without them costs.
 //
-// An operator who has set GOGC or GOMEMLIMIT knows better.
+// An operator who has set GOGC knows better.
 func boundGarbage() {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+	if os.Getenv("GOGC") != "" {
 		return
 	}
 	afterEachCollection(func() { debug.SetGCPercent(garbagePercent(heap())) })
