@@ -123,6 +123,14 @@ func (s *Server) Client() (*api.Client, error) {
 	return client, nil
 }
 
+// PID is the number of the process, 0 where none was started.
+func (s *Server) PID() int {
+	if p := s.running(); p != nil {
+		return p.cmd.Process.Pid
+	}
+	return 0
+}
+
 // Kill ends the process at once, as a crash would, and waits until it is gone.
 func (s *Server) Kill() {
 	if p := s.running(); p != nil {
