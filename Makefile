@@ -1,7 +1,8 @@
 # Developer commands; `make help` lists them. Needs Go and git. The C compiler
 # for the race detector, Node for the second reader of the envelope, promtool for
-# the alert rules, Chromium for the status page, dpkg and rpm for the packages are
-# fetched where the machine lets us (scripts/ensure-*.sh).
+# the alert rules, Chromium for the status page, dpkg and rpm for the packages, jq
+# and curl for the benchmark's rival are fetched where the machine lets us
+# (scripts/ensure-*.sh).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,7 +28,7 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions licences install package boot-test check-units generate test test-fast bench-load lint vulncheck fuzz demo chaos wave vault clean
+.PHONY: help all build man completions licences install package boot-test check-units generate test test-fast bench bench-check lint vulncheck fuzz demo chaos wave vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -101,16 +102,26 @@ vault: ## find or build (once) the real Vault that demo and tests use
 	@devstack/vault.sh
 
 test: vault ## run every test, with the race detector, on a real Vault
-	@for tool in node cc promtool chromium package-readers; do scripts/ensure-$$tool.sh >/dev/null; done
+	@for tool in node cc promtool chromium package-readers rival; do scripts/ensure-$$tool.sh >/dev/null; done
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $(PKGS)
 	cd devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
 	cd page/browsertest && GOWORK=off go test -timeout 15m ./...
+	cd bench && GOWORK=off go test -timeout 15m ./...
 
 test-fast: vault ## the same without the race detector, and cached
 	go test -timeout 15m $(PKGS)
 
-bench-load: vault ## measure healthy servers beside slow ones, on a real Vault (some minutes)
-	go test -run '^$$' -bench UnderLoad -benchtime 1x -timeout 20m ./cmd/mailu-rotator
+$(OUT)/bench: FORCE
+	@cd bench && GOWORK=off go build -o $(abspath $@) .
+FORCE:
+
+bench: build vault $(OUT)/bench ## measure all of docs/performance.md and write it (a quarter of an hour); BENCH="-only scan"
+	@scripts/ensure-rival.sh >/dev/null
+	@$(OUT)/bench -root . -binary $(BINARY) -write $(BENCH)
+
+bench-check: build vault $(OUT)/bench ## measure less, and fail where a ratio is worse than in bench/results.json
+	@scripts/ensure-rival.sh >/dev/null
+	@$(OUT)/bench -root . -binary $(BINARY) -scale check -check $(BENCH)
 
 # Built once; its own name says which one it is.
 LINTER := bin/golangci-lint-v2.15.0
@@ -124,6 +135,7 @@ lint: $(LINTER) ## formatting, and what .golangci.yml lists: vet, staticcheck, g
 	$(LINTER) run $(PKGS)
 	$(LINTER) run --build-tags boot ./systemd/...
 	cd page/browsertest && GOWORK=off $(CURDIR)/$(LINTER) run --config ../../.golangci.yml ./...
+	cd bench && GOWORK=off $(CURDIR)/$(LINTER) run --config ../.golangci.yml ./...
 
 vulncheck: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(PKGS)

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/json"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// costs are what no program can spare. Of the processor's share it is the time
+// that one core needs while every core is at it.
+type costs struct {
+	Derivation time.Duration `json:"derivation"` // of a key: 100,000 rounds of PBKDF2
+	Bcrypt     time.Duration `json:"bcrypt"`     // of a hash as Mailu stores it, 12 rounds: what verify costs
+	Vault      float64       `json:"vault"`      // reads with two writes each that it takes in a second
+}
+
+// playCompute measures with the standard library what no program can spare.
+func playCompute(_ context.Context, text []byte) error {
+	var length time.Duration
+	if err := json.Unmarshal(text, &length); err != nil {
+		return err
+	}
+	var c costs
+	c.Derivation = onAllCores(length, func() error {
+		_, err := pbkdf2.Key(sha256.New, "a master key of 32 bytes of ours", []byte("salt"), 100_000, 32)
+		return err
+	})
+	c.Bcrypt = onAllCores(length, func() error {
+		_, err := bcrypt.GenerateFromPassword([]byte("a password's HMAC in base64, 44 characters.."), 12)
+		return err
+	})
+	return tell("computed", c)
+}
+
+// onAllCores is what one call takes while every core makes them.
+func onAllCores(length time.Duration, do func() error) time.Duration {
+	var done atomic.Int64
+	var group sync.WaitGroup
+	begun := time.Now()
+	for range cores() {
+		group.Go(func() {
+			for time.Since(begun) < length || done.Load() == 0 {
+				if do() == nil {
+					done.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	return time.Since(begun) * time.Duration(cores()) / time.Duration(done.Load())
+}
+
+func cores() int { return runtime.NumCPU() }
+
+// compute measures the costs in a process of its own.
+func (b *bench) compute(ctx context.Context) (c costs, err error) {
+	p, err := b.startRole("compute", b.size.Compute)
+	if err != nil {
+		return c, err
+	}
+	defer p.kill()
+	e, _, err := p.await(ctx, 0, named("computed"))
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(e.Of, &c)
+}

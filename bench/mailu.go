@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"mailu-rotator/mailu/mailutest"
+)
+
+// The observed cost of a hashing in Mailu, that of a slow server, and how many
+// requests the program sends a server at a time unless it is told otherwise.
+const (
+	hashing       = 300 * time.Millisecond
+	slowHashing   = 100 * hashing
+	maxConcurrent = 2
+	mailuToken    = mailutest.DefaultToken
+)
+
+// mailuTask is what the Mailu servers are to be. They wait for what a hashing
+// costs and do not compute it: they stand for other machines.
+type mailuTask struct {
+	Servers int           `json:"servers"`
+	Hashing time.Duration `json:"hashing"`
+	Users   int           `json:"users"` // of all servers, in turn
+	Slow    int           `json:"slow"`  // so many servers more, that take a hundred times as long
+}
+
+// playMailu runs Mailu servers until it is told to end.
+func playMailu(ctx context.Context, text []byte) error {
+	var task mailuTask
+	if err := json.Unmarshal(text, &task); err != nil {
+		return err
+	}
+	var origins []string
+	for i := range task.Servers + task.Slow {
+		server, err := task.start(i)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		origins = append(origins, server.Origin())
+	}
+	if err := tell("ready", origins); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// start starts one of the servers with its users; a slow one has all of theirs.
+func (t mailuTask) start(i int) (*mailutest.Server, error) {
+	// Four rounds are the least that bcrypt has: a millisecond.
+	config := mailutest.Config{Rounds: 4, HashDelay: t.Hashing}
+	first, end, step := i, t.Users, t.Servers
+	if i >= t.Servers {
+		config.HashDelay = slowHashing
+		first, end, step = t.Users, t.Users+slowTenants*t.Slow, 1
+	}
+	server, err := mailutest.Start(config)
+	if err != nil {
+		return nil, err
+	}
+	for user := first; user < end; user += step {
+		server.AddUserHash(userOf(user), "$none$")
+	}
+	return server, nil
+}
+
+// startMailus starts Mailu servers in a process of their own and returns their
+// origins. The caller kills it.
+func (s *stage) startMailus(ctx context.Context, task mailuTask) (p *process, origins []string, err error) {
+	if p, err = s.startRole("mailu", task); err != nil {
+		return nil, nil, err
+	}
+	ready, _, err := p.await(ctx, 0, named("ready"))
+	if err == nil {
+		err = json.Unmarshal(ready.Of, &origins)
+	}
+	if err != nil {
+		p.kill()
+	}
+	return p, origins, err
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// memoryBound is the most that a scan of a million tenants may take, in MB.
+const memoryBound = 150
+
+// peak is the memory that a scan has had at most.
+type peak struct {
+	Tenants   int     `json:"tenants"`
+	MB        float64 `json:"mb"`
+	Seconds   float64 `json:"seconds"`
+	Simulated bool    `json:"simulated"` // Vault
+}
+
+// memory measures the peak of the daemon's first sweep, with nothing due, over
+// fleets up to a million: on a real Vault what fits, on a simulated one all.
+func (b *bench) memory(ctx context.Context) error {
+	for _, n := range b.size.Real {
+		f := &fleet{prefix: fmt.Sprintf("scan-%d", n), tenants: n, age: young, mailus: anOrigin}
+		if err := b.prepare(ctx, f); err != nil {
+			return err
+		}
+		if err := b.peakOf(ctx, f); err != nil {
+			return err
+		}
+	}
+	for _, n := range b.size.Simulated {
+		f := &fleet{tenants: n, age: young, mailus: anOrigin}
+		vault, err := b.simulate(ctx, f)
+		if err != nil {
+			return err
+		}
+		err = b.peakOf(ctx, f)
+		vault.kill()
+		if err != nil {
+			return err
+		}
+	}
+	least, most := b.found.Memory[len(b.size.Real)], b.found.Memory[len(b.found.Memory)-1]
+	r := row{
+		Key: "memory", What: fmt.Sprintf("peak memory of a scan, %s tenants", count(most.Tenants)), Against: "a simulated Vault", Unit: "MB",
+		Tolerance: 0.15, Tenants: most.Tenants,
+		Note: fmt.Sprintf("%.1f MB with %s; a tenant more costs %.0f bytes, its name in the list among them", least.MB, count(least.Tenants),
+			(most.MB-least.MB)*mb/float64(most.Tenants-least.Tenants)),
+	}
+	b.add(r.bounded(most.MB, memoryBound))
+	return nil
+}
+
+func (b *bench) peakOf(ctx context.Context, f *fleet) error {
+	s, err := b.scanOnce(ctx, f)
+	if err != nil {
+		return err
+	}
+	p := peak{Tenants: f.tenants, MB: s.peak, Seconds: s.took.Seconds(), Simulated: f.vault != ""}
+	b.found.Memory = append(b.found.Memory, p)
+	b.progress(fmt.Sprintf("  %s tenants: %.1f MB, %.3g s", count(p.Tenants), p.MB, p.Seconds))
+	return nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"sync"
+	"time"
+
+	"mailu-rotator/internal/child"
+)
+
+// event is a line of JSON that a process wrote: a log line of the program, or
+// what a role of this one tells. At is when it was read here.
+type event struct {
+	At     time.Time       `json:"-"`
+	Msg    string          `json:"msg"`
+	Origin string          `json:"origin"`
+	Error  string          `json:"error"`
+	Of     json.RawMessage `json:"of"` // what a role tells beside
+}
+
+// process is one that was started here. It does not outlive this one.
+type process struct {
+	cmd     *exec.Cmd
+	log     *eventLog
+	started time.Time
+	exited  <-chan struct{}
+}
+
+// start runs a command whose events are on its standard error.
+func start(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, log: &eventLog{grown: make(chan struct{})}, started: time.Now()}
+	cmd.Stderr = p.log
+	var err error
+	if p.exited, err = child.Start(cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	return p, nil
+}
+
+// await returns the first event that is wanted, from the given number on, and
+// the number of the next one.
+func (p *process) await(ctx context.Context, from int, wanted func(event) bool) (event, int, error) {
+	for {
+		events, grown := p.log.since(from)
+		for i, e := range events {
+			if wanted(e) {
+				return e, from + i + 1, nil
+			}
+		}
+		from += len(events)
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return event{}, from, ctx.Err()
+		case <-p.exited:
+			if late, _ := p.log.since(from); len(late) > 0 {
+				continue // written just before it ended
+			}
+			return event{}, from, fmt.Errorf("%s ended early (%s); it said last:\n%s", p.cmd.Path, p.cmd.ProcessState, p.log.tail())
+		}
+	}
+}
+
+func named(msg string) func(event) bool { return func(e event) bool { return e.Msg == msg } }
+
+// wait returns when the process has ended by itself, with the status that is
+// wanted.
+func (p *process) wait(ctx context.Context) error {
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		p.kill()
+		return ctx.Err()
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s: exit status %d; it said last:\n%s", p.cmd.Path, code, p.log.tail())
+	}
+	return nil
+}
+
+// kill ends the process at once; it may have ended.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+// eventLog takes what a process writes.
+type eventLog struct {
+	mu     sync.Mutex // guards what follows
+	rest   []byte     // of a line whose end is still to come
+	events []event
+	last   []byte
+	grown  chan struct{} // closed when events has grown
+}
+
+const keptBytes = 4 << 10 // of what a process said last
+
+// Write implements io.Writer.
+func (l *eventLog) Write(b []byte) (int, error) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = append(l.last, b...)
+	l.last = l.last[max(0, len(l.last)-keptBytes):]
+	l.rest = append(l.rest, b...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			break
+		}
+		var e event
+		if json.Unmarshal(line, &e) == nil { // other lines are for the tail only
+			e.At = now
+			l.events = append(l.events, e)
+		}
+		l.rest = rest
+	}
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return len(b), nil
+}
+
+func (l *eventLog) since(from int) (events []event, grown <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.events[min(from, len(l.events)):], l.grown
+}
+
+func (l *eventLog) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.last)
+}

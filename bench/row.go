@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+)
+
+// row is one line of the table. Its ratio is the better the higher: where less
+// is better, as with memory, it is the bound over what was measured.
+type row struct {
+	Key      string  `json:"key"`
+	What     string  `json:"what"`
+	Against  string  `json:"against"`
+	Unit     string  `json:"unit"`
+	Measured float64 `json:"measured"`
+	Baseline float64 `json:"baseline,omitempty"`
+	Ratio    float64 `json:"ratio,omitempty"` // 0: nothing to compare with
+	Low      float64 `json:"low,omitempty"`   // of the repetitions' ratios
+	High     float64 `json:"high,omitempty"`
+	Target   float64 `json:"target,omitempty"` // of the ratio; 0: none
+	Bound    bool    `json:"bound,omitempty"`  // the baseline is a bound and was not measured
+	// Tolerance is how much of the kept ratio a check forgives; of a row with a
+	// bound only the bound counts where it is 1.
+	Tolerance float64 `json:"tolerance"`
+	Tenants   int     `json:"tenants,omitempty"`
+	Servers   int     `json:"servers,omitempty"`
+	Note      string  `json:"note,omitempty"`
+}
+
+// order is that of the table, by the rows' keys.
+func order() []string {
+	return []string{
+		"scan", "rotations", "emergency", "rival", "slow", "slow-many", "memory", "requests-scan", "requests-rotation",
+		"idle-rss", "idle-cpu", "idle-wakeups", "idle-silent-rss", "idle-silent-cpu", "idle-silent-wakeups", "start", "binary",
+	}
+}
+
+func sortRows(rows []row) {
+	slices.SortStableFunc(rows, func(a, b row) int { return slices.Index(order(), a.Key) - slices.Index(order(), b.Key) })
+}
+
+func (r row) met() bool { return r.Target == 0 || r.Ratio >= r.Target }
+
+// compared fills in the ratio of what was measured in pairs.
+func (r row) compared(measured, baseline, ratios series) row {
+	r.Measured, r.Baseline = measured.median(), baseline.median()
+	r.Ratio = ratios.median()
+	r.Low, r.High = math.Inf(1), 0
+	for _, ratio := range ratios {
+		r.Low, r.High = min(r.Low, ratio), max(r.High, ratio)
+	}
+	return r
+}
+
+// bounded fills in the ratio to a bound that is not to be passed.
+func (r row) bounded(measured, bound float64) row {
+	r.Measured, r.Baseline, r.Bound, r.Target = measured, bound, true, 1
+	r.Ratio = bound / max(measured, bound/1000) // no more than a thousand, where next to nothing was measured
+	return r
+}
+
+// cells are the row as it is printed.
+func (r row) cells() []string {
+	baseline, ratio, target, met := "", "", "", ""
+	if r.Baseline != 0 {
+		baseline = figure(r.Baseline) + " " + r.Unit
+	}
+	switch {
+	case r.Ratio == 0:
+	case r.Target == 0:
+		ratio = figure(r.Ratio)
+	case r.Bound:
+		ratio, target = figure(r.Ratio), "≤ "+baseline
+		baseline = ""
+	case r.Tolerance == 0:
+		ratio, target = figure(r.Ratio), "exactly"
+	default:
+		ratio, target = figure(r.Ratio), "≥ "+figure(r.Target)
+	}
+	if ratio != "" && r.High > 0 {
+		ratio += fmt.Sprintf(" (%s–%s)", figure(r.Low), figure(r.High))
+	}
+	if r.Target != 0 {
+		met = map[bool]string{true: "yes", false: "NO"}[r.met()]
+	}
+	return []string{r.What, r.Against, figure(r.Measured) + " " + r.Unit, baseline, ratio, target, met}
+}
+
+var headings = []string{"what", "against", "measured", "baseline", "ratio", "target", "met"}
+
+// figure has three significant digits, and all of those before the point.
+func figure(v float64) string {
+	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
+		return fmt.Sprint(v)
+	}
+	digits := 2 - int(math.Floor(math.Log10(math.Abs(v))))
+	text := strconv.FormatFloat(v, 'f', max(digits, 0), 64)
+	if digits > 0 {
+		return text
+	}
+	return thousands(text)
+}
+
+func thousands(digits string) string {
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func printTable(out io.Writer, rows []row) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, cells := range append([][]string{headings}, cellsOf(rows)...) {
+		for _, cell := range cells {
+			fmt.Fprint(table, cell, "\t")
+		}
+		fmt.Fprintln(table)
+	}
+	return table.Flush()
+}
+
+func cellsOf(rows []row) (all [][]string) {
+	for _, r := range rows {
+		all = append(all, r.cells())
+	}
+	return all
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"mailu-rotator/bench/simvault"
+	"mailu-rotator/vault/vaulttest"
+)
+
+// vaultTask is the fleet of a simulated Vault.
+type vaultTask struct {
+	Tenants int      `json:"tenants"`
+	Mailus  []string `json:"mailus"`
+}
+
+const simulatedPrefix = "smtp"
+
+// playVault runs a simulated Vault until it is told to end.
+func playVault(ctx context.Context, text []byte) error {
+	var task vaultTask
+	if err := json.Unmarshal(text, &task); err != nil {
+		return err
+	}
+	sealed, err := someSealedPassword()
+	if err != nil {
+		return err
+	}
+	layout := vaulttest.DefaultLayout()
+	fleet := simvault.Fleet{
+		Mount: layout.Mount, Prefix: simulatedPrefix, Leaf: layout.Leaf, Tenants: task.Tenants,
+		Name: tenantID, Number: numberOf,
+		Fields: func(i int) map[string]any {
+			return recordOf(i, task.Mailus[i%len(task.Mailus)], young, sealed)
+		},
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: fleet.Handler()}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := tell("ready", "http://"+listener.Addr().String()); err != nil {
+		return err
+	}
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// numberOf is tenantID backwards; -1 for another name.
+func numberOf(name string) int {
+	hex, _, _ := strings.Cut(name, "-")
+	i, err := strconv.ParseUint(hex, 16, 32)
+	if err != nil || tenantID(int(i)) != name {
+		return -1
+	}
+	return int(i)
+}
+
+// simulate starts a simulated Vault with so many tenants and returns the fleet
+// on it. The caller kills the process.
+func (s *stage) simulate(ctx context.Context, f *fleet) (p *process, err error) {
+	if p, err = s.startRole("vault", vaultTask{Tenants: f.tenants, Mailus: f.mailus}); err != nil {
+		return nil, err
+	}
+	ready, _, err := p.await(ctx, 0, named("ready"))
+	if err == nil {
+		err = json.Unmarshal(ready.Of, &f.vault)
+	}
+	if err == nil {
+		f.prefix = simulatedPrefix
+		err = s.prepare(ctx, f)
+	}
+	if err != nil {
+		p.kill()
+	}
+	return p, err
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// slowTenants are those of the slow server: as many as it is sent at a time, and
+// some that wait.
+const slowTenants = 8
+
+// manySlow is more slow servers than the program has workers.
+const manySlow = 20
+
+// slow measures what servers that take a hundred times as long cost the tenants
+// of the others. Without a canary they have all in flight that they are sent at a
+// time, from the first moment.
+func (b *bench) slow(ctx context.Context) error {
+	mailu, origins, err := b.startMailus(ctx, mailuTask{
+		Servers: b.size.Servers, Hashing: hashing, Users: b.size.Slow, Slow: manySlow,
+	})
+	if err != nil {
+		return err
+	}
+	defer mailu.kill()
+	healthy, slow := origins[:b.size.Servers], origins[b.size.Servers:]
+	runs := 0
+	beside := func(slow []string) measure {
+		return func(ctx context.Context) (float64, error) {
+			runs++ // each run has a fleet of its own, since the slow ones are left half-finished
+			return b.besideSlow(ctx, fmt.Sprintf("slow-%d", runs), healthy, slow)
+		}
+	}
+	taken, err := b.interleave(ctx, beside(slow[:1]), beside(nil), beside(slow))
+	if err != nil {
+		return err
+	}
+	r := row{
+		Key: "slow", What: fmt.Sprintf("one slow server (100×) beside %d healthy ones: their %s tenants", len(healthy), count(b.size.Slow)),
+		Against: "the same run without it", Unit: "tenants/s",
+		Target: 0.95, Tolerance: 0.15, Tenants: b.size.Slow, Servers: len(healthy),
+	}
+	b.add(r.compared(taken[0], taken[1], ratios(taken[0], taken[1])))
+	r.Key, r.What, r.Target = "slow-many", fmt.Sprintf("%d slow ones: the same tenants", manySlow), 0
+	r.Note = fmt.Sprintf("%d more records are read and %d more keys derived on the same processor, which no bound can give back",
+		manySlow*slowTenants, manySlow*2*maxConcurrent)
+	b.add(r.compared(taken[2], taken[1], ratios(taken[2], taken[1])))
+	return nil
+}
+
+// besideSlow is a run over healthy servers, and slow ones, until the last tenant
+// of the healthy ones is done: how many of these were done in a second.
+func (b *bench) besideSlow(ctx context.Context, prefix string, healthy, slow []string) (float64, error) {
+	f := &fleet{prefix: prefix, tenants: b.size.Slow, age: old, mailus: healthy, slow: slow, noCanary: true}
+	if err := b.prepare(ctx, f); err != nil {
+		return 0, err
+	}
+	p, err := b.rotator(f, "--run-now")
+	if err != nil {
+		return 0, err
+	}
+	defer p.kill() // the slow ones would take minutes
+	begun, next, err := p.await(ctx, 0, named("sweep started"))
+	if err != nil {
+		return 0, err
+	}
+	last := begun
+	for range f.tenants {
+		last, next, err = p.await(ctx, next, func(e event) bool { return e.Msg == committed && slices.Contains(healthy, e.Origin) })
+		if err != nil {
+			return 0, err
+		}
+	}
+	return float64(f.tenants) / last.At.Sub(begun.At).Seconds(), nil
+}
