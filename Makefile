@@ -152,7 +152,7 @@ chaos: vault ## kill it and its servers at every step, then see who is locked ou
 	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0)
 
 wave: ## two years of a fleet that was imported on one day, with a rotation.spread and without (a minute)
-	go run ./bench/wave -svg docs/images/wave.svg
+	cd bench && GOWORK=off go run ./wave -svg ../docs/images/wave.svg
 
 clean: ## remove what was built here (the cached Vault stays)
 	rm -rf bin dist

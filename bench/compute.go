@@ -28,23 +28,23 @@ func playCompute(_ context.Context, text []byte) error {
 		return err
 	}
 	var c costs
-	c.Derivation = onAllCores(length, func() error {
+	c.Derivation = everywhere(length, func() error {
 		_, err := pbkdf2.Key(sha256.New, "a master key of 32 bytes of ours", []byte("salt"), 100_000, 32)
 		return err
 	})
-	c.Bcrypt = onAllCores(length, func() error {
+	c.Bcrypt = everywhere(length, func() error {
 		_, err := bcrypt.GenerateFromPassword([]byte("a password's HMAC in base64, 44 characters.."), 12)
 		return err
 	})
 	return tell("computed", c)
 }
 
-// onAllCores is what one call takes while every core makes them.
-func onAllCores(length time.Duration, do func() error) time.Duration {
+// everywhere is what one call takes while every core makes them.
+func everywhere(length time.Duration, do func() error) time.Duration {
 	var done atomic.Int64
 	var group sync.WaitGroup
 	begun := time.Now()
-	for range cores() {
+	for range runtime.NumCPU() {
 		group.Go(func() {
 			for time.Since(begun) < length || done.Load() == 0 {
 				if do() == nil {
@@ -54,10 +54,8 @@ func onAllCores(length time.Duration, do func() error) time.Duration {
 		})
 	}
 	group.Wait()
-	return time.Since(begun) * time.Duration(cores()) / time.Duration(done.Load())
+	return time.Since(begun) * time.Duration(runtime.NumCPU()) / time.Duration(done.Load())
 }
-
-func cores() int { return runtime.NumCPU() }
 
 // compute measures the costs in a process of its own.
 func (b *bench) compute(ctx context.Context) (c costs, err error) {

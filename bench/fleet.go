@@ -31,6 +31,7 @@ type fleet struct {
 	pprof     bool
 	schedule  string // of sweeps
 	noCanary  bool
+	apart     bool   // the program has cores that Vault and Mailu have not
 	config    string // the file, once prepare has written it
 	tokenFile string
 }

@@ -23,6 +23,10 @@ func main() {
 	if played, status := playRole(); played {
 		os.Exit(status)
 	}
+	if err := divideCores(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
 	var o options
 	flag.StringVar(&o.repository, "root", "..", "the root of the repository")
 	flag.StringVar(&o.program, "binary", "../bin/mailu-rotator", "the program to measure, as it ships")

@@ -60,7 +60,7 @@ func (p *process) await(ctx context.Context, from int, wanted func(event) bool) 
 			if late, _ := p.log.since(from); len(late) > 0 {
 				continue // written just before it ended
 			}
-			return event{}, from, fmt.Errorf("%s ended early (%s); it said last:\n%s", p.cmd.Path, p.cmd.ProcessState, p.log.tail())
+			return event{}, from, fmt.Errorf("%s ended early (%s); it said last:\n%s", p.cmd, p.cmd.ProcessState, p.log.tail())
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (p *process) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("%s: exit status %d; it said last:\n%s", p.cmd.Path, code, p.log.tail())
+		return fmt.Errorf("%s: exit status %d; it said last:\n%s", p.cmd, code, p.log.tail())
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func fill(page string, r results) (string, error) {
 }
 
 func (r results) hostLine() string {
-	text := fmt.Sprintf("Taken on %s with %d cores, which all that is measured shared; %s, Vault %s, storage in memory; "+
+	text := fmt.Sprintf("Taken on %s with %d cores, %s, Vault %s, storage in memory; "+
 		"medians of %d, the ratios' range in brackets.", r.Host.Date, r.Host.Cores, r.Host.Go, r.Host.Vault, r.Size.Repetitions)
 	if r.Host.busy() {
 		text += fmt.Sprintf(" **Others used the machine (load average %.1f), so the figures are provisional.**", r.Host.Load)

@@ -26,7 +26,7 @@ func (b *bench) rival(ctx context.Context) error {
 	}
 	defer mailu.kill()
 	few := &fleet{prefix: "rival-few", tenants: max(b.size.Rival/2, 1), age: old, mailus: origins}
-	f := &fleet{prefix: "rival", tenants: b.size.Rival, age: old, mailus: origins, verify: "none"}
+	f := &fleet{prefix: "rival", tenants: b.size.Rival, age: old, mailus: origins, verify: "none", apart: true}
 	for _, fleet := range []*fleet{few, f} {
 		if err := b.prepare(ctx, fleet); err != nil {
 			return err
@@ -148,7 +148,8 @@ func (s *script) run(ctx context.Context, f *fleet, parallel int) (float64, erro
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, s.file, f.prefix, strconv.Itoa(parallel))
+	line := onOwnCores(s.file, f.prefix, strconv.Itoa(parallel))
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = append(s.env, "VAULT_TOKEN="+strings.TrimSpace(string(token)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -14,7 +14,7 @@ func (b *bench) rotations(ctx context.Context) error {
 		return err
 	}
 	defer mailu.kill()
-	f := &fleet{prefix: "rotate", tenants: b.size.Rotate, age: old, mailus: origins, verify: "none"}
+	f := &fleet{prefix: "rotate", tenants: b.size.Rotate, age: old, mailus: origins, verify: "none", apart: true}
 	if err := b.prepare(ctx, f); err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (b *bench) rotations(ctx context.Context) error {
 		func(ctx context.Context) (float64, error) {
 			c, err := b.compute(ctx)
 			b.found.Costs = c
-			return float64(cores()) / c.Derivation.Seconds(), err
+			return float64(ownCores()) / c.Derivation.Seconds(), err
 		})
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (b *bench) cpu(other *process) [2]time.Duration {
 // emergency measures a run over servers that take the observed time for each
 // password. The bound is theirs: so many at a time, each so long.
 func (b *bench) emergency(ctx context.Context) error {
-	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Servers, Hashing: hashing, Users: b.size.Emergency})
+	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Waiting, Hashing: hashing, Users: b.size.Emergency})
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ var anOrigin = []string{"http://127.0.0.1:9"}
 // scan measures a sweep of the daemon that finds nothing due, against the same
 // list and reads with nothing around them.
 func (b *bench) scan(ctx context.Context) error {
-	f := &fleet{prefix: fmt.Sprintf("scan-%d", b.size.Scan), tenants: b.size.Scan, age: young, mailus: anOrigin}
+	f := &fleet{prefix: fmt.Sprintf("scan-%d", b.size.Scan), tenants: b.size.Scan, age: young, mailus: anOrigin, apart: true}
 	if err := b.prepare(ctx, f); err != nil {
 		return err
 	}

@@ -6,17 +6,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
+	"time"
 
-	"mailu-rotator/bench/simvault"
-	"mailu-rotator/vault/vaulttest"
+	"mailu-rotator/internal/manyvault"
 )
 
 // vaultTask is the fleet of a simulated Vault.
 type vaultTask struct {
-	Tenants int      `json:"tenants"`
-	Mailus  []string `json:"mailus"`
+	Tenants int `json:"tenants"`
 }
 
 const simulatedPrefix = "smtp"
@@ -27,18 +24,7 @@ func playVault(ctx context.Context, text []byte) error {
 	if err := json.Unmarshal(text, &task); err != nil {
 		return err
 	}
-	sealed, err := someSealedPassword()
-	if err != nil {
-		return err
-	}
-	layout := vaulttest.DefaultLayout()
-	fleet := simvault.Fleet{
-		Mount: layout.Mount, Prefix: simulatedPrefix, Leaf: layout.Leaf, Tenants: task.Tenants,
-		Name: tenantID, Number: numberOf,
-		Fields: func(i int) map[string]any {
-			return recordOf(i, task.Mailus[i%len(task.Mailus)], young, sealed)
-		},
-	}
+	fleet := manyvault.Fleet{Tenants: task.Tenants, Origin: anOrigin[0], Rotated: time.Now().Add(-young), Policy: "180_days"}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -55,20 +41,10 @@ func playVault(ctx context.Context, text []byte) error {
 	return nil
 }
 
-// numberOf is tenantID backwards; -1 for another name.
-func numberOf(name string) int {
-	hex, _, _ := strings.Cut(name, "-")
-	i, err := strconv.ParseUint(hex, 16, 32)
-	if err != nil || tenantID(int(i)) != name {
-		return -1
-	}
-	return int(i)
-}
-
 // simulate starts a simulated Vault with so many tenants and returns the fleet
 // on it. The caller kills the process.
 func (s *stage) simulate(ctx context.Context, f *fleet) (p *process, err error) {
-	if p, err = s.startRole("vault", vaultTask{Tenants: f.tenants, Mailus: f.mailus}); err != nil {
+	if p, err = s.startRole("vault", vaultTask{Tenants: f.tenants}); err != nil {
 		return nil, err
 	}
 	ready, _, err := p.await(ctx, 0, named("ready"))

@@ -8,7 +8,8 @@ import (
 // size says how much is measured.
 type size struct {
 	Repetitions int           `json:"repetitions"`
-	Servers     int           `json:"servers"` // Mailu servers
+	Servers     int           `json:"servers"` // Mailu servers that answer at once
+	Waiting     int           `json:"waiting"` // and that take the observed time: so few that not the cores are the bound
 	Requests    int           `json:"-"`       // tenants whose requests are counted
 	Scan        int           `json:"scan"`    // tenants
 	Rotate      int           `json:"rotate"`
@@ -29,7 +30,7 @@ type size struct {
 
 func sizeOf(o options) (size, error) {
 	full := size{
-		Repetitions: 3, Servers: 8, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 800, Rival: 96, Slow: 400,
+		Repetitions: 3, Servers: 8, Waiting: 4, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 800, Rival: 96, Slow: 400,
 		Idle: 1000, Watch: time.Minute, Settle: 10 * time.Second, Starts: 20, Compute: 2 * time.Second,
 		GrowScan: []int{100, 1000, 10_000, 100_000}, GrowRotate: []int{100, 1000, 10_000},
 		Real: []int{1000, 10_000, 100_000}, Simulated: []int{1000, 10_000, 100_000, 1_000_000},
@@ -47,7 +48,7 @@ func sizeOf(o options) (size, error) {
 		return full, nil
 	case "smoke":
 		return size{
-			Repetitions: 1, Servers: 2, Requests: 50, Scan: 50, Rotate: 50, Emergency: 8, Rival: 4, Slow: 8,
+			Repetitions: 1, Servers: 2, Waiting: 2, Requests: 50, Scan: 50, Rotate: 50, Emergency: 8, Rival: 4, Slow: 8,
 			Idle: 50, Watch: time.Second, Starts: 2, Compute: 50 * time.Millisecond,
 			GrowScan: []int{20, 50}, GrowRotate: []int{10, 20}, Real: []int{50}, Simulated: []int{50, 500},
 			Profile: time.Second,

@@ -18,13 +18,13 @@ const manySlow = 20
 // time, from the first moment.
 func (b *bench) slow(ctx context.Context) error {
 	mailu, origins, err := b.startMailus(ctx, mailuTask{
-		Servers: b.size.Servers, Hashing: hashing, Users: b.size.Slow, Slow: manySlow,
+		Servers: b.size.Waiting, Hashing: hashing, Users: b.size.Slow, Slow: manySlow,
 	})
 	if err != nil {
 		return err
 	}
 	defer mailu.kill()
-	healthy, slow := origins[:b.size.Servers], origins[b.size.Servers:]
+	healthy, slow := origins[:b.size.Waiting], origins[b.size.Waiting:]
 	runs := 0
 	beside := func(slow []string) measure {
 		return func(ctx context.Context) (float64, error) {

@@ -113,6 +113,6 @@ func (s *stage) host(ctx context.Context) (h host, err error) {
 		return h, err
 	}
 	return host{
-		Cores: cores(), Go: goVersion, Vault: health.Version, Date: time.Now().UTC().Format(time.DateOnly), Load: load.Load1,
+		Cores: allCores(), Go: goVersion, Vault: health.Version, Date: time.Now().UTC().Format(time.DateOnly), Load: load.Load1,
 	}, nil
 }

@@ -90,7 +90,12 @@ func (p *process) rotated(want int) error {
 
 // rotator starts the program on the fleet.
 func (s *stage) rotator(f *fleet, args ...string) (*process, error) {
-	return start(exec.Command(s.program, append(args, "--config", f.config)...))
+	args = append(args, "--config", f.config)
+	line := onAllCores(s.program, args...)
+	if f.apart {
+		line = onOwnCores(s.program, args...)
+	}
+	return start(exec.Command(line[0], line[1:]...))
 }
 
 // bare starts a bare client on the fleet.
