@@ -14,12 +14,9 @@ import (
 // process, so that it shares no heap and no scheduler with the others.
 const roleVariable = "MAILU_ROTATOR_BENCH_ROLE"
 
-// compared are the roles that do what the program does; the others serve.
-var compared = map[string]bool{"scan": true, "rotate": true, "compute": true}
-
-// playRole plays the role that the environment names, if it names one. What the
-// role is to do is JSON in the environment, no secrets in it; what it tells goes to standard
-// error, as the program's log does.
+// playRole plays the role that the environment names, if it names one. What it is
+// to do is JSON in the environment too, with no secret in it; what it tells goes to
+// standard error, as the program's log does.
 func playRole() (played bool, status int) {
 	name := os.Getenv(roleVariable)
 	if name == "" {
@@ -47,9 +44,9 @@ func (s *stage) startRole(name string, task any) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := []string{s.self} // on the cores of this process
-	if compared[name] {
-		line = onOwnCores(s.self)
+	line := onOwnCores(s.self) // as the program, with which it is compared
+	if name == "mailu" || name == "vault" {
+		line = []string{s.self} // on the cores of this process
 	}
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), roleVariable+"="+name, roleVariable+"_TASK="+string(text))

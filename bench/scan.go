@@ -36,7 +36,7 @@ func (b *bench) scan(ctx context.Context) error {
 		Key: "scan", What: fmt.Sprintf("scan: list and read %s tenants, nothing due", count(f.tenants)),
 		Against: "a bare HTTP client, the same reads, 16 at a time", Unit: "tenants/s",
 		Target: 0.95, Tolerance: 0.15, Tenants: f.tenants,
-		Note: fmt.Sprintf("a tenant costs the program %.0f µs of processor time, the bare client %.0f µs, and Vault, on the same cores, %.0f µs",
+		Note: fmt.Sprintf("a tenant costs the program %.0f µs of processor time, the bare client %.0f µs, and Vault %.0f µs",
 			program.median(), bare.median(), vault.median()),
 	}.compared(taken[0], taken[1], ratios(taken[0], taken[1])))
 	return nil

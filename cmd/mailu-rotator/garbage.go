@@ -48,7 +48,7 @@ func heap() (live, scannable uint64) {
 // process lives.
 func afterEachCollection(f func()) {
 	runtime.AddCleanup(new([64]byte), func(f func()) {
-		f()
 		afterEachCollection(f)
+		f()
 	}, f)
 }
