@@ -51,7 +51,7 @@ func playMailu(ctx context.Context, text []byte) error {
 // start starts one of the servers with its users; a slow one has all of theirs.
 func (t mailuTask) start(i int) (*mailutest.Server, error) {
 	// Four rounds are the least that bcrypt has: a millisecond.
-	config := mailutest.Config{Rounds: 4, HashDelay: t.Hashing}
+	config := mailutest.Config{Rounds: 4, HashDelay: t.Hashing, Workers: maxConcurrent}
 	first, end, step := i, t.Users, t.Servers
 	if i >= t.Servers {
 		config.HashDelay = slowHashing

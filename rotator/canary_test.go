@@ -12,6 +12,7 @@ import (
 func TestTheCanaryGoesAloneUntilItSucceeded(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3, 4)
+		f.mailu.Width = 3
 		f.fault = slow(time.Second)
 
 		report := f.run(t, rotator.Selection{})
@@ -52,6 +53,7 @@ func TestWithoutCanaryAllBeginAtOnce(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3)
 		f.sweep.Canary = false
+		f.mailu.Width = 3
 		f.fault = slow(time.Second)
 
 		f.run(t, rotator.Selection{})
@@ -115,12 +117,12 @@ func TestWorkersBoundWhatIsWorkedOnHereOverAllServers(t *testing.T) {
 func TestOldestFirst(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 3, 1, 5, 2, 4)
-		f.mailu.Width = 1 // so two tenants at a time, after the canary
+		f.mailu.Width = 1 // so two tenants at a time, after the canary, and one push
 		f.fault = slow(time.Second)
 
 		f.run(t, rotator.Selection{})
 
-		for n, want := range map[int]time.Duration{1: 0, 2: time.Second, 3: time.Second, 4: 2 * time.Second, 5: 2 * time.Second} {
+		for n, want := range map[int]time.Duration{1: 0, 2: time.Second, 3: time.Second, 4: 2 * time.Second, 5: 3 * time.Second} {
 			if begun := f.of(rotatortest.OpKnows, n)[0].at; begun != want {
 				t.Errorf("tenant %d was begun after %s, want %s", n, begun, want)
 			}

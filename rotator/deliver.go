@@ -6,9 +6,13 @@ import (
 	"fmt"
 )
 
-// deliver pushes and verifies. A push whose outcome is unknown is settled by
-// what Mailu turns out to hold.
+// deliver pushes and verifies, in one turn at the server. A push whose outcome is
+// unknown is settled by what Mailu turns out to hold.
 func (r *rotation) deliver(ctx context.Context) error {
+	if err := r.takeTurn(ctx); err != nil {
+		return fmt.Errorf("push: %w", err)
+	}
+	defer r.leaveTurn()
 	pushed := r.push(ctx)
 	switch {
 	case pushed == nil:
@@ -34,6 +38,20 @@ func (r *rotation) deliver(ctx context.Context) error {
 		return fmt.Errorf("verify: %w", errNotHeld)
 	}
 	return nil // this server is configured not to be asked
+}
+
+func (r *rotation) takeTurn(ctx context.Context) (err error) {
+	if r.Turn != nil {
+		r.endTurn, err = r.Turn(ctx, r.cred.Origin, r.server.MaxConcurrent())
+	}
+	return err
+}
+
+func (r *rotation) leaveTurn() {
+	if r.endTurn != nil {
+		r.endTurn()
+		r.endTurn = nil
+	}
 }
 
 // cannotHaveReached tells the errors after which there is nothing to look for.

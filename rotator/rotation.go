@@ -24,6 +24,9 @@ type Rotator struct {
 	ClaimTTL      time.Duration // how long a claim stands
 	Observe       Observer
 	Trace         Tracer
+	// Turn waits until the server, which may be sent n requests at a time, is free for
+	// a push. It is so no more until end is called, or ctx ends first. nil: it is.
+	Turn func(ctx context.Context, origin Origin, n int) (end func(), err error)
 }
 
 // Result is how a rotation ended.
@@ -65,6 +68,7 @@ type rotation struct {
 	fenced    bool          // a write of this attempt has landed, so none of an earlier attempt's can any more
 	shared    bool          // another process had the claim meanwhile, and may have pushed
 	refused   bool          // the push was, for certain; a question refused after it says nothing of the kind
+	endTurn   func()        // at the server; nil: it has no turn
 }
 
 // Why a rotation ended early, beside what Store and Server return.
@@ -213,6 +217,7 @@ func (r *rotation) verify(ctx context.Context) (proof Proof, err error) {
 // prove asks Mailu, and checks the answer.
 func (r *rotation) prove(ctx context.Context, username string, password crypto.Secret) (Proof, error) {
 	check, err := r.server.Proof(ctx, username, password)
+	r.leaveTurn() // what is left is this host's work
 	if err != nil {
 		return Unproven, err
 	}

@@ -125,6 +125,7 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	rotator := &Rotator{
 		Store: s.Store, Mailu: lending{s.Mailu, host}, Keys: lendingEnvelope{keys, host}, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, Trace: s.Trace,
+		Turn: newTurns(host.workers).take,
 	}
 	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host}, nil
 }

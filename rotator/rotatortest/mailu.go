@@ -16,6 +16,7 @@ type Mailu struct {
 	Width      int    // requests at a time; 0 is 2
 	NoDomain   string // no user of this domain can be made
 	Unverified bool   // Proof says nothing, as with verify: none
+	Checking   func() // called while a hash is checked; nil: that takes no time
 
 	mu        sync.Mutex
 	passwords map[string]string
@@ -92,7 +93,12 @@ func (s server) Proof(_ context.Context, user string, password crypto.Secret) (r
 		return nil, nil
 	}
 	proof := rotator.Unproven
-	check := func() (rotator.Proof, error) { return proof, nil }
+	check := func() (rotator.Proof, error) {
+		if s.Checking != nil {
+			s.Checking()
+		}
+		return proof, nil
+	}
 	err := s.Hook.around(Call{Op: OpProof, User: user}, func() error {
 		if s.known(user) != nil {
 			return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrUnverifiable)

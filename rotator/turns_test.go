@@ -1,0 +1,51 @@
+package rotator_test
+
+import (
+	"testing"
+	"time"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// A server is never without a push, and whoever has pushed asks at once: the
+// tenants that wait meanwhile are as far as they can be, and behind it.
+func TestAServerIsSentOnePushAfterTheOtherAndEachIsVerifiedAtOnce(t *testing.T) {
+	const tenants, push = 6, time.Second
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3, 4, 5, 6)
+		f.sweep.Canary = false
+		f.mailu.Width = 1
+		f.fault = slow(push)
+
+		f.run(t, rotator.Selection{All: true})
+
+		pushes, proofs := f.of(rotatortest.OpSetPassword), f.of(rotatortest.OpProof)
+		if len(pushes) != tenants || len(proofs) != tenants {
+			t.Fatalf("%d pushes and %d questions", len(pushes), len(proofs))
+		}
+		for i := range tenants {
+			if begun := time.Duration(i) * push; pushes[i].at != begun || proofs[i].at != begun+push || proofs[i].User != pushes[i].User {
+				t.Errorf("%s was pushed after %s, and %s asked about after %s", pushes[i].User, pushes[i].at, proofs[i].User, proofs[i].at)
+			}
+		}
+	})
+}
+
+// The turn is the server's: this host's own work on a hash keeps nobody from it.
+func TestATurnEndsBeforeTheHashIsChecked(t *testing.T) {
+	const push, check = time.Second, 10 * time.Second
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2)
+		f.sweep.Canary = false
+		f.mailu.Width = 1
+		f.mailu.Checking = func() { time.Sleep(check) }
+		f.fault = slow(push)
+
+		f.run(t, rotator.Selection{All: true})
+
+		if pushes := f.of(rotatortest.OpSetPassword); len(pushes) != 2 || pushes[1].at != push {
+			t.Errorf("the pushes were %+v", pushes)
+		}
+	})
+}
