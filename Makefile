@@ -115,7 +115,7 @@ $(OUT)/bench: FORCE
 	@cd bench && GOWORK=off go build -o $(abspath $@) .
 FORCE:
 
-bench: build vault $(OUT)/bench ## measure all of docs/performance.md and write it (a quarter of an hour); BENCH="-only scan"
+bench: build vault $(OUT)/bench ## measure all of docs/performance.md and write it (about 20 minutes); BENCH="-only scan"
 	@scripts/ensure-rival.sh >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -write $(BENCH)
 

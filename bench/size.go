@@ -30,7 +30,7 @@ type size struct {
 
 func sizeOf(o options) (size, error) {
 	full := size{
-		Repetitions: 3, Servers: 8, Waiting: 4, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 800, Rival: 96, Slow: 400,
+		Repetitions: 3, Servers: 8, Waiting: 4, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 1600, Rival: 96, Slow: 400,
 		Idle: 1000, Watch: time.Minute, Settle: 10 * time.Second, Starts: 20, Compute: 2 * time.Second,
 		GrowScan: []int{100, 1000, 10_000, 100_000}, GrowRotate: []int{100, 1000, 10_000},
 		Real: []int{1000, 10_000, 100_000}, Simulated: []int{1000, 10_000, 100_000, 1_000_000},
