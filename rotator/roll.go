@@ -91,22 +91,30 @@ func packID(name string) (id [16]byte, usual bool) {
 	if !isUUIDv4(name) {
 		return id, false
 	}
-	digits := name[:8] + name[9:13] + name[14:18] + name[19:23] + name[24:]
-	if _, err := hex.Decode(id[:], []byte(digits)); err != nil {
+	digits := make([]byte, 0, 32) // on the stack, as all here: each tenant comes by several times
+	for _, part := range [...]string{name[:8], name[9:13], name[14:18], name[19:23], name[24:]} {
+		digits = append(digits, part...)
+	}
+	if _, err := hex.Decode(id[:], digits); err != nil {
 		return id, false
 	}
-	return id, unpackID(id) == name
+	text := uuidText(id)
+	return id, string(text[:]) == name
 }
 
 func unpackID(id [16]byte) string {
-	var text [36]byte
+	text := uuidText(id)
+	return string(text[:])
+}
+
+func uuidText(id [16]byte) (text [36]byte) {
 	hex.Encode(text[0:], id[:4])
 	hex.Encode(text[9:], id[4:6])
 	hex.Encode(text[14:], id[6:8])
 	hex.Encode(text[19:], id[8:10])
 	hex.Encode(text[24:], id[10:])
-	for _, dash := range []int{8, 13, 18, 23} {
+	for _, dash := range [...]int{8, 13, 18, 23} {
 		text[dash] = '-'
 	}
-	return string(text[:])
+	return text
 }
