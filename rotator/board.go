@@ -130,6 +130,7 @@ func (b *boardSurvey) end(again []Status) {
 		e.Status = s
 		b.tenants.note(e)
 	}
+	b.tenants.order() // among these some may be new to it
 	b.tenants.forget()
 	b.surveyed = b.clock.Now()
 }

@@ -1,0 +1,39 @@
+package rotator_test
+
+import (
+	"fmt"
+	"testing"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// A record that was malformed when it was first read, and has been mended since,
+// is like any other: what becomes of its tenant is seen.
+func TestATenantWhoseRecordWasMendedStaysOnTheBoard(t *testing.T) {
+	board := rotator.NewBoard(rotatortest.NewClock(noon))
+	fleet := func(fault string) (all []rotator.Status) {
+		for n := range 20 {
+			s := rotator.Status{Tenant: fmt.Sprintf("%08x-5eed-4000-8000-000000000000", n), User: "admin@example.com"}
+			if n == 3 {
+				s.Fault = fault
+			}
+			all = append(all, s)
+		}
+		return all
+	}
+	board.Survey(fleet("malformed"))
+	board.Survey(fleet(""))
+	mended := fleet("")[3].Tenant
+
+	board.Observe(rotator.Event{Name: rotator.TenantDone, Tenant: mended, Outcome: rotator.Rotated})
+
+	for _, e := range board.Snapshot().Tenants {
+		if e.Tenant == mended && e.Outcome != rotator.Rotated {
+			t.Errorf("the mended tenant's outcome is %q", e.Outcome)
+		}
+	}
+	if n := len(board.Snapshot().Tenants); n != 20 {
+		t.Errorf("%d tenants of 20", n)
+	}
+}
