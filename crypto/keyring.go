@@ -72,7 +72,7 @@ func (r *Keyring) Versions() []KeyVersion {
 }
 
 // Derivations is how many keys were derived for sealing and opening so far, at
-// about 20 ms of CPU each. Runs are held to their number.
+// 10 to 20 ms of CPU each. Runs are held to their number.
 func (r *Keyring) Derivations() int { return int(r.derived.Load()) }
 
 // candidates returns the keys that may have sealed a record: the recorded
