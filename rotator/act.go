@@ -40,9 +40,7 @@ func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
 		if err != nil {
 			continue // the plan has no such job
 		}
-		// Twice the server's requests: while one rotation waits for Mailu the next
-		// derives its key and talks to Vault.
-		l := newLane(r, origin, 2*server.MaxConcurrent(), jobs)
+		l := newLane(r, origin, laneWidth(server), jobs)
 		group.Go(func() error {
 			l.process(ctx)
 			l.conclude(ctx)

@@ -46,10 +46,10 @@ func TestWhatIsDerived(t *testing.T) {
 			f.add(serverA, 1)
 			f.fault = lost(rotatortest.OpWrite)
 		}, rotator.Selection{}, 1},
-		{"an unknown user", func(_ *testing.T, f *fleet) {
+		{"an unknown user, and no time for a draft", func(_ *testing.T, f *fleet) {
 			f.add(serverA, 1)
 			f.fault = failing(fmt.Errorf("unknown: %w: %w", rotator.ErrUnknownUser, rotator.ErrRefused), 1)
-		}, rotator.Selection{}, 0},
+		}, rotator.Selection{Limit: 1}, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

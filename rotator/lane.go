@@ -53,6 +53,10 @@ func newLane(r *run, origin Origin, width int, jobs []*job) *lane {
 	return &lane{run: r, origin: origin, width: width, pauses: pauses, queue: jobs, trial: r.Canary}
 }
 
+// laneWidth is twice the server's requests: while one rotation waits for Mailu the
+// next derives its key and talks to Vault.
+func laneWidth(server Server) int { return 2 * server.MaxConcurrent() }
+
 // process works the queue off and returns when nothing is in flight any more.
 // What it could not begin stays not done.
 func (l *lane) process(ctx context.Context) {

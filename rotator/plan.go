@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -202,13 +203,14 @@ func sortByUrgency(now time.Time, plan []Decision) {
 		if rank := urgency(a) - urgency(b); rank != 0 {
 			return rank
 		}
-		bornA, _ := a.Credential.Born(now)
-		bornB, _ := b.Credential.Born(now)
-		if order := bornA.Compare(bornB); order != 0 {
-			return order
-		}
-		return strings.Compare(a.Name, b.Name)
+		return oldestFirst(now, a.Candidate, b.Candidate)
 	})
+}
+
+func oldestFirst(now time.Time, a, b Candidate) int {
+	bornA, _ := a.Credential.Born(now)
+	bornB, _ := b.Credential.Born(now)
+	return cmp.Or(bornA.Compare(bornB), strings.Compare(a.Name, b.Name))
 }
 
 func urgency(d Decision) int {

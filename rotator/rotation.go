@@ -27,6 +27,8 @@ type Rotator struct {
 	// Turn waits until the server, which may be sent n requests at a time, is free for
 	// a push. It is so no more until end is called, or ctx ends first. nil: it is.
 	Turn func(ctx context.Context, origin Origin, n int) (end func(), err error)
+
+	drafts *drafts // of a sweep
 }
 
 // Result is how a rotation ended.
@@ -137,22 +139,20 @@ func (r *rotation) look(ctx context.Context) (err error) {
 	return r.server.Knows(ctx, r.cred.Username)
 }
 
-// prepare makes a password and puts it beside the current one, claimed by this
-// process. Tries again use the same password: a first write that lands late is
-// recognised.
+// prepare makes a password, if there is no draft, and puts it beside the current
+// one, claimed by this process. Tries again use the same password: a first write
+// that lands late is recognised.
 func (r *rotation) prepare(ctx context.Context) (err error) {
 	ctx, end := r.step(ctx, PartPrepare)
 	defer func() { end(err) }()
-	password, err := r.NewPassword()
-	if err != nil {
-		return err
+	made, ok := r.drafts.take(r.cred.Tenant)
+	if !ok {
+		if made, err = newDraft(r.Keys, r.NewPassword, r.Clock, r.cred.Tenant); err != nil {
+			return err
+		}
 	}
-	next := &Pending{LastRotated: formatTime(r.Clock.Now()), Claim: r.newClaim(0)}
-	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: next.LastRotated}
-	if next.Password, next.KeyVersion, err = r.Keys.Seal(binding, password); err != nil {
-		return err
-	}
-	r.next, r.password = next, password
+	r.password = made.password
+	r.next = &Pending{Password: made.sealed, LastRotated: made.lastRotated, KeyVersion: made.keyVersion, Claim: r.newClaim(0)}
 	return r.lay(ctx, func(c Credential) error {
 		switch action, reason := r.judge(c); action {
 		case Finish:
