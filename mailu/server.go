@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
 
@@ -62,15 +63,14 @@ func (s *Server) attempt(req *http.Request, words wording) verdict {
 // exchange adds the token and takes the answer whole, both within the time of
 // one request.
 func (s *Server) exchange(req *http.Request, words wording) verdict {
-	token := s.token.RevealString()
-	if token == "" {
+	if s.token.Empty() {
 		return verdict{cause: "the token was wiped from memory", next: "start another run"}
 	}
 	parent := req.Context()
 	ctx, cancel := context.WithTimeout(parent, s.timeout)
 	defer cancel()
 	req = req.Clone(ctx)
-	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Authorization", bearer(s.token))
 
 	begun := time.Now()
 	resp, err := s.transport.RoundTrip(req)
@@ -86,4 +86,12 @@ func (s *Server) exchange(req *http.Request, words wording) verdict {
 	v := judge(a, words)
 	v.status, v.tls = a.status, resp.TLS
 	return v
+}
+
+// bearer leaves no copy of the token but the header: one that a string is put
+// together from can stay on the stack of a goroutine that has ended.
+func bearer(token crypto.Secret) string {
+	header := append([]byte("Bearer "), token.Reveal()...)
+	defer clear(header)
+	return string(header)
 }
