@@ -15,10 +15,11 @@ func (r *run) act(ctx context.Context, plan []Decision, planned EventName) []Row
 	jobs := make([]*job, len(plan))
 	byOrigin := map[Origin][]*job{}
 	todo := 0
-	for i, d := range plan {
+	for i := range plan {
+		d := &plan[i]
 		jobs[i] = &job{Decision: d}
 		if d.Action == Leave {
-			r.skip(d)
+			r.skip(*d)
 			continue
 		}
 		todo++

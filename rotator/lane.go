@@ -19,7 +19,7 @@ const (
 
 // job is one tenant to be rotated or finished.
 type job struct {
-	Decision
+	*Decision
 	tries     int // that met a fault
 	attempted bool
 	result    Result // of the last attempt

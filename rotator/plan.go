@@ -101,7 +101,7 @@ type Decision struct {
 // report. It has no side effects.
 func Plan(now time.Time, candidates []Candidate, sel Selection) []Decision {
 	rivals := sharedUsers(candidates)
-	var plan []Decision
+	plan := make([]Decision, 0, len(candidates))
 	for _, c := range candidates {
 		if sel.covers(c) {
 			plan = append(plan, decide(now, c, sel, rivals[userKey(c)]))

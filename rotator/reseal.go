@@ -123,7 +123,7 @@ func (r *run) resealOne(ctx context.Context, d Decision) Row {
 		defer cancel()
 		result = r.rotator.Reseal(ctx, d.Credential, r.sel.NewestKey)
 	}
-	j := &job{Decision: d, result: result}
+	j := &job{Decision: &d, result: result}
 	r.Observe.observe(Event{Name: TenantDone, Tenant: d.Name, Origin: d.Credential.Origin, Rotation: result.Rotation, Outcome: result.Outcome, Err: result.Err})
 	return r.row(j)
 }
