@@ -14,8 +14,8 @@ import (
 
 // stretch is the envelope's PBKDF2 step (RFC 8018, section 5.2).
 //
-// It is nearly all that a rotation costs this host. The standard library spends up
-// to half of it around SHA-256, on copying and padding digests, which a [chain]
+// It is nearly all that a rotation costs this host. The standard library spends a
+// third of it around SHA-256, on copying and padding digests, which a [chain]
 // spares. For that it reads digests out of saved states, whose layout Go does not
 // promise: so it looks, for every key, where the state has one that it knows, and
 // compares its first result with the standard library's. Where it is not sure the

@@ -29,9 +29,7 @@ func TestTheChainIsPBKDF2(t *testing.T) {
 // Go says that a state can be saved, not what it looks like.
 func TestTheChainVouchesForNothingThatItHasNotSeen(t *testing.T) {
 	swap := func(state []byte) []byte {
-		if i := len(state); i > 8 {
-			state[4], state[5] = state[5], state[4]
-		}
+		state[4], state[5] = state[5], state[4]
 		return state
 	}
 	tests := []struct {
