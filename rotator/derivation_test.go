@@ -21,6 +21,7 @@ func TestWhatIsDerived(t *testing.T) {
 			return rotatortest.Fault{}
 		}
 	}
+	unknown := fmt.Errorf("unknown: %w: %w", rotator.ErrUnknownUser, rotator.ErrRefused)
 	tests := []struct {
 		name    string
 		prepare func(*testing.T, *fleet)
@@ -46,9 +47,15 @@ func TestWhatIsDerived(t *testing.T) {
 			f.add(serverA, 1)
 			f.fault = lost(rotatortest.OpWrite)
 		}, rotator.Selection{}, 1},
-		{"an unknown user, and no time for a draft", func(_ *testing.T, f *fleet) {
+		{"an unknown user has had a draft", func(_ *testing.T, f *fleet) {
 			f.add(serverA, 1)
-			f.fault = failing(fmt.Errorf("unknown: %w: %w", rotator.ErrUnknownUser, rotator.ErrRefused), 1)
+			f.listedLast(1)
+			f.fault = failing(unknown, 1)
+		}, rotator.Selection{}, 1},
+		{"an unknown user of a run with a limit, which makes no drafts", func(_ *testing.T, f *fleet) {
+			f.add(serverA, 1)
+			f.listedLast(1)
+			f.fault = failing(unknown, 1)
 		}, rotator.Selection{Limit: 1}, 0},
 	}
 	for _, test := range tests {

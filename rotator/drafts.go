@@ -37,8 +37,6 @@ func newDraft(keys Envelope, newPassword func() (crypto.Secret, error), clock Cl
 // comes after them, are ready when the survey ends. Until then nothing is sent or
 // written for them: an older tenant or a rival may still show up. Who has a draft
 // keeps it until its turn comes in the plan's order, or the run ends.
-//
-// The nil drafts are none.
 type drafts struct {
 	*run
 	making sync.WaitGroup
@@ -53,11 +51,11 @@ type drafts struct {
 // drafting lets drafts be made for those whom keep keeps and who are to be rotated,
 // on all cores but one. A run with a limit is for few of them, and has none.
 func (r *run) drafting(keep func(Candidate) bool) func(Candidate) bool {
+	d := &drafts{run: r, idle: max(runtime.GOMAXPROCS(0)-1, 1), oldest: map[Origin][]Candidate{}, made: map[TenantID]draft{}}
+	r.rotator.drafts = d
 	if r.sel.Limit > 0 {
 		return keep
 	}
-	d := &drafts{run: r, idle: max(runtime.GOMAXPROCS(0)-1, 1), oldest: map[Origin][]Candidate{}, made: map[TenantID]draft{}}
-	r.rotator.drafts = d
 	return func(c Candidate) bool {
 		if !keep(c) {
 			return false
@@ -80,7 +78,7 @@ func (d *drafts) offer(c Candidate) {
 	defer d.mu.Unlock()
 	line := d.oldest[c.Credential.Origin]
 	at, _ := slices.BinarySearchFunc(line, c, func(a, b Candidate) int { return oldestFirst(now, a, b) })
-	if at == width || d.ended {
+	if d.ended {
 		return
 	}
 	line = slices.Insert(line, at, c)
@@ -127,16 +125,14 @@ func (d *drafts) next() (next TenantID, ok bool) {
 
 // end makes no more of them, and waits for those that are being made.
 func (d *drafts) end() {
-	if d == nil {
-		return
-	}
 	d.mu.Lock()
 	d.ended, d.oldest = true, nil
 	d.mu.Unlock()
 	d.making.Wait()
 }
 
-// take hands over a tenant's draft, once. Whoever has it wipes it.
+// take hands over a tenant's draft, once. Whoever has it wipes it. Nil drafts, as
+// outside of a sweep, have none.
 func (d *drafts) take(tenant TenantID) (draft, bool) {
 	if d == nil {
 		return draft{}, false
@@ -150,9 +146,6 @@ func (d *drafts) take(tenant TenantID) (draft, bool) {
 
 // wipe forgets what nobody took.
 func (d *drafts) wipe() {
-	if d == nil {
-		return
-	}
 	d.end()
 	for _, made := range d.made {
 		made.password.Wipe()

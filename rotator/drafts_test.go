@@ -134,6 +134,26 @@ func TestDraftsThatNobodyTakesAreWiped(t *testing.T) {
 	}
 }
 
+func TestADraftThatIsBeingMadeWhenTheSurveyEndsIsWaitedFor(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 390)
+		f.store.Listed = listing(time.Second)
+		f.sweep.NewPassword = func() (crypto.Secret, error) {
+			time.Sleep(3 * time.Second) // tenant 1 is listed after one, the survey over after two
+			return f.newPassword()
+		}
+
+		f.run(t, rotator.Selection{})
+
+		if n := f.passwords(); n != 1 {
+			t.Errorf("%d passwords for one rotation", n)
+		}
+		if begun := f.of(rotatortest.OpKnows, 1)[0].at; begun != 4*time.Second {
+			t.Errorf("begun after %s", begun)
+		}
+	})
+}
+
 func TestADraftForATenantThatAnotherProcessRotatesIsNotUsed(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1)
