@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 )
 
 // memoryBound is the most that a scan of a million tenants may take, in MB.
 const memoryBound = 150
 
-// peak is the memory that a scan has had at most.
+// peak is the memory that a sweep has had at most.
 type peak struct {
 	Tenants   int     `json:"tenants"`
 	MB        float64 `json:"mb"`
@@ -48,6 +50,35 @@ func (b *bench) memory(ctx context.Context) error {
 			(most.MB-least.MB)*mb/float64(most.Tenants-least.Tenants)),
 	}
 	b.add(r.bounded(most.MB, memoryBound))
+	return b.reported(ctx)
+}
+
+// reported measures the peak of emergency runs. These report on every tenant and
+// so keep every record, which a daemon's sweep does not.
+func (b *bench) reported(ctx context.Context) error {
+	if len(b.size.Reported) == 0 {
+		return nil
+	}
+	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Servers, Users: slices.Max(b.size.Reported)})
+	if err != nil {
+		return err
+	}
+	defer mailu.kill()
+	for _, n := range b.size.Reported {
+		f := &fleet{prefix: fmt.Sprintf("grow-%d", n), tenants: n, age: old, mailus: origins, verify: "none"}
+		if err := b.prepare(ctx, f); err != nil {
+			return err
+		}
+		s, err := b.runNow(ctx, f)
+		if err != nil {
+			return err
+		}
+		if s.peak == 0 {
+			return errors.New("the program was gone before its memory could be read")
+		}
+		b.found.Reported = append(b.found.Reported, peak{Tenants: n, MB: s.peak, Seconds: s.took.Seconds()})
+		b.progress(fmt.Sprintf("  %s tenants, an emergency run: %.1f MB, %.3g s", count(n), s.peak, s.took.Seconds()))
+	}
 	return nil
 }
 

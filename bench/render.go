@@ -102,14 +102,18 @@ func (r results) growthTable() string {
 
 func (r results) memoryTable() string {
 	var lines [][]string
-	for _, p := range r.Memory {
-		kind := "real"
-		if p.Simulated {
-			kind = "simulated"
+	add := func(run string, peaks []peak) {
+		for _, p := range peaks {
+			kind := "real"
+			if p.Simulated {
+				kind = "simulated"
+			}
+			lines = append(lines, []string{run, count(p.Tenants), kind, figure(p.MB) + " MB", figure(p.Seconds) + " s"})
 		}
-		lines = append(lines, []string{count(p.Tenants), kind, figure(p.MB) + " MB", figure(p.Seconds) + " s"})
 	}
-	return markdown([]string{"tenants", "Vault", "peak", "time"}, lines)
+	add("scan", r.Memory)
+	add("emergency run", r.Reported)
+	return markdown([]string{"run", "tenants", "Vault", "peak", "time"}, lines)
 }
 
 func (r results) costsLine() string {

@@ -17,7 +17,8 @@ type results struct {
 	Costs    costs  `json:"costs"`
 	Rows     []row  `json:"rows"`
 	Growth   curves `json:"growth"`
-	Memory   []peak `json:"memory"`
+	Memory   []peak `json:"memory"`   // of scans
+	Reported []peak `json:"reported"` // of emergency runs, which report on every tenant
 	Profiles struct {
 		Scan     string `json:"scan"`
 		Rotation string `json:"rotation"`
@@ -86,7 +87,7 @@ func mergeInto(file string, found results) (results, error) {
 		kept.Growth = found.Growth
 	}
 	if found.Memory != nil {
-		kept.Memory = found.Memory
+		kept.Memory, kept.Reported = found.Memory, found.Reported
 	}
 	if found.Profiles.Scan != "" {
 		kept.Profiles = found.Profiles

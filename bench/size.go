@@ -25,6 +25,7 @@ type size struct {
 	GrowRotate  []int         `json:"-"`
 	Real        []int         `json:"-"` // fleets whose scan's memory is measured on a real Vault
 	Simulated   []int         `json:"-"` // and on a simulated one
+	Reported    []int         `json:"-"` // fleets whose emergency run's memory is measured, on a real one
 	Profile     time.Duration `json:"-"`
 }
 
@@ -34,7 +35,7 @@ func sizeOf(o options) (size, error) {
 		Idle: 1000, Watch: time.Minute, Settle: 10 * time.Second, Starts: 20, Compute: 2 * time.Second,
 		GrowScan: []int{100, 1000, 10_000, 100_000}, GrowRotate: []int{100, 1000, 10_000},
 		Real: []int{1000, 10_000, 100_000}, Simulated: []int{1000, 10_000, 100_000, 1_000_000},
-		Profile: 5 * time.Second,
+		Reported: []int{1000, 10_000}, Profile: 5 * time.Second,
 	}
 	switch o.scale {
 	case "full":
@@ -44,14 +45,14 @@ func sizeOf(o options) (size, error) {
 		return full, nil
 	case "check":
 		full.Emergency, full.Rotate, full.Rival, full.Slow = 400, 400, 48, 200
-		full.Real, full.Simulated = []int{1000}, []int{1000, 1_000_000}
+		full.Real, full.Simulated, full.Reported = []int{1000}, []int{1000, 1_000_000}, nil
 		return full, nil
 	case "smoke":
 		return size{
 			Repetitions: 1, Servers: 2, Waiting: 2, Requests: 50, Scan: 50, Rotate: 50, Emergency: 8, Rival: 4, Slow: 8,
 			Idle: 50, Watch: time.Second, Starts: 2, Compute: 50 * time.Millisecond,
 			GrowScan: []int{20, 50}, GrowRotate: []int{10, 20}, Real: []int{50}, Simulated: []int{50, 500},
-			Profile: time.Second,
+			Reported: []int{10}, Profile: time.Second,
 		}, nil
 	}
 	return size{}, fmt.Errorf("-scale %s: there are full, check and smoke", o.scale)

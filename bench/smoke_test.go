@@ -46,8 +46,8 @@ func TestEveryPartRunsAndEveryRowIsMeasured(t *testing.T) {
 			t.Errorf("%s: %v requests a tenant", r.What, r.Measured)
 		}
 	}
-	if len(found.Growth.Scan) != 2 || len(found.Growth.Rotation) != 2 || len(found.Memory) != 3 {
-		t.Errorf("growth of %d and %d sizes, memory of %d: want 2, 2 and 3", len(found.Growth.Scan), len(found.Growth.Rotation), len(found.Memory))
+	if len(found.Growth.Scan) != 2 || len(found.Growth.Rotation) != 2 || len(found.Memory) != 3 || len(found.Reported) != 1 {
+		t.Errorf("growth of %d and %d sizes, memory of %d and %d: want 2, 2, 3 and 1", len(found.Growth.Scan), len(found.Growth.Rotation), len(found.Memory), len(found.Reported))
 	}
 	for _, p := range slices.Concat(found.Growth.Scan, found.Growth.Rotation) {
 		if p.Seconds <= 0 || p.Requests < p.Tenants {

@@ -47,11 +47,15 @@ func (b *bench) bareOnce(ctx context.Context, role string, f *fleet) (s swept, e
 	return p.whole(ctx)
 }
 
-// whole waits for the sweep of a process that ends with it.
+// whole waits for the sweep of a process that ends with it. Its peak is that at the
+// sweep's end, as far as the process is still there then.
 func (p *process) whole(ctx context.Context) (s swept, err error) {
 	defer p.kill()
 	if s.took, err = p.swept(ctx); err != nil {
 		return s, err
+	}
+	if u, err := usageOf(p.cmd.Process.Pid); err == nil {
+		s.peak = u.peak
 	}
 	if err := p.wait(ctx); err != nil {
 		return s, err

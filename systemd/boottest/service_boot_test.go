@@ -207,6 +207,19 @@ func TestEmergencyRunsBesideTheDaemon(t *testing.T) {
 	}
 }
 
+// A run that reports on every tenant keeps every record, which the daemon does not.
+func TestAnEmergencyMayTakeMoreMemoryThanTheDaemon(t *testing.T) {
+	for unit, fits := range map[string]func(limit int) bool{
+		daemon:    func(limit int) bool { return limit == 512<<20 },
+		emergency: func(limit int) bool { return limit > 512<<20 },
+	} {
+		limit, err := strconv.Atoi(property(t, unit, "MemoryMax")) // not so where it is "infinity"
+		if err != nil || !fits(limit) {
+			t.Errorf("%s: MemoryMax is %d, %v", unit, limit, err)
+		}
+	}
+}
+
 // For hosts without the daemon.
 func TestTimersSweepRotatesWhatIsDue(t *testing.T) {
 	f := openFleet(t)
