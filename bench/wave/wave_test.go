@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"mailu-rotator/rotator"
@@ -33,6 +37,37 @@ func TestTheWaveOfAnImportDissolves(t *testing.T) {
 	if more := float64(after.rotations()) / float64(before.rotations()); more > 1.02 {
 		t.Errorf("%.3f times as many rotations", more)
 	}
+}
+
+// The picture and the first line of the table are those of this planner. The rest
+// of the table is what `make wave` prints.
+func TestTheDocumentsShowThisWave(t *testing.T) {
+	s := stories(100_000, 2)[0]
+	before, after := s.live(rotator.Spread{}), s.live(spread(t, "10%"))
+
+	shown, err := os.ReadFile("../../docs/images/wave.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(draw(before, after), shown) {
+		t.Error("docs/images/wave.svg is of another planner: make wave")
+	}
+	page, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprintf("| %s | %s | %s |", s.name, listed(before.busiest()), listed(after.busiest()))
+	if !strings.Contains(string(page), line) {
+		t.Errorf("docs/performance.md does not have\n%s", line)
+	}
+}
+
+func listed(numbers []int) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = thousands(n)
+	}
+	return strings.Join(words, ", ")
 }
 
 func TestNoStoryMakesAPasswordOlderThanItsPolicyAndASweep(t *testing.T) {
