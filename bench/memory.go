@@ -65,7 +65,7 @@ func (b *bench) reported(ctx context.Context) error {
 	}
 	defer mailu.kill()
 	for _, n := range b.size.Reported {
-		f := &fleet{prefix: fmt.Sprintf("grow-%d", n), tenants: n, age: old, mailus: origins, verify: "none"}
+		f := &fleet{prefix: fmt.Sprintf("reported-%d", n), tenants: n, age: old, mailus: origins, verify: "none"}
 		if err := b.prepare(ctx, f); err != nil {
 			return err
 		}
