@@ -51,17 +51,30 @@ func (a answer) object() (fields, bool) {
 	return *f, true
 }
 
+// code is the status, or the one in the body of a 200: of a name that is no domain
+// Mailu says in the body alone that it is none.
+func (a answer) code() int {
+	if f, isObject := a.object(); isObject && a.status == http.StatusOK && f.Code >= 400 {
+		return f.Code
+	}
+	return a.status
+}
+
 func (a answer) claimsJSON() bool {
 	return strings.Contains(strings.ToLower(a.header.Get("Content-Type")), "json")
 }
 
 // describe is the status with the first words of the answer.
 func (a answer) describe(words wording) string {
+	status := fmt.Sprintf("status %d", a.status)
+	if a.code() != a.status {
+		status += fmt.Sprintf(", code %d", a.code())
+	}
 	text := words.clean(a.message(words))
 	if text == "" {
-		return fmt.Sprintf("status %d", a.status)
+		return status
 	}
-	return fmt.Sprintf("status %d: %s", a.status, text)
+	return status + ": " + text
 }
 
 // message is not clean yet. Of a JSON object it is the message or nothing: the

@@ -20,8 +20,8 @@ const newUserComment = "made by mailu-rotator"
 // errors are those of [Server.SetPassword], with [rotator.ErrNotCreated] where
 // Mailu answers that there is a conflict.
 //
-// It is not idempotent: releases of 2024.06 answer 500 where the user is there
-// already, which says nothing, and later ones 409.
+// It is not idempotent: where the user is there already, Mailu answers 409, and
+// release 2.0 a 500, which says nothing.
 func (s *Server) CreateUser(ctx context.Context, username string, password crypto.Secret) error {
 	c, err := s.begin("create", rotator.ErrRefused, username, password)
 	if err != nil {
@@ -91,9 +91,9 @@ func (v verdict) ofCreation(words wording) verdict {
 	case v.is(rotator.ErrUnknownUser):
 		v.cause, v.kinds = v.answer.describe(words), nil
 		v.next = "create the domain in Mailu first, or correct the user"
-	case v.answer.status == http.StatusBadRequest:
+	case v.status == http.StatusBadRequest:
 		v.next = "correct the user, or see the log of Mailu's admin"
-	case v.answer.status == http.StatusConflict:
+	case v.status == http.StatusConflict:
 		v.kinds = append(v.kinds, rotator.ErrNotCreated)
 		v.next = "see whether Mailu has the user, and how many its domain may have"
 	}

@@ -84,7 +84,7 @@ func (s *Server) exchange(req *http.Request, words wording) verdict {
 		return s.broken(parent, ctx, fmt.Errorf("the answer broke off: %w", a.err), words)
 	}
 	v := judge(a, words)
-	v.status, v.tls = a.status, resp.TLS
+	v.status, v.tls = a.code(), resp.TLS
 	return v
 }
 

@@ -21,7 +21,7 @@ const maxRetryAfter = time.Hour
 type verdict struct {
 	accepted bool
 	answer   answer               // zero where there was none
-	status   int                  // 0 where there was no answer
+	status   int                  // see answer.code; 0 where there was no answer
 	tls      *tls.ConnectionState // nil without TLS
 
 	certain bool           // nothing was changed, for sure
@@ -56,39 +56,40 @@ func (e *UnknownUserError) Error() string {
 	return fmt.Sprintf("user %s unknown to this server", e.Username)
 }
 
-// judge reads the status first: of the 4xx only 408 and 429 can come from
+// judge reads the status first, or what the body of a 200 says instead: of the 4xx only 408 and 429 can come from
 // something that has let the request through. A plain 500 is not sent again: the
 // usual ones of Mailu repeat (an address it finds invalid, an empty API_TOKEN),
 // and one from the database came after the user's sessions were ended.
 func judge(a answer, words wording) verdict {
 	v := verdict{answer: a, cause: a.describe(words)}
+	code := a.code()
 	switch {
-	case a.status == http.StatusOK:
+	case code == http.StatusOK:
 		return verdict{accepted: true, answer: a}
-	case a.status == http.StatusUnauthorized:
+	case code == http.StatusUnauthorized:
 		v.refuse(rotator.ErrServerUnusable)
 		v.next = "look for a proxy that takes the authorization header away"
-	case a.status == http.StatusForbidden:
+	case code == http.StatusForbidden:
 		v.refuse(rotator.ErrServerUnusable)
 		v.next = "compare the server's token with Mailu's API_TOKEN, and look for a firewall in between"
-	case a.status == http.StatusNotFound:
+	case code == http.StatusNotFound:
 		v.notFound(a, words)
-	case a.status == http.StatusTooManyRequests:
+	case code == http.StatusTooManyRequests:
 		v.again, v.limited, v.pause = true, true, retryAfter(a.header)
 		v.next = "wait: after five wrong tokens Mailu blocks an address for an hour"
-	case a.status == http.StatusRequestTimeout:
+	case code == http.StatusRequestTimeout:
 		v.next = askLater
-	case a.status >= 400 && a.status < 500:
+	case code >= 400 && code < 500:
 		v.refuse()
 		v.next = "correct the username in Vault, or see the log of Mailu's admin"
-	case a.status >= 300 && a.status < 400:
+	case code >= 300 && code < 400:
 		v.cause = fmt.Sprintf("status %d: a redirect to %s, not followed", a.status, words.clean(redirectHost(a.header)))
 		v.next = "set api_url to where the API really is, or enable it (API=true): Mailu's front redirects to the webmail where it is off"
-	case a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
+	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		v.again, v.pause = true, retryAfter(a.header)
 		v.limited = v.pause != nil
 		v.next = askLater
-	case a.status >= 500:
+	case code >= 500:
 		v.next = askLater
 	default:
 		v.next = "see whether api_url is Mailu's API"

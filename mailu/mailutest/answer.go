@@ -3,6 +3,7 @@ package mailutest
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 )
 
@@ -48,11 +49,26 @@ func nginxPage(status int) answer {
 	return newAnswer(status, "text/html", []byte(page))
 }
 
-// htmlPage is the page that Werkzeug makes of an error outside the API.
-func htmlPage(status int) answer {
-	name := http.StatusText(status)
-	page := fmt.Sprintf("<!doctype html>\n<html lang=en>\n<title>%d %s</title>\n<h1>%s</h1>\n", status, name, name)
-	return newAnswer(status, "text/html; charset=utf-8", []byte(page))
+const textHTML = "text/html; charset=utf-8"
+
+// notFoundPage is Werkzeug's page of a path that no rule matches.
+func notFoundPage() answer {
+	return newAnswer(http.StatusNotFound, textHTML, []byte("<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n"+
+		"<p>The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.</p>\n"))
+}
+
+// redirectPage is Werkzeug's page of a redirect.
+func redirectPage(status int, location string) answer {
+	target := html.EscapeString(location)
+	a := newAnswer(status, textHTML, fmt.Appendf(nil, "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n<h1>Redirecting...</h1>\n"+
+		"<p>You should be redirected automatically to the target URL: <a href=\"%s\">%s</a>. If not, click the link.\n", target, target))
+	a.header.Set("Location", location)
+	return a
+}
+
+// swaggerPage stands for the API's documentation, which needs no token.
+func swaggerPage() answer {
+	return newAnswer(http.StatusOK, textHTML, []byte("<!DOCTYPE html>\n<html>\n<head>\n    <title>Mailu API</title>\n</head>\n</html>\n"))
 }
 
 func (s *Server) send(w http.ResponseWriter, c call, a answer) {

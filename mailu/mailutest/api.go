@@ -35,32 +35,67 @@ func (s *Server) handle(c call) answer {
 	}
 	if s.Token() == "" {
 		// api/__init__.py register: one page for everything below /api.
-		return newAnswer(http.StatusInternalServerError, "text/html; charset=utf-8",
+		return newAnswer(http.StatusInternalServerError, textHTML,
 			[]byte("<p>Error: API_TOKEN is not configured</p>"))
 	}
 	path := c.request.URL.Path
-	if path == userPath {
-		return s.route(c, methods{http.MethodGet: s.list, http.MethodPost: s.create})
+	if offered := s.rule(path); offered != nil {
+		return route(c, offered)
 	}
-	if domain, found := strings.CutPrefix(path, domainPath+"/"); found && domain != "" && !strings.Contains(domain, "/") {
-		return s.route(c, methods{http.MethodGet: func(c call) answer { return s.findDomain(c, domain) }})
+	// What matches a rule but for slashes in a row is sent there (Werkzeug, merge_slashes).
+	if merged := mergeSlashes(path); s.rule(merged) != nil {
+		target := *c.request.URL
+		target.Path, target.RawPath = merged, ""
+		target.Scheme, target.Host = "http", c.request.Host
+		return redirectPage(http.StatusPermanentRedirect, target.String())
 	}
-	email, found := strings.CutPrefix(path, userPath+"/")
-	// Flask's string converter takes one segment that is not empty, and no rule here ends in a slash. What matches no
-	// rule is Flask's own 404 page, since the Api is made without catch_all_404s (api/v1/__init__.py).
-	if !found || email == "" || strings.Contains(email, "/") {
-		return htmlPage(http.StatusNotFound)
-	}
-	return s.route(c, methods{
-		http.MethodGet:   func(c call) answer { return s.find(c, email) },
-		http.MethodPatch: func(c call) answer { return s.patch(c, email) },
-	})
+	// What matches no rule is Flask's own 404 page, since the Api is made without catch_all_404s (api/v1/__init__.py).
+	return notFoundPage()
 }
 
 type methods map[string]func(call) answer
 
-// route answers 405 before anything is checked, and HEAD as GET, as Flask's routing does.
-func (s *Server) route(c call, offered methods) answer {
+// rule is what a path offers, nil for a path that no rule matches. Flask's string converter takes one segment that is
+// not empty, and of the rules here only the two roots end in a slash.
+func (s *Server) rule(path string) methods {
+	switch path {
+	case "/api/":
+		return methods{http.MethodGet: func(call) answer { return redirectPage(http.StatusFound, "/api/v1/") }}
+	case "/api/v1/":
+		return methods{http.MethodGet: func(call) answer { return swaggerPage() }}
+	case userPath:
+		return methods{http.MethodGet: s.list, http.MethodPost: s.create}
+	}
+	if domain, found := segmentAfter(path, domainPath+"/"); found {
+		return methods{
+			http.MethodGet:   func(c call) answer { return s.findDomain(c, domain) },
+			http.MethodPatch: func(c call) answer { return s.patchDomain(c, domain) },
+		}
+	}
+	if email, found := segmentAfter(path, userPath+"/"); found {
+		return methods{
+			http.MethodGet:    func(c call) answer { return s.find(c, email) },
+			http.MethodPatch:  func(c call) answer { return s.patch(c, email) },
+			http.MethodDelete: func(c call) answer { return s.delete(c, email) },
+		}
+	}
+	return nil
+}
+
+func segmentAfter(path, prefix string) (segment string, found bool) {
+	segment, found = strings.CutPrefix(path, prefix)
+	return segment, found && segment != "" && !strings.Contains(segment, "/")
+}
+
+func mergeSlashes(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	return path
+}
+
+// route answers 405 and OPTIONS before anything is checked, and HEAD as GET, as Flask's routing does.
+func route(c call, offered methods) answer {
 	method := c.request.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -68,9 +103,14 @@ func (s *Server) route(c call, offered methods) answer {
 	if serve, found := offered[method]; found {
 		return serve(c)
 	}
-	refusal := message(http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
-	refusal.header.Set("Allow", strings.Join(slices.Sorted(maps.Keys(offered)), ", "))
-	return refusal
+	a := message(http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
+	if method == http.MethodOptions {
+		a = newAnswer(http.StatusOK, textHTML, nil)
+	}
+	allowed := append(slices.Collect(maps.Keys(offered)), http.MethodHead, http.MethodOptions)
+	slices.Sort(allowed)
+	a.header.Set("Allow", strings.Join(allowed, ", "))
+	return a
 }
 
 // disabled: with API=false nginx leaves out its location /api, and the path falls to WEBROOT_REDIRECT or to no file
@@ -127,7 +167,7 @@ func (s *Server) find(c call, email string) answer {
 		return refusal
 	}
 	if !validEmail(email) {
-		return verdict(http.StatusBadRequest, fmt.Sprintf("Provided email address %s is not a valid email address", email))
+		return invalidAddress(email)
 	}
 	row, found := s.show(email)
 	if !found {
@@ -139,25 +179,28 @@ func (s *Server) find(c call, email string) answer {
 // patch is api/v1/user.py User.patch. flask-restx validates the payload before it calls the method with its decorators
 // (resource.py Resource.dispatch_request), so a bad body is a 415 or 400 even without a token, and counts for nothing.
 //
-// Once the token is accepted: an invalid address is a 500, because the line that makes the 400 reads data["email"],
-// which a rotation does not send. An unknown user is a 404. Everything else is a 200: also a body without raw_password, which
-// changes nothing, and an empty raw_password, which locks the user out.
+// Once the token is accepted: an invalid address is a 400, in 2.0 a 500 unless the body names an address too. An unknown
+// user is a 404. Everything else is a 200: also a body without raw_password, which changes nothing, and an empty
+// raw_password, which locks the user out.
 func (s *Server) patch(c call, email string) answer {
-	data, refusal, ok := payload(c, userModel(), nil)
+	data, refusal, ok := payload(c, s.userModel(), nil)
 	if !ok {
 		return refusal
 	}
 	if refusal, ok := s.authorise(c); !ok {
 		return refusal
 	}
-	if !validEmail(email) {
-		if sent, found := data["email"]; found {
-			return verdict(http.StatusBadRequest, fmt.Sprintf("Provided email address %v is not a valid email address", sent))
-		}
+	if _, named := data["email"]; !validEmail(email) && !named && s.config.Release == Release20 {
 		return internalError()
+	}
+	if !validEmail(email) {
+		return invalidAddress(email)
 	}
 	if s.user(email).fields == nil {
 		return unknownUser(email)
+	}
+	if !validDates(data) {
+		return internalError()
 	}
 	hash := ""
 	password, found := data["raw_password"].(string)
@@ -167,10 +210,25 @@ func (s *Server) patch(c call, email string) answer {
 			return internalError()
 		}
 	}
-	if !s.update(email, hash, password, columns(data)) {
+	if !s.update(email, hash, password, s.columns(data)) {
 		return internalError()
 	}
 	return updated(email)
+}
+
+// delete is api/v1/user.py User.delete.
+func (s *Server) delete(c call, email string) answer {
+	if refusal, ok := s.authorise(c); !ok {
+		return refusal
+	}
+	if !validEmail(email) {
+		return invalidAddress(email)
+	}
+	if s.user(email).fields == nil {
+		return unknownUser(email)
+	}
+	s.DeleteUser(email)
+	return verdict(http.StatusOK, fmt.Sprintf("User %s has been deleted", email))
 }
 
 // hash takes the time that it takes. passlib refuses more than 4096 characters (passlib/utils/handlers.py
@@ -184,6 +242,10 @@ func (s *Server) hash(password string) (string, error) {
 	case <-s.closing:
 	}
 	return hashPassword(password, s.config.Rounds)
+}
+
+func invalidAddress(email string) answer {
+	return verdict(http.StatusBadRequest, fmt.Sprintf("Provided email address %s is not a valid email address", email))
 }
 
 func unknownUser(email string) answer {

@@ -48,7 +48,7 @@ func TestStatuses(t *testing.T) {
 		"patch, nothing known":              {patch(`{"password": "typo"}`), 200, verdict},
 		"patch, nothing":                    {patch(`{}`), 200, verdict},
 		"patch, unknown user":               {request{method: "PATCH", path: user + "bob@example.com", body: fresh}, 404, verdict},
-		"patch, invalid address":            {request{method: "PATCH", path: user + "alice", body: fresh}, 500, message},
+		"patch, invalid address":            {request{method: "PATCH", path: user + "alice", body: fresh}, 400, verdict},
 		"patch, invalid address named":      {request{method: "PATCH", path: user + "alice", body: `{"email": "alice"}`}, 400, verdict},
 		"patch, no header":                  {request{method: "PATCH", body: fresh, token: "-"}, 401, message},
 		"patch, wrong token":                {request{method: "PATCH", body: fresh, token: "wrong"}, 403, message},

@@ -8,6 +8,17 @@ import (
 // DefaultToken is the API token of a server whose Config names none.
 const DefaultToken = "mailutest-api-token"
 
+// Release names a Mailu whose answers differ from the others'.
+type Release string
+
+const (
+	// Release2024 is 2024.06.57, recorded in testdata/contract.json; all releases since 2024.06.0 answer so.
+	Release2024 Release = "2024.06.57"
+	// Release20 is the branch 2.0: 500 to a PATCH of an invalid address, and to a POST of a user who is there or is one
+	// too many; 400 as the status for what is no domain; no change_pw_next_login.
+	Release20 Release = "2.0"
+)
+
 // Config describes one server. Its zero value is a Mailu with default settings on a free port of 127.0.0.1, without
 // TLS.
 type Config struct {
@@ -28,8 +39,8 @@ type Config struct {
 	// redirect to it (301) instead of the 404.
 	WebmailRedirect bool
 
-	// DuplicateConflict answers 409 to a POST of a user that is there, as releases after 2024.06 do. That one answers 500.
-	DuplicateConflict bool
+	// Release is the Mailu whose answers are given. Default Release2024.
+	Release Release
 
 	// Rounds is CREDENTIAL_ROUNDS, the bcrypt cost as a power of two. Default 12 as in Mailu; tests use 4.
 	Rounds int
@@ -55,6 +66,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
+	}
+	if c.Release == "" {
+		c.Release = Release2024
 	}
 	if c.Token == "" {
 		c.Token = DefaultToken

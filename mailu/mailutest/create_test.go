@@ -27,19 +27,19 @@ func TestAnswersToACreation(t *testing.T) {
 		"number as address": {post(`{"email": 1, "raw_password": "x"}`), 400, errors},
 		"invalid address":   {post(`{"email": "bob", "raw_password": "x"}`), 400, `{"code":400,"message":"Provided email address bob is not`},
 		"unknown domain":    {post(`{"email": "bob@nowhere.example", "raw_password": "x"}`), 404, `{"code":404,"message":"Domain nowhere.example does not exist"}`},
-		"there already":     {post(`{"email": "ALICE@example.com", "raw_password": "x"}`), 500, message},
+		"there already":     {post(`{"email": "ALICE@example.com", "raw_password": "x"}`), 409, `{"code":409,"message":"User ALICE@example.com already exists"}`},
 		"long password":     {post(`{"email": "bob@example.com", "raw_password": "` + strings.Repeat("x", 4097) + `"}`), 500, message},
 		"no token":          {request{method: "POST", path: "/api/v1/user", body: bob, token: "-"}, 401, message},
 		"wrong token":       {request{method: "POST", path: "/api/v1/user", body: bob, token: "wrong"}, 403, message},
 		"no JSON":           {request{method: "POST", path: "/api/v1/user", body: bob, contentType: "-"}, 415, message},
 		"of one user":       {request{method: "POST", body: bob}, 405, message},
 
-		"domain":             {request{path: "/api/v1/domain/EXAMPLE.com"}, 200, `{"max_quota_bytes":0,"max_users":-1,"name":"example.com"}`},
+		"domain":             {request{path: "/api/v1/domain/EXAMPLE.com"}, 200, `{"alternatives":[],`},
 		"domain unknown":     {request{path: "/api/v1/domain/nowhere.example"}, 404, verdict},
-		"domain invalid":     {request{path: "/api/v1/domain/localhost"}, 400, verdict},
+		"domain invalid":     {request{path: "/api/v1/domain/localhost"}, 200, `{"code":400,`},
 		"domain, no token":   {request{path: "/api/v1/domain/example.com", token: "-"}, 401, message},
 		"domain of no name":  {request{path: "/api/v1/domain/"}, 404, "<!doctype"},
-		"domain, wrong verb": {request{method: "PATCH", path: "/api/v1/domain/example.com"}, 405, message},
+		"domain, wrong verb": {request{method: "PUT", path: "/api/v1/domain/example.com"}, 405, message},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := runWithAlice(t, mailutest.Config{})
@@ -56,6 +56,19 @@ func TestAnswersToACreation(t *testing.T) {
 	}
 }
 
+func TestThePasswordLeavesTheChangeAtLogin(t *testing.T) {
+	server := runWithAlice(t, mailutest.Config{})
+	server.SetFlag(alice, "change_pw_next_login", true)
+
+	do(t, server, patch(fresh))
+	left := server.Flag(alice, "change_pw_next_login")
+	do(t, server, patch(`{"change_pw_next_login": false}`))
+
+	if !left || server.Flag(alice, "change_pw_next_login") {
+		t.Errorf("set after the password: %t, and after false: %t", left, server.Flag(alice, "change_pw_next_login"))
+	}
+}
+
 func TestANewUserHasMailusDefaultsAndWhatWasSent(t *testing.T) {
 	server := runWithAlice(t, mailutest.Config{})
 
@@ -67,13 +80,34 @@ func TestANewUserHasMailusDefaultsAndWhatWasSent(t *testing.T) {
 	}
 }
 
-func TestLaterReleasesNameTheDuplicate(t *testing.T) {
-	server := runWithAlice(t, mailutest.Config{DuplicateConflict: true})
+func TestRelease20LooksForNoLimitOfADomain(t *testing.T) {
+	server := runWithAlice(t, mailutest.Config{Release: mailutest.Release20})
+	server.SetMaxUsers("example.com", 1)
 
-	got := do(t, server, post(`{"email": "alice@example.com", "raw_password": "x"}`))
+	got := do(t, server, post(bob))
 
-	if got.status != http.StatusConflict || got.body != `{"code":409,"message":"User alice@example.com already exists"}`+"\n" {
+	if got.status != http.StatusOK || !server.Accepts("bob@example.com", "new password") {
 		t.Errorf("answer %d %s", got.status, got.body)
+	}
+}
+
+func TestRelease20HasNoChangeAtTheNextLogin(t *testing.T) {
+	server := runWithAlice(t, mailutest.Config{Release: mailutest.Release20})
+
+	got := do(t, server, patch(`{"raw_password": "new password", "change_pw_next_login": "ignored"}`))
+
+	if _, found := fields(t, do(t, server, request{}))["change_pw_next_login"]; found || got.status != http.StatusOK {
+		t.Errorf("shown: %t, status %d", found, got.status)
+	}
+}
+
+func TestDeleteRemovesTheUser(t *testing.T) {
+	server := runWithAlice(t, mailutest.Config{})
+
+	got := do(t, server, request{method: http.MethodDelete})
+
+	if again := do(t, server, request{}); got.status != http.StatusOK || again.status != http.StatusNotFound {
+		t.Errorf("status %d, then %d", got.status, again.status)
 	}
 }
 

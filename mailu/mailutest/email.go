@@ -1,9 +1,13 @@
 package mailutest
 
-import "strings"
+import (
+	"strings"
 
-// validEmail is validators 0.28.1 email() for addresses in ASCII, without its quoted local parts: one @, a dotted atom
-// of at most 64 characters, a domain of at least two labels that ends in a letter. A bare "localhost" is no domain.
+	"golang.org/x/net/idna"
+)
+
+// validEmail is validators 0.28.1 email() without its quoted local parts: one @, a dotted atom of at most 64 characters
+// in ASCII, a domain of at least two labels that ends in a letter, in either form. A bare "localhost" is no domain.
 func validEmail(email string) bool {
 	if strings.Count(email, "@") != 1 {
 		return false
@@ -20,8 +24,12 @@ func validEmail(email string) bool {
 	return validDomain(domain)
 }
 
-func validDomain(domain string) bool {
-	labels := strings.Split(domain, ".")
+func validDomain(name string) bool {
+	ascii, err := idna.Lookup.ToASCII(name)
+	if err != nil {
+		return false
+	}
+	labels := strings.Split(ascii, ".")
 	for _, label := range labels {
 		if !isLabel(label) {
 			return false
@@ -48,4 +56,40 @@ func isLetter(r rune) bool {
 
 func isDigit(r rune) bool {
 	return r >= '0' && r <= '9'
+}
+
+// addressKey is the form that addresses are stored and looked up in: lower case, the domain as punycode (models.py
+// IdnaEmail.process_bind_param).
+func addressKey(email string) string {
+	local, name, found := strings.Cut(email, "@")
+	if !found {
+		return strings.ToLower(email)
+	}
+	return strings.ToLower(local) + "@" + domainKey(name)
+}
+
+// domainKey is models.py IdnaDomain.process_bind_param.
+func domainKey(name string) string {
+	name = strings.ToLower(name)
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+		return ascii
+	}
+	return name
+}
+
+// unicodeAddress is the form that addresses are shown in (models.py IdnaEmail.process_result_value).
+func unicodeAddress(key string) string {
+	local, name, _ := strings.Cut(key, "@")
+	return local + "@" + unicodeDomain(name)
+}
+
+func unicodeDomain(key string) string {
+	if shown, err := idna.Display.ToUnicode(key); err == nil {
+		return shown
+	}
+	return key
+}
+
+func domainOf(email string) string {
+	return domainKey(email[strings.LastIndex(email, "@")+1:])
 }

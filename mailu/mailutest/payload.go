@@ -1,12 +1,17 @@
 package mailutest
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
+	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -19,10 +24,15 @@ func payload(c call, model map[string]string, required []string) (data map[strin
 		return nil, message(http.StatusUnsupportedMediaType,
 			"Did not attempt to load JSON data because the request Content-Type was not 'application/json'."), false
 	}
+	text := decodeText(c.body)
 	var value any
-	if !utf8.Valid(c.body) || json.Unmarshal(c.body, &value) != nil {
+	if !utf8.Valid(text) || json.Unmarshal(text, &value) != nil {
 		return nil, message(http.StatusBadRequest,
 			"The browser (or proxy) sent a request that this server could not understand."), false
+	}
+	// Neither Python's limit of recursion nor a character that UTF-8 has no bytes for is caught by anybody.
+	if depth(value) > maxDepth || loneSurrogate().Match(text) {
+		return nil, internalError(), false
 	}
 	data, isObject := value.(map[string]any)
 	if !isObject {
@@ -43,6 +53,65 @@ func payload(c call, model map[string]string, required []string) (data map[strin
 		return nil, invalid(complaints), false
 	}
 	return data, answer{}, true
+}
+
+// maxDepth is about where Python gives up.
+const maxDepth = 900
+
+func depth(value any) int {
+	deepest := 0
+	switch value := value.(type) {
+	case []any:
+		for _, inner := range value {
+			deepest = max(deepest, depth(inner))
+		}
+	case map[string]any:
+		for _, inner := range value {
+			deepest = max(deepest, depth(inner))
+		}
+	default:
+		return 0
+	}
+	return 1 + deepest
+}
+
+// loneSurrogate finds half a character: one of a pair without the other. It would be stored as one, and the hash cannot
+// take it.
+func loneSurrogate() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}(?:[^\\]|\\[^u]|\\u[^d]|\\ud[^c-f]|$)`)
+}
+
+// decodeText is Python's json.detect_encoding for what begins with a byte order mark.
+func decodeText(body []byte) []byte {
+	if rest, marked := bytes.CutPrefix(body, []byte("\xef\xbb\xbf")); marked {
+		return rest
+	}
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(body, []byte("\xff\xfe")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(body, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	default:
+		return body
+	}
+	var units []uint16
+	for body = body[2:]; len(body) > 1; body = body[2:] {
+		units = append(units, order.Uint16(body))
+	}
+	return []byte(string(utf16.Decode(units)))
+}
+
+// validDates: a date that does not parse is a ValueError, which nobody catches.
+func validDates(data map[string]any) bool {
+	for _, name := range []string{"reply_startdate", "reply_enddate"} {
+		if text, sent := data[name].(string); sent {
+			if _, err := time.Parse(time.DateOnly, text); err != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func isJSON(contentType string) bool {
@@ -87,8 +156,8 @@ func isKind(value any, kind string) bool {
 
 // userModel is api/v1/user.py user_fields_put with the JSON types of its fields. Null is none of them. user_fields_post is
 // the same with email.
-func userModel() map[string]string {
-	return map[string]string{
+func (s *Server) userModel() map[string]string {
+	model := map[string]string{
 		"raw_password":         "string",
 		"comment":              "string",
 		"quota_bytes":          "integer",
@@ -111,12 +180,16 @@ func userModel() map[string]string {
 		"spam_mark_as_read":    "boolean",
 		"spam_threshold":       "integer",
 	}
+	if s.config.Release == Release20 {
+		delete(model, changeAtLogin)
+	}
+	return model
 }
 
 // columns leaves what is stored as it was sent: the model without the password.
-func columns(data map[string]any) map[string]any {
+func (s *Server) columns(data map[string]any) map[string]any {
 	fields := map[string]any{}
-	for name := range userModel() {
+	for name := range s.userModel() {
 		if value, found := data[name]; found && name != "raw_password" {
 			fields[name] = value
 		}

@@ -31,7 +31,7 @@ type Server struct {
 	closed      bool
 	token       string
 	users       map[string]*user
-	domains     map[string]bool
+	domains     map[string]*domain
 	faults      []*armed
 	late        int // effects still to come
 	requests    []*Request
@@ -52,7 +52,7 @@ func Start(config Config) (*Server, error) {
 		closing: make(chan struct{}),
 		token:   config.Token,
 		users:   map[string]*user{},
-		domains: map[string]bool{},
+		domains: map[string]*domain{},
 	}
 	s.lateEnded = sync.NewCond(&s.mu)
 	listener, err := net.Listen("tcp", config.Listen)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -31,8 +30,8 @@ func (s *Server) AddUser(email, password string) {
 func (s *Server) AddUserHash(email, hash string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.users[addressKey(email)] = &user{hash: hash, fields: newUserFields()}
-	s.domains[domainOf(email)] = true
+	s.users[addressKey(email)] = &user{hash: hash, fields: s.newUserFields()}
+	s.addDomain(domainOf(email))
 }
 
 // DeleteUser removes the user; an unknown one is no error.
@@ -40,6 +39,26 @@ func (s *Server) DeleteUser(email string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.users, addressKey(email))
+}
+
+// changeAtLogin is the switch that makes the web interface demand a new password at the next login.
+const changeAtLogin = "change_pw_next_login"
+
+// SetFlag is a switch of a user under its name in the API, such as "enable_imap". It panics on a name that this release
+// does not show as a switch, or an unknown user.
+func (s *Server) SetFlag(email, name string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.users[addressKey(email)]
+	if _, known := u.fields[name].(bool); !known {
+		panic("mailutest: no switch " + name)
+	}
+	u.fields[name] = on
+}
+
+// Flag is a switch of a user, false for one that this release does not show.
+func (s *Server) Flag(email, name string) bool {
+	return s.user(email).fields[name] == true
 }
 
 // SetEnabled is the switch "enabled" of a user: a disabled one has a password that can be set and no login.
@@ -150,7 +169,7 @@ func (s *Server) show(email string) (row map[string]any, found bool) {
 
 // row is what the API shows of a user.
 func (u *user) row(email string) map[string]any {
-	row := map[string]any{"email": addressKey(email), "password": u.hash}
+	row := map[string]any{"email": unicodeAddress(addressKey(email)), "password": u.hash}
 	maps.Copy(row, u.fields)
 	return row
 }
@@ -184,15 +203,10 @@ func (s *Server) update(email, hash, password string, fields map[string]any) boo
 	return true
 }
 
-// addressKey: addresses are stored and looked up in lower case (models.py IdnaEmail.process_bind_param).
-func addressKey(email string) string {
-	return strings.ToLower(email)
-}
-
 // newUserFields are the columns of api/v1/user.py user_fields_get beside email and password, with the defaults of models.py.
-func newUserFields() map[string]any {
-	return map[string]any{
-		"comment":              nil,
+func (s *Server) newUserFields() map[string]any {
+	fields := map[string]any{
+		"comment":              "",
 		"quota_bytes":          1_000_000_000,
 		"quota_bytes_used":     0,
 		"global_admin":         false,
@@ -214,4 +228,8 @@ func newUserFields() map[string]any {
 		"spam_mark_as_read":    true,
 		"spam_threshold":       80,
 	}
+	if s.config.Release == Release20 {
+		delete(fields, changeAtLogin)
+	}
+	return fields
 }
