@@ -1,0 +1,118 @@
+package rotator_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// A push that takes effect after its claim could undo a rotation that somebody
+// began meanwhile, so its time ends a tenth of the claim before the claim does.
+func TestAPushEndsATenthOfItsClaimBeforeTheClaim(t *testing.T) {
+	for name, arrange := range map[string]func(*testing.T, *fleet){
+		"of a new rotation": func(*testing.T, *fleet) {},
+		"after a take-over": func(t *testing.T, f *fleet) { f.leave(t, 1, "a dead process", f.began) },
+		"with an old claim": func(t *testing.T, f *fleet) {
+			f.fault = func(c rotatortest.Call) rotatortest.Fault {
+				if c.Op == rotatortest.OpWrite && len(f.of(rotatortest.OpWrite)) == 1 {
+					time.Sleep(ttl * 4 / 10) // the claim stands, with 6 tenths of its time left
+				}
+				return rotatortest.Fault{}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.add(serverA, 1)
+				arrange(t, f)
+				var deadlines []time.Time
+				f.sweep.Mailu = timedPushes{f.mailu, &deadlines}
+
+				f.run(t, rotator.Selection{})
+
+				fields, _ := f.store.Get(string(tenant(1)))
+				if fields["pending"] != nil || len(deadlines) != 1 {
+					t.Fatalf("%d pushes, pending %v", len(deadlines), fields["pending"])
+				}
+				if want := f.lastClaim(t, 1).Add(-ttl / 10); !deadlines[0].Equal(want) {
+					t.Errorf("the push may last until %v, want %v", deadlines[0], want)
+				}
+			})
+		})
+	}
+}
+
+// lastClaim is how long the claim stood that the tenant's record had last.
+func (f *fleet) lastClaim(t *testing.T, n int) (until time.Time) {
+	t.Helper()
+	_, newest := f.store.Get(string(tenant(n)))
+	doc, err := f.store.ReadVersion(t.Context(), tenant(n), newest-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until, err = time.Parse(time.RFC3339, doc.Fields["pending"].(map[string]any)["claimed_until"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return until
+}
+
+// timedPushes notes when the time of each push ends; the zero time where it has
+// no end.
+type timedPushes struct {
+	rotator.Mailu
+	deadlines *[]time.Time
+}
+
+type timedServer struct {
+	rotator.Server
+	deadlines *[]time.Time
+}
+
+func (m timedPushes) Server(origin rotator.Origin) (rotator.Server, error) {
+	server, err := m.Mailu.Server(origin)
+	return timedServer{server, m.deadlines}, err
+}
+
+func (s timedServer) SetPassword(ctx context.Context, user string, password crypto.Secret) error {
+	deadline, _ := ctx.Deadline()
+	*s.deadlines = append(*s.deadlines, deadline)
+	return s.Server.SetPassword(ctx, user, password)
+}
+
+func TestNothingIsPushedInTheLastTenthOfAClaim(t *testing.T) {
+	for name, test := range map[string]struct {
+		left  time.Duration
+		sends int
+	}{
+		"a millisecond before it": {ttl/10 + time.Millisecond, 1},
+		"as it begins":            {ttl / 10, 0},
+		"in the middle of it":     {ttl / 20, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+				if c.Op == rotatortest.OpWrite {
+					h.clock.Advance(ttl - test.left) // between what the claim says and its landing
+				}
+				return rotatortest.Fault{}
+			}
+
+			result := h.attempt(t, "daemon")
+
+			if h.mailu.Sets() != test.sends {
+				t.Errorf("%d pushes, want %d (%v)", h.mailu.Sets(), test.sends, result.Err)
+			}
+			if told := strings.Contains(fmt.Sprint(result.Err), "claim lapsed before the push"); told == (test.sends > 0) {
+				t.Errorf("got %v", result.Err)
+			}
+			h.checkInvariant(t)
+		})
+	}
+}
