@@ -144,9 +144,19 @@ func (s *session) keep(l *lease) {
 		return // it is used as long as Vault takes it
 	}
 	s.renew(l)
-	for l.ctx.Err() == nil {
-		if _, err := s.replace(l.ctx, l); err != nil {
-			_ = sleep(l.ctx, s.untilNextLogin())
+	s.succeed(l)
+}
+
+// succeed returns once the lease has a successor. It does not wait for the end of
+// the lease, which comes after the revocation of its token, however long that
+// takes.
+func (s *session) succeed(l *lease) {
+	for {
+		if _, err := s.replace(l.ctx, l); err == nil {
+			return
+		}
+		if sleep(l.ctx, s.untilNextLogin()) != nil {
+			return
 		}
 	}
 }
