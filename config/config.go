@@ -44,6 +44,9 @@ type Vault struct {
 	Namespace string `yaml:"namespace" type:"path in Vault" default:"the root namespace, or VAULT_NAMESPACE" range:"may be empty"`
 	// Certificate authorities to trust instead of the system's.
 	CAFile string `yaml:"ca_file" default:"the system's, or VAULT_CACERT" range:"PEM, 1 MiB"`
+	// CAFileFrom is VAULT_CACERT where that gave CAFile, else empty. It has no
+	// key in the file.
+	CAFileFrom string `yaml:"-"`
 	// Auth is how the program logs in.
 	Auth Auth `yaml:"auth"`
 	// The KV version 2 engine.

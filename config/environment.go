@@ -21,7 +21,7 @@ func (l *loader) fillFromEnvironment(c *Config) {
 	}{
 		{"vault.address", "VAULT_ADDR", &c.Vault.Address},
 		{"vault.namespace", "VAULT_NAMESPACE", &c.Vault.Namespace},
-		{"vault.ca_file", "VAULT_CACERT", &c.Vault.CAFile},
+		{keyOfCAFile, "VAULT_CACERT", &c.Vault.CAFile},
 	} {
 		value := l.env(one.variable)
 		if _, said := l.at[one.key]; said || value == "" {
@@ -30,6 +30,7 @@ func (l *loader) fillFromEnvironment(c *Config) {
 		*one.target = value
 		l.from[one.key] = one.variable
 	}
+	c.Vault.CAFileFrom = l.from[keyOfCAFile]
 	if c.Vault.Auth.Method != AuthToken {
 		return // a token left over in the environment must not be kept around
 	}

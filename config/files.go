@@ -9,6 +9,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
+const keyOfCAFile = "vault.ca_file"
+
 // file is a file that the configuration names.
 type file struct {
 	key   string
@@ -20,7 +22,7 @@ type file struct {
 func (c *Config) files() []file {
 	auth := &c.Vault.Auth
 	all := []file{
-		{"vault.ca_file", &c.Vault.CAFile, checkCertificates},
+		{keyOfCAFile, &c.Vault.CAFile, checkCertificates},
 		{"vault.auth.token_file", &auth.TokenFile, checkWith(ReadSecret)},
 		{"vault.auth.role_id_file", &auth.RoleIDFile, checkWith(ReadSecret)},
 		{"vault.auth.secret_id_file", &auth.SecretIDFile, checkWith(ReadSecret)},
@@ -49,7 +51,7 @@ func (c *Config) CheckFiles() error {
 			continue
 		}
 		if err := file.check(*file.path); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", file.key, err))
+			errs = append(errs, fmt.Errorf("%s: %w", c.sourceOf(file.key), err))
 		}
 	}
 	// Separate errors above say more than this one could.
@@ -59,6 +61,14 @@ func (c *Config) CheckFiles() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// sourceOf is the key, and the variable that gave it its value.
+func (c *Config) sourceOf(key string) string {
+	if key == keyOfCAFile && c.Vault.CAFileFrom != "" {
+		return key + " (from " + c.Vault.CAFileFrom + ")"
+	}
+	return key
 }
 
 func checkWith(read func(string) (crypto.Secret, error)) func(string) error {

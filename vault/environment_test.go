@@ -2,12 +2,15 @@ package vault_test
 
 import (
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/vault"
+	"mailu-rotator/vault/vaulttest"
 )
 
 func TestEnvironmentDoesNotLeakIn(t *testing.T) {
@@ -47,7 +50,68 @@ func TestBrokenEnvironmentIsNamedAndNotQuoted(t *testing.T) {
 
 	_, err := f.tryOpen(t, f.rootAuth())
 
-	if err == nil || !strings.Contains(err.Error(), "VAULT_*") || strings.Contains(err.Error(), "hvs.secret") {
+	if err == nil || !strings.Contains(err.Error(), "unset VAULT_HEADERS") || strings.Contains(err.Error(), "hvs.secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Each of them alone ends a program that lets the API client see it.
+func TestTakenEnvironmentBreaksNothing(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	auth := f.appRole(t, nil)
+	broken := map[string]string{
+		"VAULT_CACERT":            "/nonexistent/ca.pem",
+		"VAULT_CACERT_BYTES":      "no certificate",
+		"VAULT_CAPATH":            "/nonexistent",
+		"VAULT_CLIENT_CERT":       "/nonexistent",
+		"VAULT_CLIENT_KEY":        "/nonexistent",
+		"VAULT_SKIP_VERIFY":       "yes",
+		"VAULT_SRV_LOOKUP":        "maybe",
+		"VAULT_DISABLE_REDIRECTS": "no, please",
+		"VAULT_CLIENT_TIMEOUT":    "1m30",
+		"VAULT_MAX_RETRIES":       "two",
+		"VAULT_RATE_LIMIT":        "fast",
+		"VAULT_PROXY_ADDR":        "http://proxy:port",
+		"VAULT_HTTP_PROXY":        "http://proxy:port",
+		"VAULT_HEADERS":           "X-Stray: 1",
+		"VAULT_AGENT_ADDR":        "://",
+		"VAULT_ADDR":              "://",
+		"VAULT_TOKEN":             "two\nlines",
+	}
+	for name, value := range broken {
+		t.Setenv(name, value)
+	}
+
+	getenv := vault.TakeEnvironment()
+
+	must(t, work(t.Context(), f.config, auth))
+	for name, value := range broken {
+		if got := getenv(name); got != value || os.Getenv(name) != "" {
+			t.Errorf("%s: taken %q, left %q", name, got, os.Getenv(name))
+		}
+	}
+	if getenv("PATH") != os.Getenv("PATH") {
+		t.Error("other variables were taken too")
+	}
+}
+
+func TestNoVariableTurnsOffTheCheckOfTheCertificate(t *testing.T) {
+	server := vaulttest.Run(t, vaulttest.Options{TLS: true})
+	f := &fixture{server: server, config: vault.Config{
+		Address: server.Addr, Mount: "vault", Prefix: "smtp", Leaf: "admin",
+		Transit: vault.Transit{Mount: "transit", Key: "smtp-master"},
+	}}
+	for name, value := range map[string]string{
+		"VAULT_SKIP_VERIFY":     "true",
+		"VAULT_CACERT":          server.CACert,
+		"VAULT_TLS_SERVER_NAME": "localhost",
+	} {
+		t.Setenv(name, value)
+	}
+
+	_, err := f.tryOpen(t, f.rootAuth())
+
+	if err == nil || !strings.Contains(err.Error(), "certificate signed by unknown authority") {
 		t.Errorf("got %v", err)
 	}
 }

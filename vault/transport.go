@@ -49,7 +49,7 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 	}
 	conns := cfg.Workers + spareConns
 	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+		Proxy:               proxyOf,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
@@ -103,9 +103,7 @@ func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 	from.Address = cfg.Address
 	client, err := api.NewClient(from)
 	if err != nil {
-		// NewClient parses the environment even where it is not used, and its
-		// message may quote what it found there.
-		return nil, errors.New("set up the vault client: a VAULT_* variable of the environment does not parse; unset those that are not meant for this program")
+		return nil, environmentError()
 	}
 	// NewClient also takes these from the environment; the configuration wins.
 	client.ClearToken()

@@ -80,7 +80,7 @@ func loadFleet(path string, stderr io.Writer, former *fleet) (*fleet, *logger, e
 }
 
 func loadConfig(path string) (*config.Config, error) {
-	cfg, err := config.Load(path, os.Getenv)
+	cfg, err := config.Load(path, getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
@@ -58,7 +57,7 @@ func (d *doctor) examine(ctx context.Context) diagnosis {
 // configuration also wires the fleet, if there is enough to do so. A bad file is
 // no reason to stop: whatever needs it says so in its turn.
 func (d *doctor) configuration() []rotator.Check {
-	cfg, err := config.Load(d.path, os.Getenv)
+	cfg, err := config.Load(d.path, getenv)
 	if err != nil {
 		mend := fmt.Sprintf("mend %s, then: %s", d.path, d.command("config check"))
 		if errors.Is(err, fs.ErrNotExist) {

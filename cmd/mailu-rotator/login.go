@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -25,7 +24,7 @@ func (l *operatorLogin) apply(f *fleet) error {
 	if !l.fromEnv {
 		return nil
 	}
-	token := strings.TrimSpace(os.Getenv("VAULT_TOKEN"))
+	token := strings.TrimSpace(getenv("VAULT_TOKEN"))
 	if token == "" {
 		return errors.New("--vault-token-from-env: VAULT_TOKEN is not set: log in to Vault and export it")
 	}

@@ -13,6 +13,8 @@ import (
 	"os"
 
 	_ "time/tzdata" // rotation.timezone works on hosts without zone files
+
+	"mailu-rotator/vault"
 )
 
 // The exit statuses.
@@ -23,7 +25,12 @@ const (
 	exitInterrupted = 130 // as a shell reports SIGINT
 )
 
+// getenv is os.Getenv. main replaces it by one that keeps Vault's variables to
+// itself.
+var getenv = os.Getenv
+
 func main() {
+	getenv = vault.TakeEnvironment()
 	os.Exit(run(os.Args[1:]))
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +45,7 @@ the one of --with-create.`,
 // secretless lets the policy be printed where the secrets are not: by an
 // administrator, before the service has any. Nothing is read from these.
 func secretless(name string) string {
-	value := os.Getenv(name)
+	value := getenv(name)
 	switch name {
 	case "VAULT_TOKEN":
 		return cmp.Or(value, "none")
