@@ -38,6 +38,25 @@ func TestAgesAreThoseOfTheOldest(t *testing.T) {
 	})
 }
 
+func TestATenantOfNoTimeIsInNoNumberOfAges(t *testing.T) {
+	w := watch(t)
+	asked := scope(t)
+	asked.TenantLabel = true
+	w.Renew(asked)
+	zero := rotator.Candidate{Name: t1, Credential: rotator.Credential{Tenant: t1, Policy: aged(t, t1, 0).Policy, LastRotated: "0001-01-01T00:00:00Z"}}
+	zero.Credential.Pending = &rotator.Pending{LastRotated: "0001-01-01T00:00:00Z", Claim: rotator.Claim{Until: noon}}
+	w.board.Survey([]rotator.Status{rotator.StatusOf(noon, zero, 1), aged(t, t2, day)})
+
+	w.want(t, map[string]float64{
+		`oldest_age_seconds`:         day.Seconds(),
+		`next_due_timestamp_seconds`: seconds(noon.Add(29 * day)),
+		`oldest_pending_age_seconds`: 0,
+	})
+	for _, family := range []string{"tenant_due_timestamp_seconds", "tenant_password_timestamp_seconds"} {
+		w.wantNone(t, family+`{origin="",tenant="`+t1+`"}`)
+	}
+}
+
 func TestNothingIsSaidOfTenantsBeforeTheFirstSurvey(t *testing.T) {
 	w := watch(t)
 

@@ -209,8 +209,8 @@ func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision
 func alreadyTenant(known, asked Credential) string {
 	var differs []string
 	for _, field := range []string{fieldWebmailURL, fieldPolicy} {
-		is, set := known.fields[field]
-		if !set {
+		is := known.fields[field]
+		if is == nil {
 			is = "not set"
 		}
 		if want, given := asked.fields[field]; given && want != is {

@@ -15,7 +15,7 @@ func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
 	for _, stamp := range []string{
 		"0000-01-01T00:00:00Z", "0000-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z", "1677-09-21T00:12:43Z",
 		"2262-04-11T23:47:17Z", "9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59-23:59", "10000-01-01T00:00:00Z",
-		"-0001-01-01T00:00:00Z", "+2026-01-01T00:00:00Z", "99999999999-01-01T00:00:00Z",
+		"1900-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1989-12-31T23:59:59Z", "-0001-01-01T00:00:00Z", "+2026-01-01T00:00:00Z", "99999999999-01-01T00:00:00Z",
 	} {
 		for _, name := range []string{"30_days", "100000_days"} {
 			candidate := entry(t1, 0, everywhere(stamp, policy(t, name)))
@@ -28,11 +28,14 @@ func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
 			if !candidate.Credential.Due(noon) {
 				t.Errorf("%s under %s: not due", stamp, name)
 			}
-			if standing != rotator.StandingDue && standing != rotator.StandingOverdue {
+			if standing != rotator.StandingDue {
 				t.Errorf("%s under %s: %s", stamp, name, standing)
 			}
-			if age < 0 || comes && left > 0 {
+			if age != 0 || left != 0 || comes || !status.Born.IsZero() {
 				t.Errorf("%s under %s: %s old and %s left", stamp, name, age, left)
+			}
+			if outcome, at, _ := status.LastOutcome(noon); outcome != "" || !at.IsZero() {
+				t.Errorf("%s under %s: last %s at %s", stamp, name, outcome, at)
 			}
 		}
 	}
@@ -42,6 +45,31 @@ func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
 func everywhere(stamp string, p rotator.Policy) func(*rotator.Candidate) {
 	return func(c *rotator.Candidate) {
 		c.Credential.LastRotated, c.Credential.CreatedAt, c.Credential.Policy = stamp, stamp, p
+	}
+}
+
+func TestAPendingPasswordOfNoTimeIsJudgedByItsClaim(t *testing.T) {
+	for _, stamp := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "yesterday"} {
+		candidate := entry(t1, 3, begun(time.Hour, 0), func(c *rotator.Candidate) { c.Credential.Pending.LastRotated = stamp })
+
+		status := rotator.StatusOf(noon, candidate, 1)
+
+		if !status.Begun.IsZero() || status.Problem(noon, nightly(t)) {
+			t.Errorf("%s: begun %s", stamp, status.Begun)
+		}
+	}
+}
+
+func TestATenantOfNoTimeComesFirst(t *testing.T) {
+	at := func(tenant, stamp string) rotator.Status {
+		return rotator.StatusOf(noon, entry(tenant, 0, everywhere(stamp, policy(t, "30_days"))), 1)
+	}
+	all := []rotator.Status{at(t1, noon.AddDate(0, 0, -30).Format(time.RFC3339)), at(t2, "0001-01-01T00:00:00Z")}
+
+	rotator.SortByUrgency(all, noon, nightly(t))
+
+	if all[0].Tenant != t2 {
+		t.Errorf("got %s first", all[0].Tenant)
 	}
 }
 

@@ -66,19 +66,13 @@ func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
 }
 
 // undated is what is wrong with the timestamps of a record, and what follows
-// from it; empty where nothing is.
-func (c Credential) undated(now time.Time) string {
+// from it; empty where nothing is. fields are those to be corrected.
+func (c Credential) undated(now time.Time) (fields []string, reason string) {
 	var problems []error
 	for _, field := range []string{fieldLastRotated, fieldCreatedAt} {
-		stored, found := c.fields[field]
-		text, isText := stored.(string)
-		at, parses := timestamp(text)
-		switch {
-		case !found:
-		case !isText || !parses:
-			problems = append(problems, fmt.Errorf("%s is not a timestamp of RFC 3339", field))
-		case at.Sub(now) > maxSkew:
-			problems = append(problems, fmt.Errorf("%s is in the future: %s", field, formatTime(at)))
+		if problem := undated(c.fields[field], now); problem != "" {
+			fields = append(fields, field)
+			problems = append(problems, fmt.Errorf("%s %s", field, problem))
 		}
 	}
 	born, known := c.Born(now)
@@ -88,5 +82,23 @@ func (c Credential) undated(now time.Time) string {
 	case len(problems) > 0:
 		problems = append(problems, fmt.Errorf("its age counts from %s", formatTime(born)))
 	}
-	return onOneLine(problems)
+	return fields, onOneLine(problems)
+}
+
+// undated is why the age of a password cannot count from a stored value; empty
+// where it can, or there is none.
+func undated(stored any, now time.Time) string {
+	text, isText := stored.(string)
+	at, parses := timestamp(text)
+	switch _, usable := pastTime(text, now); {
+	case stored == nil || usable:
+		return ""
+	case !isText:
+		return "is not a string but " + describe(stored)
+	case !parses:
+		return "is not a timestamp of RFC 3339"
+	case at.Sub(now) > maxSkew:
+		return "is in the future: " + formatTime(at)
+	}
+	return fmt.Sprintf("is before the year %d, so it stands for no time: %s", earliestYear, formatTime(at))
 }

@@ -20,6 +20,9 @@ const maxTakeovers = 6
 // MaxClaimTTL is the longest that a claim may stand.
 const MaxClaimTTL = time.Hour
 
+// maxOwner is in characters. No process has a longer name, and messages show it.
+const maxOwner = 255
+
 const (
 	fieldOwner        = "owner"
 	fieldClaimedUntil = "claimed_until"
@@ -51,9 +54,15 @@ func (c Claim) live(now time.Time) bool {
 	return now.Before(c.Until) && c.Until.Sub(now) <= MaxClaimTTL+maxSkew
 }
 
+// parsePending reads what a rotation has left in the record. What is empty is
+// malformed as well, and not absent: `vault kv patch` may have emptied it over a
+// password that Mailu holds, and somebody has to look first.
 func parsePending(raw any) (*Pending, error) {
 	fields, isObject := raw.(map[string]any)
-	if !isObject {
+	switch {
+	case raw == "" || isObject && len(fields) == 0:
+		return nil, fmt.Errorf("%s is malformed: it is empty; at rest there is no such field", fieldPending)
+	case !isObject: // whose value may be a secret
 		return nil, fmt.Errorf("%s is not an object", fieldPending)
 	}
 	r := fieldReader{fields: fields}
@@ -63,21 +72,17 @@ func parsePending(raw any) (*Pending, error) {
 		KeyVersion:  r.keyVersion(),
 		fields:      fields,
 	}
-	p.Claim.Owner = r.required(fieldOwner)
-	until, ok := timestamp(r.required(fieldClaimedUntil))
-	if !ok {
-		r.check(fmt.Errorf("%s is not a timestamp", fieldClaimedUntil))
-	}
-	p.Claim.Until = until
-	if value, found := fields[fieldTakeovers]; found {
-		takeovers, err := strconv.Atoi(fmt.Sprint(value))
-		if err != nil || takeovers < 0 {
-			r.check(fmt.Errorf("%s is not a whole number", fieldTakeovers))
+	p.Claim.Owner = fmt.Sprintf("%.*s", maxOwner, r.required(fieldOwner))
+	if stored := r.required(fieldClaimedUntil); stored != "" {
+		until, ok := timestamp(stored)
+		if !ok {
+			r.check(fieldClaimedUntil, fmt.Errorf("%s is not a timestamp", fieldClaimedUntil))
 		}
-		p.Claim.Takeovers = takeovers
+		p.Claim.Until = until
 	}
-	if len(r.errs) > 0 {
-		return nil, fmt.Errorf("%s is malformed: %w", fieldPending, r.complaints())
+	p.Claim.Takeovers = r.wholeNumber(fieldTakeovers, 0)
+	if err := r.complaints(); err != nil {
+		return nil, fmt.Errorf("%s is malformed: %w", fieldPending, err)
 	}
 	return p, nil
 }

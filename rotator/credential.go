@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,35 +61,25 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 	r := fieldReader{fields: doc.Fields}
 	c.Username = r.required(fieldUsername)
 	if c.Username != "" {
-		r.check(checkUsername(c.Username))
+		r.check(fieldUsername, checkUsername(c.Username))
 	}
 	c.Password = r.currentPassword(doc.Version)
 	if webmail := r.required(fieldWebmailURL); webmail != "" {
 		origin, err := ParseOrigin(webmail)
 		if err != nil {
-			r.check(fmt.Errorf("%s: %w", fieldWebmailURL, err))
+			r.check(fieldWebmailURL, fmt.Errorf("%s: %w", fieldWebmailURL, err))
 		}
 		c.Origin = origin
 	}
 	// An unusable timestamp is not malformed: the age falls back on another.
 	c.CreatedAt, _ = doc.Fields[fieldCreatedAt].(string)
 	c.LastRotated, _ = doc.Fields[fieldLastRotated].(string)
-	c.Policy = defaultPolicy
-	if _, found := doc.Fields[fieldPolicy]; found {
-		policy, err := ParsePolicy(r.required(fieldPolicy))
-		r.check(err)
-		c.Policy = policy.WithSpread(defaultPolicy.spread)
-	}
+	c.Policy = r.policy(defaultPolicy)
 	c.KeyVersion = r.keyVersion()
-	if raw, found := doc.Fields[fieldPending]; found && raw != nil {
-		pending, err := parsePending(raw)
-		r.check(err)
-		c.Pending = pending
+	if raw := doc.Fields[fieldPending]; raw != nil {
+		c.Pending = r.pending(raw)
 	}
-	if len(r.errs) > 0 {
-		return c, r.complaints()
-	}
-	return c, nil
+	return c, r.complaints()
 }
 
 // BeingAdded reports whether the record has no current password yet. Then it has
@@ -138,25 +130,74 @@ func checkUsername(name string) error {
 }
 
 // timestamp parses what a record holds; anything but RFC 3339 is no timestamp.
+// That standard allows t and z in lower case, which Go's parser does not.
 func timestamp(s string) (time.Time, bool) {
-	t, err := time.Parse(time.RFC3339, s)
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
 	return t, err == nil
 }
 
+// earliestYear is the first year in which a password or a record can have been
+// made. What lies before it is what programs write for "never", or machines
+// whose clock is not set: the year 1 (Go), 1900, 1970, 1980. Believed, it could
+// also exceed the 292 years that a [time.Duration] holds. It is not later because
+// the bubbles of testing/synctest begin in the year 2000.
+const earliestYear = 1990
+
+// pastTime parses the time at which a password or a record was made. False
+// means that there is none, or that it cannot be: before [earliestYear], or more
+// than maxSkew ahead of now.
+func pastTime(s string, now time.Time) (time.Time, bool) {
+	t, ok := timestamp(s)
+	if !ok || t.UTC().Year() < earliestYear || t.Sub(now) > maxSkew {
+		return time.Time{}, false
+	}
+	return t, true
+}
+
 // fieldReader collects complaints, so that all of a record's are shown at once.
+// A field that is null counts as absent: programs write that for a value that
+// is not set.
 type fieldReader struct {
 	fields map[string]any
+	names  []string // of the fields that are complained of, each once
 	errs   []error
 }
 
-func (r *fieldReader) check(err error) {
-	if err != nil {
-		r.errs = append(r.errs, err)
+func (r *fieldReader) check(field string, err error) {
+	if err == nil {
+		return
+	}
+	r.errs = append(r.errs, err)
+	if !slices.Contains(r.names, field) {
+		r.names = append(r.names, field)
 	}
 }
 
-// complaints is all of them on one line, as a table shows them.
-func (r *fieldReader) complaints() error { return errors.New(onOneLine(r.errs)) }
+// fieldsError is what is wrong with the fields of a record, on one line, as a
+// table shows it.
+type fieldsError struct {
+	fields []string
+	text   string
+}
+
+func (e *fieldsError) Error() string { return e.text }
+
+// malformedFields are those that an error of [ParseCredential] is about.
+func malformedFields(err error) []string {
+	var malformed *fieldsError
+	if errors.As(err, &malformed) {
+		return malformed.fields
+	}
+	return nil
+}
+
+// complaints is all of them, or nil.
+func (r *fieldReader) complaints() error {
+	if len(r.errs) == 0 {
+		return nil
+	}
+	return &fieldsError{r.names, onOneLine(r.errs)}
+}
 
 func onOneLine(errs []error) string {
 	texts := make([]string, len(errs))
@@ -167,13 +208,15 @@ func onOneLine(errs []error) string {
 }
 
 func (r *fieldReader) required(name string) string {
-	value, found := r.fields[name]
+	value := r.fields[name]
 	s, isString := value.(string)
 	switch {
-	case !found || (isString && s == ""):
-		r.check(fmt.Errorf("%s is missing", name))
+	case value == nil || (isString && s == ""):
+		r.check(name, fmt.Errorf("%s is missing", name))
+	case !isString && name == fieldPassword: // whose value may be a secret
+		r.check(name, fmt.Errorf("%s is not a string", name))
 	case !isString:
-		r.check(fmt.Errorf("%s is not a string", name))
+		r.check(name, fmt.Errorf("%s is not a string but %s", name, describe(value)))
 	}
 	return s
 }
@@ -181,24 +224,92 @@ func (r *fieldReader) required(name string) string {
 // currentPassword may be missing while the tenant is being added: from a record
 // that has a pending one, and from the one that is not written yet.
 func (r *fieldReader) currentPassword(version int) crypto.SealedPassword {
-	_, found := r.fields[fieldPassword]
-	_, pending := r.fields[fieldPending].(map[string]any)
-	if !found && (pending || version == 0) {
+	pending, _ := r.fields[fieldPending].(map[string]any)
+	if r.fields[fieldPassword] == nil && (len(pending) > 0 || version == 0) {
 		return ""
 	}
 	return crypto.SealedPassword(r.required(fieldPassword))
 }
 
+// policy is that of the record, or else the default one.
+func (r *fieldReader) policy(byDefault Policy) Policy {
+	value := r.fields[fieldPolicy]
+	if value == nil {
+		return byDefault
+	}
+	text, isString := value.(string)
+	if !isString {
+		r.check(fieldPolicy, fmt.Errorf("%s is not a string but %s: \"<n>_days\" or \"manual\"", fieldPolicy, describe(value)))
+		return Policy{}
+	}
+	policy, err := ParsePolicy(text)
+	r.check(fieldPolicy, err)
+	return policy.WithSpread(byDefault.spread)
+}
+
+// pending complains of single fields of a pending that has a password, which
+// Mailu may hold; one that has none is wrong as a whole.
+func (r *fieldReader) pending(raw any) *Pending {
+	pending, err := parsePending(raw)
+	wrong := malformedFields(err)
+	if len(wrong) == 0 || slices.Contains(wrong, fieldPassword) {
+		r.check(fieldPending, err)
+		return pending
+	}
+	r.errs = append(r.errs, err)
+	for _, name := range wrong {
+		r.names = append(r.names, fieldPending+"."+name)
+	}
+	return pending
+}
+
 // keyVersion reads a number, or a string of digits as `vault kv put` stores it.
 func (r *fieldReader) keyVersion() crypto.KeyVersion {
-	value, found := r.fields[fieldKeyVersion]
-	if !found || value == nil {
+	return crypto.KeyVersion(r.wholeNumber(fieldKeyVersion, 1))
+}
+
+// wholeNumber is 0 where the field is absent or wrong.
+func (r *fieldReader) wholeNumber(name string, least int) int {
+	value := r.fields[name]
+	if value == nil {
 		return 0
 	}
-	version, err := strconv.Atoi(fmt.Sprint(value))
-	if err != nil || version < 1 {
-		r.check(fmt.Errorf("%s is not a whole number from 1", fieldKeyVersion))
+	n, ok := wholeNumber(value)
+	if !ok || n < least {
+		r.check(name, fmt.Errorf("%s is not a whole number from %d but %s", name, least, describe(value)))
 		return 0
 	}
-	return crypto.KeyVersion(version)
+	return n
+}
+
+// wholeNumber also reads 2.0, which some JSON libraries make of 2.
+func wholeNumber(value any) (int, bool) {
+	text := fmt.Sprint(value)
+	if n, err := strconv.Atoi(text); err == nil {
+		return n, true
+	}
+	if _, isString := value.(string); isString {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+		return 0, false
+	}
+	return int(f), true
+}
+
+// describe says what a value is. Of lists and objects it shows nothing, since
+// they may hold anything; of what is long it shows the beginning.
+func describe(value any) string {
+	switch v := value.(type) {
+	case string:
+		return fmt.Sprintf("%.40q", v)
+	case bool:
+		return strconv.FormatBool(v)
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "an object"
+	}
+	return fmt.Sprintf("the number %.40s", fmt.Sprint(value))
 }

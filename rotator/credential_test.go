@@ -25,13 +25,32 @@ func wellFormed() map[string]any {
 	}
 }
 
+// null stands for the value of a field that is there and null.
+const null = jsonNull("null")
+
+type jsonNull string
+
 // with is a well-formed record in which one field differs; nil removes it.
 func with(field string, value any) map[string]any {
 	fields := wellFormed()
+	set(fields, field, value)
+	return fields
+}
+
+func set(fields map[string]any, field string, value any) {
 	fields[field] = value
 	if value == nil {
 		delete(fields, field)
 	}
+	if _, isNull := value.(jsonNull); isNull {
+		fields[field] = nil
+	}
+}
+
+// withoutPasswordBut has another field.
+func withoutPasswordBut(field string, value any) map[string]any {
+	fields := withoutPassword()
+	set(fields, field, value)
 	return fields
 }
 
@@ -45,11 +64,7 @@ func withoutPassword() map[string]any {
 // pendingWith is the same for a field of pending.
 func pendingWith(field string, value any) map[string]any {
 	fields := wellFormed()
-	pending := fields["pending"].(map[string]any)
-	pending[field] = value
-	if value == nil {
-		delete(pending, field)
-	}
+	set(fields["pending"].(map[string]any), field, value)
 	return fields
 }
 
@@ -100,7 +115,8 @@ func TestMalformedFields(t *testing.T) {
 	}{
 		{"no username", with("username", nil), "username is missing"},
 		{"empty username", with("username", ""), "username is missing"},
-		{"username of another type", with("username", json.Number("1")), "username is not a string"},
+		{"username of another type", with("username", json.Number("1")), "username is not a string but the number 1"},
+		{"username that is a list", with("username", []any{"a@b.example"}), "username is not a string but a list"},
 		{"username without domain", with("username", "admin"), "not an e-mail address"},
 		{"username with nothing before the @", with("username", "@a.example"), "not an e-mail address"},
 		{"username with nothing behind the @", with("username", "admin@"), "not an e-mail address"},
@@ -115,20 +131,34 @@ func TestMalformedFields(t *testing.T) {
 		{"empty password", with("password", ""), "password is missing"},
 		{"password of another type", with("password", []any{"x"}), "password is not a string"},
 		{"no webmail_url", with("webmail_url", nil), "webmail_url is missing"},
-		{"webmail_url of another type", with("webmail_url", true), "webmail_url is not a string"},
+		{"webmail_url of another type", with("webmail_url", true), "webmail_url is not a string but true"},
 		{"webmail_url without scheme", with("webmail_url", "mail.a.example"), "webmail_url: not an http or https URL"},
 		{"webmail_url with credentials", with("webmail_url", "https://a:b@mail.a.example"), "webmail_url: URL for host"},
 		{"policy that does not parse", with("rotation_policy", "6_months"), `rotation_policy "6_months" is neither`},
-		{"empty policy", with("rotation_policy", ""), "rotation_policy"},
-		{"policy of another type", with("rotation_policy", json.Number("180")), "rotation_policy is not a string"},
+		{"empty policy", with("rotation_policy", ""), `rotation_policy "" is neither`},
+		{"policy of digits", with("rotation_policy", "90"), `rotation_policy "90" is neither`},
+		{"policy in words", with("rotation_policy", "90 days"), `rotation_policy "90 days" is neither`},
+		{"policy in capitals", with("rotation_policy", "MANUAL"), `rotation_policy "MANUAL" is neither`},
+		{"policy with spaces", with("rotation_policy", " 180_days "), `rotation_policy " 180_days " is neither`},
+		{"policy of another type", with("rotation_policy", json.Number("90")), `rotation_policy is not a string but the number 90: "<n>_days" or "manual"`},
+		{"policy that is an object", with("rotation_policy", map[string]any{"days": 90}), "rotation_policy is not a string but an object"},
 		{"key_version 0", with("key_version", json.Number("0")), "key_version is not a whole number from 1"},
 		{"negative key_version", with("key_version", "-1"), "key_version is not a whole number from 1"},
-		{"fractional key_version", with("key_version", json.Number("1.5")), "key_version is not a whole number from 1"},
-		{"wordy key_version", with("key_version", "v1"), "key_version is not a whole number from 1"},
-		{"key_version true", with("key_version", true), "key_version is not a whole number from 1"},
+		{"fractional key_version", with("key_version", json.Number("1.5")), "key_version is not a whole number from 1 but the number 1.5"},
+		{"wordy key_version", with("key_version", "v1"), `key_version is not a whole number from 1 but "v1"`},
+		{"empty key_version", with("key_version", ""), `key_version is not a whole number from 1 but ""`},
+		{"key_version of digits and a point", with("key_version", "1.0"), `key_version is not a whole number from 1 but "1.0"`},
+		{"key_version in a list", with("key_version", []any{1}), "key_version is not a whole number from 1 but a list"},
+		{"key_version true", with("key_version", true), "key_version is not a whole number from 1 but true"},
+		{"key_version beyond any number", with("key_version", json.Number("1e400")), "key_version is not a whole number from 1"},
+		{"key_version beyond an int", with("key_version", json.Number("2147483648.0")), "key_version is not a whole number from 1"},
 		{"huge key_version", with("key_version", json.Number("99999999999999999999")), "key_version is not a whole number from 1"},
 		{"pending of another type", with("pending", "x"), "pending is not an object"},
-		{"empty pending", with("pending", map[string]any{}), "pending is malformed"},
+		{"pending that is a list", with("pending", []any{}), "pending is not an object"},
+		{"empty pending", with("pending", map[string]any{}), "pending is malformed: it is empty"},
+		{"pending of no characters", with("pending", ""), "pending is malformed: it is empty"},
+		{"no password but an empty pending", withoutPasswordBut("pending", map[string]any{}), "password is missing; pending is malformed"},
+		{"pending with a null password", pendingWith("password", null), "pending is malformed: password is missing"},
 		{"pending without password", pendingWith("password", nil), "pending is malformed: password is missing"},
 		{"pending without last_rotated", pendingWith("last_rotated", nil), "pending is malformed: last_rotated is missing"},
 		{"pending without owner", pendingWith("owner", nil), "pending is malformed: owner is missing"},
@@ -172,13 +202,60 @@ func TestAnEmptyRecordIsMalformed(t *testing.T) {
 }
 
 func TestComplaintsHoldNoPassword(t *testing.T) {
-	fields := with("password", []any{"a clear password"})
-	fields["pending"] = map[string]any{"password": map[string]any{"x": "a clear password"}}
+	for _, secret := range []any{json.Number("4711"), []any{"4711"}, map[string]any{"x": "4711"}, true} {
+		fields := with("password", secret)
+		for _, pending := range []any{map[string]any{"password": secret}, "4711", secret} {
+			fields["pending"] = pending
 
-	_, err := parse(t, fields)
+			_, err := parse(t, fields)
 
-	if strings.Contains(err.Error(), "clear") {
+			if text := err.Error(); strings.Contains(text, "4711") || strings.Contains(text, "true") {
+				t.Errorf("got %v", err)
+			}
+		}
+	}
+}
+
+func TestComplaintsAreShortWhateverARecordHolds(t *testing.T) {
+	long := strings.Repeat("x\x1b", 100_000)
+	for _, value := range []any{long, json.Number(strings.Repeat("9", 100_000)), []any{long}, map[string]any{long: long}} {
+		fields := map[string]any{"password": "c2VhbGVk"}
+		for _, field := range []string{"username", "webmail_url", "created_at", "last_rotated", "rotation_policy", "key_version"} {
+			fields[field] = value
+		}
+		fields["pending"] = map[string]any{"password": "c2VhbGVk", "last_rotated": value, "owner": value, "claimed_until": value, "takeovers": value, "key_version": value}
+
+		_, err := parse(t, fields)
+
+		if text := err.Error(); len(text) > 1500 || strings.Contains(text, "\x1b") {
+			t.Errorf("%d bytes: %.2000s", len(text), text)
+		}
+	}
+}
+
+func TestAnOwnersNameIsCut(t *testing.T) {
+	c := mustParse(t, pendingWith("owner", strings.Repeat("ü", 1<<16)))
+
+	if owner := c.Pending.Claim.Owner; owner != strings.Repeat("ü", 255) {
+		t.Errorf("got %d bytes", len(owner))
+	}
+}
+
+func TestNullIsNoValueOfAFieldThatIsNeeded(t *testing.T) {
+	for _, field := range []string{"username", "webmail_url"} {
+		_, err := parse(t, with(field, null))
+
+		if err == nil || !strings.Contains(err.Error(), field+" is missing") {
+			t.Errorf("%s: got %v", field, err)
+		}
+	}
+	fields := withoutPassword()
+	fields["password"] = nil
+	if _, err := parse(t, fields); err == nil || !strings.Contains(err.Error(), "password is missing") {
 		t.Errorf("got %v", err)
+	}
+	if c := mustParse(t, with("password", null)); !c.BeingAdded() {
+		t.Error("a null password beside a pending one is no addition")
 	}
 }
 
@@ -186,6 +263,20 @@ func TestFieldsThatMayBeMissingOrOdd(t *testing.T) {
 	for _, field := range []string{"created_at", "last_rotated", "rotation_policy", "key_version", "pending"} {
 		t.Run("no "+field, func(t *testing.T) {
 			mustParse(t, with(field, nil))
+		})
+	}
+	for _, field := range []string{"created_at", "last_rotated", "rotation_policy", "key_version", "pending"} {
+		t.Run("null "+field, func(t *testing.T) {
+			absent, null := mustParse(t, with(field, nil)), mustParse(t, with(field, null))
+
+			if null.Policy != absent.Policy || null.KeyVersion != absent.KeyVersion || null.LastRotated != absent.LastRotated || (null.Pending == nil) != (absent.Pending == nil) {
+				t.Errorf("got %+v, want %+v", null, absent)
+			}
+		})
+	}
+	for _, field := range []string{"key_version", "takeovers"} {
+		t.Run("null "+field+" of pending", func(t *testing.T) {
+			mustParse(t, pendingWith(field, null))
 		})
 	}
 	for _, field := range []string{"created_at", "last_rotated"} {
@@ -203,7 +294,7 @@ func TestAMissingPolicyIsTheDefault(t *testing.T) {
 }
 
 func TestKeyVersionsMayBeNumbersOrStrings(t *testing.T) {
-	for _, value := range []any{json.Number("2"), "2", 2, 2.0} {
+	for _, value := range []any{json.Number("2"), "2", 2, 2.0, json.Number("2.0"), json.Number("2e0")} {
 		if c := mustParse(t, with("key_version", value)); c.KeyVersion != 2 {
 			t.Errorf("%#v reads as %d", value, c.KeyVersion)
 		}
@@ -264,6 +355,7 @@ func FuzzParseCredential(f *testing.F) {
 	for _, fields := range []map[string]any{
 		wellFormed(), with("pending", nil), with("key_version", "2"), with("username", nil), pendingWith("owner", nil),
 		with("rotation_policy", "x"), with("pending", []any{}), with("quota", json.Number("1e400")), pendingWith("key_version", nil),
+		with("pending", ""), with("pending", map[string]any{}), with("pending", null), with("rotation_policy", null), with("key_version", json.Number("2.0")), pendingWith("takeovers", null),
 	} {
 		raw, err := json.Marshal(fields)
 		if err != nil {

@@ -9,10 +9,11 @@ const maxSkew = 5 * time.Minute
 // Born is the time that the credential's age counts from: last_rotated, else
 // created_at. A timestamp more than five minutes ahead of now is as unusable
 // as one that does not parse: believed, it would keep the credential from ever
-// falling due. False means that neither can be used.
+// falling due. So is one from before the year 1990, which stands for "never".
+// False means that neither can be used.
 func (c Credential) Born(now time.Time) (time.Time, bool) {
 	for _, stored := range []string{c.LastRotated, c.CreatedAt} {
-		if t, ok := timestamp(stored); ok && t.Sub(now) <= maxSkew {
+		if t, ok := pastTime(stored, now); ok {
 			return t, true
 		}
 	}
@@ -22,7 +23,10 @@ func (c Credential) Born(now time.Time) (time.Time, bool) {
 // Age is how old the current password is; false if nobody knows.
 func (c Credential) Age(now time.Time) (time.Duration, bool) {
 	born, known := c.Born(now)
-	return max(now.Sub(born), 0), known
+	if !known {
+		return 0, false
+	}
+	return max(now.Sub(born), 0), true
 }
 
 // Due reports whether the password is to be replaced: the time of [Credential.DueAt]
@@ -60,6 +64,6 @@ func (c Credential) PolicyEnd(now time.Time) (time.Time, bool) {
 // rotatedSince reports whether the current password was made at cutoff or
 // later. Stored times have milliseconds, so the cut-off is compared as such.
 func (c Credential) rotatedSince(cutoff, now time.Time) bool {
-	rotated, ok := timestamp(c.LastRotated)
-	return ok && rotated.Sub(now) <= maxSkew && !rotated.Before(cutoff.Truncate(time.Millisecond))
+	rotated, ok := pastTime(c.LastRotated, now)
+	return ok && !rotated.Before(cutoff.Truncate(time.Millisecond))
 }

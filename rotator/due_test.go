@@ -41,7 +41,16 @@ func TestTheTimeThatAnAgeCountsFrom(t *testing.T) {
 		{"an hour ahead by its offset", "2026-11-23T12:00:00-01:00", created, created},
 		{"both ahead", "2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z", ""},
 		{"centuries ahead", "9999-12-31T23:59:59Z", created, created},
-		{"centuries ago", "0001-01-01T00:00:00Z", created, "0001-01-01T00:00:00Z"},
+		{"Go's zero time", "0001-01-01T00:00:00Z", created, created},
+		{"Go's zero time elsewhere", "0001-01-01T00:00:00+01:00", created, created},
+		{"the epoch", "1970-01-01T00:00:00Z", created, created},
+		{"a moment before the year 1990", "1989-12-31T23:59:59.999Z", created, created},
+		{"before the year 1990 by its offset", "1990-01-01T00:00:00+02:00", created, created},
+		{"after it by its offset", "1989-12-31T23:00:00-02:00", created, "1990-01-01T01:00:00Z"},
+		{"the first moment of the year 1990", "1990-01-01T00:00:00Z", created, "1990-01-01T00:00:00Z"},
+		{"both Go's zero time", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", ""},
+		{"a leap second", "2016-12-31T23:59:60Z", created, created},
+		{"t and z in lower case", "2026-06-01t00:00:00z", created, "2026-06-01T00:00:00Z"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -74,7 +83,8 @@ func TestWhenACredentialIsDue(t *testing.T) {
 		{"far ahead, so of unknown age", "2030-01-01T00:00:00Z", "30_days", true},
 		{"manual and old", "2000-01-01T00:00:00Z", "manual", false},
 		{"manual and of unknown age", "", "manual", false},
-		{"older than a duration can hold", "0001-01-01T00:00:00Z", "100000_days", true},
+		{"Go's zero time", "0001-01-01T00:00:00Z", "100000_days", true},
+		{"Go's zero time under manual", "0001-01-01T00:00:00Z", "manual", false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -96,8 +106,20 @@ func TestAnAgeIsNeverNegative(t *testing.T) {
 	}
 }
 
+func TestAnUnknownAgeIsNoNumber(t *testing.T) {
+	for _, stored := range []string{"", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"} {
+		c := dated(stored, "")
+		age, known := c.Age(noon)
+		_, ends := c.PolicyEnd(noon)
+
+		if age != 0 || known || ends {
+			t.Errorf("%q: %s old (%t), its policy ends: %t", stored, age, known, ends)
+		}
+	}
+}
+
 func FuzzTimestamp(f *testing.F) {
-	for _, seed := range []string{"2026-06-01T00:00:00Z", "2026-06-01T00:00:00.123+02:00", "", "yesterday", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z"} {
+	for _, seed := range []string{"2026-06-01T00:00:00Z", "2026-06-01T00:00:00.123+02:00", "", "yesterday", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1970-01-01t00:00:00z"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -106,7 +128,7 @@ func FuzzTimestamp(f *testing.F) {
 		born, known := c.Born(noon)
 		age, _ := c.Age(noon)
 
-		if known && born.Sub(noon) > 5*time.Minute || age < 0 || !known && !c.Due(noon) {
+		if known && (born.Sub(noon) > 5*time.Minute || born.UTC().Year() < 1990) || age < 0 || !known && !c.Due(noon) {
 			t.Errorf("%q: born %s (%t), age %s, due %t", s, born, known, age, c.Due(noon))
 		}
 	})

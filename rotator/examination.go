@@ -14,6 +14,9 @@ type Flaw struct {
 	Tenant string // as listed
 	Kind   FlawKind
 	Reason string // for people
+
+	Version int      // of the record that was read; 0: none was
+	Fields  []string // to be corrected, as "name" or "pending.name"; empty where no field is
 }
 
 // FlawKind tells flaws apart by what mends them. The strings are part of the
@@ -91,8 +94,8 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 
 // flaws are all that one record has.
 func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
-	note := func(kind FlawKind, reason string) {
-		f := Flaw{Tenant: c.Name, Kind: kind, Reason: reason}
+	note := func(kind FlawKind, reason string, fields ...string) {
+		f := Flaw{Tenant: c.Name, Kind: kind, Reason: reason, Version: c.Credential.Version, Fields: fields}
 		if kind.Serious() {
 			serious = append(serious, f)
 		} else {
@@ -104,7 +107,7 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 		note(FlawForeign, "not a tenant id (a UUID version 4): never touched")
 		return serious, slight
 	case c.Err != nil:
-		note(flawOf(c.Err), c.Err.Error())
+		note(flawOf(c.Err), c.Err.Error(), malformedFields(c.Err)...)
 		return serious, slight
 	}
 	if c.Unlisted != nil {
@@ -123,8 +126,8 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 	if p := c.Credential.Pending; p != nil && !p.Claim.live(r.clock.Now()) {
 		note(FlawHalfFinished, halfFinished(p))
 	}
-	if reason := c.Credential.undated(r.clock.Now()); reason != "" {
-		note(FlawUndated, reason)
+	if fields, reason := c.Credential.undated(r.clock.Now()); reason != "" {
+		note(FlawUndated, reason, fields...)
 	}
 	return serious, slight
 }

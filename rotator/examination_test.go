@@ -3,6 +3,7 @@ package rotator_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,57 @@ func TestExaminationNamesWhatIsWrongWithEachRecord(t *testing.T) {
 	}
 	if found.Tenants != 9 || found.WellFormed != 4 || found.Serious() != 5 {
 		t.Errorf("%d of %d well-formed, %d serious flaws; want 4 of 9 and 5", found.WellFormed, found.Tenants, found.Serious())
+	}
+}
+
+// What corrects a record depends on the fields, and counts for the version that
+// was read.
+func TestExaminationNamesTheFieldsToBeCorrected(t *testing.T) {
+	const zero = "0001-01-01T00:00:00Z"
+	claim := func(until any) map[string]any {
+		return map[string]any{"password": "c2VhbGVk", "last_rotated": "2026-01-01T00:00:00Z", "owner": "dead", "claimed_until": until}
+	}
+	for _, test := range []struct {
+		name   string
+		record map[string]any
+		kind   rotator.FlawKind
+		reason string
+		fields []string
+	}{
+		{"empty pending", map[string]any{"pending": ""}, rotator.FlawMalformed, "it is empty", []string{"pending"}},
+		{"pending without a password", map[string]any{"pending": map[string]any{"owner": "x"}}, rotator.FlawMalformed, "password is missing", []string{"pending"}},
+		{"pending with one", map[string]any{"pending": claim("soon")}, rotator.FlawMalformed, "claimed_until is not a timestamp", []string{"pending.claimed_until"}},
+		{"policy and version", map[string]any{"rotation_policy": 90, "key_version": "v1"}, rotator.FlawMalformed, "the number 90", []string{"rotation_policy", "key_version"}},
+		{"both times", map[string]any{"last_rotated": zero, "created_at": zero}, rotator.FlawUndated, "last_rotated is before the year 1990, so it stands for no time: 0001-01-01T00:00:00.000Z; created_at is before", []string{"last_rotated", "created_at"}},
+		{"one time", map[string]any{"created_at": "1970-01-01T00:00:00Z"}, rotator.FlawUndated, "created_at is before the year 1990", []string{"created_at"}},
+		{"a time of another type", map[string]any{"created_at": 1700000000}, rotator.FlawUndated, "created_at is not a string but the number 1700000000; its age counts from", []string{"created_at"}},
+		{"null times", map[string]any{"last_rotated": nil, "created_at": nil}, rotator.FlawUndated, "its age is unknown", nil},
+	} {
+		f := newFleet(t)
+		f.add(serverA, 1)
+		f.store.Edit(string(tenant(1)), func(r map[string]any) { maps.Copy(r, test.record) })
+
+		found, err := f.sweep.Examine(t.Context(), nil)
+
+		if err != nil || len(found.Flaws) != 1 {
+			t.Fatalf("%s: got %+v, %v", test.name, found, err)
+		}
+		flaw := found.Flaws[0]
+		if flaw.Kind != test.kind || !strings.Contains(flaw.Reason, test.reason) || !slices.Equal(flaw.Fields, test.fields) || flaw.Version != 2 {
+			t.Errorf("%s: got %+v", test.name, flaw)
+		}
+	}
+}
+
+func TestExaminationOfANullTimeBesideAnotherIsNoFlaw(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 1)
+	f.store.Edit(string(tenant(1)), func(r map[string]any) { r["created_at"], r["rotation_policy"] = nil, nil })
+
+	found, err := f.sweep.Examine(t.Context(), nil)
+
+	if err != nil || len(found.Flaws) != 0 {
+		t.Errorf("got %+v, %v", found, err)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // shows it, and when. A record remembers no failure that left nothing behind,
 // and no sweep that left it alone. It is empty, and at zero, where nothing shows.
 func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
-	switch rotated, stored := timestamp(s.LastRotated); {
+	switch rotated, believed := pastTime(s.LastRotated, now); {
 	case s.Foreign:
 		return Ignored, time.Time{}, notATenant
 	case s.Fault != "":
@@ -20,7 +20,7 @@ func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason stri
 		return Stuck, s.Begun, errStuck.Error()
 	case s.Pending != nil:
 		return Unfinished, s.Begun, halfFinishedBy(*s.Pending)
-	case stored && rotated.Equal(s.Born): // one that is not believed says nothing
+	case believed:
 		return Rotated, rotated, ""
 	}
 	return "", time.Time{}, ""

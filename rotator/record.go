@@ -42,8 +42,7 @@ func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
 	rec.Due, _ = cred.DueAt(now)
 	rec.PolicyEnd, _ = cred.PolicyEnd(now)
 	rec.Overdue = c.Err == nil && cred.Due(now) && !now.Before(rec.PolicyEnd)
-	_, named := cred.fields[fieldPolicy]
-	rec.ByDefault = !named
+	rec.ByDefault = cred.fields[fieldPolicy] == nil
 	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.live(now)
 	return rec, nil
 }

@@ -56,7 +56,7 @@ func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	if pending := c.Credential.Pending; pending != nil {
 		claim := pending.Claim
 		s.Pending = &claim
-		s.Begun, _ = timestamp(pending.LastRotated)
+		s.Begun, _ = pastTime(pending.LastRotated, now)
 	}
 	switch {
 	case c.Foreign:
@@ -114,13 +114,19 @@ func (s Status) Problem(now time.Time, t Timetable) bool {
 
 // Age is how old the current password is; false if nobody knows.
 func (s Status) Age(now time.Time) (time.Duration, bool) {
-	return max(now.Sub(s.Born), 0), !s.Born.IsZero()
+	if s.Born.IsZero() {
+		return 0, false
+	}
+	return max(now.Sub(s.Born), 0), true
 }
 
 // Left is how long until it is due, negative once it is; false where that is
 // never or nobody knows.
 func (s Status) Left(now time.Time) (time.Duration, bool) {
-	return s.Due.Sub(now), !s.Due.IsZero()
+	if s.Due.IsZero() {
+		return 0, false
+	}
+	return s.Due.Sub(now), true
 }
 
 // Timetable says when sweeps come.

@@ -66,18 +66,18 @@ type Origin string
 func ParseOrigin(raw string) (Origin, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", fmt.Errorf("not a URL: %q", withoutCredentials(raw))
+		return "", fmt.Errorf("not a URL: %.100q", withoutCredentials(raw))
 	}
 	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
 	switch {
 	case scheme != "https" && scheme != "http":
-		return "", fmt.Errorf("not an http or https URL: %q", withoutCredentials(raw))
+		return "", fmt.Errorf("not an http or https URL: %.100q", withoutCredentials(raw))
 	case u.User != nil:
-		return "", fmt.Errorf("URL for host %q carries credentials", host)
+		return "", fmt.Errorf("URL for host %.100q carries credentials", host)
 	case host == "" || u.Opaque != "" || strings.HasSuffix(u.Host, ":"):
-		return "", fmt.Errorf("URL without a proper host: %q", raw)
+		return "", fmt.Errorf("URL without a proper host: %.100q", raw)
 	case strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`\/?#@%<>"`, r) }):
-		return "", fmt.Errorf("URL with an improper host: %q", raw)
+		return "", fmt.Errorf("URL with an improper host: %.100q", raw)
 	}
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]" // IPv6

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 
 	"mailu-rotator/config"
 	"mailu-rotator/mailu"
@@ -33,7 +36,7 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 	case rotator.FlawAbsent:
 		return fmt.Sprintf("vault kv list -mount=%s %s/%s", v.Mount, v.Prefix, f.Tenant)
 	case rotator.FlawMalformed:
-		return "vault kv patch " + record + " FIELD=VALUE"
+		return mendFields(f, record)
 	case rotator.FlawShared:
 		return "vault kv patch " + record + " username=ANOTHER"
 	case rotator.FlawUnlisted:
@@ -45,9 +48,42 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 	case rotator.FlawHalfFinished:
 		return d.command("--run-now --due-only --tenant " + f.Tenant)
 	case rotator.FlawUndated:
+		if slices.Equal(f.Fields, []string{"created_at"}) { // which no rotation writes
+			return mendFields(f, record)
+		}
 		return d.command("--run-now --tenant " + f.Tenant)
 	}
 	return ""
+}
+
+// mendFields corrects the fields of a record. FIELD=VALUE cannot remove one, nor
+// reach into pending: that takes a JSON merge patch (RFC 7396), in which null
+// removes. With check-and-set it changes nothing but the version that was read,
+// which no process has taken up since.
+func mendFields(f rotator.Flaw, record string) string {
+	if slices.Contains(f.Fields, "password") { // nobody can seal one by hand
+		return "vault kv rollback -version=VERSION " + record
+	}
+	var values []string
+	patch, inPending, merge := map[string]any{}, map[string]any{}, false
+	for _, name := range f.Fields {
+		field, inner := strings.CutPrefix(name, "pending.")
+		switch {
+		case inner:
+			inPending[field] = "VALUE"
+			patch["pending"], merge = inPending, true
+		case name == "pending" || name == "key_version": // without one every version is tried
+			patch[name], merge = nil, true
+		default:
+			patch[name] = "VALUE"
+			values = append(values, name+"=VALUE")
+		}
+	}
+	if !merge {
+		return "vault kv patch " + record + " " + strings.Join(values, " ")
+	}
+	text, _ := json.Marshal(patch) // fails with texts and null never
+	return fmt.Sprintf("echo '%s' | vault kv patch -method=patch -cas=%d %s -", text, f.Version, record)
 }
 
 // mendToken names the file that the right token goes to.

@@ -60,12 +60,16 @@ func tenants(n int) string {
 	return fmt.Sprintf("%d tenants", n)
 }
 
+// maxCell bounds what a record may put into a column, in characters: no user is
+// longer than 254.
+const maxCell = 254
+
 // cell keeps a column's place where there is no value.
 func cell(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return printable(s)
+	return printable(fmt.Sprintf("%.*s", maxCell, s))
 }
 
 // printable keeps what Vault holds from steering the terminal or breaking the

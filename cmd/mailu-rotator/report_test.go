@@ -202,3 +202,16 @@ func TestTimesThatFlagsTake(t *testing.T) {
 		}
 	}
 }
+
+func TestACellIsBoundedAndNeverEmpty(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                         "-",
+		"admin@b.example":          "admin@b.example",
+		strings.Repeat("ü", 254):   strings.Repeat("ü", 254),
+		strings.Repeat("ü", 1<<20): strings.Repeat("ü", 254),
+	} {
+		if got := cell(value); got != want {
+			t.Errorf("%.20q became %.300q", value, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -50,6 +51,7 @@ func tenantOf(ts *testscript.TestScript, name string) *tenant {
 //	history acme overwrite N    version N as a whole becomes the newest
 //	history acme delete         the newest version is deleted
 //	history acme set K V        another field
+//	history acme patch JSON     a merge patch, as vault kv patch -method=patch sends one
 func cmdHistory(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: history tenant begin|overwrite|delete|set [arg...]")
@@ -69,9 +71,22 @@ func cmdHistory(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(s.root.KVv2(l.Mount).Delete(ctx, l.Path(t.id)))
 	case args[1] == "set" && len(args) == 4:
 		ts.Check(s.edit(ctx, t, 0, func(fields map[string]any) { fields[args[2]] = args[3] }))
+	case args[1] == "patch" && len(args) == 3:
+		ts.Check(s.mergePatch(ctx, t, args[2]))
 	default:
 		ts.Fatalf("unknown: history %v", args)
 	}
+}
+
+func (s *site) mergePatch(ctx context.Context, t *tenant, text string) error {
+	var patch map[string]any
+	if err := json.Unmarshal([]byte(text), &patch); err != nil {
+		return err
+	}
+	l := s.layout()
+	_, err := s.root.Logical().JSONMergePatch(ctx, l.Mount+"/data/"+l.Path(t.id), map[string]any{"data": patch})
+	t.version++
+	return err
 }
 
 // edit writes version n (0: the newest) with a change as the newest version.
