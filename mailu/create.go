@@ -28,8 +28,8 @@ func (s *Server) CreateUser(ctx context.Context, username string, password crypt
 		return err
 	}
 	c.push, c.creation = true, true
-	if problem := checkPassword(password); problem != "" {
-		return c.refuse(problem, "let the rotator make the password")
+	if err := crypto.CheckPassword(password); err != nil {
+		return c.refuse(err.Error(), "let the rotator make the password")
 	}
 	// Not wiped afterwards, as in SetPassword.
 	body, err := json.Marshal(map[string]string{"email": username, "raw_password": password.RevealString(), "comment": newUserComment})

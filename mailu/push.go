@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"unicode/utf8"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
@@ -15,8 +14,9 @@ import (
 // counts as done. Each try has the server's timeout; ctx bounds the whole call,
 // its turn in the queue and the waits between tries included.
 //
-// The password must be UTF-8, not empty, since Mailu takes an empty one and
-// answers 200, and no longer than passlib's 4096 characters. What it does not send at all it refuses for certain, with
+// The password must pass [crypto.CheckPassword]: Mailu takes an empty one and
+// answers 200, and above 4096 characters it answers 500, which would pass for an
+// outcome unknown. What it does not send at all it refuses for certain, with
 // [rotator.ErrRefused], and so it does once the server is unusable.
 func (s *Server) SetPassword(ctx context.Context, username string, password crypto.Secret) error {
 	c, err := s.begin("set the password of", rotator.ErrRefused, username, password)
@@ -24,8 +24,8 @@ func (s *Server) SetPassword(ctx context.Context, username string, password cryp
 		return err
 	}
 	c.push = true
-	if problem := checkPassword(password); problem != "" {
-		return c.refuse(problem, "let the rotator make the password")
+	if err := crypto.CheckPassword(password); err != nil {
+		return c.refuse(err.Error(), "let the rotator make the password")
 	}
 	// Not wiped afterwards: net/http may still read a body when it has returned.
 	body, err := json.Marshal(map[string]string{"raw_password": password.RevealString()})
@@ -41,22 +41,4 @@ func (s *Server) SetPassword(ctx context.Context, username string, password cryp
 		return c.failure(fmt.Sprintf("not Mailu's answer to a change: %s", a.describe(c.words)), "see whether api_url is Mailu's API")
 	}
 	return nil
-}
-
-// maxPassword is passlib's limit in characters. Mailu answers 500 above it,
-// which would pass for an outcome unknown.
-const maxPassword = 4096
-
-// checkPassword refuses what Mailu or JSON would make something else of.
-func checkPassword(password crypto.Secret) string {
-	switch {
-	case password.Empty():
-		return "the password is empty"
-	case !utf8.Valid(password.Reveal()):
-		return "the password is not UTF-8"
-	case utf8.RuneCount(password.Reveal()) > maxPassword:
-		return "the password is longer than 4096 characters"
-	default:
-		return ""
-	}
 }

@@ -194,6 +194,8 @@ func TestWhatCannotBeSentIsRefusedWithoutARequest(t *testing.T) {
 		{user, "", "the password is empty"},
 		{user, "\xff\xfe", "not UTF-8"},
 		{user, strings.Repeat("ä", 4097), "longer than 4096"},
+		{user, "secret\n", "ends in a newline"},
+		{user, "sec\x00ret", "control characters"},
 		{"", newPassword, "user@domain"},
 		{"admin", newPassword, "user@domain"},
 		{"@example.com", newPassword, "user@domain"},

@@ -33,7 +33,7 @@ func (s *Server) Proof(ctx context.Context, username string, password crypto.Sec
 		return nil, err
 	}
 	if user.Password == "" {
-		return nil, c.failure("the answer has no hash of a password", "set verify to none for this server", c.no)
+		return nil, c.failure("the answer has no hash of a password", provesNothing, c.no)
 	}
 	return func() (rotator.Proof, error) {
 		if err := ctx.Err(); err != nil {
@@ -43,15 +43,20 @@ func (s *Server) Proof(ctx context.Context, username string, password crypto.Sec
 	}, nil
 }
 
+// provesNothing is the advice about a hash that is not Mailu's own: imports and
+// restored backups leave such for single users, and the next password replaces
+// it. Only where it comes back is the server itself one that cannot be asked.
+const provesNothing = "rotate this tenant, which replaces it; set verify to none only for a server that makes such hashes itself"
+
 func (c *call) check(hash string, password crypto.Secret) (rotator.Proof, error) {
 	held, err := holds(hash, password)
 	var other *otherSchemeError
 	switch {
 	case errors.As(err, &other):
 		return rotator.Unproven, c.failure("the hash is of another kind: "+c.words.clean(other.scheme),
-			"set verify to none for this server, or set the password once more", c.no)
+			provesNothing, c.no)
 	case err != nil:
-		return rotator.Unproven, c.failure(err.Error(), "set verify to none for this server", c.no)
+		return rotator.Unproven, c.failure(err.Error(), provesNothing, c.no)
 	case held:
 		return rotator.Held, nil
 	default:

@@ -40,7 +40,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 			r.cred, r.uncertain, r.fenced = next, false, true
 			return nil
 		}
-		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) {
+		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) || errors.Is(err, errNothingWritten) {
 			return err
 		}
 		r.uncertain = true
@@ -61,10 +61,30 @@ func (r *rotation) write(ctx context.Context, step change) error {
 	return fmt.Errorf("%w %d times in a row: find in Vault's audit log what keeps writing it; the next run goes on", ErrConflict, maxRebases)
 }
 
+// store is the only place where a rotation writes a record.
 func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
+	if err := r.mustOpen(c); err != nil {
+		return 0, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
 	return r.Store.Write(ctx, c.Tenant, c.Document())
+}
+
+// mustOpen refuses a record that would name a current password which does not
+// open with the fields beside it: nobody could read it. What this rotation has
+// sealed or opened itself, with these very fields, is not opened once more.
+func (r *rotation) mustOpen(c Credential) error {
+	current := c.current()
+	if current == nil || current.same(r.next) || current.same(r.cred.current()) {
+		return nil
+	}
+	password, err := r.unseal(current)
+	if err != nil {
+		return fmt.Errorf("%w: not made current: %w", errNothingWritten, err)
+	}
+	password.Wipe()
+	return nil
 }
 
 // reread replaces what we know of the record. A record that names another user
@@ -152,6 +172,12 @@ func (r *rotation) torn(what string) error {
 // strings compare exactly: each has a random IV.
 func (c Credential) holdsPending(p *Pending) bool {
 	return c.Pending != nil && c.Pending.Password == p.Password
+}
+
+// same reports whether p and q are one sealed string with the same fields beside
+// it. With another last_rotated or key_version the same string opens to nothing.
+func (p *Pending) same(q *Pending) bool {
+	return p != nil && q != nil && p.Password == q.Password && p.LastRotated == q.LastRotated && p.KeyVersion == q.KeyVersion
 }
 
 // promote makes p the current password. A pending password of another rotation

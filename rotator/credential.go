@@ -93,8 +93,11 @@ func (c Credential) Document() Document {
 	if c.Password != "" {
 		fields[fieldPassword] = string(c.Password)
 	}
-	if c.LastRotated != "" {
+	switch stored, isText := fields[fieldLastRotated].(string); {
+	case c.LastRotated != "":
 		fields[fieldLastRotated] = c.LastRotated
+	case isText && stored != "": // it belonged to another password, and would keep this one from opening
+		delete(fields, fieldLastRotated)
 	}
 	putKeyVersion(fields, c.KeyVersion)
 	delete(fields, fieldPending)

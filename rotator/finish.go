@@ -83,7 +83,7 @@ func (r *rotation) takeOver(ctx context.Context) (err error) {
 			r.shared = r.shared || c.Pending.Claim.Owner != r.Owner
 			claim = r.newClaim(c.Pending.Claim.Takeovers + 1)
 			mine := *c.Pending
-			mine.Claim = claim
+			mine.LastRotated, mine.KeyVersion, mine.Claim = r.next.LastRotated, r.next.KeyVersion, claim
 			c.Pending = &mine
 			return nil
 		},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"mailu-rotator/crypto"
 )
@@ -17,20 +19,23 @@ const maxRemembered = 50
 var errForgotten = errors.New("no earlier version of the record holds it")
 
 // remember finds the password that Mailu holds among the current and pending
-// ones of the version from and earlier ones, but for the one that is known not
-// to be it, and makes it the one to be brought in.
-func (r *rotation) remember(ctx context.Context, from int, known crypto.SealedPassword) error {
-	asked := map[crypto.SealedPassword]bool{known: true}
+// ones of the version from and earlier ones, and makes it the one to be brought
+// in. It does not ask about known, in whatever envelope. Where Mailu's hash can
+// prove none of them it finds none.
+func (r *rotation) remember(ctx context.Context, from int, known *Pending) error {
+	past := opened{rotation: r}
+	defer past.wipe()
+	_, _, _ = past.open(known)
 	for version, c := range r.versions(ctx, from) {
 		for _, p := range []*Pending{c.Pending, c.current()} {
-			if p == nil || asked[p.Password] {
+			password, another, err := past.open(p)
+			if err != nil || !another {
 				continue
 			}
-			asked[p.Password] = true
-			proof, err := r.proves(ctx, p)
+			proof, err := r.proveInTime(ctx, password)
 			switch {
-			case errors.Is(err, errUnreadable):
-				continue
+			case provesNothing(err):
+				return fmt.Errorf("%w as far as can be told: %w", errForgotten, err)
 			case err != nil:
 				return fmt.Errorf("ask about version %d: %w", version, err)
 			case proof == Held:
@@ -44,14 +49,115 @@ func (r *rotation) remember(ctx context.Context, from int, known crypto.SealedPa
 	return errForgotten
 }
 
+// provesNothing reports whether Mailu shows a hash for the user that says
+// nothing of any password.
+func provesNothing(err error) bool {
+	return errors.Is(err, ErrUnverifiable) && !errors.Is(err, ErrUnknownUser)
+}
+
+// opened are passwords of a record that were looked at, so that each is opened
+// and asked about once. They are told apart by themselves and not by their
+// envelopes: a reseal leaves the same password in another one, and an edited
+// last_rotated makes the same envelope open no more.
+type opened struct {
+	*rotation
+	envelopes []*Pending
+	passwords []crypto.Secret
+}
+
+// open opens p. another is false where the same password was opened before, and
+// where p is nil. The password is wiped with the others.
+func (o *opened) open(p *Pending) (password crypto.Secret, another bool, err error) {
+	if p == nil || slices.ContainsFunc(o.envelopes, p.same) {
+		return crypto.Secret{}, false, nil
+	}
+	o.envelopes = append(o.envelopes, p)
+	if password, err = o.unseal(p); err != nil {
+		return crypto.Secret{}, false, err
+	}
+	another = !slices.ContainsFunc(o.passwords, password.Equal)
+	o.passwords = append(o.passwords, password)
+	return password, another, nil
+}
+
+func (o *opened) wipe() {
+	for _, password := range o.passwords {
+		password.Wipe()
+	}
+}
+
 // take makes p the password to be brought in.
 func (r *rotation) take(p *Pending) error {
 	password, err := r.unseal(p)
 	if err != nil {
 		return err
 	}
+	r.password.Wipe()
 	r.next, r.password = p, password
 	return nil
+}
+
+// unharmed finds, in an earlier version, the fields with which p's sealed string
+// opens, where somebody has since edited what it is bound to. The claim is that
+// of p. Without such a version it is nil.
+func (r *rotation) unharmed(ctx context.Context, p *Pending) (found *Pending, version int) {
+	for version, c := range r.versions(ctx, r.cred.Version-1) {
+		for _, q := range []*Pending{c.current(), c.Pending} {
+			if q == nil || q.Password != p.Password || q.same(p) {
+				continue
+			}
+			if password, err := r.unseal(q); err == nil {
+				password.Wipe()
+				whole := *p
+				whole.LastRotated, whole.KeyVersion = q.LastRotated, q.KeyVersion
+				return &whole, version
+			}
+		}
+	}
+	return nil, 0
+}
+
+// readable is the newest earlier version with a current password that opens; 0
+// if there is none.
+func (r *rotation) readable(ctx context.Context) int {
+	past := opened{rotation: r}
+	defer past.wipe()
+	for version, c := range r.versions(ctx, r.cred.Version-1) {
+		if _, another, _ := past.open(c.current()); another {
+			return version
+		}
+	}
+	return 0
+}
+
+// edited names the fields beside the sealed string in which p and q differ.
+func (p *Pending) edited(q *Pending) string {
+	var fields []string
+	if p.LastRotated != q.LastRotated {
+		fields = append(fields, fieldLastRotated)
+	}
+	if p.KeyVersion != q.KeyVersion {
+		fields = append(fields, fieldKeyVersion)
+	}
+	return strings.Join(fields, " and ")
+}
+
+// explain says more of a current or pending password that does not open, where
+// the history of the record knows it.
+func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error) error {
+	repair := "mailu-rotator verify --repair --tenant " + string(r.cred.Tenant)
+	rollback := fmt.Sprintf("%s, or mailu-rotator rollback %s --to", repair, r.cred.Tenant)
+	unharmed, version := r.unharmed(ctx, lost)
+	switch {
+	case unharmed != nil && r.cred.holdsPending(lost):
+		return fmt.Errorf("the pending password does not open: %s was changed by hand since version %d, and is part of its sealing: %s", lost.edited(unharmed), version, repair)
+	case unharmed != nil:
+		return fmt.Errorf("the password does not open: %s was changed by hand since version %d, and is part of its sealing: %s %d", lost.edited(unharmed), version, rollback, version)
+	}
+	if version := r.readable(ctx); version != 0 && r.cred.Pending == nil {
+		return fmt.Errorf("%w; the one of version %d does: %s %d", unreadable, version, rollback, version)
+	}
+	return unreadable
 }
 
 // versions yields earlier records, newest first. Those that are deleted,
@@ -91,7 +197,7 @@ func (r *rotation) undelete(ctx context.Context, deleted int) error {
 			return err
 		}
 		r.server, r.cred = server, c
-		if err := r.remember(ctx, version, ""); err != nil {
+		if err := r.remember(ctx, version, nil); err != nil {
 			return err
 		}
 		return r.revive(ctx, deleted)

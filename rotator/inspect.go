@@ -69,11 +69,10 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 		c = r.examineCurrent(ctx, c, &f)
 		listen(silent, asked, f.State)
 	}
-	repairable := f.State == StateDrift || f.State == StatePending && !f.UnderWay || errors.Is(c.Err, ErrAbsent)
 	switch {
 	case rivals > 1 && f.Problem():
 		f.Reason += "; " + rivalry(c, rivals).Error()
-	case repair && repairable:
+	case repair && f.repairable(c):
 		r.repair(ctx, c, &f)
 	}
 	if ctx.Err() == nil || f.Repaired { // what an interrupt cut short is no finding
@@ -82,11 +81,25 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 	return f
 }
 
+// repairable reports whether a repair may help. A malformed record has no history
+// that says what it should be.
+func (f Finding) repairable(c Candidate) bool {
+	switch f.State {
+	case StateDrift:
+		return true
+	case StatePending, StateUnproven:
+		return f.Problem()
+	case StateUnreadable:
+		return c.Err == nil || errors.Is(c.Err, ErrAbsent)
+	}
+	return false
+}
+
 // examineCurrent looks a second time where the record changed between its
 // reading and Mailu's answer: a rotation that another process ended meanwhile
 // would pass for drift. It returns the record that the finding is about.
 func (r *run) examineCurrent(ctx context.Context, c Candidate, f *Finding) Candidate {
-	f.State, f.UnderWay, f.Reason = r.examine(ctx, c)
+	r.examine(ctx, c, f)
 	if !f.Problem() || f.State == StateUnreachable || c.Err != nil {
 		return c
 	}
@@ -95,7 +108,7 @@ func (r *run) examineCurrent(ctx context.Context, c Candidate, f *Finding) Candi
 		return c
 	}
 	f.User, f.Origin = fresh.Credential.Username, fresh.Credential.Origin
-	f.State, f.UnderWay, f.Reason = r.examine(ctx, fresh)
+	r.examine(ctx, fresh, f)
 	return fresh
 }
 

@@ -144,7 +144,7 @@ func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, err e
 		if p == nil {
 			continue // it is still being added
 		}
-		proof, err := x.proves(ctx, p)
+		proof, _, err := x.proves(ctx, p)
 		switch {
 		case err != nil:
 			return false, fmt.Errorf("ask Mailu which password it accepts: %w", err)

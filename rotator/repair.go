@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"mailu-rotator/crypto"
 )
@@ -25,53 +26,99 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 		return // a record that never was
 	case c.Credential.Pending != nil:
 		how = "finished the half-finished rotation"
+		x.healPending(ctx)
 		_, err = x.finish(ctx)
 	default:
 		how, err = x.reconcile(ctx)
+	}
+	if err == nil {
+		err = x.confirm(ctx)
 	}
 	if err != nil {
 		f.Reason = fmt.Sprintf("%s; not repaired: %v", f.Reason, err)
 		return
 	}
 	x.note(TenantRepaired, nil)
-	f.State, f.Repaired, f.Reason = StateOK, true, how
+	f.State, f.Unprovable, f.Repaired, f.Reason = StateOK, false, true, how
+}
+
+// healPending gives a pending password that does not open the fields with which it
+// was written, where the history has them. The next take-over or the commit puts
+// them into the record.
+func (r *rotation) healPending(ctx context.Context) {
+	password, err := r.unseal(r.cred.Pending)
+	password.Wipe()
+	if err == nil {
+		return
+	}
+	if unharmed, _ := r.unharmed(ctx, r.cred.Pending); unharmed != nil {
+		r.cred.Pending = unharmed
+	}
+}
+
+// confirm reads the record once more, and opens it: it is repaired only if its
+// readers get the password that was brought in.
+func (r *rotation) confirm(ctx context.Context) error {
+	now, err := r.read(ctx, r.cred.Tenant)
+	if err != nil {
+		return fmt.Errorf("read the record again: %w", err)
+	}
+	if now.BeingAdded() {
+		return errors.New("the record has no current password now: verify again")
+	}
+	password, err := r.unseal(now.current())
+	if err != nil {
+		return fmt.Errorf("read the record again: %w", err)
+	}
+	defer password.Wipe()
+	if !password.Equal(r.password) {
+		return errors.New("somebody wrote another password into the record meanwhile: verify again")
+	}
+	return nil
 }
 
 // reconcile explains the drift by the record's history, else pushes the current
 // password.
 func (r *rotation) reconcile(ctx context.Context) (how string, err error) {
-	switch err := r.remember(ctx, r.cred.Version-1, r.cred.Password); {
+	switch err := r.remember(ctx, r.cred.Version-1, r.cred.current()); {
 	case err == nil:
 		return "made the password current again that Mailu holds", r.commit(ctx)
 	case !errors.Is(err, errForgotten):
 		return "", err
 	}
-	_, err = r.install(ctx, r.cred.current())
+	current := r.cred.current()
+	if unreadable := r.take(current); unreadable != nil {
+		unharmed, _ := r.unharmed(ctx, current)
+		if unharmed == nil {
+			return "", fmt.Errorf("%w: --run-now --tenant makes a new one", errForgotten)
+		}
+		current = unharmed
+	}
+	_, err = r.install(ctx, current)
 	return "pushed Vault's current password", err
 }
-
-// errUndated: a password that was sealed without a last_rotated cannot be
-// pending, since that is read with one.
-var errUndated = errors.New("the password was sealed without a last_rotated and cannot be pending: rotate the tenant instead")
 
 // install takes a password that exists already through the protocol: prepare,
 // push, verify, commit.
 func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
-	if p.LastRotated == "" {
-		return Failed, errUndated
-	}
-	password, err := r.unseal(p)
-	if err != nil {
+	if err := r.take(p); err != nil {
 		return Failed, err
 	}
-	p.Claim = r.newClaim(0)
-	r.next, r.password = p, password
+	if err := sendable(r.password); err != nil {
+		return Failed, err
+	}
+	if err := r.date(); err != nil {
+		return Failed, err
+	}
+	claimed := *r.next
+	claimed.Claim = r.newClaim(0)
+	r.next = &claimed
 	if err := r.look(ctx); err != nil {
 		return Failed, err
 	}
-	current := r.cred.Password
-	err = r.lay(ctx, func(c Credential) error {
-		if c.Pending != nil || c.Password != current {
+	current := r.cred.current()
+	err := r.lay(ctx, func(c Credential) error {
+		if c.Pending != nil || !c.current().same(current) {
 			return errOvertaken
 		}
 		return nil
@@ -80,6 +127,26 @@ func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
 		return r.ended(err), fmt.Errorf("prepare: %w", err)
 	}
 	return r.bring(ctx, Restored)
+}
+
+// date seals the password to be brought in for a last_rotated where it was sealed
+// without one, which a pending password must have. The date is created_at, which
+// its age counts from anyway. Of unknown age it gets the oldest date, with which
+// it is as due as without any.
+func (r *rotation) date() error {
+	if r.next.LastRotated != "" {
+		return nil
+	}
+	born, known := Credential{CreatedAt: r.cred.CreatedAt}.Born(r.Clock.Now())
+	if !known {
+		born = time.Unix(0, 0)
+	}
+	dated := &Pending{LastRotated: formatTime(born)}
+	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: dated.LastRotated}
+	var err error
+	dated.Password, dated.KeyVersion, err = r.Keys.Seal(binding, r.password)
+	r.next = dated
+	return err
 }
 
 // current is the current password in the shape of one to be brought in; nil
@@ -91,13 +158,19 @@ func (c Credential) current() *Pending {
 	return &Pending{Password: c.Password, LastRotated: c.LastRotated, KeyVersion: c.KeyVersion}
 }
 
-// proves asks Mailu about a sealed password.
-func (r *rotation) proves(ctx context.Context, p *Pending) (Proof, error) {
+// proves asks Mailu about a sealed password. improper says why that cannot be one
+// of ours, whatever Mailu holds.
+func (r *rotation) proves(ctx context.Context, p *Pending) (proof Proof, improper, err error) {
 	password, err := r.unseal(p)
 	if err != nil {
-		return Unproven, err
+		return Unproven, nil, err
 	}
 	defer password.Wipe()
+	proof, err = r.proveInTime(ctx, password)
+	return proof, crypto.CheckPassword(password), err
+}
+
+func (r *rotation) proveInTime(ctx context.Context, password crypto.Secret) (Proof, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
 	return r.prove(ctx, r.cred.Username, password)

@@ -139,17 +139,15 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 	x := &rotation{Rotator: r, cred: c, id: newRotationID()}
 	var outcome Outcome
 	var reason string
-	var sealed crypto.SealedPassword
 	err := x.write(ctx, change{
 		apply: func(c *Credential) (err error) {
 			var action Action
 			if action, outcome, reason = judgeReseal(r.Clock.Now(), *c, newest); action == Leave {
 				return errUnsuited
 			}
-			sealed, err = x.sealAnew(c)
-			return err
+			return x.sealAnew(c)
 		},
-		landed: func(c Credential) bool { return c.Password == sealed },
+		landed: func(c Credential) bool { return c.current().same(x.next) },
 	})
 	result := Result{Rotation: x.id, Credential: x.cred, Outcome: outcome, Reason: reason}
 	switch {
@@ -166,12 +164,13 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 
 // sealAnew opens the current password and seals it for the same record, with the
 // newest key.
-func (r *rotation) sealAnew(c *Credential) (crypto.SealedPassword, error) {
+func (r *rotation) sealAnew(c *Credential) error {
 	password, err := r.unseal(c.current())
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer password.Wipe()
 	c.Password, c.KeyVersion, err = r.Keys.Seal(c.binding(), password)
-	return c.Password, err
+	r.next = c.current()
+	return err
 }

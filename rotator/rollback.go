@@ -2,15 +2,16 @@ package rotator
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 )
 
 // Rollback brings back an earlier password of a tenant, by the same protocol:
 // the one that was current in the KV version given, or with version 0 the
-// newest one that differs from today's. The password keeps its own
-// last_rotated, since that is its age: the policy may call it due at once. A
-// half-finished rotation is finished before.
+// newest one that opens and differs from today's. Passwords are compared, and
+// not their envelopes: a reseal leaves the same one in another. The password
+// keeps its own last_rotated, since that is its age: the policy may call it due
+// at once. A half-finished rotation is finished before.
 //
 // An error means that nothing was begun, such as where there is no such
 // version. How a rollback ended that was begun is in the row: [Restored], or a
@@ -52,28 +53,40 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 
 // rolledBack is the reason in the row. It says what the policy makes of the
 // password, because the next sweep may replace it.
-func (r *run) rolledBack(c Credential, version int, err error) string {
+func (r *run) rolledBack(c Credential, restored earlier, err error) string {
 	if err != nil {
 		return err.Error()
 	}
 	_, policy := judge(r.clock.Now(), c, Selection{})
-	return fmt.Sprintf("the password of version %d is current again; %s", version, policy)
+	return fmt.Sprintf("the password of version %d is current again%s; %s", restored.version, restored.left(), policy)
 }
 
 // rollBack returns no outcome where nothing was begun.
-func (r *rotation) rollBack(ctx context.Context, version int) (restored int, o Outcome, err error) {
+func (r *rotation) rollBack(ctx context.Context, version int) (restored earlier, o Outcome, err error) {
 	if r.cred.Pending != nil {
 		if o, err := r.finish(ctx); err != nil {
-			return 0, failing(o), fmt.Errorf("finish the half-finished rotation first: %w", err)
+			return earlier{}, failing(o), fmt.Errorf("finish the half-finished rotation first: %w", err)
 		}
-		r.password.Wipe()
 	}
-	restored, earlier, err := r.earlier(ctx, version)
-	if err != nil {
-		return 0, "", err
+	if restored, err = r.earlier(ctx, version); err != nil {
+		return earlier{}, "", err
 	}
-	o, err = r.install(ctx, earlier)
+	if r.holds(ctx, restored.password) {
+		o, err = Restored, r.commit(ctx)
+		if err != nil {
+			o = r.ended(err)
+		}
+	} else {
+		o, err = r.install(ctx, restored.password)
+	}
 	return restored, failing(o), err
+}
+
+// holds reports whether Mailu is proven to hold the password already, which needs
+// no push then. Where it cannot be asked the push finds out.
+func (r *rotation) holds(ctx context.Context, p *Pending) bool {
+	proof, _, err := r.proves(ctx, p)
+	return err == nil && proof == Held && r.take(p) == nil
 }
 
 // failing: for a rollback it is no success that somebody else saw to the tenant.
@@ -84,29 +97,72 @@ func failing(o Outcome) Outcome {
 	return o
 }
 
-// earlier finds the password to bring back.
-func (r *rotation) earlier(ctx context.Context, version int) (int, *Pending, error) {
+// earlier is a password to bring back.
+type earlier struct {
+	version  int
+	password *Pending
+	skipped  []string // newer versions that cannot be brought back, and why
+}
+
+// left names the versions that were skipped.
+func (e earlier) left() string {
+	if len(e.skipped) == 0 {
+		return ""
+	}
+	return " (not that of " + strings.Join(e.skipped, "; of ") + ")"
+}
+
+// earlier finds the password to bring back: that of the version, or with 0 the
+// newest that can be brought back and is another one than today's. Where today's
+// does not open any other one is.
+func (r *rotation) earlier(ctx context.Context, version int) (earlier, error) {
+	past := opened{rotation: r}
+	defer past.wipe()
+	_, _, _ = past.open(r.cred.current())
 	if version != 0 {
-		c, err := r.readVersion(ctx, version)
+		return r.chosen(ctx, version, &past)
+	}
+	var found earlier
+	for version, c := range r.versions(ctx, r.cred.Version-1) {
+		password, another, err := past.open(c.current())
+		if err == nil && another {
+			err = sendable(password)
+		}
 		switch {
 		case err != nil:
-			return 0, nil, fmt.Errorf("version %d: %w", version, err)
-		case c.BeingAdded():
-			return 0, nil, fmt.Errorf("version %d has no password yet: the tenant was being added", version)
-		case c.Password == r.cred.Password:
-			return 0, nil, fmt.Errorf("version %d has today's password: name another one; `vault kv metadata get` lists them", version)
-		}
-		return version, c.current(), nil
-	}
-	for version, c := range r.versions(ctx, r.cred.Version-1) {
-		if c.Password != r.cred.Password && !c.BeingAdded() {
-			return version, c.current(), nil
+			found.skipped = append(found.skipped, fmt.Sprintf("version %d: %v", version, err))
+		case another:
+			found.version, found.password = version, c.current()
+			return found, nil
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, nil, err
+		return found, err
 	}
-	return 0, nil, errors.New("the history of the record has no other password: nothing can be brought back; --run-now --tenant makes a new one")
+	return found, fmt.Errorf("the history of the record has no other password%s: nothing can be brought back; --run-now --tenant makes a new one", found.left())
+}
+
+func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earlier, error) {
+	c, err := r.readVersion(ctx, version)
+	if err != nil {
+		return earlier{}, fmt.Errorf("version %d: %w", version, err)
+	}
+	if c.BeingAdded() {
+		return earlier{}, fmt.Errorf("version %d has no password yet: the tenant was being added", version)
+	}
+	password, another, err := past.open(c.current())
+	if err == nil && another {
+		err = sendable(password)
+	}
+	switch {
+	case err != nil:
+		return earlier{}, fmt.Errorf("version %d: %w", version, err)
+	case !another && !c.current().same(r.cred.current()):
+		return earlier{}, fmt.Errorf("version %d has today's password, sealed in another way: name another one; `vault kv metadata get` lists them", version)
+	case !another:
+		return earlier{}, fmt.Errorf("version %d has today's password: name another one; `vault kv metadata get` lists them", version)
+	}
+	return earlier{version: version, password: c.current()}, nil
 }
 
 // rotation is c on its way, outside a lane. The caller holds a slot.

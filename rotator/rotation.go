@@ -64,7 +64,7 @@ type rotation struct {
 	judge     func(Credential) (Action, string)
 	insist    bool
 	cred      Credential    // as Vault holds it, to our knowledge
-	next      *Pending      // the password being brought in
+	next      *Pending      // the password being brought in, with the fields that it was sealed or opened with
 	password  crypto.Secret // the same, in the clear
 	uncertain bool          // a first write may have landed unseen
 	fenced    bool          // a write of this attempt has landed, so none of an earlier attempt's can any more
@@ -75,15 +75,18 @@ type rotation struct {
 
 // Why a rotation ended early, beside what Store and Server return.
 var (
-	errOvertaken   = errors.New("somebody else saw to it meanwhile")
-	errClaimed     = errors.New("another process is rotating it")
-	errStuck       = fmt.Errorf("taken over %d times without success: see to the Mailu server, then name the tenant: --run-now --tenant", maxTakeovers)
-	errNotHeld     = errors.New("Mailu holds another password than the one it was sent: see the log of its admin; the next run pushes the same one again")
-	errRestored    = errors.New("the pending password had been overwritten and was put back beside the current one: the next run finishes it")
-	errUnreadable  = errors.New("the password does not open")
-	errInterrupted = errors.New("not begun: the run was interrupted; the next one goes on")
-	errWindowOver  = errors.New("not begun: the window is over, the next tick goes on")
-	errRetargeted  = errors.New("user or server of the record changed during the rotation: the next run goes by the record as it is now")
+	errOvertaken  = errors.New("somebody else saw to it meanwhile")
+	errClaimed    = errors.New("another process is rotating it")
+	errStuck      = fmt.Errorf("taken over %d times without success: see to the Mailu server, then name the tenant: --run-now --tenant", maxTakeovers)
+	errNotHeld    = errors.New("Mailu holds another password than the one it was sent: see the log of its admin; the next run pushes the same one again")
+	errRestored   = errors.New("the pending password had been overwritten and was put back beside the current one: the next run finishes it")
+	errUnreadable = errors.New("the password does not open")
+	errImproper   = errors.New("it is never sent to Mailu: --run-now --tenant makes a new one")
+
+	errNothingWritten = errors.New("the record was left as it is")
+	errInterrupted    = errors.New("not begun: the run was interrupted; the next one goes on")
+	errWindowOver     = errors.New("not begun: the window is over, the next tick goes on")
+	errRetargeted     = errors.New("user or server of the record changed during the rotation: the next run goes by the record as it is now")
 )
 
 // carryOut finishes what was begun before it begins anything.
@@ -187,6 +190,9 @@ func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) erro
 // and the deadline ends before the claim does: a late push of ours could
 // otherwise undo a rotation that somebody began after us.
 func (r *rotation) push(ctx context.Context) (err error) {
+	if err := sendable(r.password); err != nil {
+		return err
+	}
 	if err := r.holdClaim(ctx); err != nil {
 		return err
 	}
@@ -199,6 +205,15 @@ func (r *rotation) push(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	return r.server.SetPassword(ctx, r.cred.Username, r.password)
+}
+
+// sendable refuses a stored password that cannot be one of ours: whoever types it
+// or copies it would be locked out once Mailu had it.
+func sendable(password crypto.Secret) error {
+	if err := crypto.CheckPassword(password); err != nil {
+		return fmt.Errorf("%w, so %w", err, errImproper)
+	}
+	return nil
 }
 
 // verify asks Mailu which password it holds.
@@ -266,7 +281,7 @@ func (r *rotation) commit(ctx context.Context) (err error) {
 			}
 			// Beside somebody else's pending password ours is not safe yet: if our
 			// push was late, theirs is gone from Mailu, and their commit under way.
-			return c.Password == r.next.Password && c.Pending == nil
+			return c.current().same(r.next) && c.Pending == nil
 		},
 	})
 	switch {

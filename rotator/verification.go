@@ -3,6 +3,7 @@ package rotator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,7 +18,7 @@ const (
 	StateUnreadable  State = "unreadable"   // the record is deleted, malformed, or its password does not open
 	StateUnreachable State = "unreachable"  // Vault or Mailu did not answer, so nothing is known
 	StateUnknownUser State = "unknown user" // Mailu has no such user
-	StateUnproven    State = "unproven"     // the server is configured not to be asked (verify: none)
+	StateUnproven    State = "unproven"     // nothing can be proven: the server is configured not to be asked (verify: none), or its hash is of another kind
 	StateIgnored     State = "ignored"      // not a tenant
 )
 
@@ -28,7 +29,8 @@ func States() []State {
 
 // Problem reports whether somebody has to look at the tenant: such findings
 // make the exit status 2. A pending rotation is a problem only if nobody has a
-// live claim on it, which its finding says.
+// live claim on it, and an unproven password only if the server was asked, which
+// the finding says.
 func (s State) Problem() bool {
 	switch s {
 	case StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser:
@@ -42,15 +44,18 @@ type Finding struct {
 	Tenant   string // as listed
 	User     string
 	Origin   Origin
-	State    State  // after the repair, if there was one
-	Repaired bool   // the state was another one before
-	UnderWay bool   // with StatePending: another process has a live claim
-	Reason   string // for people; empty where the state says all
+	State    State // after the repair, if there was one
+	Repaired bool  // the state was another one before
+	UnderWay bool  // with StatePending: another process has a live claim
+	// Unprovable, with StateUnproven: Mailu was asked, and its hash says nothing of
+	// any password. It may be another one's.
+	Unprovable bool
+	Reason     string // for people; empty where the state says all
 }
 
 // Problem reports whether somebody has to look at the tenant.
 func (f Finding) Problem() bool {
-	return f.State.Problem() || f.State == StatePending && !f.UnderWay
+	return f.State.Problem() || f.State == StatePending && !f.UnderWay || f.State == StateUnproven && f.Unprovable
 }
 
 // Verification is the result of one run of Verify.
@@ -125,49 +130,87 @@ func (f Finding) problem() error {
 	return errors.New(f.Reason)
 }
 
-// examine asks Mailu about the current password, then about the pending one. Of a
-// tenant that is being added Mailu may hold one that Vault has never known.
-func (r *run) examine(ctx context.Context, c Candidate) (state State, underWay bool, reason string) {
+// examine asks Mailu about the current password, then about the pending one, and
+// says in f what that shows. Of a tenant that is being added Mailu may hold one
+// that Vault has never known.
+func (r *run) examine(ctx context.Context, c Candidate, f *Finding) {
+	f.UnderWay, f.Unprovable, f.Reason = false, false, ""
+	f.State, f.Reason = unasked(c)
+	if f.State == "" {
+		x := r.rotation(c.Credential)
+		r.judgeAnswers(ctx, x, x.askBoth(ctx), f)
+	}
+}
+
+// unasked is the state of a candidate that Mailu is not asked about; "" of any
+// other.
+func unasked(c Candidate) (State, string) {
 	switch {
 	case c.Foreign:
-		return StateIgnored, false, notATenant
+		return StateIgnored, notATenant
 	case c.Err != nil && (errors.Is(c.Err, ErrAbsent) || errors.Is(c.Err, ErrMalformed)):
-		return StateUnreadable, false, c.Err.Error()
+		return StateUnreadable, c.Err.Error()
 	case c.Err != nil:
-		return StateUnreachable, false, c.Err.Error()
+		return StateUnreachable, c.Err.Error()
 	case c.Unlisted != nil:
-		return StateUnreachable, false, c.Unlisted.Error()
+		return StateUnreachable, c.Unlisted.Error()
 	}
-	x := r.rotation(c.Credential)
-	proof, err := NotHeld, error(nil)
-	if current := c.Credential.current(); current != nil {
-		proof, err = x.proves(ctx, current)
+	return "", ""
+}
+
+// answers are what Mailu says of the passwords of a record.
+type answers struct {
+	proof    Proof // that of the current one, or of the pending one where that was asked about
+	neither  bool  // both were asked about, and neither is held
+	improper error // why the current one cannot be one of ours
+	asked    *Pending
+	err      error // in the answer about the one that was asked about last
+}
+
+func (r *rotation) askBoth(ctx context.Context) (a answers) {
+	a.proof = NotHeld
+	if a.asked = r.cred.current(); a.asked != nil {
+		a.proof, a.improper, a.err = r.proves(ctx, a.asked)
 	}
-	if err == nil && proof == NotHeld && c.Credential.Pending != nil {
-		proof, err = x.proves(ctx, c.Credential.Pending)
-		if err == nil && proof == NotHeld && !c.Credential.BeingAdded() {
-			return StateDrift, false, "Mailu holds neither the current nor the pending password"
-		}
+	lost := errors.Is(a.err, errUnreadable)
+	if r.cred.Pending == nil || !lost && (a.err != nil || a.proof != NotHeld) {
+		return a
 	}
+	proof, _, err := r.proves(ctx, r.cred.Pending)
+	if lost && (err != nil || proof != Held) {
+		return a // what is wrong with the current one comes first
+	}
+	a.asked, a.proof, a.err = r.cred.Pending, proof, err
+	a.neither = err == nil && proof == NotHeld && !r.cred.BeingAdded()
+	return a
+}
+
+func (r *run) judgeAnswers(ctx context.Context, x *rotation, a answers, f *Finding) {
+	pending := x.cred.Pending
 	switch {
-	case errors.Is(err, ErrUnknownUser):
-		return StateUnknownUser, false, x.whileAdded(err).Error()
-	case errors.Is(err, errUnreadable):
-		return StateUnreadable, false, err.Error()
-	case errors.Is(err, ErrUnverifiable):
-		return StateDrift, false, err.Error() // the hash is not one that a rotation leaves
-	case err != nil:
-		return StateUnreachable, false, err.Error()
-	case c.Credential.Pending != nil:
-		claim := c.Credential.Pending.Claim
-		if claim.live(r.clock.Now()) {
-			return StatePending, true, rotationUnderWay(claim)
-		}
-		return StatePending, false, c.Credential.halfFinished()
-	case proof == Unproven:
-		return StateUnproven, false, "verify is none for this server"
-	case proof == NotHeld:
-		return StateDrift, false, "Mailu holds another password than Vault's"
+	case errors.Is(a.err, ErrUnknownUser):
+		f.State, f.Reason = StateUnknownUser, x.whileAdded(a.err).Error()
+	case errors.Is(a.err, errUnreadable):
+		f.State, f.Reason = StateUnreadable, x.explain(ctx, a.asked, a.err).Error()
+	case a.err != nil && !provesNothing(a.err):
+		f.State, f.Reason = StateUnreachable, a.err.Error()
+	case a.neither:
+		f.State, f.Reason = StateDrift, "Mailu holds neither the current nor the pending password"
+	case pending != nil && pending.Claim.live(r.clock.Now()):
+		f.State, f.UnderWay, f.Reason = StatePending, true, rotationUnderWay(pending.Claim)
+	case pending != nil:
+		f.State, f.Reason = StatePending, x.cred.halfFinished()
+	case a.err != nil:
+		f.State, f.Unprovable, f.Reason = StateUnproven, true, a.err.Error()
+	case a.proof == Unproven:
+		f.State, f.Reason = StateUnproven, "verify is none for this server"
+	case a.proof == NotHeld && a.improper != nil:
+		f.State, f.Reason = StateDrift, fmt.Sprintf("Mailu holds another password than Vault's; %v, so it is never pushed: --run-now --tenant makes a new one", a.improper)
+	case a.proof == NotHeld:
+		f.State, f.Reason = StateDrift, "Mailu holds another password than Vault's"
+	case a.improper != nil:
+		f.State, f.Reason = StateOK, fmt.Sprintf("%v, which a login form or a mail client may not send: --run-now --tenant makes a new one", a.improper)
+	default:
+		f.State = StateOK
 	}
-	return StateOK, false, ""
 }

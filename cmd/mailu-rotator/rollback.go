@@ -28,6 +28,9 @@ func newRollbackCommand(path *string) *cobra.Command {
 Vault, and push it to Mailu by the same protocol as a new one. A half-finished
 rotation is finished first.
 
+Without --to it is the newest one that opens and is another password than
+today's, however each is sealed. What Mailu holds already is not pushed.
+
 The password keeps its own age. Where the policy calls it due, the next sweep
 replaces it; a record with rotation_policy "manual" is left alone.
 

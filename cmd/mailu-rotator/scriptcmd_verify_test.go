@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -14,10 +15,11 @@ import (
 //	holds acme by-hand    a password that Vault has never held
 //	holds acme first      the seeded one
 //	holds acme begun      the pending one
+//	holds acme foreign    the seeded one, under a hash that an import left
 //	holds acme nobody     the user is gone
 func cmdHolds(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: holds tenant by-hand|first|begun|nobody")
+		ts.Fatalf("usage: holds tenant by-hand|first|begun|foreign|nobody")
 	}
 	s, t := siteOf(ts), tenantOf(ts, args[0])
 	switch args[1] {
@@ -28,6 +30,8 @@ func cmdHolds(ts *testscript.TestScript, neg bool, args []string) {
 		t.mailu.AddUser(t.user, t.first)
 	case "begun":
 		t.mailu.AddUser(t.user, t.begun)
+	case "foreign":
+		t.mailu.AddUserHash(t.user, "{SHA512-CRYPT}$6$saltsaltsaltsalt$"+strings.Repeat("x", 86))
 	case "nobody":
 		t.mailu.DeleteUser(t.user)
 	default:

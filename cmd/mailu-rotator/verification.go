@@ -64,8 +64,11 @@ func repaired(v rotator.Verification) int {
 // repairable reports whether a repair may help some tenant.
 func repairable(v rotator.Verification) bool {
 	for _, f := range v.Findings {
-		if f.State == rotator.StateDrift || f.State == rotator.StatePending && f.Problem() {
-			return true
+		switch f.State {
+		case rotator.StateDrift, rotator.StatePending, rotator.StateUnproven:
+			if f.Problem() {
+				return true
+			}
 		}
 	}
 	return false

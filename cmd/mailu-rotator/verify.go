@@ -24,7 +24,9 @@ func newVerifyCommand(path *string) *cobra.Command {
 		Long: `Ask Mailu, for every tenant, whether it accepts the password in Vault. Nothing
 is changed, unless --repair is given: then a half-finished rotation is finished,
 a password that Mailu holds and only Vault's history knows is made current
-again, and where neither explains the difference Vault's password is pushed.
+again, and where neither explains the difference, or Mailu's hash is of another
+kind and proves nothing, Vault's password is pushed. Never pushed is one that a
+login form could not send, such as one that ends in a newline.
 
 Exit status: 0 all well, or well again; 2 problems remain; 1 could not run;
 130 interrupted.`,
