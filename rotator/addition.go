@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -134,7 +135,8 @@ func twice[K comparable](seen map[K]Addition, key K, a Addition, what string) er
 	return nil
 }
 
-// others reads the whole fleet. A record that cannot be read may name any user.
+// others reads the whole fleet. A record that cannot be read may name any user,
+// unless the operator knows better: an addition, unlike a rotation, can wait.
 func (r *run) others(ctx context.Context, first bool) ([]Candidate, error) {
 	candidates, err := r.survey(ctx, everything)
 	switch {
@@ -145,12 +147,16 @@ func (r *run) others(ctx context.Context, first bool) ([]Candidate, error) {
 	case err != nil:
 		return nil, err
 	}
+	var unknown []error
 	for _, c := range candidates {
-		if c.transient() || errors.Is(c.Err, ErrForbidden) {
-			return nil, fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", c.Name, c.Err)
+		if c.unread() && !slices.Contains(r.Unreadable, TenantID(c.Name)) {
+			unknown = append(unknown, fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", c.Name, c.Err))
 		}
 	}
-	return candidates, nil
+	if len(unknown) > 0 {
+		unknown = append(unknown, errors.New("nothing was added: make the records readable, or remove them (`vault kv metadata delete`), or name each with --unreadable TENANT if you know that it has none of the users to be added"))
+	}
+	return candidates, errors.Join(unknown...)
 }
 
 // planAdditions decides, from records alone, about each addition.

@@ -86,7 +86,7 @@ func NewBoard(clock Clock) *Board {
 func (b *Board) Survey(all []Status) {
 	survey := b.survey()
 	for _, s := range all {
-		survey.note(s)
+		survey.note(s, false)
 	}
 	survey.end(nil)
 }
@@ -105,10 +105,17 @@ func (b *Board) survey() *boardSurvey {
 	return &boardSurvey{Board: b}
 }
 
-func (b *boardSurvey) note(s Status) {
+// note takes how a tenant stands. Of one whose record the store has not given the
+// board keeps what it knew, beside the fault.
+func (b *boardSurvey) note(s Status, unread bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, _ := b.tenants.find(s.Tenant)
+	e, known := b.tenants.find(s.Tenant)
+	if unread && known {
+		fault := s.Fault
+		s = e.Status
+		s.Fault = fault
+	}
 	if s.Fault != "" || e.Fault != "" {
 		b.faulty = append(b.faulty, s)
 		return

@@ -23,8 +23,14 @@ type Candidate struct {
 // transient reports whether the record could not be read for a reason that may
 // pass.
 func (c Candidate) transient() bool {
+	if errors.Is(c.Err, ErrUnavailable) {
+		return true // also where it is ErrForbidden: no login is taken any more
+	}
 	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
 }
+
+// unread reports whether the store has not given the record.
+func (c Candidate) unread() bool { return c.transient() || errors.Is(c.Err, ErrForbidden) }
 
 // unfit is the outcome of a candidate with whose record nothing can be done, and
 // why; "" of any other.

@@ -36,6 +36,9 @@ type Store interface {
 	// write that had already landed before a retry shows as well. [ErrForbidden]
 	// means that nothing was written. After any other error the write may or may
 	// not have happened.
+	//
+	// An error of these methods that is [ErrUnavailable] is about the store, and any
+	// other one about the record.
 	Write(ctx context.Context, tenant TenantID, doc Document) (int, error)
 }
 
@@ -122,6 +125,10 @@ var (
 	ErrConflict = errors.New("the record changed since it was read")
 	// ErrForbidden: the store refuses this identity; nothing was changed.
 	ErrForbidden = errors.New("permission denied")
+	// ErrUnavailable: the store as a whole gives nothing: it is sealed, a standby,
+	// not to be reached, or takes no login any more. The error says nothing about
+	// the record that was asked for.
+	ErrUnavailable = errors.New("the store is not available")
 	// ErrMalformed: the record cannot be understood, and is not touched.
 	ErrMalformed = errors.New("malformed record, to be mended in Vault")
 	// ErrOriginNotListed: the configuration lists no Mailu server of the

@@ -26,6 +26,9 @@ func (r *rivals) note(i int, c Candidate) {
 	}
 }
 
+// hash is that of the i-th tenant's user.
+func (r *rivals) hash(i int) uint64 { return r.blocks[i/rollBlock][i%rollBlock] }
+
 // found are the places of all that may have a rival.
 func (r *rivals) found() (places []int) {
 	shared := r.shared()

@@ -11,9 +11,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxUnread bounds how many reads may fail in a row, each with the store's own
-// patience behind it, until the survey gives up: then it is not the records.
-const maxUnread = 3
+const (
+	// maxUnread records that cannot be read, and none that can, are no fleet with a
+	// few bad entries: the store gives nothing.
+	maxUnread = 3
+	// maxUnreadInARow bounds the reads that fail one after the other, each with the
+	// store's own tries behind it, until the survey gives up: then the store has
+	// failed since it began.
+	maxUnreadInARow = 50
+)
 
 // errNobody: a run for nobody is a mistake and not a success.
 var errNobody = errors.New("no tenant belongs to what was asked for: mailu-rotator status shows those that there are")
@@ -31,7 +37,9 @@ type survey struct {
 	users   *rivals
 	kept    map[int]Candidate // by their places in the list
 	covered int               // by the selection
+	reads   int               // that did not fail
 	unread  int               // reads in a row that failed
+	failure error             // of the last of them
 }
 
 // everything keeps all candidates.
@@ -41,7 +49,9 @@ func everything(Candidate) bool { return true }
 // returns those that keep wants, in the order of the list. keep is asked about one
 // at a time, as they are read. Those that name a user of another one are returned
 // whether wanted or not. A list that breaks off leaves nothing but an error: half
-// of a fleet says nothing of its users, nor of who is the oldest.
+// of a fleet says nothing of its users, nor of who is the oldest. A record that the
+// store does not give is a candidate with an error, and the others go on: only a
+// store that gives nothing ends the survey.
 func (r *run) survey(ctx context.Context, keep func(Candidate) bool) ([]Candidate, error) {
 	s := &survey{run: r, keep: keep, names: newRoll(), users: newRivals(), kept: map[int]Candidate{}}
 	if r.Board != nil && len(r.sel.Tenants) == 0 {
@@ -60,6 +70,9 @@ func (r *run) survey(ctx context.Context, keep func(Candidate) bool) ([]Candidat
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if s.reads == 0 && (s.unread >= maxUnread || errors.Is(s.failure, ErrUnavailable)) {
+		return nil, unreadRecords(s.failure)
 	}
 	if err := s.settleRivals(ctx); err != nil {
 		return nil, err
@@ -101,38 +114,63 @@ func (s *survey) work(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
+		before := s.succeeded()
 		c := s.candidate(ctx, name)
 		if ctx.Err() != nil {
 			return nil // the survey has failed: what became of this read says nothing of the record
 		}
-		if err := s.take(place, c); err != nil {
+		if err := s.take(place, c, before); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *survey) take(place int, c Candidate) error {
+func (s *survey) succeeded() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unread++
-	if !c.transient() {
-		s.unread = 0
-	}
-	if s.unread >= maxUnread {
-		return fmt.Errorf("read the tenants' records: %w", c.Err)
+	return s.reads
+}
+
+// take notes a candidate. before is how many reads had succeeded when its own began.
+func (s *survey) take(place int, c Candidate, before int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.count(c, before); err != nil {
+		return unreadRecords(err)
 	}
 	if s.sel.covers(c) {
 		s.covered++
 	}
 	s.users.note(place, c)
 	if s.board != nil {
-		s.board.note(StatusOf(s.clock.Now(), c, 1))
+		s.board.note(StatusOf(s.clock.Now(), c, 1), c.unread())
 	}
 	if s.keep(c) {
 		s.kept[place] = c
 	}
 	return nil
 }
+
+// count tells a record that the store does not give from a store that gives
+// nothing, whose error it returns. The caller holds the lock.
+func (s *survey) count(c Candidate, before int) error {
+	switch {
+	case c.Foreign: // not read
+	case !c.transient():
+		s.reads++
+		s.unread = 0
+	default:
+		s.unread++
+		s.failure = c.Err
+		nothing := s.unread >= maxUnread && s.reads == before && errors.Is(c.Err, ErrUnavailable)
+		if nothing || s.unread >= maxUnreadInARow {
+			return c.Err
+		}
+	}
+	return nil
+}
+
+func unreadRecords(err error) error { return fmt.Errorf("read the tenants' records: %w", err) }
 
 // settleRivals keeps the tenants that may share a user. Those that were not kept
 // are read once more.
@@ -141,37 +179,57 @@ func (s *survey) settleRivals(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(s.Workers, 1))
 	for _, place := range places {
-		group.Go(func() error { return s.again(groupCtx, place) })
+		group.Go(func() error {
+			s.again(groupCtx, place)
+			return groupCtx.Err()
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	s.doubt(places)
 	if s.board == nil {
 		return nil
 	}
-	together := make([]Candidate, len(places))
-	for i, place := range places {
-		together[i] = s.kept[place]
+	var together []Candidate
+	for _, place := range places {
+		if c := s.kept[place]; !c.unread() || c.Credential.Origin != "" { // of the others the board has more
+			together = append(together, c)
+		}
 	}
 	s.board.end(statuses(s.clock.Now(), together))
 	return nil
 }
 
-func (s *survey) again(ctx context.Context, place int) error {
+func (s *survey) again(ctx context.Context, place int) {
 	s.mu.Lock()
 	_, known := s.kept[place]
 	s.mu.Unlock()
 	if known {
-		return nil
+		return
 	}
 	c := s.candidate(ctx, s.names.name(place))
-	if c.transient() {
-		return fmt.Errorf("read the tenants' records: %w", c.Err)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept[place] = c
-	return nil
+}
+
+// doubt takes those out of the run who may share the user of a tenant that the
+// store has given once and not again.
+func (s *survey) doubt(places []int) {
+	for _, place := range places {
+		lost := s.kept[place]
+		if !lost.unread() {
+			continue
+		}
+		for _, other := range places {
+			c := s.kept[other]
+			if c.Err == nil && s.users.hash(other) == s.users.hash(place) {
+				c.Err = fmt.Errorf("tenant %s may have the same user, and its record cannot be read any more: %w", lost.Name, lost.Err)
+				s.kept[other] = c
+			}
+		}
+	}
 }
 
 func (s *survey) inOrder() []Candidate {

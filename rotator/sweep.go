@@ -30,6 +30,9 @@ type Sweep struct {
 	// Brief leaves tenants to whom nothing is to be done out of the report of Run,
 	// and out of this process's memory as soon as they are read.
 	Brief bool
+	// Unreadable are tenants of whom the operator knows that they have none of the
+	// users that Add is to add: their records need not be readable.
+	Unreadable []TenantID
 }
 
 // run is a sweep under way.

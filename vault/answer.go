@@ -1,9 +1,12 @@
 package vault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -92,4 +95,35 @@ func forbid(err error) error {
 		return fmt.Errorf("%w: %w", rotator.ErrForbidden, err)
 	}
 	return err
+}
+
+// passing are phrases of the errors 500 that Vault answers to every request while
+// it, or the storage behind it, has no leader. Any other 500 is about the record
+// that was asked for: its storage may be damaged for good.
+var passing = []string{"leader", "node not active", "context canceled", "connection refused"}
+
+// unavailable marks an error that says nothing about the record that was asked
+// for as [rotator.ErrUnavailable], and leaves its text as it is.
+func unavailable(err error) error {
+	if isAboutVault(err) {
+		return &unavailableError{err}
+	}
+	return err
+}
+
+type unavailableError struct{ error }
+
+func (e *unavailableError) Unwrap() []error { return []error{e.error, rotator.ErrUnavailable} }
+
+// isAboutVault tells what any other request would have met as well. An answer
+// that came and cannot be used (too large, not JSON) is about what was asked for.
+func isAboutVault(err error) bool {
+	switch statusOf(err) {
+	case http.StatusTooManyRequests, 472, 473, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case http.StatusInternalServerError:
+		return slices.ContainsFunc(passing, func(phrase string) bool { return says(err, phrase) })
+	}
+	_, unanswered := errors.AsType[*url.Error](err)
+	return errors.Is(err, errLogin) || errors.Is(err, context.DeadlineExceeded) || unanswered && !errors.Is(err, context.Canceled)
 }

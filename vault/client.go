@@ -79,11 +79,14 @@ func (c *Client) do(ctx context.Context, what call, send func(context.Context, *
 		defer cancel()
 		ctx = patient
 	}
+	if what.rule == dataRule(c.cfg) {
+		ctx = aboutOneRecord(ctx)
+	}
 	certain, err := c.sendTwice(ctx, send)
 	if err == nil {
 		return nil
 	}
-	err = oneLine(err)
+	err = unavailable(oneLine(err))
 	noLogin := errors.Is(err, errLogin)
 	if statusOf(err) == 403 && !noLogin {
 		err = fmt.Errorf("%w; the token's policy needs: path %q { capabilities = [%q] }", err, what.rule, what.capability)

@@ -42,6 +42,9 @@ func (c *Client) read(ctx context.Context, tenant rotator.TenantID, query url.Va
 		rec, err = recordOf(client.Logical().ReadRawWithDataWithContext(ctx, path, query))
 		return err
 	})
+	if errors.Is(err, errTooLarge) {
+		err = fmt.Errorf("%w: no record of more than %d MiB is read; take out what does not belong in it", err, maxRecordSize>>20)
+	}
 	if err != nil {
 		return rotator.Document{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +15,14 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
+// triesOfARecord bounds the requests about one record that Vault answers with 500
+// while it answers others: its storage may be damaged for good (hashicorp/vault
+// issue 16488). With the default pauses that is under 8 seconds.
+const triesOfARecord = 5
+
 // retry is the API client's policy of trying again: network errors, 412, 429
-// and 5xx but 501, writes too, as long as the call's context lasts.
+// and 5xx but 501, writes too, as long as the call's context lasts. Only a 500
+// about one record has few tries.
 type retry struct {
 	min, max time.Duration
 	onWait   func(error, time.Duration)
@@ -39,6 +46,13 @@ func withTries(ctx context.Context) (context.Context, *tries) {
 	return context.WithValue(ctx, triesKey{}, t), t
 }
 
+type oneRecordKey struct{}
+
+// aboutOneRecord marks a call whose request asks for a single record.
+func aboutOneRecord(ctx context.Context) context.Context {
+	return context.WithValue(ctx, oneRecordKey{}, true)
+}
+
 // check decides whether to try again. A pause that would outlast the context is
 // not begun, so that the caller learns Vault's answer and not merely that time
 // is up.
@@ -56,6 +70,9 @@ func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool,
 	}
 	pause := r.pause(count.n, resp)
 	count.n++
+	if count.n >= triesOfARecord && ctx.Value(oneRecordKey{}) != nil && isRecordFault(resp) {
+		return false, nil
+	}
 	count.last = waitCause(resp, err)
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 		return false, nil
@@ -100,17 +117,31 @@ func waitCause(resp *http.Response, err error) error {
 	return fmt.Errorf("vault answered %s", describeStatus(resp.StatusCode))
 }
 
+// isRecordFault recognizes a 500 that other requests need not meet.
+func isRecordFault(resp *http.Response) bool {
+	if resp == nil || resp.StatusCode != http.StatusInternalServerError {
+		return false
+	}
+	head := peek(resp)
+	return !slices.ContainsFunc(passing, func(phrase string) bool { return strings.Contains(head, phrase) })
+}
+
 // isUpgrading recognizes the one 400 that passes by itself: a KV mount that is
 // being upgraded to version 2.
 func isUpgrading(resp *http.Response) bool {
-	if resp == nil || resp.StatusCode != http.StatusBadRequest {
-		return false
-	}
+	return resp != nil && resp.StatusCode == http.StatusBadRequest && strings.Contains(peek(resp), "Upgrading from non-versioned")
+}
+
+// peek returns the beginning of an answer, which stays to be read.
+func peek(resp *http.Response) string {
 	head, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	rest := resp.Body
 	resp.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(head), rest), rest}
-	return err == nil && strings.Contains(string(head), "Upgrading from non-versioned")
+	if err != nil {
+		return ""
+	}
+	return string(head)
 }

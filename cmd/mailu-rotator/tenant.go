@@ -29,15 +29,17 @@ func newTenantCommand(path *string) *cobra.Command {
 // addingFlags are what adding one tenant and many have in common, as given.
 type addingFlags struct {
 	operatorLogin
-	first  bool
-	dryRun bool
-	output string
+	first      bool
+	dryRun     bool
+	unreadable []string
+	output     string
 }
 
 func (f *addingFlags) register(flags *pflag.FlagSet) {
 	f.operatorLogin.register(flags)
 	flags.BoolVar(&f.first, "first", false, "there is no tenant in Vault yet")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
+	flags.StringArrayVar(&f.unreadable, "unreadable", nil, "the record of this `tenant` cannot be read, and names none of these users (repeatable)")
 	registerOutput(flags, &f.output)
 }
 
@@ -56,6 +58,9 @@ An addition that came to nothing is resumed by the same command. Who is a tenant
 already is left alone.
 
 It needs a Vault token that may create records: see policy --with-create.
+
+Beside a record that cannot be read nothing is added: its user may be the same one.
+--unreadable names such a tenant if you know that it has another user.
 
 Exit status: 0 added, or a tenant already; 1 could not run; 2 failed, or left
 half-added, the table says how; 130 interrupted.`,
@@ -97,6 +102,9 @@ func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, s
 			return err
 		}
 		return f.withRegistry(ctx, func(s *rotator.Sweep, registry rotator.Registry) error {
+			for _, tenant := range flags.unreadable {
+				s.Unreadable = append(s.Unreadable, rotator.TenantID(tenant))
+			}
 			if flags.dryRun {
 				report, err = s.PlanAdd(ctx, additions, flags.first)
 			} else {
