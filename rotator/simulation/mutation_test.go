@@ -14,7 +14,8 @@ import (
 )
 
 // A harness that finds nothing proves nothing: each of these breaks the
-// protocol from outside, by what a process sees of the world.
+// protocol from outside, by what a process sees of the world. Which faults they
+// take is what the explored scenarios have at the bound of `make test`.
 func TestSeededBugsAreFound(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -47,6 +48,81 @@ func TestSeededBugsAreFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two bugs that two faults, or a stall, have to meet to show.
+func TestSeededBugsThatNeedTheFullBoundAreFound(t *testing.T) {
+	for _, test := range []struct {
+		scenario simulation.Scenario
+		finds    string
+	}{
+		{simulation.Scenario{
+			Name: "a refusal abandons what another process may have pushed", Bug: func(r *rotator.Rotator) { r.Store = heir{r.Store, r.Owner, r.Clock} },
+			Processes: processes(daemon(1), runNow(1)), Stalls: 2, Faults: 1, Only: refusals,
+		}, "locked out"},
+		{simulation.Scenario{
+			Name: "a late commit does not see the pending password of another", Bug: func(r *rotator.Rotator) {
+				if r.Owner == "daemon" {
+					r.Store = &absorbed{Store: r.Store, owner: r.Owner}
+				}
+			},
+			Processes: processes(daemon(1), runNow(1)), Stalls: 1, Faults: 1, Only: unanswered,
+		}, "which Vault does not hold"},
+	} {
+		t.Run(test.scenario.Name, func(t *testing.T) {
+			result := simulation.Explore(test.scenario)
+
+			if result.Violation == nil {
+				t.Fatalf("not found in %d states", result.States)
+			}
+			t.Logf("found after %d states: %s", result.States, result.Violation)
+			if !strings.Contains(result.Violation.Broken, test.finds) {
+				t.Errorf("found %q, want %q", result.Violation.Broken, test.finds)
+			}
+		})
+	}
+}
+
+// heir takes the lapsed claims of others for its own.
+type heir struct {
+	rotator.Store
+	owner string
+	clock rotator.Clock
+}
+
+func (s heir) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
+	doc, err := s.Store.Read(ctx, tenant)
+	if pending, found := doc.Fields["pending"].(map[string]any); found {
+		until, _ := time.Parse(time.RFC3339, pending["claimed_until"].(string))
+		if !s.clock.Now().Before(until) {
+			pending["owner"] = s.owner
+		}
+	}
+	return doc, err
+}
+
+// absorbed does not see the pending password of another beside a current one
+// that is new to it.
+type absorbed struct {
+	rotator.Store
+	owner   string
+	current any
+}
+
+func (s *absorbed) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
+	doc, err := s.Store.Read(ctx, tenant)
+	if s.current == nil {
+		s.current = doc.Fields["password"]
+	}
+	if pending, found := doc.Fields["pending"].(map[string]any); found && doc.Fields["password"] != s.current && pending["owner"] != s.owner {
+		delete(doc.Fields, "pending")
+	}
+	return doc, err
+}
+
+// unanswered leaves the questions about a password that get no answer.
+func unanswered(c simulation.Call, f simulation.Fate) bool {
+	return c == simulation.Proof && f == simulation.LostBefore
 }
 
 // unprepared says that a new pending password is stored, and does not store it.

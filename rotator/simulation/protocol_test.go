@@ -14,8 +14,8 @@ import (
 type bound int
 
 const (
-	small  bound = iota // under the race detector
-	normal              // about a minute of one core
+	small  bound = iota // under the race detector, which makes it ten times as slow, and with -short
+	normal              // about a minute of one core; what `make test` explores
 	large               // by hand: MAILU_ROTATOR_SIMULATION=large go test -timeout 2h -v ./rotator/simulation
 )
 
