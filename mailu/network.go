@@ -2,13 +2,10 @@ package mailu
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"syscall"
+
+	"mailu-rotator/internal/netfault"
 )
 
 // broken judges an attempt without a whole answer. The error's text is kept,
@@ -40,28 +37,26 @@ func (s *Server) broken(parent, ctx context.Context, err error, words wording) v
 // adviseOn says what to do about a network error, and whether trying again
 // within seconds can help.
 func adviseOn(err error) (next string, again bool) {
-	var (
-		untrusted   x509.UnknownAuthorityError
-		wrongName   x509.HostnameError
-		certificate *tls.CertificateVerificationError
-		alert       tls.AlertError
-		record      tls.RecordHeaderError
-		dns         *net.DNSError
-	)
-	switch {
-	case errors.As(err, &untrusted):
+	switch netfault.Of(err) {
+	case netfault.Untrusted:
 		return "set ca_file to the root that signed the server's certificate", false
-	case errors.As(err, &wrongName):
+	case netfault.WrongName:
 		return "make the name in origin or api_url one that the server's certificate is for", false
-	case errors.As(err, &certificate):
+	case netfault.NotYetValid:
+		return "compare this host's clock with the server's: its certificate is not valid yet", false
+	case netfault.Expired, netfault.Certificate:
 		return "renew or replace the server's certificate", false
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case netfault.NotTLS:
 		return "see whether the port in origin or api_url is the one for TLS", false
-	case errors.As(err, &alert):
+	case netfault.OldTLS:
 		return "see whether the server offers TLS 1.2 or later", false
-	case errors.As(err, &dns):
-		return "see whether the name in origin or api_url is right and resolves on this host", !dns.IsNotFound
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case netfault.WantsClient, netfault.Handshake:
+		return "see whether the server wants a client certificate, which is not sent, and offers TLS 1.2 or later", false
+	case netfault.UnknownName:
+		return "see whether the name in origin or api_url is right and resolves on this host", false
+	case netfault.NoNameService:
+		return "see whether the name in origin or api_url is right and resolves on this host", true
+	case netfault.Refused:
 		return "see whether Mailu is up and the port is right", true
 	default:
 		return "see whether the server and the network to it are up; the next run goes on from here", true

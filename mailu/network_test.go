@@ -80,6 +80,8 @@ func TestOnlyNetworkErrorsThatMayPassAreTriedAgain(t *testing.T) {
 		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, 1, "renew or replace"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, 1, "set ca_file"},
 		{tls.AlertError(70), 1, "TLS 1.2"},
+		{&net.OpError{Op: "remote error", Err: tls.AlertError(70)}, 1, "TLS 1.2"}, // as crypto/tls reports an alert over TCP
+		{&net.OpError{Op: "remote error", Err: tls.AlertError(116)}, 1, "client certificate"},
 		{io.ErrUnexpectedEOF, 3, "network to it"},
 	}
 	for _, test := range tests {

@@ -38,8 +38,14 @@ func (e *answerError) Error() string {
 func (e *answerError) Unwrap() error { return e.answer }
 
 // oneLine replaces the API client's many-lined error, if err is just that; what
-// wraps one was written here and stays.
+// wraps one was written here and stays. Of a request that got an answer of somebody
+// else, the answer is left.
 func oneLine(err error) error {
+	if request, ok := err.(*url.Error); ok { //nolint:errorlint // just that
+		if answer := foreignOf(request); answer != nil {
+			return answer
+		}
+	}
 	if answer, ok := err.(*api.ResponseError); ok { //nolint:errorlint // just that
 		return &answerError{answer}
 	}

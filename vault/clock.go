@@ -23,9 +23,9 @@ func (c *Client) Time(ctx context.Context) (time.Time, error) {
 }
 
 func askTime(ctx context.Context, client *api.Client) (time.Time, error) {
-	health, err := client.Sys().HealthWithContext(ctx)
+	health, err := askHealth(ctx, client)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("ask vault for the time at sys/health: %w", oneLine(err))
+		return time.Time{}, fmt.Errorf("ask vault for the time at sys/health: %w", err)
 	}
 	if health.ServerTimeUTC <= 0 {
 		return time.Time{}, errors.New("sys/health: vault's answer has no server_time_utc")

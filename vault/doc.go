@@ -20,10 +20,11 @@
 //     gone is replaced by one login for all callers, never by a storm.
 //   - No answer can fill the memory, and no VAULT_* variable of the environment
 //     changes what the [Config] says.
+//   - No redirect is followed: a token is sent to Config.Address alone.
 //   - Tokens, keys and passwords are in no error and no log.
 //
-// It may import the domain (rotator), crypto and Vault's API client, and
-// nothing else of this project. It logs nothing and starts no goroutine that
+// It may import the domain (rotator), crypto, internal/netfault and Vault's API
+// client, and nothing else of this project. It logs nothing and starts no goroutine that
 // Close does not wait for.
 //
 // The facts it rests on were read off Vault 1.21 and its API client 1.23 and

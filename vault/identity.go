@@ -85,10 +85,16 @@ func (i identity) fades(login *Login) bool {
 	return login.auth.Method == MethodToken && i.ttl > 0 && !i.renewable
 }
 
-// mend is the command that gives the method what it needs to log in. The role's
-// name is not known here; the one of the README stands in for it.
+// mend is the command that gives the method what it needs to log in, unless the
+// login did not get as far as Vault. The role's name is not known here; the one of
+// the README stands in for it.
 func (l *Login) mend(err error) string {
 	auth := l.auth
+	if err != nil {
+		if fix := fixOf(err); fix != "" {
+			return fix
+		}
+	}
 	if statusOf(err) == 404 {
 		return fmt.Sprintf("vault auth enable -path=%s %s", auth.Mount, auth.Method)
 	}

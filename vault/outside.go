@@ -1,11 +1,10 @@
 package vault
 
 import (
+	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -72,9 +71,9 @@ func (o *Outside) Check(ctx context.Context) []rotator.Check {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Patience)
 	defer cancel()
 	ctx, _ = withTries(ctx)
-	health, err := o.health.Sys().HealthWithContext(ctx)
+	health, err := askHealth(ctx, o.health)
 	if err != nil {
-		unreachable := rotator.Broken(checkReachable, o.describe(err), o.mendConnection(err))
+		unreachable := rotator.Broken(checkReachable, o.describe(err), cmp.Or(fixOf(err), "on Vault's host: journalctl -u vault"))
 		return append([]rotator.Check{unreachable},
 			rotator.Skipped("Vault is not reachable", checkInitialised, checkUnsealed, checkActive)...)
 	}
@@ -112,29 +111,17 @@ func judgeHealth(h *api.HealthResponse) []rotator.Check {
 	return append(checks, rotator.Passed(checkActive, ""))
 }
 
-// describe leaves out the request, which the check's name and address tell.
+// describe leaves out the request, which the check's name and address tell, and
+// what the fix says.
 func (o *Outside) describe(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Sprintf("%s does not answer within %s", o.cfg.Address, o.cfg.Patience)
+	}
+	if redirect, ok := errors.AsType[*redirectError](err); ok {
+		return o.cfg.Address + ": " + redirect.found()
 	}
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err
 	}
 	return fmt.Sprintf("%s: %v", o.cfg.Address, oneLine(err))
-}
-
-func (o *Outside) mendConnection(err error) string {
-	var untrusted x509.UnknownAuthorityError
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &untrusted):
-		return "set vault.ca_file to the root that signed Vault's certificate"
-	case errors.As(err, new(x509.HostnameError)):
-		return "set vault.address to a name that Vault's certificate is for"
-	case errors.As(err, &dns):
-		return "set vault.address to a name that this host can resolve"
-	case strings.Contains(err.Error(), "HTTP response to HTTPS client"), strings.Contains(err.Error(), "HTTPS server"):
-		return "set vault.address to the scheme that Vault's listener has"
-	}
-	return "on Vault's host: systemctl start vault"
 }

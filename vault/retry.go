@@ -57,7 +57,7 @@ func aboutOneRecord(ctx context.Context) context.Context {
 // not begun, so that the caller learns Vault's answer and not merely that time
 // is up.
 func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	again, stop := api.DefaultRetryPolicy(ctx, resp, err)
+	again, stop := mayPass(ctx, resp, err)
 	if stop != nil {
 		return false, stop
 	}
@@ -79,6 +79,15 @@ func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool,
 	}
 	r.onWait(count.last, pause)
 	return true, nil
+}
+
+// mayPass is the API client's own policy, for which whatever has no answer may
+// have one the next time.
+func mayPass(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if foreignOf(err) != nil {
+		return false, nil
+	}
+	return api.DefaultRetryPolicy(ctx, resp, err)
 }
 
 func (r retry) backoff(_, _ time.Duration, attempt int, resp *http.Response) time.Duration {

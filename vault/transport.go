@@ -60,9 +60,6 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 	}
 	return &http.Client{
 		Transport: &boundedTransport{next: transport, brake: newBrake(cfg), try: cfg.TryTimeout, told: cfg.told},
-		// The API client follows one redirect by itself and never to a weaker
-		// scheme.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
 
@@ -86,7 +83,7 @@ func newRenewalAPI(life context.Context, cfg Config, connections *http.Client) (
 	bounded.life = life
 	pause := min(time.Second, cfg.MaxWait)
 	return newAPIClient(cfg, &api.Config{
-		HttpClient: &http.Client{Transport: &bounded, CheckRedirect: connections.CheckRedirect},
+		HttpClient: &http.Client{Transport: &bounded},
 		Timeout:    30 * time.Second,
 		MaxRetries: 4,
 		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return pause },
@@ -94,7 +91,7 @@ func newRenewalAPI(life context.Context, cfg Config, connections *http.Client) (
 			if life.Err() != nil {
 				return false, life.Err()
 			}
-			return api.DefaultRetryPolicy(ctx, resp, err)
+			return mayPass(ctx, resp, err)
 		},
 	})
 }
@@ -116,7 +113,9 @@ func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 }
 
 // boundedTransport bounds every single request in time and every answer in
-// size, and their rate where Vault asks for it.
+// size, and their rate where Vault asks for it. It ends at an answer that is not
+// Vault's, so that nobody above it follows a redirect: net/http and the API client
+// both would.
 type boundedTransport struct {
 	next  *http.Transport
 	brake *brake // shared by all that copies of it send
@@ -147,6 +146,11 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	t.told(req, resp.StatusCode, time.Since(begun))
+	if err := foreign(req, resp); err != nil {
+		_ = resp.Body.Close()
+		done()
+		return nil, err
+	}
 	resp.Body = &boundedBody{body: resp.Body, left: sizeLimit(req), done: done}
 	return resp, nil
 }

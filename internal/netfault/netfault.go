@@ -1,0 +1,115 @@
+// Package netfault tells why an HTTP request got no answer, as far as the standard
+// library's error shows it: what an operator has to do depends on that alone. It
+// knows neither Vault nor Mailu; the words are theirs.
+//
+// The kinds are tested against real listeners, because much of this the standard
+// library says only in the text of an error.
+package netfault
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Kind is a cause.
+type Kind int
+
+// The kinds. A kind that is not certain is Other.
+const (
+	Other         Kind = iota
+	Untrusted          // the certificate is signed by an unknown authority
+	WrongName          // the certificate is for another name
+	Expired            // the certificate has expired by this host's clock
+	NotYetValid        // the certificate is not valid yet by this host's clock
+	Certificate        // the certificate is refused for another reason
+	OldTLS             // the server offers no version of TLS that we take
+	WantsClient        // the server wants a client certificate, or another one
+	Handshake          // the server ended the handshake; in TLS 1.2 also for want of a client certificate
+	NotTLS             // https to a listener that does not speak TLS
+	IsTLS              // http to a listener that speaks TLS
+	UnknownName        // the name resolves to nothing
+	NoNameService      // the name could not be asked for
+	Refused            // nothing listens there
+	Unroutable         // no way leads to the host
+	TimedOut           // no answer in time
+	Closed             // the connection ended before an answer
+	Proxy              // the proxy of the environment cannot be reached or refuses
+)
+
+// Of returns the kind of an error of net/http, or of one that wraps it.
+func Of(err error) Kind {
+	var (
+		dns     *net.DNSError
+		op      *net.OpError
+		alert   tls.AlertError
+		timeout net.Error
+	)
+	if kind := ofCertificate(err); kind != Other {
+		return kind
+	}
+	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return Proxy
+	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert, whose type is not exported
+		return ofAlert(op.Err.Error())
+	case errors.As(err, &alert): // over QUIC only
+		return ofAlert(alert.Error())
+	case strings.Contains(err.Error(), "server selected unsupported protocol version"):
+		return OldTLS
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
+		return NotTLS
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert in TLS, read as HTTP
+		return IsTLS
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return UnknownName
+	case errors.As(err, &dns):
+		return NoNameService
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Refused
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return Unroutable
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return TimedOut
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return Closed
+	}
+	return Other
+}
+
+func ofCertificate(err error) Kind {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		// One reason for both; which it is stands in the certificate.
+		if invalid.Cert != nil && time.Now().Before(invalid.Cert.NotBefore) {
+			return NotYetValid
+		}
+		return Expired
+	}
+	switch {
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return Untrusted
+	case errors.As(err, new(x509.HostnameError)):
+		return WrongName
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return Certificate
+	}
+	return Other
+}
+
+// ofAlert goes by the names of alerts in crypto/tls. Several are about a client
+// certificate that is missing or not accepted, by version of TLS and by server.
+func ofAlert(text string) Kind {
+	switch {
+	case strings.Contains(text, "protocol version"):
+		return OldTLS
+	case strings.Contains(text, "certificate"):
+		return WantsClient
+	}
+	return Handshake
+}

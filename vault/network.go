@@ -1,0 +1,90 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/internal/netfault"
+)
+
+const (
+	fixAddress = "set vault.address to Vault's API"
+	fixProxy   = "look at the proxy or load balancer before Vault: it does not reach Vault"
+	fixTLS     = "see whether Vault's listener offers TLS 1.2 or later"
+	fixName    = "set vault.address to a name that this host can resolve"
+	fixScheme  = "set vault.address to the scheme that Vault's listener has"
+)
+
+// fixOf says what to do where Vault itself did not answer. It is empty where Vault
+// did, and where the cause is not known.
+func fixOf(err error) string {
+	if redirect, ok := errors.AsType[*redirectError](err); ok {
+		return redirect.fix()
+	}
+	if errors.Is(err, errPage) || errors.Is(err, errNotHealth) {
+		return fixAddress + "; what answers there is not Vault"
+	}
+	if answer, ok := errors.AsType[*api.ResponseError](err); ok {
+		return fixOfAnswer(answer)
+	}
+	return fixOfFault(netfault.Of(err))
+}
+
+// fixOfAnswer knows the answers of what may stand before Vault, whose own always
+// list errors.
+func fixOfAnswer(answer *api.ResponseError) string {
+	if !answer.RawError && len(answer.Errors) > 0 {
+		return ""
+	}
+	switch code := answer.StatusCode; code {
+	case http.StatusBadRequest:
+		if strings.Contains(strings.Join(answer.Errors, ""), "HTTPS") { // of Go's server and of nginx
+			return fixScheme
+		}
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return "let the proxy before Vault pass /v1/ on to Vault without a login of its own"
+	case http.StatusNotFound:
+		return fixAddress + "; what answers there has no /v1/"
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return fixProxy
+	}
+	return fmt.Sprintf("see what answers at vault.address with status %d: it is not Vault", answer.StatusCode)
+}
+
+func fixOfFault(kind netfault.Kind) string {
+	switch kind {
+	case netfault.Untrusted:
+		return "set vault.ca_file to the root that signed Vault's certificate"
+	case netfault.WrongName:
+		return "set vault.address to a name that Vault's certificate is for"
+	case netfault.Expired:
+		return "renew Vault's certificate, then on Vault's host: systemctl reload vault; if it is younger than this host's clock says, set the clock"
+	case netfault.NotYetValid:
+		return "compare the clocks of this host and of Vault's: the certificate is not valid yet"
+	case netfault.Certificate:
+		return "replace Vault's certificate"
+	case netfault.OldTLS:
+		return fixTLS
+	case netfault.WantsClient:
+		return "give vault.auth.method cert a certificate that Vault's listener accepts, or let the listener do without one"
+	case netfault.Handshake:
+		return fixTLS + ", and whether it demands a client certificate"
+	case netfault.NotTLS, netfault.IsTLS:
+		return fixScheme
+	case netfault.UnknownName, netfault.NoNameService:
+		return fixName
+	case netfault.Refused:
+		return "on Vault's host: systemctl start vault"
+	case netfault.Unroutable, netfault.TimedOut:
+		return "see whether Vault's host is up and a firewall lets this host reach the port of vault.address"
+	case netfault.Closed:
+		return "see what listens at vault.address: it closes the connection without an answer"
+	case netfault.Proxy:
+		return "see whether the proxy of HTTPS_PROXY is up, or name Vault's host in NO_PROXY"
+	}
+	return ""
+}
