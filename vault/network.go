@@ -62,9 +62,9 @@ func fixOfFault(kind netfault.Kind) string {
 	case netfault.WrongName:
 		return "set vault.address to a name that Vault's certificate is for"
 	case netfault.Expired:
-		return "renew Vault's certificate, then on Vault's host: systemctl reload vault; if it is younger than this host's clock says, set the clock"
+		return "renew Vault's certificate; or set this host's clock, if it is ahead"
 	case netfault.NotYetValid:
-		return "compare the clocks of this host and of Vault's: the certificate is not valid yet"
+		return "compare the clocks of this host and of Vault's: by this one the certificate is not valid yet"
 	case netfault.Certificate:
 		return "replace Vault's certificate"
 	case netfault.OldTLS:
