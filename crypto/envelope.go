@@ -19,9 +19,9 @@ const (
 	tagSize    = 16
 )
 
-// ErrSealed is returned for a sealed password that does not open: not base64,
-// too short, altered, or sealed for another tenant, timestamp or master key.
-// Which of these it was is not told apart, because GCM does not tell.
+// ErrSealed is returned for a sealed password that does not open: altered, or
+// sealed for another tenant, timestamp or master key, which GCM does not tell
+// apart; or not base64 or too short, which [SealedPassword.CheckForm] does.
 var ErrSealed = errors.New("sealed password does not open")
 
 // SealedPassword is a password as it is stored: base64 of IV, tag and
@@ -78,6 +78,9 @@ func (r *Keyring) Open(version KeyVersion, from Binding, sealed SealedPassword) 
 	if err != nil {
 		return Secret{}, err
 	}
+	if err := sealed.CheckForm(); err != nil {
+		return Secret{}, err // which costs no derivation
+	}
 	for _, key := range keys {
 		r.derived.Add(1)
 		password, err := open(key, from, sealed)
@@ -89,12 +92,8 @@ func (r *Keyring) Open(version KeyVersion, from Binding, sealed SealedPassword) 
 }
 
 func open(key MasterKey, from Binding, sealed SealedPassword) (Secret, error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(string(sealed))
+	raw, err := decode(string(sealed))
 	if err != nil || len(raw) < ivSize+tagSize {
-		return Secret{}, ErrSealed
-	}
-	// Go's decoder skips line breaks; the format has none.
-	if base64.StdEncoding.EncodedLen(len(raw)) != len(sealed) {
 		return Secret{}, ErrSealed
 	}
 	aead, err := newAEAD(key, from)

@@ -33,13 +33,14 @@ const (
 	FlawShared       FlawKind = "shared user"   // another tenant names the same user
 	FlawKeyHidden    FlawKind = "key hidden"    // sealed with an older master key version than can be had
 	FlawKeyUnknown   FlawKind = "key unknown"   // sealed with a master key version that there is not
+	FlawSealedForm   FlawKind = "sealed form"   // a sealed password of a form that no key opens
 	FlawHalfFinished FlawKind = "half-finished" // a rotation that nobody is at
 	FlawUndated      FlawKind = "undated"       // a timestamp that is not believed
 	FlawForeign      FlawKind = "foreign"       // not a tenant id: never touched
 )
 
-// Serious reports whether the tenant cannot be rotated as long as it has the
-// flaw. The others are for somebody to know.
+// Serious reports whether the tenant cannot be rotated, or its password cannot be
+// opened, as long as it has the flaw. The others are for somebody to know.
 func (k FlawKind) Serious() bool {
 	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign}, k)
 }
@@ -116,6 +117,9 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 	if rivals > 1 {
 		note(FlawShared, rivalry(c, rivals).Error())
 	}
+	if field, err := c.Credential.sealedForm(); err != nil {
+		note(FlawSealedForm, err.Error(), field)
+	}
 	if version := r.missingKey(c.Credential); version != 0 {
 		kind, newest := FlawKeyHidden, r.keys.Newest().Version
 		if version > newest {
@@ -161,6 +165,23 @@ func (r *run) missingKey(c Credential) crypto.KeyVersion {
 		}
 	}
 	return 0
+}
+
+// sealedForm is what is wrong with the form of the current or the pending sealed
+// password, and the field to be corrected: "pending.password" where the record has
+// no other password.
+func (c Credential) sealedForm() (field string, err error) {
+	if p := c.Pending; p != nil && p.Password.CheckForm() != nil {
+		field = fieldPending
+		if c.BeingAdded() {
+			field += "." + fieldPassword
+		}
+		return field, fmt.Errorf("password of %s: %w: the rotation cannot be finished", fieldPending, p.Password.CheckForm())
+	}
+	if err := c.Password.CheckForm(); err != nil && !c.BeingAdded() {
+		return fieldPassword, fmt.Errorf("%s: %w: nobody can read it, and a rotation replaces it", fieldPassword, err)
+	}
+	return "", nil
 }
 
 func halfFinished(p *Pending) string {

@@ -57,7 +57,12 @@ func TestExaminationNamesWhatIsWrongWithEachRecord(t *testing.T) {
 func TestExaminationNamesTheFieldsToBeCorrected(t *testing.T) {
 	const zero = "0001-01-01T00:00:00Z"
 	claim := func(until any) map[string]any {
-		return map[string]any{"password": "c2VhbGVk", "last_rotated": "2026-01-01T00:00:00Z", "owner": "dead", "claimed_until": until}
+		return map[string]any{"password": envelope(0), "last_rotated": "2026-01-01T00:00:00Z", "owner": "dead", "claimed_until": until}
+	}
+	sealedAs := func(sealed string) map[string]any {
+		p := pendingOf("alive", time.Now().Add(time.Minute))
+		p["password"] = sealed
+		return p
 	}
 	for _, test := range []struct {
 		name   string
@@ -73,6 +78,9 @@ func TestExaminationNamesTheFieldsToBeCorrected(t *testing.T) {
 		{"both times", map[string]any{"last_rotated": zero, "created_at": zero}, rotator.FlawUndated, "last_rotated is before the year 1990, so it stands for no time: 0001-01-01T00:00:00.000Z; created_at is before", []string{"last_rotated", "created_at"}},
 		{"one time", map[string]any{"created_at": "1970-01-01T00:00:00Z"}, rotator.FlawUndated, "created_at is before the year 1990", []string{"created_at"}},
 		{"a time of another type", map[string]any{"created_at": 1700000000}, rotator.FlawUndated, "created_at is not a string but the number 1700000000; its age counts from", []string{"created_at"}},
+		{"a sealed password in base64url", map[string]any{"password": strings.Repeat("-_", 24)}, rotator.FlawSealedForm, "password: sealed password does not open: it is base64url", []string{"password"}},
+		{"a pending one in two lines", map[string]any{"pending": sealedAs(envelope(1)[:20] + "\n" + envelope(1)[20:])}, rotator.FlawSealedForm, "password of pending: sealed password does not open: it has line breaks", []string{"pending"}},
+		{"an addition that is too short", map[string]any{"pending": sealedAs("c2VhbGVk"), "password": nil}, rotator.FlawSealedForm, "password of pending: sealed password does not open: it is too short", []string{"pending.password"}},
 		{"null times", map[string]any{"last_rotated": nil, "created_at": nil}, rotator.FlawUndated, "its age is unknown", nil},
 	} {
 		f := newFleet(t)
@@ -179,7 +187,7 @@ func (a at) Time(context.Context) (time.Time, error) {
 
 func pendingOf(owner string, until time.Time) map[string]any {
 	return map[string]any{
-		"password": "c2VhbGVk", "last_rotated": "2026-01-01T00:00:00Z", "key_version": 1,
+		"password": envelope(0), "last_rotated": "2026-01-01T00:00:00Z", "key_version": 1,
 		"owner": owner, "claimed_until": until.UTC().Format(time.RFC3339),
 	}
 }

@@ -2,6 +2,7 @@ package rotator_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"sync"
@@ -71,11 +72,16 @@ func (f *fleet) add(server rotator.Origin, numbers ...int) {
 	for _, n := range numbers {
 		born := f.began.AddDate(0, 0, n-400).Format(time.RFC3339)
 		f.store.Put(string(tenant(n)), map[string]any{
-			"username": userOf(n), "webmail_url": string(server) + "/webmail", "password": fmt.Sprintf("b2xk%04d", n),
+			"username": userOf(n), "webmail_url": string(server) + "/webmail", "password": envelope(n),
 			"last_rotated": born, "created_at": born, "key_version": 1,
 		})
 		f.mailu.AddUser(userOf(n), "old password")
 	}
+}
+
+// envelope has the form of a sealed password, and no key opens it.
+func envelope(n int) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%-40d", n))
 }
 
 // leave puts a half-finished rotation beside the current password.
@@ -185,7 +191,7 @@ func (f *fleet) mustRest(t *testing.T, numbers ...int) {
 	t.Helper()
 	for _, n := range numbers {
 		fields, _ := f.store.Get(string(tenant(n)))
-		rotated := fields["password"] != fmt.Sprintf("b2xk%04d", n)
+		rotated := fields["password"] != envelope(n)
 		if fields["pending"] != nil || rotated != (f.mailu.Password(userOf(n)) != "old password") {
 			t.Errorf("tenant %d is not at rest: Mailu accepts %q, Vault holds %v", n, f.mailu.Password(userOf(n)), fields)
 		}

@@ -180,7 +180,18 @@ func (r *rotation) unseal(p *Pending) (crypto.Secret, error) {
 	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: p.LastRotated}
 	password, err := r.Keys.Open(p.KeyVersion, binding, p.Password)
 	if err != nil {
-		return crypto.Secret{}, fmt.Errorf("%w (key_version %d): %w: restore that key version, or the record from its KV history", errUnreadable, p.KeyVersion, err)
+		return crypto.Secret{}, p.unreadable(err)
 	}
 	return password, nil
+}
+
+// unreadable says why a password does not open, and what to do.
+func (p *Pending) unreadable(err error) error {
+	if form := p.Password.CheckForm(); form != nil {
+		return fmt.Errorf("%w: %w: no key opens that: mailu-rotator doctor says how to correct the record", errUnreadable, form)
+	}
+	if p.KeyVersion == 0 {
+		return fmt.Errorf("%w (no key_version is recorded, and all were tried): %w: restore the record from its KV history", errUnreadable, err)
+	}
+	return fmt.Errorf("%w (key_version %d): %w: restore that key version, or the record from its KV history", errUnreadable, p.KeyVersion, err)
 }

@@ -80,6 +80,14 @@ func TestWhatResealLeavesAndWhy(t *testing.T) {
 		{"does not open", func(_ *testing.T, f *fleet) {
 			f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["last_rotated"] = "2020-01-01T00:00:00Z" })
 		}, rotator.Failed, "the password does not open (key_version 1)"},
+		{"does not open, without a key_version", func(_ *testing.T, f *fleet) {
+			f.store.Edit(string(tenant(1)), func(fields map[string]any) {
+				fields["last_rotated"], fields["key_version"] = "2020-01-01T00:00:00Z", nil
+			})
+		}, rotator.Failed, "the password does not open (no key_version is recorded, and all were tried): sealed password does not open: restore the record"},
+		{"in another form", func(_ *testing.T, f *fleet) {
+			f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["password"] = strings.Repeat("ab", 40) })
+		}, rotator.Failed, "the password does not open: sealed password does not open: it is hexadecimal, not base64: no key opens that"},
 		{"deleted", func(_ *testing.T, f *fleet) { f.store.Delete(string(tenant(1))) }, rotator.Invalid, "deleted"},
 	}
 	for _, test := range tests {

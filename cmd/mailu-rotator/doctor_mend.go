@@ -45,6 +45,8 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 		return fmt.Sprintf("vault write %s/keys/%s/config min_decryption_version=1", v.Transit.Mount, v.Transit.Key)
 	case rotator.FlawKeyUnknown:
 		return fmt.Sprintf("restore key %s of %s/ from a backup that has the version", v.Transit.Key, v.Transit.Mount)
+	case rotator.FlawSealedForm:
+		return d.mendSealed(f, record)
 	case rotator.FlawHalfFinished:
 		return d.command("--run-now --due-only --tenant " + f.Tenant)
 	case rotator.FlawUndated:
@@ -84,6 +86,19 @@ func mendFields(f rotator.Flaw, record string) string {
 	}
 	text, _ := json.Marshal(patch) // fails with texts and null never
 	return fmt.Sprintf("echo '%s' | vault kv patch -method=patch -cas=%d %s -", text, f.Version, record)
+}
+
+// mendSealed: a rotation replaces a current password. A pending one goes, and what
+// the history has of it comes back if Mailu holds that; without any other
+// password, the addition is given up.
+func (d *doctor) mendSealed(f rotator.Flaw, record string) string {
+	switch {
+	case slices.Contains(f.Fields, "pending"):
+		return mendFields(f, record) + " && " + d.command("verify --repair --tenant "+f.Tenant)
+	case slices.Contains(f.Fields, "pending.password"):
+		return "vault kv metadata delete " + record
+	}
+	return d.command("--run-now --tenant " + f.Tenant)
 }
 
 // mendToken names the file that the right token goes to.

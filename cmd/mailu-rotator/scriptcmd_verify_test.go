@@ -55,6 +55,7 @@ func tenantOf(ts *testscript.TestScript, name string) *tenant {
 //	history acme overwrite N    version N as a whole becomes the newest
 //	history acme delete         the newest version is deleted
 //	history acme set K V        another field
+//	history acme from N         versions before N hold what no key opens: they are not checked
 //	history acme patch JSON     a merge patch, as vault kv patch -method=patch sends one
 func cmdHistory(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -75,6 +76,10 @@ func cmdHistory(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(s.root.KVv2(l.Mount).Delete(ctx, l.Path(t.id)))
 	case args[1] == "set" && len(args) == 4:
 		ts.Check(s.edit(ctx, t, 0, func(fields map[string]any) { fields[args[2]] = args[3] }))
+	case args[1] == "from" && len(args) == 3:
+		n, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		t.version = n
 	case args[1] == "patch" && len(args) == 3:
 		ts.Check(s.mergePatch(ctx, t, args[2]))
 	default:
