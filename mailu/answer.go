@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +19,7 @@ var errTooLarge = errors.New("the answer is larger than 64 KiB")
 // answer is an HTTP response taken whole. Headers and body are the server's
 // words: they reach an error through [wording] only.
 type answer struct {
+	asked  *url.URL // what was requested; nil in tests of judging alone
 	status int
 	header http.Header
 	body   []byte // at most maxBody
@@ -38,6 +41,7 @@ func readAnswer(resp *http.Response) answer {
 type fields struct {
 	Code     int    `json:"code"`
 	Message  string `json:"message"`
+	Name     string `json:"name"` // of a domain
 	Email    string `json:"email"`
 	Password string `json:"password"`
 }
@@ -58,6 +62,47 @@ func (a answer) code() int {
 		return f.Code
 	}
 	return a.status
+}
+
+// tokenRefusals are what Mailu says of a token that is missing or wrong
+// (api/common.py api_token_authorization): since 2024.06, and before.
+var tokenRefusals = []string{
+	"A valid Authorization header is mandatory",
+	"Invalid API token",
+	"A valid Bearer token is expected which is provided as request header",
+}
+
+// refusesToken reports whether Mailu itself refused the token. Only its words
+// tell: a firewall or a proxy answers 403 too, in JSON as well.
+func (a answer) refusesToken() bool {
+	f, isObject := a.object()
+	return isObject && slices.Contains(tokenRefusals, f.Message) &&
+		(a.status == http.StatusUnauthorized || a.status == http.StatusForbidden)
+}
+
+// afterToken reports whether one of Mailu's methods made the answer: it was
+// called, so the token is right. What comes before it has no code, and only an
+// object that was asked for has a name.
+func (a answer) afterToken() bool {
+	f, isObject := a.object()
+	return isObject && (f.Code != 0 && f.Code == a.code() || a.status == http.StatusOK && f.Email+f.Name != "")
+}
+
+// beforeToken are Mailu's refusals of a request that no method has seen
+// (flask-restx and Werkzeug).
+var beforeToken = []string{
+	"Input payload validation failed",
+	"The browser (or proxy) sent a request that this server could not understand.",
+	"Did not attempt to load JSON data because the request Content-Type was not 'application/json'.",
+	"The method is not allowed for the requested URL.",
+}
+
+// fromMailu reports whether Mailu's admin made this answer. It cannot change
+// anything after a refusal of its own; of what answers in its place, such as a
+// proxy that makes a 404 of a 502, nothing of the kind is known.
+func (a answer) fromMailu() bool {
+	f, isObject := a.object()
+	return a.afterToken() || a.refusesToken() || isObject && slices.Contains(beforeToken, f.Message)
 }
 
 func (a answer) claimsJSON() bool {

@@ -124,7 +124,8 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	if c.creation {
 		c.last = c.last.ofCreation(c.words)
 	}
-	c.certain = c.certain && c.last.certain
+	// A 200 that has a refusal in its body is one to a question only.
+	c.certain = c.certain && c.last.certain && c.last.answer.status != http.StatusOK
 	if !c.last.accepted {
 		return nil, errNotAccepted
 	}

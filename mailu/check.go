@@ -77,7 +77,7 @@ func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	if f, ok := errors.AsType[*failure](err); ok {
 		found, mend = f.cause, f.next
 	}
-	wrong := c.last.status == http.StatusForbidden
+	wrong := c.last.wrongToken
 	if wrong {
 		found += "; asked once, and Mailu counts it: five wrong tokens block this network for an hour"
 	}

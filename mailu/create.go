@@ -91,6 +91,7 @@ func (v verdict) ofCreation(words wording) verdict {
 	case v.is(rotator.ErrUnknownUser):
 		v.cause, v.kinds = v.answer.describe(words), nil
 		v.next = "create the domain in Mailu first, or correct the user"
+	case !v.certain: // not Mailu's word
 	case v.status == http.StatusBadRequest:
 		v.next = "correct the user, or see the log of Mailu's admin"
 	case v.status == http.StatusConflict:

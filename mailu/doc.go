@@ -15,9 +15,13 @@
 //   - The token goes to the API URLs of the configuration and nowhere else: no
 //     redirect is followed and no proxy is used.
 //   - "Refused" is said only if no request of the call can have changed the
-//     password. Everything else that is not a clear yes is ambiguous.
-//   - After one refusal of the token nothing more is sent to that server in that
-//     run, because five block the sender's address for an hour.
+//     password, which Mailu's own words alone tell. Everything else that is not a
+//     clear yes is ambiguous.
+//   - Until a run has seen the token accepted, one request at a time goes to the
+//     API's host, and after one refusal of a token nothing more, because five block
+//     the sender's network for an hour.
+//   - What a firewall or a proxy refuses is about one request, until three users in
+//     a row are answered so.
 //   - A server is sent no more requests at a time than its entry allows, since
 //     the process that hashes passwords also answers every mail login.
 //   - An answer costs bounded memory, time and hashing, and what it says reaches

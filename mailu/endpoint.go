@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,16 +33,19 @@ type endpoint struct {
 	told      func(origin rotator.Origin, method string, status int, took time.Duration)
 	transport http.RoundTripper
 	gate      *gate
+
+	credential int // the same for entries with one API host and one token
 }
 
 // gate lets a number of requests through at a time.
 type gate struct {
 	*semaphore.Weighted
-	size int
+	size  int
+	alone *semaphore.Weighted // held by the one request that is to prove a token
 }
 
 func newGate(size int) *gate {
-	return &gate{Weighted: semaphore.NewWeighted(int64(size)), size: size}
+	return &gate{Weighted: semaphore.NewWeighted(int64(size)), size: size, alone: semaphore.NewWeighted(1)}
 }
 
 // shareGates gives all entries with one API host a common gate, the smallest of
@@ -55,6 +59,19 @@ func shareGates(endpoints map[rotator.Origin]*endpoint) {
 	}
 	for _, e := range endpoints {
 		e.gate = gates[e.host]
+	}
+}
+
+// numberCredentials gives entries the same number that send the same token to
+// the same host: what proves the token of one proves that of the other.
+func numberCredentials(endpoints map[rotator.Origin]*endpoint) {
+	var distinct []*endpoint
+	for _, e := range endpoints {
+		same := func(other *endpoint) bool { return other.host == e.host && other.token.Equal(e.token) }
+		if e.credential = slices.IndexFunc(distinct, same); e.credential < 0 {
+			e.credential = len(distinct)
+			distinct = append(distinct, e)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package mailu
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -108,6 +109,20 @@ func respond(status int, body string, header ...string) *http.Response {
 	}
 	return resp
 }
+
+// own is the body of a refusal in Mailu's own words.
+func own(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return `{"message":"A valid Authorization header is mandatory"}`
+	case http.StatusForbidden:
+		return `{"message":"Invalid API token"}`
+	}
+	return fmt.Sprintf(`{"code":%d,"message":"as Mailu says"}`, status)
+}
+
+// foreign is what something in front of Mailu answers: a page, or JSON.
+var foreign = []string{"<html><title>Request blocked</title></html>", `{"message":"Forbidden"}`, `{"error":"no route"}`, `{"code":"1020","message":"Access denied"}`, ""}
 
 const updated = `{"code":200,"message":"User admin@example.com has been updated"}`
 

@@ -30,6 +30,7 @@ func TestStatusesOfAPush(t *testing.T) {
 		refused   = 1 << iota
 		unusable
 		limited
+		intercepted
 	)
 	tests := []struct {
 		fault    mailutest.Fault
@@ -43,18 +44,25 @@ func TestStatusesOfAPush(t *testing.T) {
 		{mailutest.Fault{Kind: mailutest.Status, Status: 204}, ambiguous, 1, "status 204"},
 		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 200}, ambiguous, 1, "see whether api_url"},
 		{mailutest.Fault{Kind: mailutest.GarbageJSON}, ambiguous, 1, "not Mailu's answer"},
-		{mailutest.Fault{Kind: mailutest.Redirect, Status: 301}, ambiguous, 1, "a redirect to elsewhere.example, not followed: set api_url"},
-		{mailutest.Fault{Kind: mailutest.Redirect, Status: 308}, ambiguous, 1, "elsewhere.example"},
-		{mailutest.Fault{Kind: mailutest.Status, Status: 304}, ambiguous, 1, "redirect to nowhere"},
+		{mailutest.Fault{Kind: mailutest.Redirect, Status: 301}, unusable, 1, "a redirect to http://elsewhere.example/api/v1/user/admin@example.com, not followed: if that server is yours, set api_url to http://elsewhere.example/api/v1"},
+		{mailutest.Fault{Kind: mailutest.Redirect, Status: 308}, unusable, 1, "elsewhere.example"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 304}, unusable, 1, "redirect to nowhere"},
 		{mailutest.Fault{Kind: mailutest.Status, Status: 400, Body: `{"code":400,"message":"not a valid email address"}`}, refused, 1, "status 400: not a valid email address"},
 		{mailutest.Fault{Kind: mailutest.Status, Status: 401, Body: `{"message":"A valid Authorization header is mandatory"}`}, refused | unusable, 1, "mandatory"},
 		{mailutest.Fault{Kind: mailutest.Status, Status: 403, Body: `{"message":"Invalid API token"}`}, refused | unusable, 1, "Invalid API token: compare"},
-		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 403}, refused | unusable, 1, "status 403"},
-		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 404}, refused | unusable, 1, "enable Mailu's API"},
-		{mailutest.Fault{Kind: mailutest.Status, Status: 404, Body: `{"error":"no route"}`}, refused, 1, "see whether api_url"},
-		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 405}, refused, 1, "status 405"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 401}, unusable, 1, "status 401"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 403}, intercepted, 1, "answered by something in front of Mailu, status 403"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 403, Body: `{"message":"Forbidden"}`}, intercepted, 1, "look for a firewall"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 404}, unusable, 1, "enable Mailu's API"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 404, Body: `{"code":404,"message":"User admin@example.com cannot be found"}`}, refused, 1, "unknown to this server"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 404, Body: `{"error":"no route"}`}, intercepted, 1, "see whether api_url"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 400}, intercepted, 1, "status 400"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 400, Body: `{"errors":{},"message":"Input payload validation failed"}`}, refused, 1, "Input payload"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 405}, intercepted, 1, "status 405"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 200, Body: `{"code":400,"message":"no"}`}, ambiguous, 1, "status 200, code 400: no"},
 		{mailutest.Fault{Kind: mailutest.Status, Status: 408}, ambiguous, 1, "status 408"},
-		{mailutest.Fault{Kind: mailutest.Status, Status: 409}, refused, 1, "status 409"},
+		{mailutest.Fault{Kind: mailutest.HTMLPage, Status: 409}, intercepted, 1, "status 409"},
+		{mailutest.Fault{Kind: mailutest.Status, Status: 409, Body: own(409)}, refused, 1, "status 409"},
 		{mailutest.Fault{Kind: mailutest.Status, Status: 429}, limited, 3, "status 429"},
 		{mailutest.Fault{Kind: mailutest.Status, Status: 429, RetryAfter: "90"}, limited, 1, "status 429"},
 		{mailutest.Fault{Kind: mailutest.Status, Status: 500}, ambiguous, 1, "status 500"},
@@ -75,7 +83,7 @@ func TestStatusesOfAPush(t *testing.T) {
 
 			mustTell(t, server, err, test.words)
 			got := 0
-			for bit, kind := range map[int]error{refused: rotator.ErrRefused, unusable: rotator.ErrServerUnusable} {
+			for bit, kind := range map[int]error{refused: rotator.ErrRefused, unusable: rotator.ErrServerUnusable, intercepted: rotator.ErrIntercepted} {
 				if errors.Is(err, kind) {
 					got |= bit
 				}
@@ -156,7 +164,7 @@ func TestRefusalAfterALostAnswerIsNoCertainRefusal(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(first.Kind, first.Status), func(t *testing.T) {
 			fake, server := pair(t, mailutest.Config{})
-			fake.Inject(first, mailutest.Fault{Kind: mailutest.Status, Status: 403})
+			fake.Inject(first, mailutest.Fault{Kind: mailutest.Status, Status: 403, Body: own(403)})
 
 			err := push(t, server)
 

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/rotator"
 )
 
 // Server is one Mailu server within one run; it implements [rotator.Server].
@@ -23,28 +21,19 @@ type Server struct {
 // what its entry says, or the least that an entry with the same API host says.
 func (s *Server) MaxConcurrent() int { return s.gate.size }
 
-// latch closes once and stays closed. The zero latch is open.
-type latch struct {
-	reason atomic.Pointer[string]
-}
-
-func (l *latch) close(reason string) { l.reason.CompareAndSwap(nil, &reason) }
-
-func (l *latch) closed() (reason string, closed bool) {
-	if r := l.reason.Load(); r != nil {
-		return *r, true
-	}
-	return "", false
-}
-
 // attempt sends one request, once, when it is its turn. The turn ends with the
-// attempt, so that nobody waits for somebody else's back-off. The latch closes
-// before the turn ends and is looked at after it began: whoever queued behind a
-// refused token is not sent.
+// attempt, so that nobody waits for somebody else's back-off. What the answer
+// tells of the host is noted before the turn ends and looked at after the next
+// one began: whoever queued behind a refused token is not sent.
 func (s *Server) attempt(req *http.Request, words wording) verdict {
 	if reason, closed := s.latch.closed(); closed {
 		return latched(reason)
 	}
+	endTrial, err := s.trial(req.Context())
+	if err != nil {
+		return neverItsTurn(err, 1)
+	}
+	defer endTrial()
 	if err := s.gate.Acquire(req.Context(), 1); err != nil {
 		return neverItsTurn(err, s.gate.size)
 	}
@@ -52,12 +41,24 @@ func (s *Server) attempt(req *http.Request, words wording) verdict {
 	if reason, closed := s.latch.closed(); closed {
 		return latched(reason)
 	}
+	return s.latch.note(s.credential, words.user, s.exchange(req, words))
+}
 
-	v := s.exchange(req, words)
-	if v.is(rotator.ErrServerUnusable) {
-		s.latch.close(v.cause)
+// trial lets one request at a time through until this run has seen the token
+// accepted, since Mailu blocks the sender's network after five wrong ones. With
+// a token that is known to be right it lets all through.
+func (s *Server) trial(ctx context.Context) (end func(), err error) {
+	if s.latch.proven(s.credential) {
+		return func() {}, nil
 	}
-	return v
+	if err := s.gate.alone.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	if s.latch.proven(s.credential) { // meanwhile
+		s.gate.alone.Release(1)
+		return func() {}, nil
+	}
+	return func() { s.gate.alone.Release(1) }, nil
 }
 
 // exchange adds the token and takes the answer whole, both within the time of
@@ -79,6 +80,7 @@ func (s *Server) exchange(req *http.Request, words wording) verdict {
 		return s.broken(parent, ctx, err, words)
 	}
 	a := readAnswer(resp)
+	a.asked = req.URL
 	s.told(s.origin, req.Method, a.status, time.Since(begun))
 	if a.status == http.StatusOK && a.err != nil {
 		return s.broken(parent, ctx, fmt.Errorf("the answer broke off: %w", a.err), words)

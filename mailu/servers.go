@@ -75,6 +75,7 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 	}
 
 	shareGates(endpoints)
+	numberCredentials(endpoints)
 	return (&Servers{endpoints: endpoints}).Fresh(), nil
 }
 

@@ -48,7 +48,7 @@ func TestWhatIsNotSentIsNotTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := 0
 		server := open(t, entry("https://mail.example.com"), Options{
-			transport: inMemory(func(*http.Request) (*http.Response, error) { return respond(403, ""), nil }),
+			transport: inMemory(func(*http.Request) (*http.Response, error) { return respond(403, own(403)), nil }),
 			OnRequest: func(rotator.Origin, string, int, time.Duration) { told++ },
 		})
 

@@ -24,6 +24,10 @@ type verdict struct {
 	status   int                  // see answer.code; 0 where there was no answer
 	tls      *tls.ConnectionState // nil without TLS
 
+	proves     bool // Mailu has accepted the token
+	wrongToken bool // Mailu has refused the token, and counted that
+	page       bool // a 404 with a page: the API is off, unless it has answered before
+
 	certain bool           // nothing was changed, for sure
 	again   bool           // worth another try
 	limited bool           // the server asked for a pause
@@ -56,22 +60,20 @@ func (e *UnknownUserError) Error() string {
 	return fmt.Sprintf("user %s unknown to this server", e.Username)
 }
 
-// judge reads the status first, or what the body of a 200 says instead: of the 4xx only 408 and 429 can come from
-// something that has let the request through. A plain 500 is not sent again: the
-// usual ones of Mailu repeat (an address it finds invalid, an empty API_TOKEN),
-// and one from the database came after the user's sessions were ended.
+// judge reads the status first, or what the body of a 200 says instead. A
+// refusal is certain only in Mailu's own words: it answers no 4xx after an
+// effect, but what stands in front of it may have let the request through, and
+// Mailu be at it still. A plain 500 is not sent again: the usual ones of Mailu
+// repeat (an empty API_TOKEN, in 2.0 an address it finds invalid), and one from
+// the database came after the user's sessions were ended.
 func judge(a answer, words wording) verdict {
-	v := verdict{answer: a, cause: a.describe(words)}
+	v := verdict{answer: a, cause: a.describe(words), proves: a.afterToken()}
 	code := a.code()
 	switch {
 	case code == http.StatusOK:
-		return verdict{accepted: true, answer: a}
-	case code == http.StatusUnauthorized:
-		v.refuse(rotator.ErrServerUnusable)
-		v.next = "look for a proxy that takes the authorization header away"
-	case code == http.StatusForbidden:
-		v.refuse(rotator.ErrServerUnusable)
-		v.next = "compare the server's token with Mailu's API_TOKEN, and look for a firewall in between"
+		return verdict{accepted: true, answer: a, proves: v.proves}
+	case code == http.StatusUnauthorized || a.refusesToken():
+		v.unauthorised(a)
 	case code == http.StatusNotFound:
 		v.notFound(a, words)
 	case code == http.StatusTooManyRequests:
@@ -79,12 +81,13 @@ func judge(a answer, words wording) verdict {
 		v.next = "wait: after five wrong tokens Mailu blocks an address for an hour"
 	case code == http.StatusRequestTimeout:
 		v.next = askLater
-	case code >= 400 && code < 500:
+	case code >= 400 && code < 500 && a.fromMailu():
 		v.refuse()
 		v.next = "correct the username in Vault, or see the log of Mailu's admin"
+	case code >= 400 && code < 500:
+		v.intercepted()
 	case code >= 300 && code < 400:
-		v.cause = fmt.Sprintf("status %d: a redirect to %s, not followed", a.status, words.clean(redirectHost(a.header)))
-		v.next = "set api_url to where the API really is, or enable it (API=true): Mailu's front redirects to the webmail where it is off"
+		v.redirected(a, words)
 	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		v.again, v.pause = true, retryAfter(a.header)
 		v.limited = v.pause != nil
@@ -104,23 +107,87 @@ func (v *verdict) refuse(kinds ...error) {
 	v.kinds = kinds
 }
 
+// unauthorised closes the server for every refusal of the token, and for any
+// 401: whoever asks for another login does so of all requests.
+func (v *verdict) unauthorised(a answer) {
+	v.kinds = []error{rotator.ErrServerUnusable}
+	v.certain = a.fromMailu()
+	v.wrongToken = v.certain && a.status == http.StatusForbidden
+	v.next = "look for a proxy that takes the authorization header away, or wants a login of its own"
+	if v.wrongToken {
+		v.next = "compare the server's token with Mailu's API_TOKEN"
+	}
+}
+
+// intercepted is a refusal that is not Mailu's: it says nothing about the token,
+// nor about other users, and not whether Mailu has seen the request.
+func (v *verdict) intercepted() {
+	v.kinds = []error{rotator.ErrIntercepted}
+	v.cause = "answered by something in front of Mailu, " + v.cause
+	v.next = "look for a firewall or proxy in front of Mailu that refuses requests about this user, and see whether api_url is Mailu's API"
+}
+
 // notFound tells three answers apart that share a status: Mailu's about the
 // user, another JSON service's, and the page of a server without the API.
 func (v *verdict) notFound(a answer, words wording) {
-	fields, isObject := a.object()
+	_, isObject := a.object()
 	switch {
-	case isObject && fields.Code == http.StatusNotFound:
+	case a.afterToken():
 		unknown := &UnknownUserError{Username: words.user}
 		v.refuse(unknown)
 		v.cause = unknown.Error()
 		v.next = "create the user in Mailu, or correct the username in Vault"
 	case isObject || a.claimsJSON():
-		v.refuse()
-		v.next = "see whether api_url is Mailu's API"
+		v.intercepted()
 	default:
-		v.refuse(rotator.ErrServerUnusable)
+		v.page = true
+		v.kinds = []error{rotator.ErrServerUnusable}
 		v.next = "enable Mailu's API (API=true and API_TOKEN), or set api_url"
 	}
+}
+
+// redirected: Mailu's API sends nobody elsewhere, so that it is off, or is not
+// where the request went. All requests would be answered so.
+func (v *verdict) redirected(a answer, words wording) {
+	v.kinds = []error{rotator.ErrServerUnusable}
+	v.next = "set api_url to where the API is, or enable it (API=true): Mailu's front redirects to the webmail where it is off"
+	target, err := url.Parse(a.header.Get("Location"))
+	if err != nil || a.header.Get("Location") == "" {
+		v.cause = fmt.Sprintf("status %d: a redirect to nowhere, not followed", a.status)
+		return
+	}
+	if a.asked != nil {
+		target = a.asked.ResolveReference(target)
+	}
+	// No user, query or fragment: they may carry anything.
+	place := func(path string) string {
+		return words.clean((&url.URL{Scheme: target.Scheme, Host: target.Host, Path: path}).String())
+	}
+	v.cause = fmt.Sprintf("status %d: a redirect to %s, not followed", a.status, place(target.Path))
+	api, moved := apiBefore(target.Path)
+	switch {
+	case !moved || a.asked == nil:
+	case target.Hostname() == a.asked.Hostname() && target.Scheme == "https" && a.asked.Scheme == "http":
+		v.next = "use https: set api_url to " + place(api)
+	case target.Hostname() == a.asked.Hostname():
+		v.next = "set api_url to " + place(api)
+	default:
+		v.next = "if that server is yours, set api_url to " + place(api)
+	}
+}
+
+// apiBefore is what comes before the part of a path that a request of this
+// package adds.
+func apiBefore(path string) (api string, found bool) {
+	for _, resource := range []string{"/user", "/domain"} {
+		if at := strings.LastIndex(path, resource+"/"); at >= 0 {
+			return path[:at], true
+		}
+		if before, found := strings.CutSuffix(path, resource); found {
+			return before, true
+		}
+	}
+	return "", false
 }
 
 func latched(reason string) verdict {
@@ -159,17 +226,4 @@ func retryAfter(h http.Header) *time.Duration {
 		after = min(max(time.Until(date), 0), maxRetryAfter)
 	}
 	return &after
-}
-
-// redirectHost keeps the path and query to itself: they may carry anything.
-func redirectHost(h http.Header) string {
-	u, err := url.Parse(h.Get("Location"))
-	switch {
-	case err != nil || h.Get("Location") == "":
-		return "nowhere"
-	case u.Host == "":
-		return "another path of the same host"
-	default:
-		return u.Host
-	}
 }

@@ -105,13 +105,13 @@ func TestAnswersThatProveNothing(t *testing.T) {
 
 func TestStatusesOfAProof(t *testing.T) {
 	for status, want := range map[int]error{
-		400: rotator.ErrUnverifiable, 404: rotator.ErrUnverifiable, 405: rotator.ErrUnverifiable,
-		401: rotator.ErrServerUnusable, 403: rotator.ErrServerUnusable,
-		408: nil, 500: nil, 502: nil, 302: nil, 204: nil, 429: nil,
+		400: rotator.ErrUnverifiable, 409: rotator.ErrUnverifiable,
+		401: rotator.ErrServerUnusable, 403: rotator.ErrServerUnusable, 302: rotator.ErrServerUnusable,
+		408: nil, 500: nil, 502: nil, 204: nil, 429: nil,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			fake, server := pair(t, mailutest.Config{})
-			fake.Inject(mailutest.Fault{Kind: mailutest.Status, Status: status, Body: `{"message":"no"}`})
+			fake.Inject(mailutest.Fault{Kind: mailutest.Status, Status: status, Body: own(status)})
 
 			_, err := prove(t, server, newPassword)
 

@@ -237,7 +237,7 @@ func class(r Result) verdict {
 		return serverDead
 	case errors.Is(r.Err, ErrUnknownUser): // though asking for its hash proves nothing either
 		return tenantOnly
-	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrForbidden):
+	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrForbidden) || errors.Is(r.Err, ErrIntercepted):
 		return doubtful
 	case permanent(r):
 		return tenantOnly

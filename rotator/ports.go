@@ -141,6 +141,10 @@ var (
 	// ErrNotCreated: Mailu does not create the user, as it has it by now, or takes
 	// no more of them.
 	ErrNotCreated = errors.New("user not created")
+	// ErrIntercepted: something in front of Mailu answered in its place, as a
+	// firewall does. It is about this request alone, until several users in a row
+	// are answered so, and does not tell whether Mailu has seen the request.
+	ErrIntercepted = errors.New("answered by something in front of Mailu")
 	// ErrServerUnusable: the token is wrong or the API is off. Nothing more may
 	// be sent to this server in this run: five wrong tokens block the sender
 	// for an hour.

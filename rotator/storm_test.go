@@ -50,7 +50,12 @@ func TestAServerInTroubleIsSentSoMuchAndNoMore(t *testing.T) {
 		{"resets", everything(mailutest.Fault{Kind: mailutest.ResetBefore}), 27, 0},
 		{"silence", everything(mailutest.Fault{Kind: mailutest.HangBefore}), 27, 0},
 		{"403", everything(mailutest.Fault{Kind: mailutest.Status, Status: 403}), 1, 0},
+		{"a firewall", everything(mailutest.Fault{Kind: mailutest.HTMLPage, Status: 403}), 3, 0},
+		{"a redirect", everything(mailutest.Fault{Kind: mailutest.Redirect, Status: 301}), 1, 0},
+		{"a server without the API", everything(mailutest.Fault{Kind: mailutest.HTMLPage, Status: 404}), 1, 0},
 
+		{"a firewall to pushes", pushes(mailutest.Fault{Kind: mailutest.HTMLPage, Status: 403}), 6, 3},
+		{"a redirect of pushes", pushes(mailutest.Fault{Kind: mailutest.Redirect, Status: 307}), 1, 1},
 		{"503 to pushes", pushes(mailutest.Fault{Kind: mailutest.Status, Status: 503}), 18, 27},
 		{"429 to pushes, for a minute", pushes(mailutest.Fault{Kind: mailutest.Status, Status: 429, RetryAfter: "60"}), 9, 9},
 		{"500 to pushes", pushes(mailutest.Fault{Kind: mailutest.Status, Status: 500}), 18, 9},

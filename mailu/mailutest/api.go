@@ -132,7 +132,7 @@ func (s *Server) authorise(c call) (refusal answer, ok bool) {
 	}
 	header := c.request.Header.Get("Authorization")
 	if header == "" {
-		return message(http.StatusUnauthorized, "A valid Authorization header is mandatory"), false
+		return noHeader(), false
 	}
 	if strings.ContainsFunc(header, func(r rune) bool { return r >= 0x80 }) {
 		return internalError(), false
@@ -140,11 +140,17 @@ func (s *Server) authorise(c call) (refusal answer, ok bool) {
 	token := s.Token()
 	if len(token) < 4 || strings.TrimPrefix(header, "Bearer ") != token {
 		s.limiter.fail(c.request.RemoteAddr)
-		return message(http.StatusForbidden, "Invalid API token"), false
+		return wrongToken(), false
 	}
 	s.authorised(c.entry)
 	return answer{}, true
 }
+
+func noHeader() answer {
+	return message(http.StatusUnauthorized, "A valid Authorization header is mandatory")
+}
+
+func wrongToken() answer { return message(http.StatusForbidden, "Invalid API token") }
 
 // list is api/v1/user.py Users.get: fields that are null are left out here, and only here.
 func (s *Server) list(c call) answer {

@@ -11,7 +11,7 @@ import (
 type Kind int
 
 const (
-	// Status answers Fault.Status (default 500) without effect: a proxy, or an admin that never got to it.
+	// Status answers Fault.Status (default 500) in the admin's own form, without effect.
 	Status Kind = iota + 1
 	// StatusAfter answers Fault.Status (default 500) after the effect.
 	StatusAfter

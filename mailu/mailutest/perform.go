@@ -55,9 +55,18 @@ func (s *Server) perform(w http.ResponseWriter, c call, f Fault) {
 	}
 }
 
-// plain is JSON as an exception in the admin gives it.
+// plain is JSON as the admin gives it: of a refused token, of a method that refuses, of an exception. HTMLPage is for
+// what others answer.
 func (f Fault) plain() answer {
 	status := f.status(http.StatusInternalServerError)
+	switch status {
+	case http.StatusUnauthorized:
+		return f.dress(noHeader())
+	case http.StatusForbidden:
+		return f.dress(wrongToken())
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict:
+		return f.dress(verdict(status, http.StatusText(status)))
+	}
 	return f.dress(message(status, http.StatusText(status)))
 }
 
