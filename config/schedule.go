@@ -3,10 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"mailu-rotator/rotator"
 )
 
 // Schedule is a parsed cron schedule; it is a cron.Schedule. It is read in the
@@ -17,20 +21,30 @@ type Schedule struct {
 	cron cron.Schedule
 }
 
+// leastEvery bounds @every from below. Each sweep reads the whole fleet.
+const leastEvery = time.Second
+
 // ParseSchedule reads five cron fields (minute, hour, day of month, month, day
-// of week) or a descriptor: @hourly, @daily, @weekly, @monthly, @yearly, or
-// @every with a duration. Nothing is the zero Schedule.
+// of week, where Sunday is 0 or 7) or a descriptor: @hourly, @daily, @weekly,
+// @monthly, @yearly, or @every with a duration. Nothing is the zero Schedule.
 func ParseSchedule(spec string) (Schedule, error) {
 	spec = strings.TrimSpace(spec)
-	if spec == "" {
+	switch {
+	case spec == "":
 		return Schedule{}, nil
-	}
-	if strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ=") {
+	case strings.HasPrefix(spec, "TZ="), strings.HasPrefix(spec, "CRON_TZ="):
 		// Two time zones for one schedule would be one too many; the library
 		// also panics on a zone without fields after it.
 		return Schedule{}, errors.New("a time zone does not belong into the schedule: use rotation.timezone")
+	case spec == "@reboot":
+		return Schedule{}, errors.New("@reboot names no time: a start finishes what is half-finished, and sweeps if the window of the last tick is open")
 	}
-	parsed, err := cron.ParseStandard(spec)
+	if every, found := strings.CutPrefix(spec, "@every "); found {
+		if err := checkEvery(every); err != nil {
+			return Schedule{}, err
+		}
+	}
+	parsed, err := cron.ParseStandard(foldSunday(spec))
 	if err != nil {
 		return Schedule{}, fmt.Errorf("not a cron schedule (five fields, such as \"0 3 * * *\"): %w", err)
 	}
@@ -41,15 +55,83 @@ func ParseSchedule(spec string) (Schedule, error) {
 	return schedule, nil
 }
 
+// checkEvery refuses what the library would make a second of.
+func checkEvery(every string) error {
+	interval, err := time.ParseDuration(every)
+	switch {
+	case err != nil:
+		return nil // the library says so
+	case interval < leastEvery:
+		return fmt.Errorf("@every %s is too short: give %s or more", every, leastEvery)
+	case interval%time.Second != 0:
+		return fmt.Errorf("@every %s: give whole seconds", every)
+	}
+	return nil
+}
+
+// foldSunday makes a 0 of each 7 in the day of the week, and ends ranges on a
+// Sunday, as crontab(5) has it; the library knows neither. What is no such range is
+// left to the library, which says what is wrong.
+func foldSunday(spec string) string {
+	fields := strings.Fields(spec)
+	if len(fields) != 5 {
+		return spec
+	}
+	parts := strings.Split(fields[4], ",")
+	for i, part := range parts {
+		if folded, ok := foldDays(part); ok {
+			parts[i] = folded
+		}
+	}
+	fields[4] = strings.Join(parts, ",")
+	return strings.Join(fields, " ")
+}
+
+// foldDays is false where the part does not end on a Sunday after Saturday.
+func foldDays(part string) (string, bool) {
+	days, step, stepped := strings.Cut(part, "/")
+	from, to, isRange := strings.Cut(days, "-")
+	first, ok := dayOfWeek(from)
+	switch {
+	case !ok:
+		return "", false
+	case !isRange && first == 7:
+		return "0", !stepped
+	case !isRange || to != "7" && (!strings.EqualFold(to, "sun") || first == 0):
+		return "", false
+	}
+	by := 1
+	if stepped {
+		var err error
+		if by, err = strconv.Atoi(step); err != nil || by < 1 {
+			return "", false
+		}
+	}
+	var all []string
+	for day := first; day <= 7; day += by {
+		all = append(all, strconv.Itoa(day%7))
+	}
+	return strings.Join(all, ","), true
+}
+
+func dayOfWeek(text string) (int, bool) {
+	if i := slices.Index([]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, strings.ToLower(text)); i >= 0 {
+		return i, true
+	}
+	day, err := strconv.Atoi(text)
+	return day, err == nil && day >= 0 && day <= 7
+}
+
 // Off reports whether there is no schedule.
 func (s Schedule) Off() bool { return s.cron == nil }
 
-// Next returns the first time after t, or the zero time if there is none.
+// Next returns the first time after t by the rule of [rotator.NextTick], or the zero
+// time if there is none.
 func (s Schedule) Next(t time.Time) time.Time {
 	if s.cron == nil {
 		return time.Time{}
 	}
-	return s.cron.Next(t)
+	return rotator.NextTick(s.cron, t)
 }
 
 // String is the spelling that [ParseSchedule] read.

@@ -141,7 +141,7 @@ type Timetable struct {
 // A tenant whose policy ended then and that is not seen to by its deadline is
 // overdue. Where no sweep ever comes it is the time itself.
 func (t Timetable) Deadline(after time.Time) time.Time {
-	tick := t.Schedule.Next(after.In(t.Timezone))
+	tick := NextTick(t.Schedule, after.In(t.Timezone))
 	if tick.IsZero() {
 		return after
 	}
