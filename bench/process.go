@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,7 +66,9 @@ func (p *process) await(ctx context.Context, from int, wanted func(event) bool) 
 	}
 }
 
-func named(msg string) func(event) bool { return func(e event) bool { return e.Msg == msg } }
+func named(messages ...string) func(event) bool {
+	return func(e event) bool { return slices.Contains(messages, e.Msg) }
+}
 
 // wait returns when the process has ended by itself, with the status that is
 // wanted.

@@ -31,8 +31,8 @@ func (b *bench) profile(ctx context.Context) (err error) {
 	return err
 }
 
-// profileOf is the top of a profile that begins with the daemon's n-th sweep. The
-// first one finishes only what was left half-finished.
+// profileOf is the top of a profile that begins with the daemon's n-th run. The
+// first one is the recovery.
 func (b *bench) profileOf(ctx context.Context, f *fleet, n int) (string, error) {
 	var err error
 	if f.listen, err = freeAddress(); err != nil {
@@ -52,7 +52,7 @@ func (b *bench) profileOf(ctx context.Context, f *fleet, n int) (string, error) 
 		return "", err
 	}
 	for range n {
-		if _, next, err = p.await(ctx, next, named("sweep started")); err != nil {
+		if _, next, err = p.await(ctx, next, named("sweep started", "recovery started")); err != nil {
 			return "", err
 		}
 	}

@@ -109,10 +109,10 @@ func (s *stage) bare(role string, f *fleet) (*process, error) {
 
 // swept waits for the end of a sweep and returns how long it took.
 func (p *process) swept(ctx context.Context) (time.Duration, error) {
-	begun, next, err := p.await(ctx, 0, named("sweep started"))
+	begun, next, err := p.await(ctx, 0, named("sweep started", "recovery started"))
 	if err != nil {
 		return 0, err
 	}
-	ended, _, err := p.await(ctx, next, named("sweep finished"))
+	ended, _, err := p.await(ctx, next, named("sweep finished", "recovery finished"))
 	return ended.At.Sub(begun.At), err
 }

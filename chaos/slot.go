@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -191,7 +192,7 @@ func (l *eventLog) note(line []byte) {
 	if event.Message == "tenant done" {
 		l.tally.add("outcomes", event.Outcome)
 	}
-	if event.Message == "sweep refused" && bytes.Contains(line, []byte("this host's clock is")) {
+	if strings.HasSuffix(event.Message, " refused") && bytes.Contains(line, []byte("this host's clock is")) {
 		l.tally.add("clock", refusedByGuard)
 	}
 }

@@ -158,7 +158,11 @@ const (
 // Rotation says when and how fast passwords are rotated.
 type Rotation struct {
 	// When a sweep starts. Quote it: YAML reads a leading `*` as something else.
-	Schedule Schedule `yaml:"schedule" range:"five cron fields, @daily and the like, @every 6h; no time zone in it"`
+	// Sunday is 0 or 7. What falls into the hour that summer time skips comes right
+	// after it; in the hour that comes twice it comes once. `@every` counts from
+	// 00:00 UTC, `@every 168h` from Monday. A daemon that starts within `jitter` and
+	// `window` of the last time begins that sweep.
+	Schedule Schedule `yaml:"schedule" range:"five cron fields, @daily and the like, @every 6h (1s or more); no time zone in it"`
 	// Where both schedules are read.
 	Timezone *time.Location `yaml:"timezone" range:"UTC, Local, names of the tz database"`
 	// Each sweep and verification waits a random time up to this, so that several

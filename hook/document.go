@@ -40,7 +40,7 @@ type Document struct {
 
 // Run is what a run came to.
 type Run struct {
-	Task     string         `json:"task"` // sweep or verification
+	Task     string         `json:"task"` // sweep or verification; a recovery is not told of
 	Started  string         `json:"started"`
 	Planned  int            `json:"planned"`
 	Counts   map[string]int `json:"counts"` // tenants by outcome, of a verification by state
@@ -53,9 +53,9 @@ func hookOf(e rotator.Event) Name {
 	switch e.Name {
 	case rotator.TenantRepaired:
 		return AfterRotation
-	case rotator.SweepRefused, rotator.VerificationRefused:
+	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		return OnFailure
-	case rotator.SweepFinished, rotator.VerificationFinished:
+	case rotator.SweepFinished, rotator.SweepInterrupted, rotator.VerificationFinished, rotator.VerificationInterrupted:
 		return AfterRun
 	case rotator.TenantVerified:
 		if e.Err != nil {
@@ -107,13 +107,11 @@ func newTally() tally { return tally{refused: map[rotator.EventName]bool{}} }
 // count takes the event in, and reports whether it is worth telling.
 func (t *tally) count(e rotator.Event, now time.Time) bool {
 	switch e.Name {
-	case rotator.SweepStarted:
-		t.Run = Run{Task: "sweep", Started: timestamp(now), Counts: map[string]int{}}
-	case rotator.VerificationStarted:
-		t.Run = Run{Task: "verification", Started: timestamp(now), Counts: map[string]int{}}
+	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
+		t.Run = Run{Task: string(e.Name.Task()), Started: timestamp(now), Counts: map[string]int{}}
 	case rotator.SweepPlanned, rotator.VerificationPlanned:
 		t.Planned = e.Count
-	case rotator.SweepFinished, rotator.VerificationFinished:
+	case rotator.SweepFinished, rotator.SweepInterrupted, rotator.VerificationFinished:
 		t.Failures = e.Count
 	case rotator.TenantDone, rotator.TenantSkipped:
 		t.add(string(e.Outcome))
@@ -135,9 +133,11 @@ func (t *tally) news(e rotator.Event) bool {
 	switch e.Name {
 	case rotator.SweepPlanned, rotator.TickScheduled:
 		delete(t.refused, rotator.SweepRefused)
+	case rotator.RecoveryPlanned:
+		delete(t.refused, rotator.RecoveryRefused)
 	case rotator.VerificationPlanned, rotator.VerificationScheduled:
 		delete(t.refused, rotator.VerificationRefused)
-	case rotator.SweepRefused, rotator.VerificationRefused:
+	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		if t.refused[e.Name] {
 			return false
 		}

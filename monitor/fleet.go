@@ -34,7 +34,7 @@ func newFleetCollector(board *rotator.Board) *fleetCollector {
 		nextDue:       desc("next_due_timestamp_seconds", "When the tenant that is due first is, or was, due."),
 		surveyed:      desc("last_survey_timestamp_seconds", "When all records were last read; 0 if never."),
 		oldestPending: desc("oldest_pending_age_seconds", "Age of the oldest pending password; 0 if none is pending."),
-		findings:      desc("findings", "Tenants, by what the last verification found and no rotation has superseded.", "state"),
+		findings:      desc("findings", "Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"),
 		breaker:       desc("breaker_state", "1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"),
 		nextRun:       desc("next_run_timestamp_seconds", "When the next run begins; 0 if none is scheduled.", "task"),
 		rotated:       desc("tenant_password_timestamp_seconds", "When the tenant's password was made.", "tenant", "origin"),
@@ -62,8 +62,10 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.PartSweep))
 	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.PartVerification))
 	f := tally(c.board.Tenants(), s.Now, scope.Timetable)
-	for _, state := range rotator.States() {
-		gauge(c.findings, float64(f.findings[state]), string(state))
+	if !s.Verified.IsZero() { // before, a 0 would end an alert that a restart did not mend
+		for _, state := range rotator.States() {
+			gauge(c.findings, float64(f.findings[state]), string(state))
+		}
 	}
 	breakers := breakersOf(s)
 	for _, origin := range scope.Origins {

@@ -92,12 +92,11 @@ func TestBreakersAreClosedUntilTheyAreNot(t *testing.T) {
 func TestFindingsLastUntilARotation(t *testing.T) {
 	w := watch(t)
 	w.board.Survey([]rotator.Status{aged(t, t1, day), aged(t, t2, day), aged(t, t3, day)})
-	w.want(t, map[string]float64{`findings{state="drift"}`: 0, `findings{state="unknown user"}`: 0})
-
 	w.tell(
 		rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateDrift, Err: errFault},
 		rotator.Event{Name: rotator.TenantVerified, Tenant: t2, State: rotator.StateDrift, Err: errFault},
 		rotator.Event{Name: rotator.TenantVerified, Tenant: t3, State: rotator.StateOK},
+		rotator.Event{Name: rotator.VerificationFinished, Count: 2},
 	)
 	w.want(t, map[string]float64{`findings{state="drift"}`: 2, `findings{state="ok"}`: 1})
 
@@ -107,6 +106,32 @@ func TestFindingsLastUntilARotation(t *testing.T) {
 		rotator.Event{Name: rotator.TenantDone, Tenant: t2, Origin: serverA, Outcome: rotator.Refused, Err: errFault},
 	)
 	w.want(t, map[string]float64{`findings{state="drift"}`: 1, `findings{state="ok"}`: 1})
+}
+
+// A 0 would end an alert at each restart.
+func TestNoFindingsBeforeAVerificationHasEnded(t *testing.T) {
+	w := watch(t)
+	w.board.Survey([]rotator.Status{aged(t, t1, day)})
+	w.wantNone(t, `findings{state="drift"}`, `findings{state="ok"}`)
+
+	w.tell(rotator.Event{Name: rotator.VerificationStarted}, rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateOK})
+	w.wantNone(t, `findings{state="drift"}`, `findings{state="ok"}`)
+	w.tell(rotator.Event{Name: rotator.VerificationInterrupted})
+	w.wantNone(t, `findings{state="drift"}`)
+
+	w.tell(rotator.Event{Name: rotator.VerificationFinished})
+	w.want(t, map[string]float64{`findings{state="drift"}`: 0, `findings{state="unknown user"}`: 0, `findings{state="ok"}`: 1})
+}
+
+func TestARecoveryLeavesTheBreakersAsTheyAre(t *testing.T) {
+	w := watch(t)
+	w.tell(rotator.Event{Name: rotator.ServerStopped, Origin: serverA, Err: errFault})
+
+	w.tell(rotator.Event{Name: rotator.RecoveryStarted}, rotator.Event{Name: rotator.RecoveryPlanned}, rotator.Event{Name: rotator.RecoveryFinished})
+	w.want(t, map[string]float64{`breaker_state{origin="https://mail.a.example",state="stopped"}`: 1})
+
+	w.tell(rotator.Event{Name: rotator.SweepStarted}, rotator.Event{Name: rotator.SweepPlanned})
+	w.want(t, map[string]float64{`breaker_state{origin="https://mail.a.example",state="stopped"}`: 0})
 }
 
 func TestNextRunsAreTold(t *testing.T) {

@@ -37,17 +37,19 @@ func (h *Health) Observe(e rotator.Event) {
 	h.last = h.clock.Now()
 	switch e.Name {
 	case rotator.TickScheduled, rotator.VerificationScheduled:
-		h.next[taskOf(e.Name)] = h.last.Add(e.Wait)
+		h.next[string(e.Name.Task())] = h.last.Add(e.Wait)
 	case rotator.SettingsReplaced:
 		clear(h.next) // what is still scheduled will be told again
-	case rotator.SweepStarted, rotator.VerificationStarted:
+	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
 		h.running = true
-	case rotator.SweepPlanned, rotator.VerificationPlanned:
+	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
 		h.surveyed = true
-	case rotator.SweepFinished, rotator.VerificationFinished:
+	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
 		h.running, h.refused = false, ""
-	case rotator.SweepRefused, rotator.VerificationRefused:
-		h.running, h.refused = false, taskOf(e.Name)
+	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
+		h.running = false
+	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
+		h.running, h.refused = false, string(e.Name.Task())
 	}
 }
 

@@ -75,17 +75,18 @@ func (m *Metrics) makeRunMetrics() {
 		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "step")
 	m.runs = m.counter("runs_total", "Runs, by how they ended.", "task", "result")
 	m.runDuration = m.gauge("last_run_duration_seconds", "Time that the last run to its end took.", "task")
-	m.runFailures = m.gauge("last_run_failures", "Tenants that failed in the last sweep, or were problems in the last verification.", "task")
+	m.runFailures = m.gauge("last_run_failures", "Tenants that failed in the last sweep or recovery, or were problems in the last verification.", "task")
 	m.lastRun = m.gauge("last_run_timestamp_seconds", "When a run last ended or was found impossible; 0 if never.", "task")
 	m.lastSuccess = m.gauge("last_success_timestamp_seconds", "When a run last came to its end, whatever its tenants' outcomes; 0 if never.", "task")
 	for _, step := range rotator.Steps() {
 		m.steps.WithLabelValues(string(step))
 	}
 	for _, task := range tasks() {
-		for _, result := range []string{runOK, runFailures, runRefused} {
+		for _, result := range []string{runOK, runFailures, runInterrupted, runRefused} {
 			m.runs.WithLabelValues(task, result)
 		}
-		for _, gauge := range []*prometheus.GaugeVec{m.runDuration, m.runFailures, m.lastRun, m.lastSuccess} {
+		// Not runFailures: a 0 that nobody has counted would end an alert.
+		for _, gauge := range []*prometheus.GaugeVec{m.runDuration, m.lastRun, m.lastSuccess} {
 			gauge.WithLabelValues(task)
 		}
 	}

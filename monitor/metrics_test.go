@@ -63,6 +63,29 @@ func TestARunIsTimedAndCountedByHowItEnds(t *testing.T) {
 	})
 }
 
+// The alert on missed sweeps goes by the last success.
+func TestNeitherARecoveryNorAnInterruptedSweepIsASuccess(t *testing.T) {
+	w := watch(t)
+	w.wantNone(t, `last_run_failures{task="sweep"}`)
+
+	w.tell(rotator.Event{Name: rotator.RecoveryStarted}, rotator.Event{Name: rotator.RecoveryPlanned}, rotator.Event{Name: rotator.RecoveryFinished})
+	w.tell(rotator.Event{Name: rotator.SweepStarted}, rotator.Event{Name: rotator.SweepPlanned}, rotator.Event{Name: rotator.SweepInterrupted, Deferred: 147})
+	w.tell(rotator.Event{Name: rotator.RecoveryRefused, Err: errFault})
+
+	w.want(t, map[string]float64{
+		`last_success_timestamp_seconds{task="sweep"}`:    0,
+		`last_success_timestamp_seconds{task="recovery"}`: seconds(noon),
+		`runs_total{result="ok",task="recovery"}`:         1,
+		`runs_total{result="refused",task="recovery"}`:    1,
+		`runs_total{result="interrupted",task="sweep"}`:   1,
+		`runs_total{result="ok",task="sweep"}`:            0,
+		`runs_total{result="failures",task="sweep"}`:      0,
+		`runs_total{result="refused",task="sweep"}`:       0,
+		`last_run_failures{task="recovery"}`:              0,
+	})
+	w.wantNone(t, `last_run_failures{task="sweep"}`)
+}
+
 func TestStepsAreTimedAndOtherPartsAreNot(t *testing.T) {
 	w := watch(t)
 	for _, part := range []rotator.PartName{rotator.PartSweep, rotator.PartTenant, rotator.PartPush} {
@@ -193,6 +216,9 @@ func everything(t *testing.T) *watched {
 	w.Renew(all)
 	w.board.Survey([]rotator.Status{aged(t, t1, 40*day)})
 	w.tell(rotator.Event{Name: rotator.TickScheduled, Wait: time.Hour}, rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateDrift})
+	for _, ended := range []rotator.EventName{rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished} {
+		w.tell(rotator.Event{Name: ended})
+	}
 	return w
 }
 

@@ -10,37 +10,31 @@ import (
 
 // The values of the label result.
 const (
-	runOK       = "ok"       // to its end, without failures
-	runFailures = "failures" // to its end, and some tenants need somebody
-	runRefused  = "refused"  // it could not take place
+	runOK          = "ok"          // to its end, without failures
+	runFailures    = "failures"    // to its end, and some tenants need somebody
+	runInterrupted = "interrupted" // the daemon was stopped before its end
+	runRefused     = "refused"     // it could not take place
 )
 
 // tasks are the values of the label task.
 func tasks() []string {
-	return []string{string(rotator.PartSweep), string(rotator.PartVerification)}
-}
-
-// taskOf is the task that an event is about.
-func taskOf(name rotator.EventName) string {
-	switch name {
-	case rotator.VerificationStarted, rotator.VerificationPlanned, rotator.VerificationFinished,
-		rotator.VerificationRefused, rotator.VerificationScheduled:
-		return string(rotator.PartVerification)
-	}
-	return string(rotator.PartSweep)
+	return []string{string(rotator.PartSweep), string(rotator.PartRecovery), string(rotator.PartVerification)}
 }
 
 // Observe is a [rotator.Observer].
 func (m *Metrics) Observe(e rotator.Event) {
+	task := string(e.Name.Task())
 	switch e.Name {
-	case rotator.SweepStarted, rotator.VerificationStarted:
+	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.started = m.clock.Now()
-	case rotator.SweepFinished, rotator.VerificationFinished:
-		m.finished(taskOf(e.Name), e.Count)
-	case rotator.SweepRefused, rotator.VerificationRefused:
-		task := taskOf(e.Name)
+	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
+		m.finished(task, e.Count)
+	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
+		m.runs.WithLabelValues(task, runInterrupted).Inc()
+		m.lastRun.WithLabelValues(task).Set(seconds(m.clock.Now()))
+	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		m.runs.WithLabelValues(task, runRefused).Inc()
 		m.lastRun.WithLabelValues(task).Set(seconds(m.clock.Now()))
 	case rotator.TenantDone:
@@ -66,7 +60,7 @@ func (m *Metrics) finished(task string, failures int) {
 // Trace is a [rotator.Tracer].
 func (m *Metrics) Trace(ctx context.Context, part rotator.Part) (context.Context, func(error)) {
 	switch part.Name {
-	case rotator.PartSweep, rotator.PartVerification, rotator.PartTenant:
+	case rotator.PartSweep, rotator.PartRecovery, rotator.PartVerification, rotator.PartTenant:
 		return ctx, func(error) {} // runs are told by their events, and tenants are their steps and pauses
 	}
 	begun := m.clock.Now()

@@ -37,6 +37,12 @@ func (s *status) learn(e rotator.Event, now time.Time) {
 		s.underWay = "sweep under way"
 	case rotator.SweepPlanned:
 		s.underWay = fmt.Sprintf("sweep under way, %d to rotate or finish", e.Count)
+	case rotator.RecoveryStarted:
+		s.underWay = "recovery under way"
+	case rotator.RecoveryFinished, rotator.RecoveryInterrupted, rotator.RecoveryRefused, rotator.VerificationInterrupted:
+		s.underWay = ""
+	case rotator.SweepInterrupted:
+		s.underWay, s.last = "", fmt.Sprintf("last sweep: interrupted, %d not begun", e.Deferred)
 	case rotator.SweepFinished:
 		s.underWay, s.last = "", fmt.Sprintf("last sweep: %d failed", e.Count)
 	case rotator.SweepRefused:

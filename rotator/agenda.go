@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -11,10 +12,11 @@ import (
 // task is what a daemon does on a schedule of its own.
 type task int
 
-// The tasks. Where both are due the first one goes first: passwords that are too
-// old matter more than a look at them.
+// The tasks. Where several are due the first one goes first: passwords that are too
+// old matter more than a look at them, and a sweep finishes what is half-finished.
 const (
 	sweepTask task = iota
+	recoverTask
 	verifyTask
 	tasks // their number
 )
@@ -27,11 +29,11 @@ func (t task) schedule(s *Settings) cron.Schedule {
 	return s.Schedule
 }
 
-func (t task) run(ctx context.Context, s *Settings, sel Selection, left time.Duration) error {
+func (t task) run(ctx context.Context, s *Settings, left time.Duration) error {
 	if t == verifyTask {
 		return s.Verify(ctx)
 	}
-	return s.Sweep(ctx, sel, left)
+	return s.Sweep(ctx, Selection{PendingOnly: t == recoverTask}, left)
 }
 
 func (t task) scheduled() EventName {
@@ -42,8 +44,11 @@ func (t task) scheduled() EventName {
 }
 
 func (t task) refused() EventName {
-	if t == verifyTask {
+	switch t {
+	case verifyTask:
 		return VerificationRefused
+	case recoverTask:
+		return RecoveryRefused
 	}
 	return SweepRefused
 }
@@ -52,19 +57,34 @@ func (t task) refused() EventName {
 // the task is done, however long another one takes.
 type agenda struct {
 	*Daemon
-	by   *Settings // what the times were reckoned from
-	next [tasks]appointment
+	by     *Settings // what the times were reckoned from
+	next   [tasks]appointment
+	lapses lapses // when recoverTask is next
 }
 
 // appointment is zero where the task never comes.
 type appointment struct {
 	tick  time.Time // by the schedule
 	start time.Time // the same with its jitter
+	until time.Time // what is begun late ends by this; zero: it has its whole window
 }
 
+// newAgenda begins with the last tick of each task, if its window is still open:
+// nobody knows what became of it.
 func (d *Daemon) newAgenda() *agenda {
-	a := &agenda{Daemon: d}
+	a := &agenda{Daemon: d, lapses: lapses{}}
 	a.renew()
+	now, open := d.clock.Now(), a.by.Jitter+a.by.Window
+	for _, t := range []task{sweepTask, verifyTask} {
+		schedule := t.schedule(a.by)
+		if schedule == nil {
+			continue
+		}
+		if tick := lastTick(schedule, now.In(a.by.Timezone), open); !tick.IsZero() {
+			a.appoint(t, tick)
+			a.next[t].until = tick.Add(open)
+		}
+	}
 	return a
 }
 
@@ -76,7 +96,7 @@ func (a *agenda) renew() {
 		return
 	}
 	a.by = s
-	for t := range tasks {
+	for _, t := range []task{sweepTask, verifyTask} {
 		tick := a.next[t].tick
 		if tick.IsZero() || a.clock.Now().Before(tick) || t.schedule(s) == nil {
 			a.done(t)
@@ -91,33 +111,41 @@ func (a *agenda) done(t task) {
 	if schedule == nil {
 		return
 	}
-	now := a.clock.Now()
-	tick := schedule.Next(now.In(a.by.Timezone))
-	if tick.IsZero() {
-		return
+	if tick := NextTick(schedule, a.clock.Now().In(a.by.Timezone)); !tick.IsZero() {
+		a.appoint(t, tick)
 	}
+}
+
+func (a *agenda) appoint(t task, tick time.Time) {
 	start := tick
 	if a.by.Jitter > 0 {
 		start = tick.Add(rand.N(a.by.Jitter))
 	}
-	a.next[t] = appointment{tick, start}
-	a.observe(Event{Name: t.scheduled(), Wait: start.Sub(now)})
+	a.next[t] = appointment{tick: tick, start: start}
+	a.observe(Event{Name: t.scheduled(), Wait: max(start.Sub(a.clock.Now()), 0)})
 }
 
-// first is the task that begins first, and when.
-func (a *agenda) first() (task, time.Time) {
-	sweep, verify := a.next[sweepTask].start, a.next[verifyTask].start
-	if !verify.IsZero() && verify.Before(sweep) && a.clock.Now().Before(sweep) {
-		return verifyTask, verify
+// first is the task that begins first, and when; the zero time if none does. Of
+// those whose time has come it is the first in their order.
+func (a *agenda) first() (first task, start time.Time) {
+	now := a.clock.Now()
+	for t := range tasks {
+		begins := a.next[t].start
+		if !begins.IsZero() && begins.Before(now) {
+			begins = now
+		}
+		if !begins.IsZero() && (start.IsZero() || begins.Before(start)) {
+			first, start = t, begins
+		}
 	}
-	return sweepTask, sweep
+	return first, start
 }
 
 // bound is how long the task may be tried: for the window, and a verification
 // gives way to the next sweep.
 func (a *agenda) bound(t task) time.Time {
-	until := a.clock.Now().Add(a.by.Window)
-	if sweep := a.next[sweepTask].start; t == verifyTask && sweep.Before(until) {
+	until := cmp.Or(a.next[t].until, a.clock.Now().Add(a.by.Window))
+	if sweep := a.next[sweepTask].start; t == verifyTask && !sweep.IsZero() && sweep.Before(until) {
 		return sweep
 	}
 	return until

@@ -24,6 +24,7 @@ type Board struct {
 
 	mu       sync.Mutex // guards what follows
 	surveyed time.Time
+	verified time.Time
 	tenants  *register
 	servers  map[Origin]*ServerEntry
 	runs     []RunEntry // newest first; the first may be under way
@@ -67,12 +68,12 @@ func Breakers() []Breaker { return []Breaker{BreakerClosed, BreakerPaused, Break
 
 // RunEntry is one run on a [Board].
 type RunEntry struct {
-	Task     string // "sweep" or "verification"
+	Task     string // "sweep", "recovery" or "verification"
 	Started  time.Time
 	Finished time.Time // zero: under way
 	Planned  int       // tenants to see to
 	Done     int       // of them
-	Failures int       // of a sweep: tenants that failed; of a verification: problems
+	Failures int       // of a sweep or recovery: tenants that failed; of a verification: problems
 	Err      string    // why it could not take place
 }
 
@@ -152,14 +153,19 @@ func (b *Board) Observe(e Event) {
 		b.next[sweepTask] = now.Add(e.Wait)
 	case VerificationScheduled:
 		b.next[verifyTask] = now.Add(e.Wait)
-	case SweepStarted, VerificationStarted:
-		b.begin(RunEntry{Task: taskOf(e.Name), Started: now})
-	case SweepPlanned, VerificationPlanned:
-		b.servers = map[Origin]*ServerEntry{}
+	case SweepStarted, RecoveryStarted, VerificationStarted:
+		b.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
+	case SweepPlanned, RecoveryPlanned, VerificationPlanned:
+		if e.Name != RecoveryPlanned { // which has a use for few servers, or none
+			b.servers = map[Origin]*ServerEntry{}
+		}
 		b.current(func(r *RunEntry) { r.Planned = e.Count })
-	case SweepFinished, VerificationFinished:
+	case SweepFinished, RecoveryFinished, VerificationFinished, SweepInterrupted, RecoveryInterrupted, VerificationInterrupted:
 		b.current(func(r *RunEntry) { r.Finished, r.Failures = now, e.Count })
-	case SweepRefused, VerificationRefused:
+		if e.Name == VerificationFinished {
+			b.verified = now
+		}
+	case SweepRefused, RecoveryRefused, VerificationRefused:
 		b.refuse(e, now)
 	case ServerPaused:
 		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
@@ -171,13 +177,6 @@ func (b *Board) Observe(e Event) {
 		b.current(func(r *RunEntry) { r.Done++ })
 		b.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
 	}
-}
-
-func taskOf(name EventName) string {
-	if name == VerificationStarted || name == VerificationRefused {
-		return "verification"
-	}
-	return "sweep"
 }
 
 // begin adds a run. The caller has the lock, here and below.
@@ -197,7 +196,7 @@ func (b *Board) current(change func(*RunEntry)) {
 // because Vault could not be reached, is on the board as well, and once: its
 // repetitions follow each other closely.
 func (b *Board) refuse(e Event, now time.Time) {
-	task := taskOf(e.Name)
+	task := string(e.Name.Task())
 	if len(b.runs) == 0 || b.runs[0].Task != task || !b.runs[0].Finished.IsZero() && b.runs[0].Err == "" {
 		b.begin(RunEntry{Task: task, Started: now})
 	}
@@ -219,6 +218,40 @@ func (b *Board) outcome(e Event, now time.Time) {
 	})
 }
 
+// reread updates a tenant whose record was read by itself. One that had a fault in
+// the fleet keeps it, as the record alone does not tell of rivals.
+func (b *Board) reread(s Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.change(s.Tenant, func(e *Entry) {
+		if e.Fault == "" {
+			e.Status = s
+		}
+	})
+}
+
+// Pending returns the tenants whose rotation is under way or half-finished, as last
+// seen.
+func (b *Board) Pending() (all []Status) {
+	for e := range b.Tenants() {
+		if e.Status.Pending != nil && e.Fault == "" {
+			all = append(all, e.Status)
+		}
+	}
+	return all
+}
+
+// Overdue counts the tenants that are, with sweeps by the timetable.
+func (b *Board) Overdue(t Timetable) (n int) {
+	now := b.clock.Now()
+	for e := range b.Tenants() {
+		if e.Standing(now, t) == StandingOverdue {
+			n++
+		}
+	}
+	return n
+}
+
 // change leaves alone whom no survey has seen.
 func (b *Board) change(tenant string, change func(*Entry)) {
 	if e, known := b.tenants.find(tenant); known {
@@ -238,6 +271,7 @@ func reason(err error) string {
 type Snapshot struct {
 	Now              time.Time
 	Surveyed         time.Time     // when the records were last read; zero: not yet
+	Verified         time.Time     // when a verification last came to its end; zero: not yet
 	Tenants          []Entry       // by name
 	Servers          []ServerEntry // by origin; those that the last run used or gave up
 	Runs             []RunEntry    // newest first
@@ -259,7 +293,7 @@ func (b *Board) Outline() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Snapshot{
-		Now: b.clock.Now(), Surveyed: b.surveyed, Runs: slices.Clone(b.runs),
+		Now: b.clock.Now(), Surveyed: b.surveyed, Verified: b.verified, Runs: slices.Clone(b.runs),
 		NextSweep: b.next[sweepTask], NextVerification: b.next[verifyTask],
 	}
 	for _, origin := range slices.Sorted(maps.Keys(b.servers)) {

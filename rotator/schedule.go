@@ -11,7 +11,7 @@ import (
 
 // Settings is what a daemon runs by; a reload replaces it whole.
 type Settings struct {
-	Schedule cron.Schedule  // when sweeps begin
+	Schedule cron.Schedule  // when sweeps begin, see [NextTick]
 	Timezone *time.Location // where the schedules are read
 	Jitter   time.Duration  // each begins up to so much later
 	Window   time.Duration  // how long after that a rotation may be begun
@@ -23,14 +23,23 @@ type Settings struct {
 	VerifySchedule cron.Schedule
 	// Verify runs one verification. An error means that it could not take place.
 	Verify func(ctx context.Context) error
+	// Pending returns the half-finished rotations that runs have seen, and Lapsed
+	// reads these tenants' records until it finds one whose claim has lapsed. nil:
+	// what others leave half-finished waits for the next sweep.
+	Pending func() []Status
+	Lapsed  func(ctx context.Context, tenants []TenantID) (bool, error)
+	// Overdue counts the tenants that are; nil: nothing is said of a missed sweep.
+	Overdue func() int
 }
 
-// Daemon runs sweeps and verifications by schedule, one at a time, and first of
-// all finishes what was left half-finished.
+// Daemon runs sweeps and verifications by schedule, one at a time. First of all,
+// and again when the claim of somebody else has lapsed, it finishes what was left
+// half-finished. One that starts while the window of the last tick is still open
+// begins what that tick asked for: a restart costs no night.
 type Daemon struct {
 	clock    Clock
 	settings atomic.Pointer[Settings]
-	renewed  chan struct{} // holds one token while a reload is unseen
+	renewed  chan struct{} // wakes the daemon; whether there was a reload the settings say
 }
 
 // NewDaemon returns a daemon that has not begun.
@@ -54,56 +63,86 @@ func (d *Daemon) Reload(settings Settings) {
 // Run works until ctx ends, and returns when what is under way has.
 func (d *Daemon) Run(ctx context.Context) {
 	a := d.newAgenda()
-	d.try(ctx, sweepTask, Selection{PendingOnly: true}, a.next[sweepTask].tick)
+	d.recover(ctx, a)
 	for ctx.Err() == nil {
 		a.renew()
 		next, start := a.first()
-		if d.waitUntil(ctx, start) {
-			d.try(ctx, next, Selection{}, a.bound(next))
-			a.done(next)
+		if !d.waitUntil(ctx, a.by, start) {
+			continue
+		}
+		if next == recoverTask {
+			a.look(ctx)
+			continue
+		}
+		until := a.bound(next)
+		d.try(ctx, next, func() time.Time { return until })
+		a.done(next)
+		a.noteLapses(next == sweepTask)
+	}
+}
+
+// recover finishes what was left half-finished, and gives way to the first sweep.
+func (d *Daemon) recover(ctx context.Context, a *agenda) {
+	once := d.clock.Now().Add(time.Second) // enough for one try
+	d.try(ctx, recoverTask, func() time.Time {
+		a.renew() // a reload may bring that sweep forward
+		return later(once, a.next[sweepTask].start)
+	})
+	a.noteLapses(true)
+	now, s := d.clock.Now(), d.settings.Load()
+	if wait := a.next[sweepTask].start.Sub(now); wait > 0 && s.Overdue != nil && ctx.Err() == nil {
+		if overdue := s.Overdue(); overdue > 0 {
+			d.observe(Event{Name: SweepMissed, Count: overdue, Wait: wait})
 		}
 	}
 }
 
 func (d *Daemon) observe(e Event) { d.settings.Load().Observe.observe(e) }
 
-// waitUntil returns true at tick, and false before when ctx ends or the
-// settings are renewed. It looks at the clock every minute, because the wall
-// clock may be set, or the host suspended, while a long timer runs.
-func (d *Daemon) waitUntil(ctx context.Context, tick time.Time) bool {
-	for left := tick.Sub(d.clock.Now()); left > 0; left = tick.Sub(d.clock.Now()) {
-		if !d.sleep(ctx, min(left, time.Minute)) {
-			return false
+// waitUntil returns true at a time, and false before when ctx ends or the settings
+// are no longer these. It looks at the clock every minute, because the wall clock
+// may be set, or the host suspended, while a long timer runs. The zero time never
+// comes.
+func (d *Daemon) waitUntil(ctx context.Context, by *Settings, start time.Time) bool {
+	for ctx.Err() == nil && d.settings.Load() == by {
+		left := start.Sub(d.clock.Now())
+		switch {
+		case start.IsZero():
+			left = time.Minute
+		case left <= 0:
+			return true
 		}
+		d.sleep(ctx, min(left, time.Minute))
 	}
-	return ctx.Err() == nil
+	return false
 }
 
 // try repeats a task until it could take place: a sealed or unreachable Vault,
 // or a wrong clock, only delays it, with growing pauses, until the time given.
-func (d *Daemon) try(ctx context.Context, t task, sel Selection, until time.Time) {
+func (d *Daemon) try(ctx context.Context, t task, until func() time.Time) {
 	pauses := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(5*time.Second), backoff.WithMultiplier(2),
 		backoff.WithMaxInterval(10*time.Minute), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
-		left := until.Sub(d.clock.Now())
 		s := d.settings.Load()
+		left := until().Sub(d.clock.Now())
 		if left <= 0 || t.schedule(s) == nil {
 			return
 		}
-		err := t.run(ctx, s, sel, left)
-		if err == nil {
+		err := t.run(ctx, s, left)
+		if err == nil || ctx.Err() != nil {
 			return
 		}
-		pause := min(pauses.NextBackOff(), until.Sub(d.clock.Now()))
+		pause := min(pauses.NextBackOff(), until().Sub(d.clock.Now()))
 		d.observe(Event{Name: t.refused(), Wait: pause, Err: err})
 		d.sleep(ctx, pause)
 	}
 }
 
-// sleep returns false when ctx ended or the settings were renewed meanwhile.
-func (d *Daemon) sleep(ctx context.Context, length time.Duration) bool {
+// sleep ends early when ctx does or the settings are renewed.
+func (d *Daemon) sleep(ctx context.Context, length time.Duration) {
 	woken, wake := context.WithCancel(ctx)
+	defer wake()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -113,8 +152,7 @@ func (d *Daemon) sleep(ctx context.Context, length time.Duration) bool {
 		case <-woken.Done():
 		}
 	}()
-	err := d.clock.Sleep(woken, length)
+	_ = d.clock.Sleep(woken, length)
 	wake()
 	<-watched
-	return err == nil
 }

@@ -83,10 +83,16 @@ func (r *run) foresee(plan []Decision) []Row {
 // error means that the run could not take place; failures of single tenants are
 // in the report.
 func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (report Report, err error) {
-	ctx, end := s.Trace.begin(ctx, Part{Name: PartSweep})
+	kind := sel.kind()
+	ctx, end := s.Trace.begin(ctx, Part{Name: kind.part})
 	defer func() { end(err) }()
 	report.Started = s.Clock.Now()
-	s.Observe.observe(Event{Name: SweepStarted})
+	s.Observe.observe(Event{Name: kind.started})
+	defer func() {
+		if err != nil && ctx.Err() != nil { // it took place, and was cut short before it had a plan
+			s.Observe.observe(Event{Name: kind.interrupted})
+		}
+	}()
 	r, err := s.open(ctx, sel)
 	if err != nil {
 		return report, err
@@ -107,10 +113,29 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (r
 	if window > 0 {
 		r.until = r.clock.Now().Add(window)
 	}
-	report.Rows = r.act(ctx, plan, SweepPlanned)
+	report.Rows = r.act(ctx, plan, kind.planned)
 	report.Finished = s.Clock.Now()
-	s.Observe.observe(Event{Name: SweepFinished, Count: report.Failures()})
+	ended := Event{Name: kind.finished, Count: report.Failures(), Deferred: report.Count(Deferred)}
+	if ctx.Err() != nil && report.Incomplete() {
+		ended.Name = kind.interrupted
+	}
+	s.Observe.observe(ended)
 	return report, nil
+}
+
+// runKind is how a run is told of.
+type runKind struct {
+	part                                    PartName
+	started, planned, finished, interrupted EventName
+}
+
+// kind tells a recovery from a sweep: it must not be taken for the sweep that a
+// schedule asks for.
+func (sel Selection) kind() runKind {
+	if sel.PendingOnly {
+		return runKind{PartRecovery, RecoveryStarted, RecoveryPlanned, RecoveryFinished, RecoveryInterrupted}
+	}
+	return runKind{PartSweep, SweepStarted, SweepPlanned, SweepFinished, SweepInterrupted}
 }
 
 // open compares the clocks and reads the master key. The caller wipes the keys.

@@ -27,6 +27,7 @@ type PartName string
 // The parts.
 const (
 	PartSweep        PartName = "sweep"
+	PartRecovery     PartName = "recovery" // a sweep that only finishes what is half-finished
 	PartVerification PartName = "verification"
 	PartTenant       PartName = "tenant" // one attempt at it, with all its steps
 

@@ -97,6 +97,11 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 	defer func() { end(err) }()
 	result.Started = s.Clock.Now()
 	s.Observe.observe(Event{Name: VerificationStarted})
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			s.Observe.observe(Event{Name: VerificationInterrupted})
+		}
+	}()
 	r, err := s.open(ctx, sel)
 	if err != nil {
 		return result, err

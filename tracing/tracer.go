@@ -51,7 +51,7 @@ func Start(env func(string) string, version string, failed func(error)) (*Tracer
 
 // Trace is a [rotator.Tracer].
 func (t *Tracer) Trace(ctx context.Context, part rotator.Part) (context.Context, func(error)) {
-	if part.Name == rotator.PartSweep || part.Name == rotator.PartVerification {
+	if part.Name == rotator.PartSweep || part.Name == rotator.PartRecovery || part.Name == rotator.PartVerification {
 		t.exporter.forgive()
 	}
 	ctx, span := t.tracer.Start(ctx, string(part.Name), trace.WithAttributes(attributes(part)...))

@@ -95,6 +95,9 @@ func settingsOf(f *fleet) rotator.Settings {
 		Window:   f.cfg.Rotation.Window,
 		Observe:  f.observe,
 		Sweep:    f.sweep,
+		Pending:  f.meters.board.Pending,
+		Lapsed:   f.lapsed,
+		Overdue:  func() int { return f.meters.board.Overdue(timetableOf(f.cfg.Rotation)) },
 	}
 	if !f.cfg.Verify.Schedule.Off() {
 		s.VerifySchedule, s.Verify = f.cfg.Verify.Schedule, f.verify

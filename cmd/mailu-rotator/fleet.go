@@ -79,6 +79,15 @@ func (f *fleet) verify(ctx context.Context) error {
 	})
 }
 
+// lapsed looks at a few tenants between runs, see [rotator.Sweep.Lapsed].
+func (f *fleet) lapsed(ctx context.Context, tenants []rotator.TenantID) (lapsed bool, err error) {
+	err = f.with(ctx, func(s *rotator.Sweep) error {
+		lapsed, err = s.Lapsed(ctx, tenants)
+		return err
+	})
+	return lapsed, err
+}
+
 // newOwner names this process in claims: no other process, host or boot has the
 // same name.
 func newOwner() string {

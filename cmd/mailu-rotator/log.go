@@ -75,9 +75,10 @@ func severity(e rotator.Event) zapcore.Level {
 	switch e.Name {
 	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
 		return zap.DebugLevel
-	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.ServerPaused:
+	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.ServerPaused,
+		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed:
 		return zap.WarnLevel
-	case rotator.ServerStopped, rotator.SweepRefused, rotator.VerificationRefused:
+	case rotator.ServerStopped, rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		return zap.ErrorLevel
 	case rotator.TenantSkipped:
 		return zap.WarnLevel
@@ -94,7 +95,7 @@ func severity(e rotator.Event) zapcore.Level {
 			return zap.WarnLevel
 		}
 		return zap.DebugLevel
-	case rotator.SweepFinished, rotator.VerificationFinished, rotator.AdditionFinished, rotator.ResealFinished:
+	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished, rotator.AdditionFinished, rotator.ResealFinished:
 		if e.Count > 0 {
 			return zap.WarnLevel
 		}
@@ -116,10 +117,15 @@ func fields(e rotator.Event) []zap.Field {
 	add("outcome", string(e.Outcome))
 	add("state", string(e.State))
 	switch e.Name {
-	case rotator.SweepPlanned, rotator.VerificationPlanned, rotator.AdditionPlanned, rotator.ResealPlanned, rotator.ServerStopped:
+	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned, rotator.AdditionPlanned, rotator.ResealPlanned, rotator.ServerStopped:
 		all = append(all, zap.Int("tenants", e.Count))
-	case rotator.SweepFinished, rotator.AdditionFinished, rotator.ResealFinished:
+	case rotator.SweepMissed:
+		all = append(all, zap.Int("overdue", e.Count))
+	case rotator.SweepFinished, rotator.SweepInterrupted, rotator.RecoveryFinished, rotator.RecoveryInterrupted, rotator.AdditionFinished, rotator.ResealFinished:
 		all = append(all, zap.Int("failures", e.Count))
+		if e.Deferred > 0 {
+			all = append(all, zap.Int("deferred", e.Deferred))
+		}
 	case rotator.VerificationFinished:
 		all = append(all, zap.Int("problems", e.Count))
 	}

@@ -84,7 +84,7 @@ func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
 	s.mustSeed(t, "old", "age=400")
 	s.mustSeed(t, "young", "age=1")
 	s.mustSeed(t, "lost", "age=400", "webmail_url=https://not.listed.example")
-	must(t, s.writeConfig(everySecond, noJitter, anyPort, "listen.tenant_label=true"))
+	must(t, s.writeConfig(everySecond, verifyEverySecond, noJitter, anyPort, "listen.tenant_label=true"))
 	origin := s.mailus[0].Origin()
 
 	daemon := s.start(t)
@@ -94,6 +94,7 @@ func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
 		`tenants{state="ok"} 2`,
 		`tenants{state="invalid"} 1`,
 		`tenants{state="overdue"} 0`,
+		`findings{state="unknown user"} 0`, // once a verification has been
 		`rotations_total{origin="`+origin+`",outcome="rotated"} 1`,
 		`rotations_total{origin="`+origin+`",outcome="refused"} 0`,
 		`step_duration_seconds_count{step="push"} 1`,
