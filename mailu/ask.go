@@ -3,9 +3,6 @@ package mailu
 import (
 	"context"
 	"net/http"
-	"strings"
-
-	"golang.org/x/net/idna"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
@@ -34,23 +31,8 @@ func (c *call) ask(ctx context.Context) (fields, error) {
 	if !isObject {
 		return fields{}, c.failure("not Mailu's answer about a user: "+a.describe(c.words), "see whether api_url is Mailu's API")
 	}
-	if !sameAddress(user.Email, c.words.user) {
+	if !rotator.SameAddress(user.Email, c.words.user) {
 		return fields{}, c.failure("the answer is about another user", "see whether api_url is Mailu's API, without a cache", c.no)
 	}
 	return user, nil
-}
-
-// sameAddress ignores case, as Mailu does, and compares domains in their ASCII
-// form: Mailu takes either form and answers with the one in Unicode.
-func sameAddress(a, b string) bool {
-	return strings.EqualFold(withASCIIDomain(a), withASCIIDomain(b))
-}
-
-func withASCIIDomain(address string) string {
-	local, domain, _ := strings.Cut(address, "@")
-	ascii, err := idna.Lookup.ToASCII(domain)
-	if err != nil {
-		return address
-	}
-	return local + "@" + ascii
 }

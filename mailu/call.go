@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -71,9 +70,9 @@ type call struct {
 // wrong with it.
 func (s *Server) begin(action string, no error, username string, password crypto.Secret) (*call, error) {
 	c := &call{server: s, action: action, no: no, words: s.wording(username, password), certain: true}
-	if problem := checkUsername(username); problem != "" {
-		c.words.user = strconv.Quote(bounded(username))
-		return nil, c.refuse(problem, "correct the username in Vault")
+	if _, err := rotator.ParseAddress(username); err != nil {
+		c.words.user = "a user" // the error shows which
+		return nil, c.refuse(err.Error(), "correct the username in Vault")
 	}
 	return c, nil
 }

@@ -99,6 +99,15 @@ func (s *Servers) Server(origin rotator.Origin) (rotator.Server, error) {
 	return server, nil
 }
 
+// API implements [rotator.Mailu]: it is the host of the entry's api_url. Paths do
+// not count: it is not for a configuration to say that one host has two Mailus.
+func (s *Servers) API(origin rotator.Origin) string {
+	if e, listed := s.endpoints[origin]; listed {
+		return e.host.Host()
+	}
+	return origin.Host()
+}
+
 func (s *Servers) server(origin rotator.Origin) (*Server, error) {
 	e, listed := s.endpoints[origin]
 	if !listed {

@@ -150,22 +150,6 @@ func TestKnowsIsNilForAUserAndClassedAsAPushOtherwise(t *testing.T) {
 	}
 }
 
-func TestAddressesAreComparedAsMailuDoes(t *testing.T) {
-	for pair, want := range map[[2]string]bool{
-		{"Admin@Example.COM", "admin@example.com"}:                 true,
-		{"admin@exämple.com", "admin@xn--exmple-cua.com"}:          true,
-		{"admin@example.com", "admin@example.org"}:                 false,
-		{"admin@example.com", "admin"}:                             false,
-		{"", "admin@example.com"}:                                  false,
-		{"admin@example.com", "admin@example.com@example.com"}:     false,
-		{"admin@" + strings.Repeat("a", 9000), "admin@example.co"}: false,
-	} {
-		if sameAddress(pair[0], pair[1]) != want {
-			t.Errorf("%.40q and %q: want %v", pair[0], pair[1], want)
-		}
-	}
-}
-
 func TestProofRefusesAnEmptyPassword(t *testing.T) {
 	fake, server := pair(t, mailutest.Config{})
 

@@ -75,6 +75,9 @@ func (r *run) attempt(ctx context.Context, j *job) (result Result) {
 		if action, reason := judge(fresh); action == Leave {
 			return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
 		}
+		if !r.rotator.sameUser(fresh, c) { // whose rivals nobody has looked for
+			return Result{Credential: fresh, Outcome: j.result.Outcome, Err: errRetargeted}
+		}
 		c = fresh
 	}
 	return r.rotator.Rotate(ctx, c, judge, r.sel.named(c.Tenant))

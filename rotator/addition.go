@@ -94,7 +94,7 @@ func (s *Sweep) planAdditions(ctx context.Context, additions []Addition, first b
 		r.keys.Wipe()
 		return nil, nil, err
 	}
-	return r, planAdditions(r.clock.Now(), candidates, additions, s.DefaultPolicy), nil
+	return r, r.decideAdditions(candidates, additions), nil
 }
 
 // check finds everything that is wrong with the additions by themselves, a line
@@ -120,7 +120,7 @@ func (s *Sweep) check(additions []Addition) error {
 		}
 		_, err = s.Mailu.Server(c.Origin)
 		note(a, err)
-		note(a, twice(users, userKey(Candidate{Credential: c}), a, fmt.Sprintf("user %s on %s", c.Username, c.Origin)))
+		note(a, twice(users, userKey(Candidate{Credential: c, API: s.Mailu.API(c.Origin)}), a, fmt.Sprintf("user %s on %s", c.Username, c.Origin)))
 	}
 	return errors.Join(wrong...)
 }
@@ -159,8 +159,8 @@ func (r *run) others(ctx context.Context, first bool) ([]Candidate, error) {
 	return candidates, errors.Join(unknown...)
 }
 
-// planAdditions decides, from records alone, about each addition.
-func planAdditions(now time.Time, fleet []Candidate, additions []Addition, defaultPolicy Policy) []Decision {
+// decideAdditions decides, from records alone, about each addition.
+func (r *run) decideAdditions(fleet []Candidate, additions []Addition) []Decision {
 	byUser, byName := map[string][]Candidate{}, map[string]Candidate{}
 	for _, c := range fleet {
 		byName[c.Name] = c
@@ -170,8 +170,8 @@ func planAdditions(now time.Time, fleet []Candidate, additions []Addition, defau
 	}
 	plan := make([]Decision, len(additions))
 	for i, a := range additions {
-		c, _ := a.credential(now, defaultPolicy) // it has been checked
-		asked := Candidate{Name: string(a.Tenant), Credential: c}
+		c, _ := a.credential(r.clock.Now(), r.DefaultPolicy) // it has been checked
+		asked := Candidate{Name: string(a.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
 		plan[i] = decideAddition(asked, byUser[userKey(asked)], byName[asked.Name])
 	}
 	return plan

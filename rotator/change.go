@@ -94,12 +94,17 @@ func (r *rotation) reread(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read again: %w", err)
 	}
-	moved := fresh.Username != r.cred.Username || fresh.Origin != r.cred.Origin
+	moved := !r.sameUser(fresh, r.cred)
 	r.cred, r.uncertain = fresh, false
 	if moved {
 		return errRetargeted
 	}
 	return nil
+}
+
+// sameUser reports whether two states of a record push to one user.
+func (r *Rotator) sameUser(a, b Credential) bool {
+	return a.Address() == b.Address() && r.Mailu.API(a.Origin) == r.Mailu.API(b.Origin)
 }
 
 func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error) {

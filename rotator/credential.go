@@ -41,7 +41,8 @@ type Credential struct {
 	KeyVersion  crypto.KeyVersion // 0: not recorded
 	Pending     *Pending          // nil at rest
 
-	fields map[string]any
+	address Address // of Username; "" where it has none
+	fields  map[string]any
 }
 
 // ParseCredential reads a record. The default policy is that of a record without
@@ -61,7 +62,11 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 	r := fieldReader{fields: doc.Fields}
 	c.Username = r.required(fieldUsername)
 	if c.Username != "" {
-		r.check(fieldUsername, checkUsername(c.Username))
+		address, err := ParseAddress(c.Username)
+		if err != nil {
+			r.check(fieldUsername, fmt.Errorf("%s %w", fieldUsername, err))
+		}
+		c.address = address
 	}
 	c.Password = r.currentPassword(doc.Version)
 	if webmail := r.required(fieldWebmailURL); webmail != "" {
@@ -80,6 +85,19 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 		c.Pending = r.pending(raw)
 	}
 	return c, r.complaints()
+}
+
+// Address is the user's, in the form that tells users apart. What Mailu cannot
+// hold, in a malformed record, is told apart by its letters.
+func (c Credential) Address() Address {
+	if c.address != "" {
+		return c.address
+	}
+	address, err := ParseAddress(c.Username)
+	if err != nil {
+		return Address(strings.ToLower(c.Username))
+	}
+	return address
 }
 
 // BeingAdded reports whether the record has no current password yet. Then it has
@@ -119,17 +137,6 @@ func putKeyVersion(fields map[string]any, version crypto.KeyVersion) {
 // binding is what the current password is sealed for.
 func (c Credential) binding() crypto.Binding {
 	return crypto.Binding{TenantID: string(c.Tenant), LastRotated: c.LastRotated}
-}
-
-// checkUsername keeps anything out of the API's path that a proxy on the way
-// could read as a path, a query or an escape.
-func checkUsername(name string) error {
-	local, domain, _ := strings.Cut(name, "@")
-	improper := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`@/\?#%"<>;`, r) }
-	if local == "" || domain == "" || len(name) > 254 || strings.ContainsFunc(local+domain, improper) {
-		return fmt.Errorf("%s %.60q is not an e-mail address that can be used", fieldUsername, name)
-	}
-	return nil
 }
 
 // timestamp parses what a record holds; anything but RFC 3339 is no timestamp.

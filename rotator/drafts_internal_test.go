@@ -9,7 +9,7 @@ import (
 
 // narrow is a Mailu whose servers take one request at a time, so their lanes two
 // tenants.
-type narrow struct{}
+type narrow struct{ Mailu }
 
 func (narrow) Server(Origin) (Server, error) { return narrowServer{}, nil }
 

@@ -1,7 +1,9 @@
 package rotator_test
 
 import (
+	"context"
 	"errors"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +165,7 @@ func TestADraftForATenantThatAnotherProcessRotatesIsNotUsed(t *testing.T) {
 		done.Go(func() {
 			time.Sleep(time.Second)
 			process := f.process(t, "another process")
+			process.Store = lists{f.store, []string{string(tenant(1))}} // at once
 			other, _ = process.Run(t.Context(), rotator.Selection{Tenants: []rotator.TenantID{tenant(1)}}, 0)
 		})
 
@@ -173,6 +176,22 @@ func TestADraftForATenantThatAnotherProcessRotatesIsNotUsed(t *testing.T) {
 		mustEnd(t, report, "1 fresh, 390 fresh")
 		f.mustRest(t, 1)
 	})
+}
+
+// lists is a store that lists these names, at once.
+type lists struct {
+	rotator.Store
+	names []string
+}
+
+func (s lists) List(context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, name := range s.names {
+			if !yield(name, nil) {
+				return
+			}
+		}
+	}
 }
 
 func TestADraftThatCannotBeMadeIsToldWhenItsTurnComes(t *testing.T) {

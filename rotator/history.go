@@ -189,9 +189,12 @@ func (r *rotation) readVersion(ctx context.Context, version int) (Credential, er
 }
 
 // undelete brings back a record whose newest version was deleted, if an earlier
-// one holds the password that Mailu accepts.
-func (r *rotation) undelete(ctx context.Context, deleted int) error {
+// one holds the password that Mailu accepts, and is allowed to come back.
+func (r *rotation) undelete(ctx context.Context, deleted int, allowed func(Credential) error) error {
 	for version, c := range r.versions(ctx, deleted-1) {
+		if err := allowed(c); err != nil {
+			return err
+		}
 		server, err := r.Mailu.Server(c.Origin)
 		if err != nil {
 			return err

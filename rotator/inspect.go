@@ -66,7 +66,11 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 	if asked && silent.Load() >= maxSilent {
 		f.State, f.Reason = StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxSilent)
 	} else {
+		planned := userKey(c)
 		c = r.examineCurrent(ctx, c, &f)
+		if userKey(c) != planned { // it names another user by now
+			rivals = r.users.count(c) + 1
+		}
 		listen(silent, asked, f.State)
 	}
 	switch {

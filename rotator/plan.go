@@ -15,6 +15,7 @@ import (
 type Candidate struct {
 	Name       string     // as listed
 	Credential Credential // what could be read of it
+	API        string     // that requests for it go to, as [Mailu].API names it; "": its origin's host
 	Err        error      // why it cannot be rotated
 	Unlisted   error      // why no token may be sent to its origin; matters once it is to be rotated
 	Foreign    bool       // not a tenant at all
@@ -137,7 +138,11 @@ func decide(now time.Time, c Candidate, sel Selection, rivals int) Decision {
 }
 
 func rivalry(c Candidate, rivals int) error {
-	return fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: mend or remove all but one", rivals, c.Credential.Username, c.Credential.Origin)
+	where := string(c.Credential.Origin)
+	if c.API != "" && c.API != c.Credential.Origin.Host() {
+		where += " (its API is at " + c.API + ")"
+	}
+	return fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: mend or remove all but one", rivals, c.Credential.Username, where)
 }
 
 // judge is the decision about one well-formed credential. It is asked again
@@ -183,8 +188,7 @@ func (c Credential) halfFinished() string {
 	return halfFinishedBy(c.Pending.Claim)
 }
 
-// sharedUsers counts the tenants that name each user of each origin. Mailu
-// folds the case of addresses.
+// sharedUsers counts the tenants that name each user.
 func sharedUsers(candidates []Candidate) map[string]int {
 	count := make(map[string]int, len(candidates))
 	for _, c := range candidates {
@@ -195,11 +199,18 @@ func sharedUsers(candidates []Candidate) map[string]int {
 	return count
 }
 
+// userKey tells the users of all Mailu servers apart: by the API that the requests
+// about them go to, and by address. It is "" where the record names no user.
 func userKey(c Candidate) string {
-	if c.Credential.Origin == "" || c.Credential.Username == "" {
+	address := c.Credential.Address()
+	if c.Credential.Origin == "" || address == "" {
 		return ""
 	}
-	return string(c.Credential.Origin) + " " + strings.ToLower(c.Credential.Username)
+	api := c.API
+	if api == "" {
+		api = c.Credential.Origin.Host()
+	}
+	return api + " " + string(address)
 }
 
 // sortByUrgency puts what is half-finished first, then what is to be rotated,

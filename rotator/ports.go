@@ -60,6 +60,10 @@ type Mailu interface {
 	// Server returns [ErrOriginNotListed] where the configuration lists no such
 	// origin: no token may be sent there.
 	Server(origin Origin) (Server, error)
+	// API names the admin API that the requests for an origin's tenants go to.
+	// Origins with one API have the same users: a Mailu may have several names. For
+	// an origin that is not listed it is [Origin.Host].
+	API(origin Origin) string
 }
 
 // Server is one Mailu server's admin API. Its methods may be called

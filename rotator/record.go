@@ -47,11 +47,11 @@ func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
 	return rec, nil
 }
 
-// Find returns the only tenant with a user of this address, in whatever case. It
-// reads the whole fleet.
+// Find returns the only tenant with a user of this address, in whatever spelling.
+// It reads the whole fleet.
 func (s *Sweep) Find(ctx context.Context, user string) (TenantID, error) {
 	r := &run{Sweep: s, clock: s.Clock}
-	has := func(c Candidate) bool { return strings.EqualFold(c.Credential.Username, user) && user != "" }
+	has := func(c Candidate) bool { return user != "" && SameAddress(c.Credential.Username, user) }
 	candidates, err := r.survey(ctx, has)
 	if err != nil {
 		return "", err

@@ -20,7 +20,7 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 	defer func() { x.password.Wipe() }()
 	switch {
 	case errors.As(c.Err, &deleted):
-		how, err = "brought back from the history of the record", x.undelete(ctx, deleted.Version)
+		how, err = "brought back from the history of the record", x.undelete(ctx, deleted.Version, r.unshared)
 		f.User, f.Origin = x.cred.Username, x.cred.Origin
 	case c.Err != nil:
 		return // a record that never was
@@ -73,6 +73,16 @@ func (r *rotation) confirm(ctx context.Context) error {
 	defer password.Wipe()
 	if !password.Equal(r.password) {
 		return errors.New("somebody wrote another password into the record meanwhile: verify again")
+	}
+	return nil
+}
+
+// unshared refuses a record that is deleted, and so was in no survey, if there is
+// another tenant with its user by now.
+func (r *run) unshared(c Credential) error {
+	candidate := Candidate{Name: string(c.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
+	if others := r.users.count(candidate); others > 0 {
+		return rivalry(candidate, others+1)
 	}
 	return nil
 }

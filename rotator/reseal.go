@@ -50,6 +50,7 @@ func (s *Sweep) planReseal(ctx context.Context, sel Selection) (*run, []Decision
 	if err != nil {
 		return nil, nil, err
 	}
+	r.alone = len(sel.Tenants) > 0
 	candidates, err := r.survey(ctx, everything)
 	if err != nil {
 		r.keys.Wipe()

@@ -29,6 +29,19 @@ func (r *rivals) note(i int, c Candidate) {
 // hash is that of the i-th tenant's user.
 func (r *rivals) hash(i int) uint64 { return r.blocks[i/rollBlock][i%rollBlock] }
 
+// count is how many tenants have the candidate's user.
+func (r *rivals) count(c Candidate) (n int) {
+	wanted := max(maphash.String(r.seed, userKey(c)), 1)
+	for _, block := range r.blocks {
+		for _, hash := range block {
+			if hash == wanted {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // found are the places of all that may have a rival.
 func (r *rivals) found() (places []int) {
 	shared := r.shared()

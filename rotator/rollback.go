@@ -3,6 +3,7 @@ package rotator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -23,17 +24,14 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 		return Row{}, err
 	}
 	defer r.keys.Wipe()
+	c, err := r.unrivalled(ctx, tenant)
+	if err != nil {
+		return Row{}, err
+	}
 	if err := r.host.workers.take(ctx, unbegun); err != nil {
 		return Row{}, err
 	}
 	defer r.host.workers.release()
-	c := r.candidate(ctx, string(tenant))
-	if c.Err != nil {
-		return Row{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
-	}
-	if c.Unlisted != nil {
-		return Row{}, c.Unlisted
-	}
 	x := r.rotation(c.Credential)
 	defer func() { x.password.Wipe() }()
 	ctx, cancel := r.graceful(ctx)
@@ -49,6 +47,24 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 	row := newRow(r.clock.Now(), c, outcome, r.rolledBack(x.cred, restored, err))
 	r.Observe.observe(Event{Name: TenantDone, Tenant: row.Tenant, Origin: row.Origin, Rotation: x.id, Outcome: outcome, Err: err})
 	return row, nil
+}
+
+// unrivalled reads the fleet for one tenant, who is to be pushed to.
+func (r *run) unrivalled(ctx context.Context, tenant TenantID) (Candidate, error) {
+	candidates, err := r.survey(ctx, everything)
+	if err != nil {
+		return Candidate{}, err
+	}
+	i := slices.IndexFunc(candidates, func(c Candidate) bool { return c.Name == string(tenant) })
+	c := candidates[i] // a survey returns whom it was asked for
+	rivals := sharedUsers(candidates)[userKey(c)]
+	switch {
+	case c.Err != nil:
+		return c, fmt.Errorf("tenant %s: %w", tenant, c.Err)
+	case rivals > 1:
+		return c, fmt.Errorf("tenant %s: %w", tenant, rivalry(c, rivals))
+	}
+	return c, c.Unlisted
 }
 
 // rolledBack is the reason in the row. It says what the policy makes of the

@@ -24,9 +24,9 @@ const (
 // errNobody: a run for nobody is a mistake and not a success.
 var errNobody = errors.New("no tenant belongs to what was asked for: mailu-rotator status shows those that there are")
 
-// survey is one reading of the tenants of a run's selection. Of a tenant that is
-// not kept only the name remains, and what tells whether another one has the same
-// user.
+// survey is one reading of the whole fleet. A run that is narrowed to some tenants
+// reads the others too: one of them may have the same user. Of a tenant that is not
+// kept only the name remains, and what tells whether another one has its user.
 type survey struct {
 	*run
 	keep  func(Candidate) bool
@@ -45,14 +45,20 @@ type survey struct {
 // everything keeps all candidates.
 func everything(Candidate) bool { return true }
 
-// survey reads every tenant of the selection while the store still lists them, and
-// returns those that keep wants, in the order of the list. keep is asked about one
+// survey reads every tenant while the store still lists them, and returns those of
+// the selection that keep wants, in the order of the list. keep is asked about one
 // at a time, as they are read. Those that name a user of another one are returned
-// whether wanted or not. A list that breaks off leaves nothing but an error: half
-// of a fleet says nothing of its users, nor of who is the oldest. A record that the
+// whether wanted or not, and whatever the selection. A list that breaks off leaves
+// nothing but an error: half of a fleet says nothing of its users, nor of who is the oldest. A record that the
 // store does not give is a candidate with an error, and the others go on: only a
 // store that gives nothing ends the survey.
 func (r *run) survey(ctx context.Context, keep func(Candidate) bool) ([]Candidate, error) {
+	candidates, _, err := r.surveyUsers(ctx, keep)
+	return candidates, err
+}
+
+// surveyUsers returns as well who of the fleet has which user.
+func (r *run) surveyUsers(ctx context.Context, keep func(Candidate) bool) ([]Candidate, *rivals, error) {
 	s := &survey{run: r, keep: keep, names: newRoll(), users: newRivals(), kept: map[int]Candidate{}}
 	if r.Board != nil && len(r.sel.Tenants) == 0 {
 		s.board = r.Board.survey()
@@ -66,31 +72,43 @@ func (r *run) survey(ctx context.Context, keep func(Candidate) bool) ([]Candidat
 		group.Go(func() error { return s.work(groupCtx) })
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s.reads == 0 && (s.unread >= maxUnread || errors.Is(s.failure, ErrUnavailable)) {
-		return nil, unreadRecords(s.failure)
+		return nil, nil, unreadRecords(s.failure)
 	}
 	if err := s.settleRivals(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s.covered == 0 {
-		return nil, errNobody
+		return nil, nil, errNobody
 	}
-	return s.inOrder(), nil
+	return s.inOrder(), s.users, nil
 }
 
-// list adds the names of the fleet, or of the tenants that the run was asked for.
+// list adds the names of the fleet, and those of tenants that the run was asked for
+// and that are not in it: to read them tells why.
 func (r *run) list(ctx context.Context, add func(string)) error {
-	if len(r.sel.Tenants) > 0 {
-		for _, tenant := range r.sel.Tenants {
-			add(string(tenant))
-		}
-		return nil
+	missing := slices.Clone(r.sel.Tenants)
+	seen := func(name string) {
+		add(name)
+		missing = slices.DeleteFunc(missing, func(t TenantID) bool { return string(t) == name })
 	}
+	if r.alone {
+		missing = r.sel.Tenants
+	} else if err := r.listFleet(ctx, seen); err != nil && (len(missing) == 0 || !errors.Is(err, ErrNoTenants)) {
+		return err
+	}
+	for _, tenant := range missing {
+		add(string(tenant))
+	}
+	return nil
+}
+
+func (r *run) listFleet(ctx context.Context, add func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
 	none := true
@@ -138,14 +156,15 @@ func (s *survey) take(place int, c Candidate, before int) error {
 	if err := s.count(c, before); err != nil {
 		return unreadRecords(err)
 	}
-	if s.sel.covers(c) {
+	covered := s.sel.covers(c)
+	if covered {
 		s.covered++
 	}
 	s.users.note(place, c)
 	if s.board != nil {
 		s.board.note(StatusOf(s.clock.Now(), c, 1), c.unread())
 	}
-	if s.keep(c) {
+	if covered && s.keep(c) {
 		s.kept[place] = c
 	}
 	return nil
@@ -256,5 +275,6 @@ func (r *run) candidate(ctx context.Context, name string) Candidate {
 	}
 	c.Credential, c.Err = ParseCredential(tenant, doc, r.DefaultPolicy)
 	_, c.Unlisted = r.Mailu.Server(c.Credential.Origin)
+	c.API = r.Mailu.API(c.Credential.Origin)
 	return c
 }

@@ -136,14 +136,14 @@ func TestWhatCannotBeRotatedStopsNobodyElse(t *testing.T) {
 	})
 }
 
-func TestANamedTenantIsReadWithoutTheList(t *testing.T) {
+func TestANamedTenantMayHaveARivalSoAllAreRead(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2)
 
 		report := f.run(t, rotator.Selection{All: true, Tenants: []rotator.TenantID{tenant(2)}})
 
 		mustEnd(t, report, "2 rotated")
-		if len(f.of(rotatortest.OpList)) != 0 || len(f.of(rotatortest.OpRead)) != 1 {
+		if len(f.of(rotatortest.OpList)) != 1 || len(f.of(rotatortest.OpRead)) != 2 || len(f.of(rotatortest.OpKnows)) != 1 {
 			t.Errorf("got %v", f.calls)
 		}
 	})

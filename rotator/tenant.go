@@ -3,6 +3,8 @@ package rotator
 import (
 	"crypto/rand"
 	"fmt"
+	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -86,6 +88,28 @@ func ParseOrigin(raw string) (Origin, error) {
 		host += ":" + port
 	}
 	return Origin(scheme + "://" + host), nil
+}
+
+// Host is what tells one server from another: host and port, in one spelling. The
+// scheme does not count, nor do the ports 80 and 443, which one server has both,
+// nor a final dot. The names of this machine's loopback are one.
+func (o Origin) Host() string {
+	u, err := url.Parse(string(o))
+	if err != nil {
+		return string(o)
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		host = addr.Unmap().String()
+	}
+	if host == "127.0.0.1" || host == "::1" {
+		host = "localhost"
+	}
+	port := strings.TrimLeft(u.Port(), "0")
+	if port == "" || port == "80" || port == "443" {
+		return host
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // withoutCredentials is what of a refused URL may be shown.

@@ -107,10 +107,11 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 		return result, err
 	}
 	defer r.keys.Wipe()
-	candidates, err := r.survey(ctx, everything)
+	candidates, users, err := r.surveyUsers(ctx, everything)
 	if err != nil {
 		return result, err
 	}
+	r.users = users
 	rivals := sharedUsers(candidates)
 	selected := candidates[:0]
 	for _, c := range candidates {

@@ -177,18 +177,22 @@ func authOf(a config.Auth) vault.Auth {
 type mailuServers struct {
 	*mailu.Servers
 	broken map[rotator.Origin]error
-	tokens []crypto.Secret // of the others
+	apis   map[rotator.Origin]string // of those
+	tokens []crypto.Secret           // of the others
 }
 
 // servers reads the tokens anew, so that one that was exchanged is used from
 // the next run on.
 func (f *fleet) servers() (*mailuServers, error) {
-	s := &mailuServers{broken: map[rotator.Origin]error{}}
+	s := &mailuServers{broken: map[rotator.Origin]error{}, apis: map[rotator.Origin]string{}}
 	var usable []mailu.ServerConfig
 	for _, c := range f.cfg.Mailu.Servers {
 		token, err := config.ReadSecret(c.TokenFile)
 		if err != nil {
 			s.broken[c.Origin] = fmt.Errorf("token of %s: %w", c.Origin, err)
+			if api, err := rotator.ParseOrigin(c.APIURL); err == nil {
+				s.apis[c.Origin] = api.Host()
+			}
 			continue
 		}
 		s.tokens = append(s.tokens, token)
@@ -224,4 +228,13 @@ func (s *mailuServers) Server(origin rotator.Origin) (rotator.Server, error) {
 		return nil, err
 	}
 	return s.Servers.Server(origin)
+}
+
+// API implements rotator.Mailu. A server that is out of the run has its users all
+// the same.
+func (s *mailuServers) API(origin rotator.Origin) string {
+	if api, found := s.apis[origin]; found {
+		return api
+	}
+	return s.Servers.API(origin)
 }

@@ -5,5 +5,6 @@
 //
 // How faithful they are: the store is held to the same contract test as the
 // real one (the vault package's tests); the server keeps passwords instead of
-// hashes, and answers at once.
+// hashes, answers at once, and takes all spellings of an address for one user; its
+// origins have the same users.
 package rotatortest

@@ -3,7 +3,10 @@ package rotatortest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
+
+	"golang.org/x/net/idna"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
@@ -13,10 +16,11 @@ import (
 type Mailu struct {
 	Hook       Hook
 	Origins    []rotator.Origin
-	Width      int    // requests at a time; 0 is 2
-	NoDomain   string // no user of this domain can be made
-	Unverified bool   // Proof says nothing, as with verify: none
-	Checking   func() // called while a hash is checked; nil: that takes no time
+	APIs       map[rotator.Origin]string // of origins that lead to an API other than their own
+	Width      int                       // requests at a time; 0 is 2
+	NoDomain   string                    // no user of this domain can be made
+	Unverified bool                      // Proof says nothing, as with verify: none
+	Checking   func()                    // called while a hash is checked; nil: that takes no time
 
 	mu        sync.Mutex
 	passwords map[string]string
@@ -30,14 +34,14 @@ func (m *Mailu) AddUser(user, password string) {
 	if m.passwords == nil {
 		m.passwords = map[string]string{}
 	}
-	m.passwords[user] = password
+	m.passwords[stored(user)] = password
 }
 
 // Password is what the user logs in with; "" for an unknown user.
 func (m *Mailu) Password(user string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.passwords[user]
+	return m.passwords[stored(user)]
 }
 
 // Sets is how often a password was set.
@@ -55,6 +59,23 @@ func (m *Mailu) Server(origin rotator.Origin) (rotator.Server, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", origin, rotator.ErrOriginNotListed)
+}
+
+// API implements rotator.Mailu.
+func (m *Mailu) API(origin rotator.Origin) string {
+	if api, found := m.APIs[origin]; found {
+		return api
+	}
+	return origin.Host()
+}
+
+// stored is how Mailu stores an address: in lower case, the domain as punycode.
+func stored(user string) string {
+	local, domain, _ := strings.Cut(strings.ToLower(user), "@")
+	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+		domain = ascii
+	}
+	return local + "@" + domain
 }
 
 type server struct{ *Mailu }
@@ -83,7 +104,7 @@ func (s server) SetPassword(ctx context.Context, user string, password crypto.Se
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.sets++
-		s.passwords[user] = password.RevealString()
+		s.passwords[stored(user)] = password.RevealString()
 		return nil
 	})
 }
@@ -115,7 +136,7 @@ func (s server) Proof(_ context.Context, user string, password crypto.Secret) (r
 func (s server) known(user string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, found := s.passwords[user]; !found {
+	if _, found := s.passwords[stored(user)]; !found {
 		return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrRefused)
 	}
 	return nil

@@ -47,6 +47,9 @@ func (s store) Write(_ context.Context, _ rotator.TenantID, doc rotator.Document
 // Server implements rotator.Mailu.
 func (s servers) Server(rotator.Origin) (rotator.Server, error) { return server(s), nil }
 
+// API implements rotator.Mailu.
+func (s servers) API(origin rotator.Origin) string { return origin.Host() }
+
 // Knows implements rotator.Server.
 func (s server) Knows(context.Context, string) error { return s.ask(request{call: Knows}).err }
 

@@ -1,0 +1,157 @@
+package rotator
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// Address is a user's mail address in the form that tells users apart: lower
+// case, the domain as punycode. Two spellings with one Address are one user in
+// Mailu. It is for comparing: what is sent to Mailu is the record's own spelling.
+//
+// Mailu folds the case of the whole address and stores the domain in the form of
+// IDNA 2008 (models.py IdnaEmail); its API takes ASCII only before the @
+// (validators.email). Where the two spellings of a letter at the end of a word
+// depend on who lowers its case (Greek sigma) they count as one: two tenants that
+// may have one user are kept from each other.
+type Address string
+
+// Lengths of RFC 5321 that Mailu checks, and that of a path there.
+const (
+	maxAddress   = 254
+	maxLocalPart = 64
+	maxDomain    = 253
+)
+
+// ParseAddress refuses what Mailu's API cannot hold or cannot be asked about. Its
+// errors show the address, unless it is long, with everything invisible escaped.
+func ParseAddress(raw string) (Address, error) {
+	address, err := parseAddress(raw)
+	if err != nil {
+		return "", fmt.Errorf("%.60q is not an e-mail address that Mailu can have: %w", raw, err)
+	}
+	return address, nil
+}
+
+func parseAddress(raw string) (Address, error) {
+	local, domain, found := strings.Cut(raw, "@")
+	switch {
+	case !utf8.ValidString(raw):
+		return "", errors.New("it is not UTF-8")
+	case !found || local == "" || domain == "":
+		return "", errors.New("it is not of the form user@domain")
+	case strings.Contains(domain, "@"):
+		return "", errors.New("it has more than one @")
+	}
+	for _, r := range raw {
+		if unicode.IsSpace(r) || !unicode.IsPrint(r) {
+			return "", fmt.Errorf("it has a space or an invisible character (%U)", r)
+		}
+	}
+	if err := checkLocalPart(local); err != nil {
+		return "", err
+	}
+	ascii, err := asciiDomain(domain)
+	if err != nil {
+		return "", err
+	}
+	address := strings.ToLower(local) + "@" + ascii
+	switch {
+	case max(len(raw), len(address)) > maxAddress:
+		return "", fmt.Errorf("it is longer than %d bytes", maxAddress)
+	case address == raw:
+		return Address(raw), nil // one string for both
+	}
+	return Address(address), nil
+}
+
+// checkLocalPart wants a dot-atom, and in it nothing that somebody on the way to
+// the API could read as a path, a query or an escape.
+func checkLocalPart(local string) error {
+	const atoms = "-!$&'*+=^_`{|}~."
+	for _, r := range local {
+		switch {
+		case strings.ContainsRune("/%?#", r):
+			return fmt.Errorf("%q before the @ does not fit into a path of the API", r)
+		case r < utf8.RuneSelf && (isLetterOrDigit(r) || strings.ContainsRune(atoms, r)):
+		default:
+			return fmt.Errorf("%+q (%U) before the @ is none of the characters that Mailu's API takes there", r, r)
+		}
+	}
+	switch {
+	case strings.HasPrefix(local, ".") || strings.HasSuffix(local, ".") || strings.Contains(local, ".."):
+		return errors.New("a dot before the @ has no character beside it")
+	case len(local) > maxLocalPart:
+		return fmt.Errorf("it has more than %d characters before the @", maxLocalPart)
+	}
+	return nil
+}
+
+func isLetterOrDigit(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// likeMailu lowers as Python does, where that differs from Go (U+0130); takes the
+// dots of IDNA for dots, as Python's idna does; and takes both forms of the small
+// sigma for one, of which Python's lower case chooses by what follows.
+var likeMailu = strings.NewReplacer("\u0130", "i\u0307", "\u3002", ".", "\uff0e", ".", "\uff61", ".", "\u03c2", "\u03c3")
+
+// asciiDomain is the domain as Mailu's database has it.
+func asciiDomain(domain string) (string, error) {
+	lower := strings.ToLower(likeMailu.Replace(domain))
+	ascii, err := idna.Registration.ToASCII(lower)
+	if err != nil {
+		return "", fmt.Errorf("its domain %+.60q has no form in IDNA 2008: %w", domain, err)
+	}
+	shown, err := idna.Registration.ToUnicode(ascii)
+	if err != nil {
+		return "", fmt.Errorf("its domain %+.60q has no form in IDNA 2008: %w", domain, err)
+	}
+	for _, r := range shown {
+		if !inDomains(r) {
+			return "", fmt.Errorf("%+q (%U) has no place in a domain (IDNA 2008)", r, r)
+		}
+	}
+	labels := strings.Split(ascii, ".")
+	top := labels[len(labels)-1]
+	switch {
+	case top == "":
+		return "", errors.New("its domain ends in a dot")
+	case len(labels) == 1:
+		return "", errors.New("its domain has no dot")
+	case len(top) == 1 || top[len(top)-1] < 'a' || top[len(top)-1] > 'z':
+		// validators.domain: two characters or more, the last one a letter. That of a
+		// top level in punycode may be a digit as well, and is then refused by Mailu.
+		return "", fmt.Errorf("its domain ends in .%s, which is no top level that Mailu takes", top)
+	case len(ascii) > maxDomain:
+		return "", fmt.Errorf("its domain is longer than %d characters", maxDomain)
+	}
+	// The two spellings that the replacer made one may be in punycode as well.
+	return idna.Registration.ToASCII(likeMailu.Replace(shown))
+}
+
+// inDomains is narrower than package idna, which takes symbols and emoji: RFC 5892
+// has letters, marks and digits, and some that are allowed by name.
+func inDomains(r rune) bool {
+	const byName = "-.\u00b7\u0375\u05f3\u05f4\u06fd\u06fe\u0f0b\u200c\u200d\u3007\u30fb"
+	return unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) || strings.ContainsRune(byName, r)
+}
+
+// SameAddress reports whether two spellings are one user. What is no address is
+// the same as itself only.
+func SameAddress(a, b string) bool {
+	if a == b {
+		return true
+	}
+	first, err := ParseAddress(a)
+	if err != nil {
+		return false
+	}
+	second, err := ParseAddress(b)
+	return err == nil && first == second
+}
