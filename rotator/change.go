@@ -129,6 +129,8 @@ func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error
 		return nil, nil
 	case err == nil && proof == NotHeld:
 		return r.giveWay(ctx, c)
+	case err != nil && r.next.Claim.Owner == "": // found in the history: nobody has laid it here, so there is nothing to put back
+		return nil, err
 	case c.Pending != nil:
 		return nil, errors.Join(r.torn("another password was written meanwhile, and Mailu cannot be asked which one it holds"), err)
 	}

@@ -93,7 +93,7 @@ func (d *drafts) offer(c Candidate) {
 func (d *drafts) work() {
 	for tenant, ok := d.next(); ok; tenant, ok = d.next() {
 		_ = d.host.cores.take(context.Background(), unbegun) // fails with its context only
-		made, err := newDraft(d.keys, d.NewPassword, d.clock, tenant)
+		made, err := newDraft(d.envelope(d.keys), d.NewPassword, d.clock, tenant)
 		d.host.cores.release()
 		if err != nil {
 			continue // prepare meets the same error, and tells

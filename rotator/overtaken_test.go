@@ -79,3 +79,27 @@ func (f *fleet) before(op rotatortest.Op, what func()) rotatortest.Hook {
 		return rotatortest.Fault{}
 	}
 }
+
+// A password from the history that Mailu cannot be asked about once more was
+// pending for nobody: put back as pending it would have no owner, and such a
+// record cannot be read any more.
+func TestARepairWithoutAnAnswerLeavesTheRecordAsItIs(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "first")
+		f.setCurrent(t, 1, "second")
+		f.mailu.AddUser(userOf(1), "first")
+		_, before := f.store.Get(string(tenant(1)))
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpProof && len(f.of(rotatortest.OpProof)) == 3 { // current, former, and before the commit
+				return rotatortest.Fault{Before: rotatortest.ErrLost}
+			}
+			return rotatortest.Fault{}
+		}
+
+		got := f.verify(t, true).Findings[0]
+
+		if _, after := f.store.Get(string(tenant(1))); after != before || got.Repaired || len(f.of(rotatortest.OpProof)) != 3 {
+			t.Errorf("version %d became %d, repaired %t after %d questions: %s", before, after, got.Repaired, len(f.of(rotatortest.OpProof)), got.Reason)
+		}
+	})
+}

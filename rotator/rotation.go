@@ -261,6 +261,9 @@ func (r *rotation) commit(ctx context.Context) (err error) {
 	rebased := false
 	err = r.write(ctx, change{
 		apply: func(c *Credential) (err error) {
+			if c.holdsPending(r.next) && c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.live(r.Clock.Now()) {
+				return claimedBy(c.Pending.Claim) // who may be about to push it, and commits it
+			}
 			if c.holdsPending(r.next) && c.Password == former {
 				if rebased {
 					if err := r.verifyAgain(ctx); err != nil {

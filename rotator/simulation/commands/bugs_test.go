@@ -1,0 +1,110 @@
+package commands_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+)
+
+// A harness that finds nothing proves nothing: each of these breaks the commands
+// from outside, by what they see of the world.
+func TestSeededBugsOfCommandsAreFound(t *testing.T) {
+	for _, test := range bugs() {
+		t.Run(test.name, func(t *testing.T) {
+			r := explore(t, test.scenario)
+
+			if r.broken == "" {
+				t.Fatalf("not found in %d states", r.states)
+			}
+			t.Logf("found after %d states: %s\n%s", r.states, r.broken, r.schedule)
+			if !strings.Contains(r.broken, test.finds) {
+				t.Errorf("found %q, want %q", r.broken, test.finds)
+			}
+		})
+	}
+}
+
+type seeded struct {
+	scenario
+	finds string
+}
+
+func bugs() []seeded {
+	return []seeded{
+		{scenario{
+			name: "a write does not compare versions, after a stale read", world: tenants(tenantA), stale: 1,
+			commands: []command{daemon(), runNow()},
+			bug:      func(_ string, s *rotator.Sweep) { s.Store = blind{s.Store} },
+		}, "second password"},
+		{scenario{
+			name: "a repair takes what a stale read shows for drift, without check-and-set", world: history(two, one, two), stale: 2,
+			commands: []command{repairing("repair")},
+			bug:      func(_ string, s *rotator.Sweep) { s.Store = blind{s.Store} },
+		}, "never seen to hold"},
+		{scenario{
+			name: "what becomes current is not opened", world: editedHistory, commands: []command{repairing("repair")},
+			bug: func(_ string, s *rotator.Sweep) {
+				proper := s.Envelope
+				s.Envelope = func(keys *crypto.Keyring) rotator.Envelope { return lax{proper(keys).(*envelope)} }
+			},
+		}, "does not open"},
+		{scenario{
+			name: "a repair makes current what Mailu does not hold", world: history(other, one, two), commands: []command{repairing("repair")},
+			bug: func(_ string, s *rotator.Sweep) { s.Mailu = credulous{s.Mailu.(servers)} },
+		}, "never seen to hold"},
+	}
+}
+
+// editedHistory has an earlier version whose last_rotated somebody edited, so that
+// its password, which Mailu holds, opens no more.
+func editedHistory(w *world) {
+	edited := w.seal(tenantA, blank(user, webmail), "2026-01-01T00:00:00.000Z", one, 1)
+	edited["last_rotated"] = "2026-01-02T00:00:00.000Z"
+	w.put(tenantA, edited)
+	w.put(tenantA, w.seal(tenantA, blank(user, webmail), "2026-01-03T00:00:00.000Z", two, 1))
+	w.users[user] = one
+}
+
+// blind writes over what it has not read.
+type blind struct{ rotator.Store }
+
+func (s blind) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {
+	version, err := s.Store.Write(ctx, t, doc)
+	if !errors.Is(err, rotator.ErrConflict) {
+		return version, err
+	}
+	now, err := s.Read(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	return s.Store.Write(ctx, t, rotator.Document{Version: now.Version, Fields: doc.Fields})
+}
+
+// lax opens whatever was sealed, with whatever fields beside it.
+type lax struct{ *envelope }
+
+func (l lax) Open(_ crypto.KeyVersion, _ crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error) {
+	return crypto.SecretFromString(l.world.sealed[string(sealed)]), nil
+}
+
+// credulous takes every password but the current one for held.
+type credulous struct{ servers }
+
+func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {
+	server, err := m.servers.Server(origin)
+	return credulousServer{server}, err
+}
+
+type credulousServer struct{ rotator.Server }
+
+func (s credulousServer) Proof(ctx context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+	check, err := s.Server.Proof(ctx, user, password)
+	if password.RevealString() == one {
+		return func() (rotator.Proof, error) { return rotator.Held, nil }, err
+	}
+	return check, err
+}
