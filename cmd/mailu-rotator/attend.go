@@ -35,6 +35,7 @@ func attend(ctx context.Context, path string, stderr io.Writer, work func(contex
 	err = work(ctx, fleet)
 	bar.end()
 	outlets.close(ctx)
+	log.sync() // before the report, which may go to the same terminal
 	if err != nil && ctx.Err() != nil {
 		return true, &statusError{code: exitInterrupted}
 	}

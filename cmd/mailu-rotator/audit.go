@@ -31,7 +31,7 @@ func (l *logger) audit(system func() (io.WriteCloser, error), event string, fiel
 	}
 	// Past Check, which would ask log.level.
 	entry := zapcore.Entry{Level: zap.WarnLevel, Time: time.Now(), Message: event}
-	if err := l.zap.Core().Write(entry, fields); err != nil && inSystem != nil {
+	if err := errors.Join(l.zap.Core().Write(entry, fields), flush(l.out)); err != nil && inSystem != nil {
 		return fmt.Errorf("%s: it can be recorded nowhere, so it is not done: %w", event, errors.Join(err, inSystem))
 	}
 	return nil

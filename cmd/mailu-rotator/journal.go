@@ -30,6 +30,7 @@ type journalCore struct {
 	fields []zapcore.Field
 	line   zapcore.Encoder
 	send   func(message string, priority journal.Priority, fields map[string]string) error
+	do     func(func() error) error // sends, or has it sent: the journal may keep a sender waiting
 	// otherwise takes the lines that the journal did not.
 	otherwise zapcore.Core
 }
@@ -39,6 +40,7 @@ func newJournalCore(level zapcore.Level, otherwise zapcore.Core) *journalCore {
 		LevelEnabler: level,
 		line:         zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "msg", EncodeDuration: zapcore.StringDurationEncoder}),
 		send:         journal.Send,
+		do:           func(send func() error) error { return send() },
 		otherwise:    otherwise,
 	}
 }
@@ -67,10 +69,13 @@ func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	}
 	defer line.Free()
 	message := visible(strings.TrimRight(line.String(), "\n"))
-	if c.send(message, priority(entry.Level), journalFields(entry.Message, all)) == nil {
-		return nil
-	}
-	return c.otherwise.Write(entry, all)
+	named := journalFields(entry.Message, all)
+	return c.do(func() error {
+		if c.send(message, priority(entry.Level), named) == nil {
+			return nil
+		}
+		return c.otherwise.Write(entry, all)
+	})
 }
 
 // Sync is zapcore.Core's; the journal has what was sent.

@@ -16,14 +16,34 @@ import (
 // a log can be searched for it, and the rest are fields.
 type logger struct {
 	zap *zap.Logger
+	out io.Writer
 }
 
 func newLogger(cfg config.Log, out io.Writer) *logger {
 	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(visibleWriter{out})), levelOf(cfg.Level))
+	stderr, later := standardErrorOf(out)
 	if cfg.Format == config.LogAuto && isJournal(out) {
-		core = newJournalCore(levelOf(cfg.Level), core)
+		journal := newJournalCore(levelOf(cfg.Level), core)
+		if later {
+			journal.do = func(send func() error) error { stderr.later(send); return nil }
+		}
+		core = journal
 	}
-	return &logger{zap: zap.New(core)}
+	l := &logger{zap: zap.New(core), out: out}
+	if later {
+		tell := func(n int64) { l.zap.Warn("log entries dropped", zap.Int64("entries", n)) }
+		stderr.onLost.Store(&tell)
+	}
+	return l
+}
+
+// standardErrorOf finds standard error, also behind a progress bar.
+func standardErrorOf(out io.Writer) (*standardError, bool) {
+	if bar, isBar := out.(*progress); isBar {
+		out = bar.out
+	}
+	c, found := out.(*standardError)
+	return c, found
 }
 
 func encoder(format config.LogFormat, out io.Writer) zapcore.Encoder {
@@ -55,7 +75,7 @@ func isTerminal(w io.Writer) bool {
 	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
-func (l *logger) sync() { _ = l.zap.Sync() } // stderr cannot always be synced, and nothing could be done
+func (l *logger) sync() { _ = flush(l.out) } // nothing could be done
 
 // vaultWaits tells why a run stands still.
 func (l *logger) vaultWaits(cause error, pause time.Duration) {

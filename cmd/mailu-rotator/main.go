@@ -23,6 +23,7 @@ const (
 	exitCannotRun   = 1   // nothing was tried: configuration, Vault, clock
 	exitFailures    = 2   // some tenants failed; the report says which
 	exitInterrupted = 130 // as a shell reports SIGINT
+	exitUnread      = 141 // as a shell reports SIGPIPE, which ends the program: the report's reader is gone
 )
 
 // getenv is os.Getenv. main replaces it by one that keeps Vault's variables to
@@ -31,25 +32,36 @@ var getenv = os.Getenv
 
 func main() {
 	getenv = vault.TakeEnvironment()
-	os.Exit(run(os.Args[1:]))
+	status := run(os.Args[1:])
+	if status == exitUnread {
+		dieOfBrokenPipe()
+	}
+	os.Exit(status)
 }
 
 func run(args []string) int {
+	surviveBrokenPipes()
+	stdout, stderr := &standardOutput{file: os.Stdout}, newStandardError(os.Stderr)
+	defer stderr.close()
 	if err := hardenProcess(); err != nil {
-		fmt.Fprintf(os.Stderr, "mailu-rotator: %v\n", err)
+		fmt.Fprintf(stderr, "mailu-rotator: %v\n", err)
 		return exitCannotRun
 	}
 	root := newRootCommand()
 	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	err := root.ExecuteContext(context.Background())
 	var status *statusError
 	switch {
+	case stdout.gone:
+		return exitUnread
 	case err == nil:
 		return exitDone
 	case errors.As(err, &status): // the report has said it all
 		return status.code
 	}
-	fmt.Fprintf(os.Stderr, "mailu-rotator: %s\n", visible(err.Error()))
+	fmt.Fprintf(stderr, "mailu-rotator: %s\n", visible(err.Error()))
 	return exitCannotRun
 }
 

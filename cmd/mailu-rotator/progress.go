@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"os"
 	"sync"
 
 	"github.com/schollz/progressbar/v3"
@@ -22,11 +21,13 @@ func newProgress(out io.Writer) *progress { return &progress{out: out} }
 
 // Fd tells loggers whether they write to a terminal.
 func (p *progress) Fd() uintptr {
-	if file, isFile := p.out.(*os.File); isFile {
+	if file, isFile := p.out.(interface{ Fd() uintptr }); isFile {
 		return file.Fd()
 	}
 	return ^uintptr(0)
 }
+
+func (p *progress) flush() error { return flush(p.out) }
 
 // observe is a rotator.Observer.
 func (p *progress) observe(e rotator.Event) {
