@@ -33,11 +33,11 @@ func (c *Client) requirements() [3]requirement {
 }
 
 // checkCapabilities asks Vault, in one request, what the token may do at the
-// paths of [Policy]. mend is the command that writes that policy.
-func (c *Client) checkCapabilities(ctx context.Context, mend string) (list, data, export rotator.Check) {
+// paths of [Policy]. mend is the command that writes that policy. told is false
+// where the token may not even ask.
+func (c *Client) checkCapabilities(ctx context.Context, mend string) (checks [3]rotator.Check, told bool) {
 	needs := c.requirements()
 	held, err := c.capabilities(ctx, needs)
-	var checks [3]rotator.Check
 	for i, n := range needs {
 		if err != nil {
 			checks[i] = rotator.Warned(n.name, "vault does not tell: "+err.Error(), "give the token Vault's default policy")
@@ -45,7 +45,7 @@ func (c *Client) checkCapabilities(ctx context.Context, mend string) (list, data
 		}
 		checks[i] = n.judge(held[n.path], mend)
 	}
-	return checks[0], checks[1], checks[2]
+	return checks, err == nil
 }
 
 func (c *Client) capabilities(ctx context.Context, needs [3]requirement) (map[string][]string, error) {

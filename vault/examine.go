@@ -20,13 +20,14 @@ type Examination struct {
 // Examine makes one check of each capability, the mount and the master key.
 // mendPolicy is the command that writes the policy of [Policy].
 func (c *Client) Examine(ctx context.Context, mendPolicy string) Examination {
-	list, data, export := c.checkCapabilities(ctx, mendPolicy)
-	e := Examination{Checks: []rotator.Check{list, data, export}}
+	may, told := c.checkCapabilities(ctx, mendPolicy)
+	list, data, export := may[0], may[1], may[2]
+	e := Examination{Checks: may[:]}
 	var mount, master rotator.Check
 	if failed(list) && failed(data) {
 		mount = rotator.Skipped("the policy grants nothing in the mount, so Vault does not show it", checkKV)[0]
 	} else {
-		mount = c.checkedMount(ctx)
+		mount = c.checkedMount(ctx, told)
 	}
 	if failed(export) {
 		master = rotator.Skipped("the policy does not let it be exported", checkMaster)[0]
@@ -45,12 +46,17 @@ const (
 	checkMaster = "master key"
 )
 
-func (c *Client) checkedMount(ctx context.Context) rotator.Check {
+// checkedMount advises on the mount only where Vault told what the token may do: a
+// token that may not even ask is refused whatever the mount is.
+func (c *Client) checkedMount(ctx context.Context, told bool) rotator.Check {
 	err := c.checkMount(ctx)
 	if err == nil {
 		return rotator.Passed(checkKV, "mount "+c.cfg.Mount+"/")
 	}
 	if problem, ok := errors.AsType[*mountError](err); ok {
+		if !told {
+			return rotator.Broken(checkKV, problem.found, "first see what the login says above")
+		}
 		return rotator.Broken(checkKV, problem.found, cmp.Or(problem.mend, problem.advice))
 	}
 	return rotator.Broken(checkKV, err.Error(), "vault secrets list")

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator
 	self, err := c.lookUp(ctx)
 	if err != nil {
 		return c, rotator.Warned(name, fmt.Sprintf("by %s, but the token cannot look itself up: %v", login.auth.Method, oneLine(err)),
-			"give the token Vault's default policy")
+			"give the token Vault's default policy; where it has that, see whether its token_bound_cidrs leave out this host")
 	}
 	found := fmt.Sprintf("by %s: %s, policies %s", login.auth.Method, self.life(), strings.Join(self.policies, ", "))
 	switch {
@@ -93,6 +94,12 @@ func (l *Login) mend(err error) string {
 	if err != nil {
 		if fix := fixOf(err); fix != "" {
 			return fix
+		}
+		if limit, ok := errors.AsType[*usesError](err); ok {
+			return limit.fix
+		}
+		if says(err, "CIDR") {
+			return "add this host's address to secret_id_bound_cidrs and token_bound_cidrs of the role, or to those of the secret-id"
 		}
 	}
 	if statusOf(err) == 404 {

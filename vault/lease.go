@@ -38,6 +38,10 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 	// From here on the API client has the only copy: it cannot do with less.
 	l.api.SetToken(l.grant.token.RevealString())
 	l.grant.token.Wipe()
+	if uses := l.grant.uses; uses > 0 {
+		retire(l)
+		return nil, fmt.Errorf("log in to vault by %s: %w", s.login.auth.Method, &usesError{uses, s.login.auth.unlimited(l.grant.role)})
+	}
 	l.since = time.Now()
 	s.cfg.OnToken(expiry(l.since, l.grant.ttl))
 	return l, nil
@@ -99,7 +103,7 @@ func retire(l *lease) {
 }
 
 // revoke revokes a token that was made for us. One that is gone already is no
-// error.
+// error, nor is a batch token, which Vault does not keep.
 func (l *lease) revoke() error {
 	if !l.grant.minted {
 		return nil
@@ -107,7 +111,7 @@ func (l *lease) revoke() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), revokeTimeout)
 	defer cancel()
 	err := l.api.Auth().Token().RevokeSelfWithContext(ctx, "")
-	if err == nil || says(err, "invalid token") {
+	if err == nil || says(err, "invalid token") || says(err, "batch tokens cannot be revoked") {
 		return nil
 	}
 	return fmt.Errorf("revoke our vault token, which is valid for up to %s more: %w", l.grant.ttl, oneLine(err))

@@ -2,8 +2,10 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -85,6 +87,8 @@ type grant struct {
 	token     crypto.Secret
 	ttl       time.Duration // 0: it does not expire
 	renewable bool
+	uses      int // requests until Vault forgets it; 0: no limit
+	role      string
 	minted    bool // it was made for us, so it is ours to revoke
 }
 
@@ -150,23 +154,78 @@ func (l *Login) clientCertificate() (*tls.Certificate, error) {
 
 // postLogin is the one request that the minting methods have in common.
 func postLogin(ctx context.Context, client *api.Client, mount string, credentials map[string]any) (grant, error) {
-	secret, err := client.Logical().WriteWithContext(ctx, "auth/"+mount+"/login", credentials)
+	path := "auth/" + mount + "/login"
+	request, err := json.Marshal(credentials)
+	if err != nil {
+		return grant{}, fmt.Errorf("%s: the credentials cannot be sent", path)
+	}
+	defer clear(request)
+	// Raw, because the API client's own form leaves out how many uses a token has.
+	body, err := readBody(client.Logical().WriteRawWithContext(ctx, path, request))
+	defer clear(body)
 	switch {
 	case statusOf(err) == 404:
 		return grant{}, fmt.Errorf("no auth method is enabled at auth/%s: %w", mount, oneLine(err))
 	case err != nil:
-		return grant{}, fmt.Errorf("auth/%s/login: %w", mount, oneLine(err))
-	case secret == nil || secret.Auth == nil:
-		return grant{}, fmt.Errorf("auth/%s/login gave no token: is an auth method enabled at auth/%s?", mount, mount)
-	case secret.Auth.MFARequirement != nil || secret.Auth.ClientToken == "":
-		return grant{}, fmt.Errorf("auth/%s/login asks for a second factor, which a daemon cannot give: exempt this role", mount)
+		return grant{}, fmt.Errorf("%s: %w", path, oneLine(err))
+	}
+	var answer loginAnswer
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return grant{}, fmt.Errorf("%s: vault's answer is not that to a login", path) // the decoder's error may quote it
+	}
+	switch auth := answer.Auth; {
+	case auth == nil:
+		return grant{}, fmt.Errorf("%s gave no token: is an auth method enabled at auth/%s?", path, mount)
+	case auth.MFARequirement != nil || auth.ClientToken == "":
+		return grant{}, fmt.Errorf("%s asks for a second factor, which a daemon cannot give: exempt this role", path)
 	}
 	return grant{
-		token:     crypto.SecretFromString(secret.Auth.ClientToken),
-		ttl:       lifetime(secret.Auth.LeaseDuration),
-		renewable: secret.Auth.Renewable,
+		token:     crypto.SecretFromString(answer.Auth.ClientToken),
+		ttl:       lifetime(answer.Auth.LeaseDuration),
+		renewable: answer.Auth.Renewable,
+		uses:      answer.Auth.NumUses,
+		role:      answer.Auth.role(),
 		minted:    true,
 	}, nil
+}
+
+// loginAnswer is what is needed of it. A number that does not fit is no answer.
+type loginAnswer struct{ Auth *loginAuth }
+
+type loginAuth struct {
+	ClientToken    string              `json:"client_token"`
+	LeaseDuration  int                 `json:"lease_duration"`
+	Renewable      bool                `json:"renewable"`
+	NumUses        int                 `json:"num_uses"`
+	Metadata       map[string]string   `json:"metadata"`
+	MFARequirement *api.MFARequirement `json:"mfa_requirement"`
+}
+
+// role is what the methods call the role in the metadata; ROLE where none says it.
+func (a *loginAuth) role() string {
+	return cmp.Or(a.Metadata["role_name"], a.Metadata["role"], a.Metadata["cert_name"], "ROLE")
+}
+
+// usesError refuses a token that Vault forgets after so many requests: a run needs
+// more, and any of its steps could be the one without a token.
+type usesError struct {
+	uses int
+	fix  string
+}
+
+func (e *usesError) Error() string {
+	return fmt.Sprintf("the token is good for %d requests only (num_uses), and a run needs a token without a limit: %s", e.uses, e.fix)
+}
+
+// unlimited is the command that ends the limit of the uses.
+func (a Auth) unlimited(role string) string {
+	switch a.Method {
+	case MethodAppRole, MethodKubernetes:
+		return fmt.Sprintf("vault write auth/%s/role/%s token_num_uses=0", a.Mount, role)
+	case MethodCert:
+		return fmt.Sprintf("vault write auth/%s/certs/%s token_num_uses=0", a.Mount, role)
+	}
+	return "make it anew without -use-limit"
 }
 
 // maxLifetime of a token in seconds: a hundred years, which any clock can add.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -231,5 +232,79 @@ func TestIncompleteAuthIsRefused(t *testing.T) {
 		if _, err := vault.NewLogin(c.auth); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: got %v, want %q", c.auth, err, c.says)
 		}
+	}
+}
+
+// A session would end in the middle of a run, and each of its logins would be
+// taken for that of a token that fails over and over.
+func TestTokenOfLimitedUsesIsRefusedAtOnce(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	role := f.appRole(t, map[string]any{"token_num_uses": 5})
+	secret, err := f.root.Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{Policies: []string{"default"}, NumUses: 5})
+	must(t, err)
+	token := vault.Auth{Method: vault.MethodToken, Token: crypto.SecretFromString(secret.Auth.ClientToken)}
+	tests := map[string]struct {
+		auth    vault.Auth
+		fix     string
+		revoked int
+	}{
+		"by AppRole": {role, "vault write auth/approle/role/rotator token_num_uses=0", 1},
+		"given":      {token, "without -use-limit", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := f.proxy.Count("PUT", revokeOf)
+
+			_, err := f.tryOpen(t, test.auth)
+			revoked := f.proxy.Count("PUT", revokeOf) - before
+			login, _ := examine(t, f.config, test.auth)
+
+			if err == nil || !strings.Contains(err.Error(), "requests only") || !strings.Contains(err.Error(), test.fix) || strings.Contains(err.Error(), "policy") {
+				t.Errorf("got %v", err)
+			}
+			if revoked != test.revoked {
+				t.Errorf("%d revocations, want %d", revoked, test.revoked)
+			}
+			if login.State != rotator.CheckFailed || !strings.Contains(login.Mend, test.fix) {
+				t.Errorf("doctor: %+v", login)
+			}
+		})
+	}
+}
+
+func TestBatchTokenIsNoWorryAtTheEnd(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+
+	must(t, work(t.Context(), f.config, f.appRole(t, map[string]any{"token_type": "batch"})))
+}
+
+func TestTokenBoundToOtherAddressesIsSaidToBe(t *testing.T) {
+	f := newFixture(t)
+	f.config.Patience = 2 * time.Second
+	l, err := vault.NewLogin(f.appRole(t, map[string]any{"token_bound_cidrs": "192.0.2.0/24"}))
+	must(t, err)
+
+	c, login := vault.CheckLogin(t.Context(), f.config, l)
+	found := c.Examine(t.Context(), "write the policy")
+	_ = c.Close() // which it may not do either
+
+	if login.State != rotator.CheckWarned || !strings.Contains(login.Mend, "token_bound_cidrs") {
+		t.Errorf("login: %+v", login)
+	}
+	for _, c := range found.Checks {
+		if strings.Contains(c.Mend, "secrets enable") {
+			t.Errorf("advice about what was not seen: %+v", c)
+		}
+	}
+}
+
+func TestSecretIDBoundToOtherAddressesIsSaidToBe(t *testing.T) {
+	f := newFixture(t)
+	auth := f.appRole(t, map[string]any{"secret_id_bound_cidrs": "192.0.2.0/24", "token_bound_cidrs": "192.0.2.0/24"})
+
+	login, _ := examine(t, f.config, auth)
+
+	if login.State != rotator.CheckFailed || !strings.Contains(login.Mend, "secret_id_bound_cidrs") {
+		t.Errorf("login: %+v", login)
 	}
 }

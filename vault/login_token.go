@@ -38,7 +38,12 @@ func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (gran
 		return grant{}, fmt.Errorf("look up the token: ttl: %w", err)
 	}
 	renewable, _ := self.Data["renewable"].(bool)
-	return grant{token: token, ttl: ttl, renewable: renewable}, nil
+	uses := 0
+	if left, ok := self.Data["num_uses"].(json.Number); ok {
+		n, _ := left.Int64() // what is no number is no limit
+		uses = int(n)
+	}
+	return grant{token: token, ttl: ttl, renewable: renewable, uses: uses}, nil
 }
 
 func (t *givenToken) current() (crypto.Secret, error) {
