@@ -38,7 +38,7 @@ type Config struct {
 
 // Vault is the connection to HashiCorp Vault and the place of the secrets in it.
 type Vault struct {
-	// Where Vault is.
+	// Where Vault is, without `/v1` and `/ui`. A path is that of a proxy before it.
 	Address string `yaml:"address" type:"URL" default:"required, or VAULT_ADDR" range:"https; http to loopback only"`
 	// Vault Enterprise and HCP only.
 	Namespace string `yaml:"namespace" type:"path in Vault" default:"the root namespace, or VAULT_NAMESPACE" range:"may be empty"`

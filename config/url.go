@@ -4,12 +4,17 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // parseURL accepts an absolute http or https URL and takes final slashes off.
 // Its errors do not repeat the URL: it may have a password in it.
 func parseURL(raw string) (*url.URL, error) {
+	if strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return nil, errors.New("white space or an invisible character in the URL: remove it")
+	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Opaque != "" || strings.HasSuffix(u.Host, ":"):
@@ -22,6 +27,11 @@ func parseURL(raw string) (*url.URL, error) {
 		return nil, errors.New("a URL without a host")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("a URL with a query or fragment: remove what follows ? or #")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("the port is not a number from 1 to 65535")
+		}
 	}
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
 	return u, nil

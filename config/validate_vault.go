@@ -1,7 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
+	"path"
 	"strings"
 )
 
@@ -29,6 +32,10 @@ func (l *loader) validateAddress(v *Vault) {
 		l.report(key, "%v", err)
 		return
 	}
+	if err := checkPrefix(u); err != nil {
+		l.report(key, "%v", err)
+		return
+	}
 	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
 		l.report(key, "plain http to %s would show the token and the master key to the network: use https (http is for loopback)", u.Hostname())
 		return
@@ -39,14 +46,30 @@ func (l *loader) validateAddress(v *Vault) {
 	v.Address = u.String()
 }
 
+// checkPrefix lets a path be what a proxy has Vault under. An address that was
+// copied from a call of the API or from the web interface has more.
+func checkPrefix(u *url.URL) error {
+	segments := strings.Split(u.Path, "/")
+	for i, segment := range segments {
+		if segment == "v1" || segment == "ui" {
+			base := url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.Join(segments[:i], "/")}
+			return fmt.Errorf("/%s and what follows are added by the program: write %s", segment, base.String())
+		}
+	}
+	if u.Path != "" && path.Clean(u.Path) != u.Path {
+		return errors.New("the path has an empty part, . or ..: remove it")
+	}
+	return nil
+}
+
 // segments checks a path in Vault and takes the outer slashes off.
-func (l *loader) segments(key string, path *string, need need) {
-	clean := strings.TrimSpace(strings.Trim(*path, "/"))
+func (l *loader) segments(key string, value *string, need need) {
+	clean := strings.TrimSpace(strings.Trim(*value, "/"))
 	if clean == "" {
 		if need == required {
 			l.report(key, "empty: give the path as `vault secrets list` or `vault kv list` shows it")
 		}
-		*path = ""
+		*value = ""
 		return
 	}
 	for segment := range strings.SplitSeq(clean, "/") {
@@ -59,7 +82,7 @@ func (l *loader) segments(key string, path *string, need need) {
 			return
 		}
 	}
-	*path = clean
+	*value = clean
 }
 
 func (l *loader) segment(key string, name *string) {

@@ -20,7 +20,8 @@ const (
 // merged file and environment already: nothing is read from the environment
 // here but the usual HTTPS_PROXY and NO_PROXY.
 type Config struct {
-	// Address is Vault's URL, https or http, such as "https://vault:8200".
+	// Address is Vault's URL, https or http, such as "https://vault:8200". It may
+	// have the path under which a proxy serves Vault.
 	Address string
 	// Namespace is the Vault Enterprise or OpenBao namespace; empty for none.
 	Namespace string
@@ -123,6 +124,13 @@ func checkAddress(address string) error {
 		return fmt.Errorf("vault address %q is not like https://host:8200", address)
 	case u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("vault address %q has a query or fragment", address)
+	case strings.ContainsFunc(u.Path, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("vault address %q has white space or an invisible character in its path", address)
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "v1" || segment == "ui" {
+			return fmt.Errorf("vault address %q: /%s and what follows are added here", address, segment)
+		}
 	}
 	return nil
 }
