@@ -36,8 +36,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 		}
 		version, err := r.store(ctx, next)
 		if err == nil {
-			next.Version = version
-			r.cred, r.uncertain, r.fenced = next, false, true
+			r.cred, r.uncertain, r.fenced = next.writtenAs(version, r.Clock.Now()), false, true
 			return nil
 		}
 		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) || errors.Is(err, errNothingWritten) {

@@ -32,6 +32,7 @@ type Credential struct {
 	Tenant      TenantID
 	Version     int       // of the record it was read from or written as
 	Written     time.Time // when the record that was read was stored; zero if nobody tells
+	Expires     time.Time // when the store deletes the record by itself; zero: never
 	Username    string
 	Origin      Origin
 	Password    crypto.SealedPassword // "" while the tenant is being added
@@ -41,7 +42,8 @@ type Credential struct {
 	KeyVersion  crypto.KeyVersion // 0: not recorded
 	Pending     *Pending          // nil at rest
 
-	address Address // of Username; "" where it has none
+	address Address       // of Username; "" where it has none
+	life    time.Duration // of a version of the record that expires
 	fields  map[string]any
 }
 
@@ -58,7 +60,10 @@ func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Crede
 }
 
 func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
-	c := Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, fields: doc.Fields}
+	c := Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, Expires: doc.Expires, fields: doc.Fields}
+	if !doc.Expires.IsZero() && !doc.Written.IsZero() {
+		c.life = doc.Expires.Sub(doc.Written)
+	}
 	r := fieldReader{fields: doc.Fields}
 	c.Username = r.required(fieldUsername)
 	if c.Username != "" {

@@ -27,6 +27,7 @@ const (
 	SweepPlanned      EventName = "sweep planned"       // Count: to rotate or finish
 	TenantSkipped     EventName = "tenant skipped"      // Outcome and Err say why: malformed, unreadable, foreign
 	RotationPrepared  EventName = "rotation prepared"   // the pending password is in Vault
+	RecordExpires     EventName = "record expires"      // the store deletes what was written by itself, Err says when
 	RotationTakenOver EventName = "rotation taken over" // its former owner's claim had lapsed
 	PasswordPushed    EventName = "password pushed"     // Mailu answered that it has it
 	PushUncertain     EventName = "push uncertain"      // Mailu may or may not have it

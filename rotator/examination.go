@@ -15,7 +15,7 @@ type Flaw struct {
 	Kind   FlawKind
 	Reason string // for people
 
-	Version int      // of the record that was read; 0: none was
+	Version int      // of the record that was read, or is deleted; 0: none was
 	Fields  []string // to be corrected, as "name" or "pending.name"; empty where no field is
 }
 
@@ -27,6 +27,10 @@ type FlawKind string
 const (
 	FlawUnread       FlawKind = "unread"        // the store did not give the record
 	FlawDeleted      FlawKind = "deleted"       // its newest version is deleted
+	FlawExpired      FlawKind = "expired"       // its newest version has deleted itself
+	FlawVanishes     FlawKind = "vanishes"      // it deletes itself before a rotation is to write it anew
+	FlawExpires      FlawKind = "expires"       // it deletes itself, but later than that
+	FlawShortHistory FlawKind = "short history" // the store keeps too few earlier versions to go back to
 	FlawAbsent       FlawKind = "absent"        // a folder without a record
 	FlawMalformed    FlawKind = "malformed"     // it cannot be understood
 	FlawUnlisted     FlawKind = "unlisted"      // its origin is not in the configuration
@@ -40,9 +44,10 @@ const (
 )
 
 // Serious reports whether the tenant cannot be rotated, or its password cannot be
-// opened, as long as it has the flaw. The others are for somebody to know.
+// opened, as long as it has the flaw, or whether it is lost by it. The others are
+// for somebody to know.
 func (k FlawKind) Serious() bool {
-	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign}, k)
+	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign, FlawExpires, FlawShortHistory}, k)
 }
 
 // Examination is what the records of the whole fleet look like.
@@ -75,7 +80,7 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 		return Examination{}, err
 	}
 	var e Examination
-	var slight []Flaw
+	slight := r.shortHistories(ctx, candidates)
 	rivals := sharedUsers(candidates)
 	for _, c := range candidates {
 		serious, others := r.flaws(c, rivals[userKey(c)])
@@ -96,7 +101,7 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 // flaws are all that one record has.
 func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 	note := func(kind FlawKind, reason string, fields ...string) {
-		f := Flaw{Tenant: c.Name, Kind: kind, Reason: reason, Version: c.Credential.Version, Fields: fields}
+		f := Flaw{Tenant: c.Name, Kind: kind, Reason: reason, Version: newestVersion(c), Fields: fields}
 		if kind.Serious() {
 			serious = append(serious, f)
 		} else {
@@ -120,6 +125,11 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 	if field, err := c.Credential.sealedForm(); err != nil {
 		note(FlawSealedForm, err.Error(), field)
 	}
+	if now := r.clock.Now(); c.Credential.vanishes(now) {
+		note(FlawVanishes, "the record deletes itself at "+formatTime(c.Credential.Expires)+" (delete_version_after), before its policy has it written anew: its password is lost then")
+	} else if !c.Credential.Expires.IsZero() {
+		note(FlawExpires, "the record deletes itself at "+formatTime(c.Credential.Expires)+" (delete_version_after), unless it is rotated before")
+	}
 	if version := r.missingKey(c.Credential); version != 0 {
 		kind, newest := FlawKeyHidden, r.keys.Newest().Version
 		if version > newest {
@@ -136,9 +146,20 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 	return serious, slight
 }
 
+// newestVersion is that of a candidate's record, deleted or not.
+func newestVersion(c Candidate) int {
+	var deleted *DeletedError
+	if errors.As(c.Err, &deleted) {
+		return deleted.Version
+	}
+	return c.Credential.Version
+}
+
 func flawOf(err error) FlawKind {
 	var deleted *DeletedError
 	switch {
+	case errors.As(err, &deleted) && deleted.Expired:
+		return FlawExpired
 	case errors.As(err, &deleted):
 		return FlawDeleted
 	case errors.Is(err, ErrAbsent):

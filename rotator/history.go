@@ -217,7 +217,6 @@ func (r *rotation) revive(ctx context.Context, deleted int) error {
 	if err != nil {
 		return fmt.Errorf("write the record back: %w", err)
 	}
-	next.Version = version
-	r.cred = next
+	r.cred = next.writtenAs(version, r.Clock.Now())
 	return nil
 }

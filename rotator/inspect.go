@@ -91,8 +91,10 @@ func (f Finding) repairable(c Candidate) bool {
 	switch f.State {
 	case StateDrift:
 		return true
-	case StatePending, StateUnproven:
-		return f.Problem()
+	case StatePending:
+		return !f.UnderWay
+	case StateUnproven:
+		return f.Unprovable
 	case StateUnreadable:
 		return c.Err == nil || errors.Is(c.Err, ErrAbsent)
 	}

@@ -9,7 +9,7 @@ import (
 // user's name in the arena already.
 func (r *register) pack(e Entry, former *packed) (p packed, fits bool) {
 	id, usual := packID(e.Tenant)
-	if !usual || e.Fault != "" || e.Foreign || e.Pending != nil || e.Reason != "" {
+	if !usual || e.Fault != "" || e.Foreign || e.Pending != nil || e.Reason != "" || !e.Expires.IsZero() {
 		return packed{}, false
 	}
 	p = packed{id: id, born: unborn, at: seconds(e.At.Add(time.Second - 1)), since: seconds(e.StateSince)}

@@ -16,6 +16,7 @@ type Document struct {
 	Version int // KV v2 version; check-and-set compares it
 	Fields  map[string]any
 	Written time.Time // when the version was stored; zero where the store does not tell
+	Expires time.Time // when the store deletes the version by itself; zero: never
 }
 
 // Store is the copy of record. Its methods may be called concurrently.
@@ -174,6 +175,7 @@ func (e *RateLimitedError) Unwrap() error { return e.Err }
 // or destroyed.
 type DeletedError struct {
 	Version int   // the newest, which check-and-set compares
+	Expired bool  // the store did it by itself (delete_version_after)
 	Err     error // says how it was deleted
 }
 

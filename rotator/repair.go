@@ -40,6 +40,7 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 	}
 	x.note(TenantRepaired, nil)
 	f.State, f.Unprovable, f.Repaired, f.Reason = StateOK, false, true, how
+	f.expires(x.cred, r.clock.Now())
 }
 
 // healPending gives a pending password that does not open the fields with which it

@@ -74,6 +74,9 @@ func (r *run) rolledBack(c Credential, restored earlier, err error) string {
 		return err.Error()
 	}
 	_, policy := judge(r.clock.Now(), c, Selection{})
+	if warning := expiry(c.Expires); warning != "" {
+		policy += "; " + warning
+	}
 	return fmt.Sprintf("the password of version %d is current again%s; %s", restored.version, restored.left(), policy)
 }
 

@@ -53,7 +53,7 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	defer func() { run.password.Wipe() }()
 
 	outcome, err := run.carryOut(ctx)
-	return Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Err: err}
+	return Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Reason: expiry(run.cred.Expires), Err: err}
 }
 
 // rotation is one credential on its way.
@@ -180,10 +180,14 @@ func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) erro
 		},
 		landed: func(c Credential) bool { return c.holdsPending(r.next) },
 	})
-	if err == nil {
-		r.note(RotationPrepared, nil)
+	if err != nil {
+		return err
 	}
-	return err
+	r.note(RotationPrepared, nil)
+	if warning := expiry(r.cred.Expires); warning != "" {
+		r.note(RecordExpires, errors.New(warning))
+	}
+	return nil
 }
 
 // push tells Mailu the pending password. It does so only under a live claim,

@@ -40,6 +40,7 @@ type Status struct {
 	Due         time.Time // zero: never (manual), or its age is unknown
 	Pending     *Claim    // of a rotation under way or half-finished
 	Begun       time.Time // when the pending password was made; zero: unknown
+	Expires     time.Time // when the store deletes the record by itself; zero: never
 	Fault       string    // why it is not rotated, for people; empty if nothing is wrong
 	Foreign     bool      // not a tenant at all
 }
@@ -49,7 +50,7 @@ type Status struct {
 func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	s := Status{
 		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
-		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Foreign: c.Foreign,
+		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Expires: c.Credential.Expires, Foreign: c.Foreign,
 	}
 	s.Born, _ = c.Credential.Born(now)
 	s.Due, _ = c.Credential.DueAt(now)
@@ -96,9 +97,12 @@ func (s Status) Standing(now time.Time, t Timetable) Standing {
 func (s Status) policyEnd() time.Time { return s.Born.Add(s.Policy.MaxAge()) }
 
 // Problem reports whether somebody has to look at the tenant: it is overdue,
-// invalid, or still half-finished although a sweep that should have finished it
-// is over.
+// invalid, still half-finished although a sweep that should have finished it is
+// over, or its record deletes itself before a rotation is to write it anew.
 func (s Status) Problem(now time.Time, t Timetable) bool {
+	if s.Vanishes() {
+		return true
+	}
 	switch s.Standing(now, t) {
 	case StandingOverdue, StandingInvalid:
 		return true

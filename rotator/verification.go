@@ -29,8 +29,8 @@ func States() []State {
 
 // Problem reports whether somebody has to look at the tenant: such findings
 // make the exit status 2. A pending rotation is a problem only if nobody has a
-// live claim on it, and an unproven password only if the server was asked, which
-// the finding says.
+// live claim on it, an unproven password only if the server was asked, and any
+// state where the record deletes itself, which the finding says.
 func (s State) Problem() bool {
 	switch s {
 	case StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser:
@@ -50,12 +50,14 @@ type Finding struct {
 	// Unprovable, with StateUnproven: Mailu was asked, and its hash says nothing of
 	// any password. It may be another one's.
 	Unprovable bool
-	Reason     string // for people; empty where the state says all
+	// Vanishing: the record deletes itself before a rotation is to write it anew.
+	Vanishing bool
+	Reason    string // for people; empty where the state says all
 }
 
 // Problem reports whether somebody has to look at the tenant.
 func (f Finding) Problem() bool {
-	return f.State.Problem() || f.State == StatePending && !f.UnderWay || f.State == StateUnproven && f.Unprovable
+	return f.State.Problem() || f.State == StatePending && !f.UnderWay || f.State == StateUnproven && f.Unprovable || f.Vanishing
 }
 
 // Verification is the result of one run of Verify.
@@ -145,6 +147,17 @@ func (r *run) examine(ctx context.Context, c Candidate, f *Finding) {
 	if f.State == "" {
 		x := r.rotation(c.Credential)
 		r.judgeAnswers(ctx, x, x.askBoth(ctx), f)
+	}
+	f.expires(c.Credential, r.clock.Now())
+}
+
+// expires adds that the record deletes itself, if it does.
+func (f *Finding) expires(c Credential, now time.Time) {
+	f.Vanishing = c.vanishes(now)
+	if warning := expiry(c.Expires); warning != "" && f.Reason != "" {
+		f.Reason += "; " + warning
+	} else {
+		f.Reason += warning
 	}
 }
 

@@ -100,15 +100,28 @@ func (r record) document() (rotator.Document, error) {
 		return rotator.Document{}, err
 	}
 	if r.Data.Data == nil {
-		return rotator.Document{}, &rotator.DeletedError{Version: version, Err: m.deletion(version)}
+		return rotator.Document{}, &rotator.DeletedError{Version: version, Expired: m.expired(), Err: m.deletion(version)}
 	}
-	written, _ := time.Parse(time.RFC3339, m.CreatedTime) // zero where Vault does not say
-	return rotator.Document{Version: version, Fields: r.Data.Data, Written: written}, nil
+	written, _ := time.Parse(time.RFC3339, m.CreatedTime)  // zero where Vault does not say
+	expires, _ := time.Parse(time.RFC3339, m.DeletionTime) // zero where it does not delete the version
+	return rotator.Document{Version: version, Fields: r.Data.Data, Written: written, Expires: expires}, nil
+}
+
+// expired reports whether Vault deleted the version by itself, by a
+// delete_version_after, which counts in whole seconds. By hand that happens once
+// in a billion.
+func (m *metadata) expired() bool {
+	written, err := time.Parse(time.RFC3339, m.CreatedTime)
+	deleted, errDeleted := time.Parse(time.RFC3339, m.DeletionTime)
+	return errors.Join(err, errDeleted) == nil && deleted.After(written) && deleted.Sub(written)%time.Second == 0
 }
 
 func (m *metadata) deletion(version int) error {
 	if m.Destroyed {
 		return fmt.Errorf("version %d is destroyed", version)
+	}
+	if m.expired() {
+		return fmt.Errorf("version %d deleted itself at %s, by delete_version_after (`vault kv undelete` brings it back)", version, m.DeletionTime)
 	}
 	if m.DeletionTime != "" {
 		return fmt.Errorf("version %d was deleted at %s (`vault kv undelete` brings it back)", version, m.DeletionTime)

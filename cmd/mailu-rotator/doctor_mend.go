@@ -33,6 +33,10 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 		return d.policyCommand()
 	case rotator.FlawDeleted:
 		return d.command("verify --repair --tenant " + f.Tenant)
+	case rotator.FlawExpired, rotator.FlawVanishes, rotator.FlawExpires:
+		return endExpiry(v.Mount, record, f.Version)
+	case rotator.FlawShortHistory:
+		return "vault kv metadata patch -max-versions=10 " + record
 	case rotator.FlawAbsent:
 		return fmt.Sprintf("vault kv list -mount=%s %s/%s", v.Mount, v.Prefix, f.Tenant)
 	case rotator.FlawMalformed:
@@ -56,6 +60,14 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 		return d.command("--run-now --tenant " + f.Tenant)
 	}
 	return ""
+}
+
+// endExpiry keeps a record from deleting itself. Both the engine and the record can
+// have the setting, and neither changes the end of versions that are written
+// already: to undelete one takes that away, whether it has come or not.
+func endExpiry(mount, record string, version int) string {
+	return fmt.Sprintf("vault write %s/config delete_version_after=0s && vault kv metadata patch -delete-version-after=0s %s && vault kv undelete -versions=%d %s",
+		mount, record, version, record)
 }
 
 // mendFields corrects the fields of a record. FIELD=VALUE cannot remove one, nor

@@ -69,6 +69,7 @@ func exhibitLines(e exhibit, now time.Time) (lines [][2]string) {
 		add("pending password", fmt.Sprintf("sealed, %d characters, made %s", len(p.Password), p.LastRotated))
 	}
 	add("version", versionOf(c))
+	add("deletes itself", expiryOf(c))
 	add("other fields", strings.Join(c.OtherFields(), ", "))
 	if r.Problem != nil {
 		add("problem", r.Problem.Error())
@@ -137,6 +138,13 @@ func versionOf(c rotator.Credential) string {
 	return fmt.Sprintf("%d, written %s", c.Version, c.Written.UTC().Format(time.RFC3339))
 }
 
+func expiryOf(c rotator.Credential) string {
+	if c.Expires.IsZero() {
+		return ""
+	}
+	return c.Expires.UTC().Format(time.RFC3339) + " (delete_version_after), if it is not written anew; its password is lost then"
+}
+
 // exhibitJSON is the document of show --output json; docs/report.md describes
 // it.
 type exhibitJSON struct {
@@ -155,6 +163,7 @@ type exhibitJSON struct {
 	Pending     *exhibitedPending `json:"pending,omitempty"`
 	Version     int               `json:"version"`
 	Written     string            `json:"written,omitempty"`
+	Expires     string            `json:"expires,omitempty"`
 	OtherFields []string          `json:"other_fields"`
 	Problem     string            `json:"problem,omitempty"`
 	Revealed    string            `json:"revealed,omitempty"`
@@ -188,6 +197,9 @@ func exhibitDocument(e exhibit) exhibitJSON {
 	}
 	if !c.Written.IsZero() {
 		doc.Written = c.Written.UTC().Format(time.RFC3339Nano)
+	}
+	if !c.Expires.IsZero() {
+		doc.Expires = c.Expires.UTC().Format(time.RFC3339Nano)
 	}
 	if p := c.Pending; p != nil {
 		doc.Pending = &exhibitedPending{

@@ -96,7 +96,7 @@ func severity(e rotator.Event) zapcore.Level {
 	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
 		return zap.DebugLevel
 	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.ServerPaused,
-		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed:
+		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed, rotator.RecordExpires:
 		return zap.WarnLevel
 	case rotator.ServerStopped, rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		return zap.ErrorLevel

@@ -31,6 +31,7 @@ func TestSeverity(t *testing.T) {
 		{rotator.Event{Name: rotator.PushUncertain, Err: failure}, zapcore.WarnLevel},
 		{rotator.Event{Name: rotator.RotationAbandoned, Err: failure}, zapcore.WarnLevel},
 		{rotator.Event{Name: rotator.PendingRestored}, zapcore.WarnLevel},
+		{rotator.Event{Name: rotator.RecordExpires}, zapcore.WarnLevel},
 		{rotator.Event{Name: rotator.TenantSkipped, Outcome: rotator.Invalid}, zapcore.WarnLevel},
 		{rotator.Event{Name: rotator.ServerPaused}, zapcore.WarnLevel},
 		{rotator.Event{Name: rotator.ServerStopped}, zapcore.ErrorLevel},

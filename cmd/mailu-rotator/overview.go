@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +16,7 @@ type overview struct {
 	total    int
 	count    map[rotator.Standing]int
 	problems int           // tenants that somebody has to look at
+	vanish   int           // of them, those whose record deletes itself
 	oldest   time.Duration // of the known ages; negative: none is known
 	next     time.Time     // when the first of those that are ok falls due; zero: none ever does
 	week     int           // how many of them do within 7 days,
@@ -58,6 +60,9 @@ func (o *overview) reckon(s standing) {
 	if s.problem {
 		o.problems++
 	}
+	if s.Vanishes() {
+		o.vanish++
+	}
 	if age, known := s.Age(o.now); known {
 		o.oldest = max(o.oldest, age)
 	}
@@ -74,6 +79,12 @@ func (o *overview) reckon(s standing) {
 	if left <= 30*24*time.Hour {
 		o.month++
 	}
+}
+
+// lastOutcome is the tenant's, or of a record that deletes itself when it does.
+func (s standing) lastOutcome(now time.Time) (o rotator.Outcome, at time.Time, reason string) {
+	o, at, reason = s.LastOutcome(now)
+	return o, at, cmp.Or(reason, s.Expiry())
 }
 
 // show leaves only tenants in these states, and of them the most urgent; 0 means

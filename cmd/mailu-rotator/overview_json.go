@@ -35,6 +35,7 @@ type standingJSON struct {
 	LeftSeconds *int64 `json:"left_seconds"`
 	Due         string `json:"due,omitempty"`
 	LastRotated string `json:"last_rotated,omitempty"`
+	Expires     string `json:"expires,omitempty"`
 	Outcome     string `json:"outcome,omitempty"`
 	OutcomeAt   string `json:"outcome_at,omitempty"`
 	Reason      string `json:"reason,omitempty"`
@@ -43,11 +44,11 @@ type standingJSON struct {
 func (s standing) json(now time.Time) standingJSON {
 	age, ageKnown := s.Age(now)
 	left, dueKnown := s.Left(now)
-	outcome, at, reason := s.LastOutcome(now)
+	outcome, at, reason := s.lastOutcome(now)
 	return standingJSON{
 		State: string(s.state), Problem: s.problem,
 		Tenant: s.Tenant, User: s.User, Origin: string(s.Origin), Policy: s.Policy.String(),
-		AgeSeconds: seconds(age, ageKnown), LeftSeconds: seconds(left, dueKnown), Due: instant(s.Due), LastRotated: s.LastRotated,
+		AgeSeconds: seconds(age, ageKnown), LeftSeconds: seconds(left, dueKnown), Due: instant(s.Due), LastRotated: s.LastRotated, Expires: instant(s.Expires),
 		Outcome: string(outcome), OutcomeAt: instant(at), Reason: reason,
 	}
 }

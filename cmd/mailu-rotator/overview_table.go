@@ -49,6 +49,9 @@ func (o *overview) totals(p palette) []string {
 	if o.oldest >= 0 {
 		lines = append(lines, "oldest "+age(o.oldest)+"; "+o.coming())
 	}
+	if o.vanish > 0 {
+		lines = append(lines, p.alarm(fmt.Sprintf("records that delete themselves (delete_version_after), and their passwords with them: %d; mailu-rotator doctor says how to end that", o.vanish)))
+	}
 	switch {
 	case o.beyond > 0:
 		lines = append(lines, fmt.Sprintf("shown: %d of %d, the most urgent; --limit leaves out %d", len(o.tenants), o.total, o.beyond))
@@ -126,7 +129,7 @@ func (s standing) left(now time.Time) string {
 
 // last is the outcome, its date, and the reason.
 func (s standing) last(now time.Time) string {
-	outcome, at, reason := s.LastOutcome(now)
+	outcome, at, reason := s.lastOutcome(now)
 	words := cell(string(outcome))
 	if day := date(at); day != "" {
 		words += " " + day

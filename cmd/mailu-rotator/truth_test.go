@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/truth"
@@ -72,7 +75,7 @@ func (s *site) confess(ctx context.Context) error {
 			return err
 		}
 		for n := t.version; n < newest.version; n++ {
-			if _, err := s.read(ctx, t, n); err != nil {
+			if _, err := s.read(ctx, t, n); err != nil && !errors.Is(err, api.ErrSecretNotFound) { // dropped by max_versions
 				return err
 			}
 		}

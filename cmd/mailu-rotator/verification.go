@@ -65,8 +65,10 @@ func repaired(v rotator.Verification) int {
 func repairable(v rotator.Verification) bool {
 	for _, f := range v.Findings {
 		switch f.State {
-		case rotator.StateDrift, rotator.StatePending, rotator.StateUnproven:
-			if f.Problem() {
+		case rotator.StateDrift:
+			return true
+		case rotator.StatePending, rotator.StateUnproven:
+			if !f.UnderWay && (f.Unprovable || f.State == rotator.StatePending) {
 				return true
 			}
 		}

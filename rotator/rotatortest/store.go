@@ -21,14 +21,37 @@ type Store struct {
 	Hook  Hook
 	Key   [crypto.KeySize]byte
 	Clock rotator.Clock // what Time tells
+	// DeleteAfter is Vault's delete_version_after: versions written while it is set
+	// delete themselves so long after. It needs Clock.
+	DeleteAfter time.Duration
+	MaxVersions int // Vault's max_versions: how many each record keeps; 0: all
 	// Listed, if set, is called before the list yields its i-th name, to make it
 	// wait. An error breaks the list off there.
 	Listed func(i int) error
 
 	mu       sync.Mutex
 	versions map[string][]map[string]any // version n at index n-1; nil: deleted
+	lives    map[string][]lifetime       // of each version; zero: it does not delete itself
 	writes   int
 	rings    []*crypto.Keyring // that were given away
+}
+
+// lifetime is when a version was written and deletes itself.
+type lifetime struct{ from, until time.Time }
+
+// over reports whether the version has deleted itself. One whose life is not
+// bounded never does.
+func (s *Store) over(l lifetime) bool { return !l.until.IsZero() && !s.Clock.Now().Before(l.until) }
+
+// Undelete brings a version back, as `vault kv undelete` does for one that has
+// deleted itself.
+func (s *Store) Undelete(tenant string, version int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lives[tenant][version-1] = lifetime{}
+	if s.DeleteAfter > 0 {
+		s.lives[tenant][version-1] = lifetime{s.Clock.Now(), s.Clock.Now().Add(s.DeleteAfter)}
+	}
 }
 
 // Put stores fields as an operator would, without check-and-set.
@@ -109,13 +132,16 @@ func (s *Store) List(context.Context) iter.Seq2[string, error] {
 func (s *Store) Read(_ context.Context, tenant rotator.TenantID) (doc rotator.Document, err error) {
 	err = s.Hook.around(Call{Op: OpRead, Tenant: tenant}, func() error {
 		fields, version := s.Get(string(tenant))
+		life := s.life(string(tenant), version)
 		switch {
+		case fields != nil && s.over(life):
+			return &rotator.DeletedError{Version: version, Expired: true, Err: fmt.Errorf("read %s: version %d deleted itself", tenant, version)}
 		case fields == nil && version > 0:
 			return &rotator.DeletedError{Version: version, Err: fmt.Errorf("read %s: version %d was deleted", tenant, version)}
 		case fields == nil:
 			return fmt.Errorf("read %s: %w", tenant, rotator.ErrAbsent)
 		}
-		doc = rotator.Document{Version: version, Fields: fields}
+		doc = rotator.Document{Version: version, Fields: fields, Written: life.from, Expires: life.until}
 		return nil
 	})
 	if err != nil {
@@ -130,8 +156,11 @@ func (s *Store) ReadVersion(_ context.Context, tenant rotator.TenantID, version 
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		versions := s.versions[string(tenant)]
-		if version < 1 || version > len(versions) || versions[version-1] == nil {
+		switch {
+		case version < 1 || version > len(versions) || version <= len(versions)-s.MaxVersions && s.MaxVersions > 0:
 			return fmt.Errorf("read %s version %d: %w", tenant, version, rotator.ErrAbsent)
+		case versions[version-1] == nil || s.over(s.lives[string(tenant)][version-1]):
+			return &rotator.DeletedError{Version: version, Err: fmt.Errorf("read %s: version %d was deleted", tenant, version)}
 		}
 		doc = rotator.Document{Version: version, Fields: clone(versions[version-1])}
 		return nil
@@ -179,10 +208,24 @@ func (s *Store) Time(context.Context) (time.Time, error) { return s.Clock.Now(),
 
 func (s *Store) append(tenant string, fields map[string]any) int {
 	if s.versions == nil {
-		s.versions = map[string][]map[string]any{}
+		s.versions, s.lives = map[string][]map[string]any{}, map[string][]lifetime{}
 	}
+	var life lifetime
+	if s.DeleteAfter > 0 {
+		life = lifetime{s.Clock.Now(), s.Clock.Now().Add(s.DeleteAfter)}
+	}
+	s.lives[tenant] = append(s.lives[tenant], life)
 	s.versions[tenant] = append(s.versions[tenant], clone(fields))
 	return len(s.versions[tenant])
+}
+
+func (s *Store) life(tenant string, version int) lifetime {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if version == 0 {
+		return lifetime{}
+	}
+	return s.lives[tenant][version-1]
 }
 
 // clone copies as Vault does: through JSON, numbers digit for digit.
