@@ -19,7 +19,10 @@ type file struct {
 }
 
 // files lists all of them, the unset ones included.
-func (c *Config) files() []file {
+func (c *Config) files() []file { return append(c.read(), c.Hooks.files()...) }
+
+// read lists those that this program itself reads.
+func (c *Config) read() []file {
 	auth := &c.Vault.Auth
 	all := []file{
 		{keyOfCAFile, &c.Vault.CAFile, checkCertificates},
@@ -38,22 +41,15 @@ func (c *Config) files() []file {
 			file{path + ".ca_file", &server.CAFile, checkCertificates},
 		)
 	}
-	return append(all, c.Hooks.files()...)
+	return all
 }
 
-// CheckFiles opens every file that the configuration names, checks who may read
-// and write it and that it holds what it should, and returns all that is wrong.
-// It proves nothing about a later moment: an agent may replace a file any time.
+// CheckFiles opens every file that the configuration names, but for the programs of
+// hooks, checks who may read and write it and that it holds what it should, and
+// returns all that is wrong. It proves nothing about a later moment: an agent may
+// replace a file any time.
 func (c *Config) CheckFiles() error {
-	var errs []error
-	for _, file := range c.files() {
-		if *file.path == "" {
-			continue
-		}
-		if err := file.check(*file.path); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.sourceOf(file.key), err))
-		}
-	}
+	errs := c.check(c.read())
 	// Separate errors above say more than this one could.
 	if len(errs) == 0 && c.Vault.Auth.Method == AuthCert {
 		if err := checkPair(c.Vault.Auth.CertFile, c.Vault.Auth.KeyFile); err != nil {
@@ -61,6 +57,22 @@ func (c *Config) CheckFiles() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// CheckHooks returns all that is wrong with the programs of hooks. It stops no run:
+// such a hook is not run, see [CheckProgram].
+func (c *Config) CheckHooks() error { return errors.Join(c.check(c.Hooks.files())...) }
+
+func (c *Config) check(files []file) (errs []error) {
+	for _, file := range files {
+		if *file.path == "" {
+			continue
+		}
+		if err := file.check(*file.path); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.sourceOf(file.key), err))
+		}
+	}
+	return errs
 }
 
 // sourceOf is the key, and the variable that gave it its value.

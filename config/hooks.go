@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,23 +45,44 @@ func (l *loader) validateHooks(h *Hooks) {
 func (h *Hooks) files() (all []file) {
 	for _, p := range h.programs() {
 		if len(*p.Command) > 0 {
-			all = append(all, file{p.key, &(*p.Command)[0], checkProgram})
+			all = append(all, file{p.key, &(*p.Command)[0], CheckProgram})
 		}
 	}
 	return all
 }
 
-// checkProgram does not open the file: a program need not be readable.
-func checkProgram(path string) error {
+// CheckProgram returns why a program is not to be run, or cannot be, as a
+// [ProgramError]. It does not open the file: a program need not be readable.
+func CheckProgram(path string) error {
+	chmod := "chmod 755 " + path
 	info, err := os.Stat(path)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &ProgramError{Err: err, Mend: "put the program there, then: " + chmod}
+	case err != nil:
+		return &ProgramError{Err: err, Mend: "see that its path can be read by this user"}
+	}
+	if !info.Mode().IsRegular() {
+		return &ProgramError{Err: fmt.Errorf("%s is not a regular file", path), Mend: "give the hook the path of a program"}
 	}
 	if err := (fileRule{forbidden: 0o022, chmod: "755"}).check(path, info); err != nil {
-		return err
+		return &ProgramError{Err: err, Mend: chmod}
 	}
 	if err := unix.Access(path, unix.X_OK); err != nil {
-		return fmt.Errorf("%s cannot be executed (mode %04o): chmod 755 %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), path)
+		return &ProgramError{
+			Err:  fmt.Errorf("%s cannot be executed (mode %04o): %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), chmod),
+			Mend: chmod,
+		}
 	}
 	return nil
 }
+
+// ProgramError: the program of a hook is not run.
+type ProgramError struct {
+	Err  error
+	Mend string // what to do, for people
+}
+
+func (e *ProgramError) Error() string { return e.Err.Error() }
+
+func (e *ProgramError) Unwrap() error { return e.Err }

@@ -21,7 +21,7 @@ func TestHooksAreProgramsWithArguments(t *testing.T) {
 	}
 }
 
-func TestCheckFilesLooksAtPrograms(t *testing.T) {
+func TestCheckHooksLooksAtPrograms(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct {
 		path string
@@ -37,7 +37,10 @@ func TestCheckFilesLooksAtPrograms(t *testing.T) {
 	} {
 		config := Config{Hooks: Hooks{OnFailure: Command{c.path, "argument"}}}
 
-		err := config.CheckFiles()
+		err := config.CheckHooks()
+		if files := config.CheckFiles(); files != nil {
+			t.Errorf("%s stops a run: %v", name, files)
+		}
 
 		switch {
 		case c.want == "" && err != nil:

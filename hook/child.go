@@ -24,6 +24,9 @@ const (
 
 // run runs the program to its end, or to the end of its time.
 func (j job) run(ctx context.Context) (output string, err error) {
+	if err := j.check(j.argv[0]); err != nil {
+		return "", fmt.Errorf("not run: %w", err)
+	}
 	limited, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
 	var printed beginning

@@ -22,6 +22,9 @@ const (
 type Settings struct {
 	Programs map[Name][]string // the program's absolute path and its arguments; a missing one is not run
 	Timeout  time.Duration     // of one program, more than 0
+	// Check returns why a program is not to be run. It is asked each time, because
+	// the file may have changed. It may be nil.
+	Check func(path string) error
 	// Report is told how each program ended, by one goroutine. It may be nil.
 	Report func(Result)
 }
@@ -67,6 +70,7 @@ type job struct {
 	tenant   string
 	argv     []string
 	timeout  time.Duration
+	check    func(path string) error
 	document []byte
 	report   func(Result)
 }
@@ -99,6 +103,9 @@ func (r *Runner) Reload(settings Settings) {
 
 func (s Settings) clone() Settings {
 	s.Programs = maps.Clone(s.Programs)
+	if s.Check == nil {
+		s.Check = func(string) error { return nil }
+	}
 	if s.Report == nil {
 		s.Report = func(Result) {}
 	}
@@ -131,7 +138,7 @@ func (r *Runner) Observe(e rotator.Event) {
 	if hook == AfterRun {
 		r.lost = 0
 	}
-	r.queue = append(r.queue, job{hook, e.Tenant, argv, r.settings.Timeout, document.encode(), r.settings.Report})
+	r.queue = append(r.queue, job{hook, e.Tenant, argv, r.settings.Timeout, r.settings.Check, document.encode(), r.settings.Report})
 	r.changed.Signal()
 }
 

@@ -19,13 +19,17 @@ func newConfigCommand(path *string) *cobra.Command {
 		Short: "Check the configuration and every file that it names",
 		Long: `Check the configuration and every file that it names: unknown keys, values,
 who may read the secret files. It talks to nobody. All that is wrong is
-reported at once; the exit status is then 1.`,
+reported at once; the exit status is then 1. A hook that cannot be run is a
+warning.`,
 		Example: "  mailu-rotator config check --config /etc/mailu-rotator/config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(*path)
 			if err != nil {
 				return err
+			}
+			for _, err := range lines(cfg.CheckHooks()) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: this hook is not run: %s\n", visible(err.Error()))
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is well: Vault %s, login by %s, %d Mailu server(s)\n",
 				*path, cfg.Vault.Address, cfg.Vault.Auth.Method, len(cfg.Mailu.Servers))

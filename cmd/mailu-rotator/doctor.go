@@ -114,6 +114,9 @@ func (d diagnosis) status() int {
 
 // lines splits an error that joins several, as the configuration's do.
 func lines(err error) []error {
+	if err == nil {
+		return nil
+	}
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
 		return joined.Unwrap()

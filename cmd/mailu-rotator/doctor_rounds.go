@@ -66,12 +66,14 @@ func (d *doctor) configuration() []rotator.Check {
 		return append([]rotator.Check{rotator.Broken(checkConfig, err.Error(), mend)}, rotator.Skipped("the configuration is not in order", checkFiles)...)
 	}
 	checks := []rotator.Check{rotator.Passed(checkConfig, d.path)}
-	if err := cfg.CheckFiles(); err == nil {
+	for _, err := range lines(cfg.CheckFiles()) {
+		checks = append(checks, rotator.Broken(checkFiles, err.Error(), mendFile(err)))
+	}
+	for _, err := range lines(cfg.CheckHooks()) {
+		checks = append(checks, rotator.Warned(checkFiles, err.Error(), mendProgram(err)))
+	}
+	if len(checks) == 1 {
 		checks = append(checks, rotator.Passed(checkFiles, "all there, and only for whom they are meant"))
-	} else {
-		for _, err := range lines(err) {
-			checks = append(checks, rotator.Broken(checkFiles, err.Error(), mendFile(err)))
-		}
 	}
 	if d.fleet, err = newFleet(cfg, newLogger(cfg.Log, d.stderr), nil); err != nil {
 		checks = append(checks, rotator.Broken(checkConfig, err.Error(), "mend "+d.path))
@@ -89,6 +91,15 @@ func mendFile(err error) string {
 		return "install -m 600 /dev/stdin " + file.Path
 	}
 	return "put into the file what its key names, and nothing else"
+}
+
+// mendProgram is mendFile for the program of a hook.
+func mendProgram(err error) string {
+	var program *config.ProgramError
+	if errors.As(err, &program) {
+		return program.Mend
+	}
+	return mendFile(err)
 }
 
 // vault stops at the first check that everything after it needs. What the

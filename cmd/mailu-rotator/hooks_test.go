@@ -213,3 +213,41 @@ func TestReloadChangesTheHooks(t *testing.T) {
 		t.Error("after_run was not run")
 	}
 }
+
+// A hook that cannot be run is said, and stops nobody.
+func TestAHookThatCannotBeRunStopsNoRotation(t *testing.T) {
+	dir := t.TempDir()
+	plain, open := dir+"/plain", dir+"/open"
+	must(t, os.WriteFile(plain, []byte("#!/bin/sh\n"), 0o600))
+	must(t, os.WriteFile(open, []byte("#!/bin/sh\n: >"+dir+"/was-run\n"), 0o600))
+	must(t, os.Chmod(open, 0o777))
+	for name, program := range map[string]string{"missing": dir + "/missing", "not executable": plain, "writable by all": open, "a directory": dir} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestSite(t)
+			acme := s.mustSeed(t, "acme", "age=400")
+			must(t, s.writeConfig(everySecond, noJitter, fmt.Sprintf("hooks.after_rotation=[%q]", program), "log.level=debug"))
+
+			check := s.start(t, "config", "check")
+			check.mustEnd(t, exitDone)
+			if printed := check.stderr.String(); !strings.Contains(printed, "warning: this hook is not run: hooks.after_rotation: ") {
+				t.Errorf("config check says %q", printed)
+			}
+			doctor := s.start(t, "doctor")
+			doctor.mustEnd(t, exitDone)
+			if printed := doctor.stdout.String(); !strings.Contains(printed, "! files          hooks.after_rotation: ") || program != dir && !strings.Contains(printed, "chmod 755 "+program) {
+				t.Errorf("doctor says\n%s", printed)
+			}
+			daemon := s.start(t)
+			await(t, "the rotation", func() error { return s.rotated(t.Context(), acme) })
+			daemon.mustLog(t, "hook cannot be run", 1)
+			daemon.mustLog(t, "hook failed", 1)
+			daemon.stop(t)
+			run := s.start(t, "--run-now")
+			run.mustEnd(t, exitDone)
+			run.mustLog(t, "hook failed", 1)
+			if _, err := os.Stat(dir + "/was-run"); err == nil {
+				t.Error("a program that anybody may write was run")
+			}
+		})
+	}
+}

@@ -43,6 +43,9 @@ func openOutlets(f *fleet) *outlets {
 // as well.
 func (o *outlets) attach(f *fleet) {
 	o.hooks.Reload(hookSettings(f.cfg.Hooks, f.log))
+	for _, err := range lines(f.cfg.CheckHooks()) {
+		f.log.zap.Warn("hook cannot be run", zap.Error(err))
+	}
 	f.hooks = o.hooks.Observe
 	f.observe = observers(f.observe, o.hooks.Observe)
 	if o.traces != nil {
@@ -88,6 +91,7 @@ func hookSettings(h config.Hooks, log *logger) hook.Settings {
 	return hook.Settings{
 		Programs: map[hook.Name][]string{hook.AfterRotation: h.AfterRotation, hook.OnFailure: h.OnFailure, hook.AfterRun: h.AfterRun},
 		Timeout:  h.Timeout,
+		Check:    config.CheckProgram,
 		Report:   log.hookEnded,
 	}
 }
