@@ -74,7 +74,8 @@ func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
 // open with the fields beside it: nobody could read it. What this rotation has
 // sealed or opened itself, with these very fields, is not opened once more.
 func (r *rotation) mustOpen(c Credential) error {
-	current := c.current()
+	written, _ := parseFields(c.Tenant, c.Document(), r.DefaultPolicy) // as readers find it; how it was malformed it stays
+	current := written.current()
 	if current == nil || current.same(r.next) || current.same(r.cred.current()) {
 		return nil
 	}

@@ -116,7 +116,8 @@ func (c Credential) Document() Document {
 	if c.Password != "" {
 		fields[fieldPassword] = string(c.Password)
 	}
-	switch stored, isText := fields[fieldLastRotated].(string); {
+	stored, isText := fields[fieldLastRotated].(string)
+	switch {
 	case c.LastRotated != "":
 		fields[fieldLastRotated] = c.LastRotated
 	case isText && stored != "": // it belonged to another password, and would keep this one from opening
