@@ -33,7 +33,27 @@ func (a Addition) where(err error) error {
 	if a.Line == 0 {
 		return err
 	}
-	return fmt.Errorf("line %d: %w", a.Line, err)
+	return fmt.Errorf("line %d: %w", a.Line, inColumns(err))
+}
+
+// inColumns calls the fields of a record by the columns of the file.
+func inColumns(err error) error {
+	var malformed *fieldsError
+	if !errors.As(err, &malformed) {
+		return err
+	}
+	named := make([]error, len(malformed.complaints))
+	for i, complaint := range malformed.complaints {
+		field, rest, _ := strings.Cut(complaint.Error(), " ")
+		switch field {
+		case fieldUsername:
+			field = columnUser
+		case fieldPolicy:
+			field = columnPolicy
+		}
+		named[i] = errors.New(field + " " + rest)
+	}
+	return &fieldsError{malformed.fields, named}
 }
 
 // Add adds tenants, or finishes what an earlier run left half-added; who is a

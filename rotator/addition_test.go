@@ -197,9 +197,9 @@ func TestEverythingImproperIsSaidBeforeAnythingIsDone(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		for _, complaint := range []string{
-			`line 3: username "nobody" is not an e-mail address that Mailu can have: it is not of the form user@domain; webmail_url: not an http`, `line 4: "../x" is not a tenant id`,
+			`line 3: user "nobody" is not an e-mail address that Mailu can have: it is not of the form user@domain; webmail_url: not an http`, `line 4: "../x" is not a tenant id`,
 			"line 5: https://elsewhere.example: origin not listed", "line 6: user ADMIN@2.EXAMPLE on https://mail.a.example is on line 2 already",
-			"line 7: tenant " + string(tenant(2)) + " is on line 2 already", `line 8: rotation_policy "weekly"`,
+			"line 7: tenant " + string(tenant(2)) + " is on line 2 already", `line 8: policy "weekly"`,
 		} {
 			if err != nil && !strings.Contains(err.Error(), complaint) {
 				t.Errorf("got %v, want %q", err, complaint)

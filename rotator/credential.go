@@ -192,11 +192,11 @@ func (r *fieldReader) check(field string, err error) {
 // fieldsError is what is wrong with the fields of a record, on one line, as a
 // table shows it.
 type fieldsError struct {
-	fields []string
-	text   string
+	fields     []string
+	complaints []error
 }
 
-func (e *fieldsError) Error() string { return e.text }
+func (e *fieldsError) Error() string { return onOneLine(e.complaints) }
 
 // malformedFields are those that an error of [ParseCredential] is about.
 func malformedFields(err error) []string {
@@ -212,7 +212,7 @@ func (r *fieldReader) complaints() error {
 	if len(r.errs) == 0 {
 		return nil
 	}
-	return &fieldsError{r.names, onOneLine(r.errs)}
+	return &fieldsError{r.names, r.errs}
 }
 
 func onOneLine(errs []error) string {

@@ -24,10 +24,12 @@ const (
 	columnPolicy  = "policy"
 )
 
-// ReadRoster reads additions from CSV (RFC 4180). The first line names the
-// columns, in any order: user and webmail_url, and if wanted tenant and policy,
-// which may be empty in a line. White space around a value does not count, and
-// neither does a byte order mark.
+// ReadRoster reads additions from CSV (RFC 4180), as spreadsheets write it:
+// separated by commas, semicolons or tabs, which the first line tells. That line
+// names the columns, in any order and case: user and webmail_url, and if wanted
+// tenant and policy, which may be empty in a line. White space around a value does
+// not count, nor do a byte order mark, empty lines, and empty columns without a
+// name.
 //
 // The error has everything that is wrong with the form, a line each; values are
 // checked when they are added.
@@ -39,20 +41,41 @@ func ReadRoster(in io.Reader) ([]Addition, error) {
 	case len(text) > maxRosterSize:
 		return nil, fmt.Errorf("larger than %d MiB: split the file", maxRosterSize>>20)
 	}
-	roster := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
-	roster.FieldsPerRecord = -1 // counted here, to name every line
-	header, err := roster.Read()
+	if text, err = plainText(text); err != nil {
+		return nil, err
+	}
+	text, separator := separatorOf(text)
+	roster := readerOf(text, separator)
+	header, err := firstLine(roster)
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("empty: the first line names the columns, " + columnUser + "," + columnWebmail)
 	}
 	if err != nil {
 		return nil, err
 	}
+	line, _ := roster.FieldPos(0)
 	columns, err := columnsOf(header)
 	if err != nil {
-		return nil, fmt.Errorf("line 1: %w", err)
+		return nil, fmt.Errorf("line %d: %w", line, err)
 	}
 	return readLines(roster, columns)
+}
+
+func readerOf(text []byte, separator rune) *csv.Reader {
+	roster := csv.NewReader(bytes.NewReader(text))
+	roster.Comma = separator
+	roster.FieldsPerRecord = -1 // counted here, to name every line
+	return roster
+}
+
+// firstLine skips lines without any value.
+func firstLine(roster *csv.Reader) ([]string, error) {
+	for {
+		values, err := roster.Read()
+		if err != nil || strings.TrimSpace(strings.Join(values, "")) != "" {
+			return values, err
+		}
+	}
 }
 
 func readLines(roster *csv.Reader, columns []string) (additions []Addition, err error) {
@@ -67,12 +90,14 @@ func readLines(roster *csv.Reader, columns []string) (additions []Addition, err 
 			break
 		}
 		line, _ := roster.FieldPos(0)
-		if len(values) != len(columns) {
-			wrong = append(wrong, fmt.Errorf("line %d: %d values for %d columns", line, len(values), len(columns)))
-			continue
+		values, err = aligned(columns, values)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Errorf("line %d: %w", line, err))
+		case values != nil:
+			additions = append(additions, addition(line, columns, values))
 		}
-		additions = append(additions, addition(line, columns, values))
-		if len(additions) > maxRosterLines {
+		if len(additions)+len(wrong) > maxRosterLines {
 			return nil, fmt.Errorf("more than %d tenants: split the file", maxRosterLines)
 		}
 	}
@@ -85,18 +110,51 @@ func readLines(roster *csv.Reader, columns []string) (additions []Addition, err 
 	return additions, nil
 }
 
+// aligned returns a value for each column, without white space around it; nil if
+// all of them are empty, as below and beside what is filled in a spreadsheet.
+// Spreadsheets also leave out what is empty at the end of a line.
+func aligned(columns, values []string) ([]string, error) {
+	given := len(values)
+	filled := 0
+	for i := range values {
+		if values[i] = strings.TrimSpace(values[i]); values[i] != "" {
+			filled = i + 1
+		}
+	}
+	if filled == 0 {
+		return nil, nil
+	}
+	values = append(values[:filled], make([]string, max(len(columns)-filled, 0))...)
+	for i := given; i < len(columns); i++ {
+		if columns[i] == columnUser || columns[i] == columnWebmail {
+			return nil, fmt.Errorf("%d values for %d columns", given, len(columns))
+		}
+	}
+	if len(values) > len(columns) {
+		return nil, fmt.Errorf("%d values for %d columns", given, len(columns))
+	}
+	for i, value := range values {
+		if columns[i] == "" && value != "" {
+			return nil, fmt.Errorf("%.40q is in column %d, which has no name in the first line", value, i+1)
+		}
+	}
+	return values, nil
+}
+
+// columnName is what a name in the first line stands for.
+func columnName(text string) string { return strings.ToLower(strings.TrimSpace(text)) }
+
 func columnsOf(header []string) ([]string, error) {
 	var wrong []error
 	columns := make([]string, len(header))
 	for i, name := range header {
-		columns[i] = strings.TrimSpace(name)
-		switch columns[i] {
-		case columnUser, columnWebmail, columnTenant, columnPolicy:
-			if slices.Contains(columns[:i], columns[i]) {
-				wrong = append(wrong, fmt.Errorf("column %q comes twice", columns[i]))
-			}
-		default:
-			wrong = append(wrong, fmt.Errorf("unknown column %.40q: there are %s, %s, %s and %s", columns[i], columnUser, columnWebmail, columnTenant, columnPolicy))
+		columns[i] = columnName(name)
+		switch {
+		case columns[i] == "": // it may not hold anything
+		case !slices.Contains(columnNames(), columns[i]):
+			wrong = append(wrong, fmt.Errorf("unknown column %.40q: there are %s", strings.TrimSpace(name), strings.Join(columnNames(), ", ")))
+		case slices.Contains(columns[:i], columns[i]):
+			wrong = append(wrong, fmt.Errorf("column %q comes twice", columns[i]))
 		}
 	}
 	for _, name := range []string{columnUser, columnWebmail} {
@@ -107,19 +165,20 @@ func columnsOf(header []string) ([]string, error) {
 	return columns, errors.Join(wrong...)
 }
 
+func columnNames() []string { return []string{columnUser, columnWebmail, columnTenant, columnPolicy} }
+
 func addition(line int, columns, values []string) Addition {
 	a := Addition{Line: line}
 	for i, name := range columns {
-		value := strings.TrimSpace(values[i])
 		switch name {
 		case columnUser:
-			a.Username = value
+			a.Username = values[i]
 		case columnWebmail:
-			a.WebmailURL = value
+			a.WebmailURL = values[i]
 		case columnTenant:
-			a.Tenant = TenantID(value)
+			a.Tenant = TenantID(values[i])
 		case columnPolicy:
-			a.Policy = value
+			a.Policy = values[i]
 		}
 	}
 	return a

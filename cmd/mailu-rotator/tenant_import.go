@@ -17,6 +17,10 @@ func newTenantImportCommand(path *string) *cobra.Command {
 		Long: `Add the tenants of a CSV file, each as tenant add does. The first line names the
 columns: user and webmail_url, and if wanted tenant and policy.
 
+The file is read as spreadsheets write it: separated by commas, semicolons or tabs,
+with names in any case, and with empty lines and columns, which do not count. It
+has to be in UTF-8; another encoding is refused.
+
 All that is wrong with the file is reported at once, before anything is done.
 Servers are worked on as in a sweep: one tenant first, alone, then several at a
 time. Running it again does only what is missing.
