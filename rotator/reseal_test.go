@@ -139,6 +139,27 @@ func TestAResealGoesOnTopOfSomebodysEdit(t *testing.T) {
 	})
 }
 
+// Another host that came first is not this one's success.
+func TestAResealDoesNotTakeAnothersWriteForItsOwn(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		another := envelope(2)
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpWrite {
+				f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["password"], fields["key_version"] = another, 2 })
+			}
+			return rotatortest.Fault{}
+		}
+
+		report := f.reseal(t, rotator.Selection{})
+
+		mustEnd(t, report, "1 fresh")
+		if fields, _ := f.store.Get(string(tenant(1))); fields["password"] != another {
+			t.Error("the other host's password is gone")
+		}
+	})
+}
+
 // Rotations, faults and deaths beside it: a reseal never
 // parts Vault from Mailu, and never changes what a rotation is about.
 func TestAResealBesideRotationsBreaksNothing(t *testing.T) {
