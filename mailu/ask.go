@@ -34,5 +34,6 @@ func (c *call) ask(ctx context.Context) (fields, error) {
 	if !rotator.SameAddress(user.Email, c.words.user) {
 		return fields{}, c.failure("the answer is about another user", "see whether api_url is Mailu's API, without a cache", c.no)
 	}
+	c.server.accounts.note(c.words.user, a.body)
 	return user, nil
 }

@@ -71,9 +71,16 @@ func pair(t testing.TB, config mailutest.Config) (*mailutest.Server, *Server) {
 	return fake, open(t, c, quick())
 }
 
+// push is one after a look, which every rotation begins with.
 func push(t testing.TB, s *Server) error {
 	t.Helper()
+	looked(s, user)
 	return s.SetPassword(t.Context(), user, crypto.SecretFromString(newPassword))
+}
+
+// looked is as after an answer of this release about the user.
+func looked(s *Server, username string) {
+	s.accounts.note(username, []byte(`{"enabled":true,"enable_imap":true,"change_pw_next_login":false}`))
 }
 
 func prove(t testing.TB, s *Server, password string) (rotator.Proof, error) {

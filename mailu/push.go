@@ -11,7 +11,9 @@ import (
 )
 
 // SetPassword implements [rotator.Server]. Only Mailu's own "200, code 200"
-// counts as done. Each try has the server's timeout; ctx bounds the whole call,
+// counts as done. With the password it ends Mailu's demand for another one at the
+// next login, where the release has that; who has not asked for the user before
+// asks now. Each try has the server's timeout; ctx bounds the whole call,
 // its turn in the queue and the waits between tries included.
 //
 // The password must pass [crypto.CheckPassword]: Mailu takes an empty one and
@@ -27,8 +29,15 @@ func (s *Server) SetPassword(ctx context.Context, username string, password cryp
 	if err := crypto.CheckPassword(password); err != nil {
 		return c.refuse(err.Error(), "let the rotator make the password")
 	}
+	shown, asked := s.accounts.of(username)
+	if !asked {
+		if err := s.Knows(ctx, username); err != nil {
+			return err
+		}
+		shown, _ = s.accounts.of(username)
+	}
 	// Not wiped afterwards: net/http may still read a body when it has returned.
-	body, err := json.Marshal(map[string]string{"raw_password": password.RevealString()})
+	body, err := json.Marshal(change{Password: password.RevealString(), ChangeAtLogin: ended(shown.ChangeAtLogin)})
 	if err != nil {
 		return c.refuse("the password has no JSON form", "let the rotator make the password")
 	}
@@ -40,5 +49,23 @@ func (s *Server) SetPassword(ctx context.Context, username string, password cryp
 	if fields, isObject := a.object(); !isObject || fields.Code != http.StatusOK {
 		return c.failure(fmt.Sprintf("not Mailu's answer to a change: %s", a.describe(c.words)), "see whether api_url is Mailu's API")
 	}
+	shown.ChangeAtLogin = ended(shown.ChangeAtLogin)
+	s.accounts.put(username, shown)
 	return nil
+}
+
+// change is the body of a PATCH.
+type change struct {
+	Password      string `json:"raw_password"`
+	ChangeAtLogin *bool  `json:"change_pw_next_login,omitempty"`
+}
+
+// ended is false where the release has the field: Mailu would make the user
+// choose another password at the next web login, and lock out whoever reads it
+// from Vault. A PATCH of the password leaves the field as it is.
+func ended(shown *bool) *bool {
+	if shown == nil {
+		return nil
+	}
+	return new(bool)
 }

@@ -240,6 +240,8 @@ func TestUnusualUsernamesStayOneSegment(t *testing.T) {
 			_, _ = w.Write([]byte(updated))
 		})
 
+		looked(server, username)
+
 		err := server.SetPassword(t.Context(), username, crypto.SecretFromString(newPassword))
 
 		if err != nil || path != "/api/v1/user/"+username {

@@ -14,7 +14,8 @@ import (
 // do next, and holds the errors of package rotator that apply.
 type Server struct {
 	*endpoint
-	latch *latch
+	latch    *latch
+	accounts accounts
 }
 
 // MaxConcurrent is how many requests this server is sent at a time, at least 1:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"mailu-rotator/crypto"
 )
@@ -45,7 +46,7 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 	}
 	result := adder.Rotate(ctx, now, judgeAddition, true)
 	if result.Outcome == Rotated || result.Outcome == Finished {
-		result.Outcome, result.Reason = Added, user.fate.reason()
+		result.Outcome, result.Reason = Added, strings.TrimSuffix(user.story()+"; "+result.Reason, "; ")
 		if name := user.fate.event(); name != "" {
 			r.Observe.observe(Event{Name: name, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})
 		}
@@ -112,6 +113,15 @@ type newUser struct {
 	origin   Origin
 	missing  bool
 	fate     userFate
+	demanded bool // the user was to choose another password at the next login
+}
+
+// story is what became of the user.
+func (u *newUser) story() string {
+	if u.demanded && u.fate == userTaken {
+		return u.fate.reason() + ", who need not change the password at the next login any more"
+	}
+	return u.fate.reason()
 }
 
 func (u *newUser) Knows(ctx context.Context, username string) error {
@@ -152,6 +162,7 @@ var errThereNow = errors.New("the user is there by now")
 
 func (u *newUser) SetPassword(ctx context.Context, username string, password crypto.Secret) error {
 	if !u.missing {
+		u.demanded = u.demanded || u.Server.Account(username).ChangeAtLogin
 		err := u.Server.SetPassword(ctx, username, password)
 		u.fate.push(userTaken, err)
 		return err

@@ -17,8 +17,9 @@ func (r *rotation) deliver(ctx context.Context) error {
 	switch {
 	case pushed == nil:
 		r.note(PasswordPushed, nil)
+	case errors.Is(pushed, ErrRefused):
+		return r.afterRefusal(ctx, pushed)
 	case cannotHaveReached(pushed) || mayNotBeAsked(pushed):
-		r.refused = errors.Is(pushed, ErrRefused) && !r.shared
 		return fmt.Errorf("push: %w", pushed)
 	default:
 		r.note(PushUncertain, pushed)
@@ -40,6 +41,34 @@ func (r *rotation) deliver(ctx context.Context) error {
 	return nil // this server is configured not to be asked
 }
 
+// afterRefusal asks what Mailu holds before a refusal is believed: a proxy can
+// make one of an answer that it lost. Only a proof that Mailu holds another
+// password, or has no such user, lets the new one be taken out of Vault. Where
+// nothing is proven it stays pending, and the next run goes on with it. Nothing
+// is asked for an addition, whose only password is not taken out anyway.
+func (r *rotation) afterRefusal(ctx context.Context, refusal error) error {
+	if r.cred.BeingAdded() {
+		r.refused = !r.shared
+		return fmt.Errorf("push: %w", refusal)
+	}
+	if mayNotBeAsked(refusal) {
+		return fmt.Errorf("push: %w; not proven, so the password stays pending", refusal)
+	}
+	switch proof, err := r.verify(ctx); {
+	case errors.Is(err, ErrUnknownUser):
+	case err != nil:
+		return fmt.Errorf("push: %w; not proven, so the password stays pending: %w", refusal, err)
+	case proof == Held:
+		r.note(PushUncertain, refusal)
+		r.note(PasswordVerified, nil)
+		return nil
+	case proof == Unproven:
+		return fmt.Errorf("push: %w; not proven, since this server is not to be asked (verify: none), so the password stays pending", refusal)
+	}
+	r.refused = !r.shared
+	return fmt.Errorf("push: %w", refusal)
+}
+
 func (r *rotation) takeTurn(ctx context.Context) (err error) {
 	if r.Turn != nil {
 		r.endTurn, err = r.Turn(ctx, r.cred.Origin, r.server.MaxConcurrent())
@@ -56,7 +85,7 @@ func (r *rotation) leaveTurn() {
 
 // cannotHaveReached tells the errors after which there is nothing to look for.
 func cannotHaveReached(err error) bool {
-	return errors.Is(err, ErrRefused) || errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper)
+	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper)
 }
 
 // mayNotBeAsked tells the errors after which the server must be left alone.

@@ -34,6 +34,7 @@ const (
 	PasswordVerified  EventName = "password verified"   // Mailu's hash proves it
 	RecordRebased     EventName = "record rebased"      // somebody changed other fields meanwhile
 	RotationCommitted EventName = "rotation committed"  // the new password is current
+	AccountRestricted EventName = "account restricted"  // Err says what keeps the user from logging in with the right password
 	UserCreated       EventName = "user created"        // a new tenant's, in Mailu, with its first password
 	UserTakenOver     EventName = "user taken over"     // a new tenant's that Mailu had already
 	RotationAbandoned EventName = "rotation abandoned"  // Mailu refused for certain; the old one stays

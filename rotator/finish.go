@@ -104,8 +104,10 @@ func (r *rotation) newClaim(takeovers int) Claim {
 	return Claim{Owner: r.Owner, Until: until, Takeovers: takeovers}
 }
 
-// abandon removes a pending password that Mailu cannot have: this process made
-// it, and each of its pushes was refused for certain. Nobody else can have
+// abandon removes a pending password that Mailu does not have: this process made
+// it, each of its pushes was refused for certain, and Mailu was asked since and
+// holds another. A push cannot take effect after that: the refusal was Mailu's
+// own, or it would not be certain, and Mailu is done with what it has refused. Nobody else can have
 // pushed it, since the claim never left this process: it was not taken back
 // from somebody (shared), and the check-and-set on the owner proves that nobody
 // has it now.

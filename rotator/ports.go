@@ -84,6 +84,9 @@ type Server interface {
 	// tells whether that is password. It is nil where the server is configured not
 	// to be asked.
 	Proof(ctx context.Context, username string, password crypto.Secret) (HashCheck, error)
+	// Account is what the latest answer to this value about the user showed, and
+	// the zero Account where there was none. It asks nothing.
+	Account(username string) Account
 	// MaxConcurrent is how many requests the server takes at a time, at least 1.
 	MaxConcurrent() int
 }

@@ -39,7 +39,7 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 		return
 	}
 	x.note(TenantRepaired, nil)
-	f.State, f.Unprovable, f.Repaired, f.Reason = StateOK, false, true, how
+	f.State, f.Unprovable, f.Repaired, f.Reason = StateOK, false, true, x.withRemark(how)
 	f.expires(x.cred, r.clock.Now())
 }
 

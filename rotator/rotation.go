@@ -53,7 +53,11 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	defer func() { run.password.Wipe() }()
 
 	outcome, err := run.carryOut(ctx)
-	return Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Reason: expiry(run.cred.Expires), Err: err}
+	result := Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Reason: expiry(run.cred.Expires), Err: err}
+	if outcome == Rotated || outcome == Finished {
+		result.Reason = run.withRemark(result.Reason)
+	}
+	return result
 }
 
 // rotation is one credential on its way.
@@ -69,7 +73,7 @@ type rotation struct {
 	uncertain bool          // a first write may have landed unseen
 	fenced    bool          // a write of this attempt has landed, so none of an earlier attempt's can any more
 	shared    bool          // another process had the claim meanwhile, and may have pushed
-	refused   bool          // the push was, for certain; a question refused after it says nothing of the kind
+	refused   bool          // the push was, and Mailu is proven not to hold the password
 	endTurn   func()        // at the server; nil: it has no turn
 }
 

@@ -232,4 +232,7 @@ func (r *run) judgeAnswers(ctx context.Context, x *rotation, a answers, f *Findi
 	default:
 		f.State = StateOK
 	}
+	if f.State == StateOK {
+		f.Reason = x.withRemark(f.Reason)
+	}
 }

@@ -95,7 +95,7 @@ func severity(e rotator.Event) zapcore.Level {
 	switch e.Name {
 	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
 		return zap.DebugLevel
-	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.ServerPaused,
+	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.AccountRestricted, rotator.ServerPaused,
 		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed, rotator.RecordExpires:
 		return zap.WarnLevel
 	case rotator.ServerStopped, rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:

@@ -16,11 +16,12 @@ import (
 type Mailu struct {
 	Hook       Hook
 	Origins    []rotator.Origin
-	APIs       map[rotator.Origin]string // of origins that lead to an API other than their own
-	Width      int                       // requests at a time; 0 is 2
-	NoDomain   string                    // no user of this domain can be made
-	Unverified bool                      // Proof says nothing, as with verify: none
-	Checking   func()                    // called while a hash is checked; nil: that takes no time
+	APIs       map[rotator.Origin]string  // of origins that lead to an API other than their own
+	Width      int                        // requests at a time; 0 is 2
+	NoDomain   string                     // no user of this domain can be made
+	Unverified bool                       // Proof says nothing, as with verify: none
+	Accounts   map[string]rotator.Account // by user
+	Checking   func()                     // called while a hash is checked; nil: that takes no time
 
 	mu        sync.Mutex
 	passwords map[string]string
@@ -80,6 +81,12 @@ func stored(user string) string {
 
 type server struct{ *Mailu }
 
+func (s server) Account(user string) rotator.Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Accounts[user]
+}
+
 func (s server) MaxConcurrent() int {
 	if s.Width > 0 {
 		return s.Width
@@ -104,6 +111,10 @@ func (s server) SetPassword(ctx context.Context, user string, password crypto.Se
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.sets++
+		if account, found := s.Accounts[user]; found {
+			account.ChangeAtLogin = false
+			s.Accounts[user] = account
+		}
 		s.passwords[stored(user)] = password.RevealString()
 		return nil
 	})

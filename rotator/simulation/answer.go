@@ -16,7 +16,7 @@ func refusal(c Call, f Fate) error {
 		return errLost
 	case LandedConflict:
 		return rotator.ErrConflict
-	case Refused:
+	case Refused, RefusedAfter:
 		return rotator.ErrRefused
 	case Limited, LimitedAfter:
 		return &rotator.RateLimitedError{Err: errLost}

@@ -52,6 +52,7 @@ const (
 	LateEffect          // no answer; the effect comes at some later step
 	LandedConflict      // the client repeated a write whose first answer was lost
 	Refused             // for certain: unknown user, bad request
+	RefusedAfter        // the effect; a proxy made a refusal of the answer
 	Forbidden           // for certain: 403
 	Limited             // 429, no effect
 	LimitedAfter        // 429 to a repetition; the first request had its effect
@@ -65,7 +66,7 @@ const (
 func (f Fate) String() string {
 	return [...]string{
 		"ok", "lost before its effect", "answer lost", "answer late, past the claim", "no answer, effect later",
-		"conflict, though it landed", "refused", "forbidden", "rate-limited", "rate-limited after the effect",
+		"conflict, though it landed", "refused", "refused by a proxy after the effect", "forbidden", "rate-limited", "rate-limited after the effect",
 		"proves nothing", "dies before it", "dies after its effect", "dies, effect later", "",
 	}[min(f, FirstPause)]
 }
@@ -81,7 +82,7 @@ func fates(c Call) []Fate {
 	case Knows:
 		return []Fate{LostBefore, LateAnswer, Refused, Forbidden, Limited, DiesBefore}
 	case Set, Create:
-		return []Fate{LostBefore, LostAfter, LateAnswer, LateEffect, Refused, Forbidden, Limited, LimitedAfter, DiesBefore, DiesAfter, DiesWhile}
+		return []Fate{LostBefore, LostAfter, LateAnswer, LateEffect, Refused, RefusedAfter, Forbidden, Limited, LimitedAfter, DiesBefore, DiesAfter, DiesWhile}
 	case Proof:
 		return []Fate{LostBefore, LateAnswer, Forbidden, Limited, Unverifiable, DiesBefore}
 	}
@@ -91,7 +92,7 @@ func fates(c Call) []Fate {
 // has reports whether the effect happens with the call.
 func (f Fate) has() bool {
 	switch f {
-	case OK, LostAfter, LateAnswer, LandedConflict, LimitedAfter, DiesAfter:
+	case OK, LostAfter, LateAnswer, LandedConflict, RefusedAfter, LimitedAfter, DiesAfter:
 		return true
 	}
 	return false

@@ -26,7 +26,8 @@
 //   - There may be no record at first, which an addition makes.
 //   - A call goes well; fails before its effect or after; is answered when the
 //     claim is over; fails, with the effect landing at any later step (a write
-//     still by check-and-set); shows a conflict though it landed; is refused,
+//     still by check-and-set); shows a conflict though it landed; is refused, also
+//     after its effect, as by a proxy; is
 //     forbidden or rate-limited; or its process dies there, before the effect,
 //     after it, or with the request still under way.
 //   - A stall takes time beyond every claim while each process stays where it

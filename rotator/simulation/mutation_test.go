@@ -29,6 +29,7 @@ func TestSeededBugsAreFound(t *testing.T) {
 		{"a new password on retry", func(r *rotator.Rotator) { r.Store = forgetful{r.Store} }, "makes a password although", 1},
 		{"writes without check-and-set", func(r *rotator.Rotator) { r.Store = blind{r.Store} }, "second password", 0},
 		{"an unclear push is abandoned", func(r *rotator.Rotator) { r.Mailu = hasty{r.Mailu} }, "locked out", 1},
+		{"a refusal is believed unasked", func(r *rotator.Rotator) { r.Mailu = trusting{r.Mailu} }, "locked out", 1},
 		{"fields of others are dropped", func(r *rotator.Rotator) { r.Store = greedy{r.Store} }, "the field note", 0},
 		{"time stands still", func(r *rotator.Rotator) { r.Clock = &stopped{Clock: r.Clock} }, "without a live claim", 1},
 	}
@@ -220,6 +221,33 @@ func (s hastyServer) SetPassword(ctx context.Context, user string, password cryp
 		return errors.Join(rotator.ErrRefused, err)
 	}
 	return nil
+}
+
+// trusting says after a refusal that Mailu holds another password, and does not
+// ask.
+type trusting struct{ rotator.Mailu }
+
+func (m trusting) Server(origin rotator.Origin) (rotator.Server, error) {
+	server, err := m.Mailu.Server(origin)
+	return &trustingServer{Server: server}, err
+}
+
+type trustingServer struct {
+	rotator.Server
+	refused bool
+}
+
+func (s *trustingServer) SetPassword(ctx context.Context, user string, password crypto.Secret) error {
+	err := s.Server.SetPassword(ctx, user, password)
+	s.refused = errors.Is(err, rotator.ErrRefused)
+	return err
+}
+
+func (s *trustingServer) Proof(ctx context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+	if s.refused {
+		return func() (rotator.Proof, error) { return rotator.NotHeld, nil }, nil
+	}
+	return s.Server.Proof(ctx, user, password)
 }
 
 // stopped shows the time at which it was first looked at.

@@ -79,6 +79,9 @@ func (r registry) CreateUser(_ context.Context, _ rotator.Origin, _ string, pass
 	return r.ask(request{call: Create, password: password.RevealString()}).err
 }
 
+// Account implements rotator.Server.
+func (server) Account(string) rotator.Account { return rotator.Account{} }
+
 // MaxConcurrent implements rotator.Server.
 func (server) MaxConcurrent() int { return 1 }
 

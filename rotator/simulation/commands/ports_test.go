@@ -182,6 +182,9 @@ func (s servers) Server(rotator.Origin) (rotator.Server, error) { return server(
 // API of all origins is one: they are names of one Mailu.
 func (s servers) API(rotator.Origin) string { return apiHost }
 
+// Account implements rotator.Server.
+func (s server) Account(string) rotator.Account { return rotator.Account{} }
+
 func (s server) MaxConcurrent() int { return 4 }
 
 func (s server) Knows(_ context.Context, user string) error {

@@ -1,0 +1,84 @@
+package rotator_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// A proxy that makes a 400 of a lost answer, in Mailu's own form even.
+func TestRefusalAfterTheEffectIsNotBelieved(t *testing.T) {
+	g := newGround(t)
+	g.mailu.Inject(mailutest.Fault{Kind: mailutest.StatusAfter, Method: http.MethodPatch, Status: http.StatusBadRequest})
+
+	row := g.sweep(t, "A")
+
+	g.mustBe(t, row, rotator.Rotated)
+	g.mustHaveRotated(t)
+	g.mustHaveMade(t, 1)
+}
+
+func TestRefusalThatNothingProvesStaysPending(t *testing.T) {
+	g := newGround(t)
+	g.mailu.Inject(
+		mailutest.Fault{Kind: mailutest.StatusAfter, Method: http.MethodPatch, Status: http.StatusBadRequest, Times: 1},
+		mailutest.Fault{Kind: mailutest.Status, Method: http.MethodGet, Status: http.StatusInternalServerError, Skip: 1},
+	)
+	g.mustBe(t, g.sweep(t, "A"), rotator.Unfinished)
+	g.mustAccept(t, false)
+
+	g.mailu.ClearFaults()
+	g.clock.Advance(realTTL)
+	row := g.sweep(t, "B")
+
+	g.mustBe(t, row, rotator.Finished)
+	g.mustHaveRotated(t)
+	g.mustHaveMade(t, 1)
+}
+
+// The admin is still at it when the proxy gives up and shows a page of its own:
+// a question right after sees the former password, which proves nothing.
+func TestAProxysPageIsNoRefusal(t *testing.T) {
+	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound} {
+		g := newGround(t)
+		g.mailu.Inject(mailutest.Fault{
+			Kind: mailutest.LateEffect, Method: http.MethodPatch, Status: status, Body: "<html><title>Sorry</title></html>", Delay: 50 * time.Millisecond, Times: 1,
+		})
+		g.mustBe(t, g.sweep(t, "A"), rotator.Unfinished)
+
+		g.mailu.Settle()
+		g.mustAccept(t, false)
+		g.clock.Advance(realTTL)
+		row := g.sweep(t, "B")
+
+		g.mustBe(t, row, rotator.Finished)
+		g.mustHaveRotated(t)
+		g.mustHaveMade(t, 1)
+	}
+}
+
+func TestRefusalByAServerThatIsNotAskedStaysPending(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.mailu.Unverified = true
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpSetPassword {
+				return rotatortest.Fault{Before: rotator.ErrRefused}
+			}
+			return rotatortest.Fault{}
+		}
+		first := f.run(t, rotator.Selection{}).Rows[0]
+
+		f.fault = nil
+		time.Sleep(ttl)
+		second := f.run(t, rotator.Selection{}).Rows[0]
+
+		if first.Outcome != rotator.Unfinished || second.Outcome != rotator.Finished || f.made != 1 {
+			t.Errorf("%s (%s), then %s (%s), %d passwords", first.Outcome, first.Reason, second.Outcome, second.Reason, f.made)
+		}
+	})
+}
