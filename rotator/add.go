@@ -27,24 +27,34 @@ type Registry interface {
 // errBeingAdded ends what is said of an addition that somebody has to see to.
 var errBeingAdded = errors.New("the tenant is still being added: mend the cause and run the same `mailu-rotator tenant add` again, or give it up with `vault kv metadata delete`")
 
+// errTaken: the id was nobody's when the fleet was read.
+var errTaken = errors.New("the record of this id names another user by now: run the same command again")
+
 // Add makes c's tenant: its record, which names no current password yet but a
 // pending one, then that password in Mailu, then the commit. It is the rotation
 // protocol, on a store where an absent record is one to be written and a Mailu
 // where an unknown user is one to be created. An addition that was left
 // half-finished goes on with the password that it left.
 func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Result {
-	user := &newUser{registry: registry, origin: c.Origin}
 	adder := *r
 	adder.Store = newRecord{Store: r.Store, registry: registry, blank: c.fields}
-	adder.Mailu = newUsers{Mailu: r.Mailu, user: user}
 	now, err := adder.read(ctx, c.Tenant)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Result{Credential: c, Outcome: Failed, Err: err}
+	case !r.sameUser(now, c): // somebody was quicker
+		return Result{Credential: c, Outcome: Failed, Err: errTaken}
 	}
+	user := &newUser{registry: registry, origin: now.Origin}
+	adder.Mailu = newUsers{Mailu: r.Mailu, user: user}
 	if action, reason := judgeAddition(now); action == Leave {
 		return Result{Credential: now, Outcome: Fresh, Reason: reason}
 	}
 	result := adder.Rotate(ctx, now, judgeAddition, true)
+	if result.Outcome == Fresh { // somebody else added it meanwhile
+		_, result.Reason = judgeAddition(result.Credential)
+		result.Err = nil
+	}
 	if result.Outcome == Rotated || result.Outcome == Finished {
 		result.Outcome, result.Reason = Added, strings.TrimSuffix(user.story()+"; "+result.Reason, "; ")
 		if name := user.fate.event(); name != "" {

@@ -67,17 +67,14 @@ func inColumns(err error) error {
 func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition, first bool) (Report, error) {
 	report := Report{Started: s.Clock.Now()}
 	s.Observe.observe(Event{Name: AdditionStarted})
-	r, plan, err := s.planAdditions(ctx, additions, first)
+	r, fleet, err := s.beginAdditions(ctx, additions, first)
 	if err != nil {
 		return report, err
 	}
 	defer r.keys.Wipe()
-	for i := range plan {
-		if plan[i].Action == Add && plan[i].Name == "" {
-			plan[i].Credential.Tenant = NewTenantID()
-			plan[i].Name = string(plan[i].Credential.Tenant)
-		}
-	}
+	plan := r.decideAdditions(fleet, additions)
+	nameAdditions(plan, fleet)
+	r.rotator.Alone = r.newcomers(fleet)
 	r.registry = lendingRegistry{registry, r.host}
 	report.Rows = r.act(ctx, plan, AdditionPlanned)
 	report.Finished = s.Clock.Now()
@@ -89,19 +86,79 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 // does not ask Mailu; ids that Add would make are left out.
 func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (Report, error) {
 	report := Report{Started: s.Clock.Now(), DryRun: true}
-	r, plan, err := s.planAdditions(ctx, additions, first)
+	r, fleet, err := s.beginAdditions(ctx, additions, first)
 	if err != nil {
 		return report, err
 	}
 	defer r.keys.Wipe()
-	report.Rows = r.foresee(plan)
+	report.Rows = r.foresee(r.decideAdditions(fleet, additions))
 	report.Finished = s.Clock.Now()
 	return report, nil
 }
 
-// planAdditions checks, reads the fleet once, and decides. The caller wipes the
-// run's keys if there is no error.
-func (s *Sweep) planAdditions(ctx context.Context, additions []Addition, first bool) (*run, []Decision, error) {
+// nameAdditions gives ids to those who were given none: the first one for the
+// user's address that no record has. A record may have it that named the user once,
+// that is deleted, or whose user is on another Mailu.
+func nameAdditions(plan []Decision, fleet []Candidate) {
+	taken := make(map[string]bool, len(fleet)+len(plan))
+	for _, c := range fleet {
+		taken[c.Name] = true
+	}
+	for _, d := range plan {
+		taken[d.Name] = true
+	}
+	for i := range plan {
+		d := &plan[i]
+		if d.Action != Add || d.Name != "" {
+			continue
+		}
+		for n := 0; d.Name == "" || taken[d.Name]; n++ {
+			d.Credential.Tenant = NewTenantID(d.Credential.Address(), n)
+			d.Name = string(d.Credential.Tenant)
+		}
+		taken[d.Name] = true
+	}
+}
+
+// errNotAlone: two commands added one user under two ids.
+var errNotAlone = errors.New("nothing was pushed, since another tenant has this user by now")
+
+// newcomers looks for records that were made since the fleet was read. Who adds a
+// user asks for them when its own record is there, so that of two who add one user
+// at least the later one sees the other, and stops. A record that cannot be read may
+// name any user.
+func (r *run) newcomers(fleet []Candidate) func(context.Context, Credential) error {
+	known := make(map[string]bool, len(fleet))
+	for _, c := range fleet {
+		known[c.Name] = true
+	}
+	return func(ctx context.Context, mine Credential) error {
+		user := userKey(Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
+		var unseen []string
+		err := r.listFleet(ctx, func(name string) {
+			if !known[name] && name != string(mine.Tenant) {
+				unseen = append(unseen, name)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		for _, name := range unseen {
+			c := r.candidate(ctx, name)
+			switch {
+			case c.transient() || errors.Is(c.Err, ErrForbidden):
+				return fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", name, c.Err)
+			case userKey(c) == user:
+				return fmt.Errorf("%w, tenant %s: remove one of the two records (`vault kv metadata delete`)", errNotAlone, name)
+			}
+		}
+		return nil
+	}
+}
+
+// beginAdditions checks, and reads the fleet once. The caller wipes the run's keys
+// if there is no error.
+func (s *Sweep) beginAdditions(ctx context.Context, additions []Addition, first bool) (*run, []Candidate, error) {
 	if err := s.check(additions); err != nil {
 		return nil, nil, err
 	}
@@ -114,7 +171,7 @@ func (s *Sweep) planAdditions(ctx context.Context, additions []Addition, first b
 		r.keys.Wipe()
 		return nil, nil, err
 	}
-	return r, r.decideAdditions(candidates, additions), nil
+	return r, candidates, nil
 }
 
 // check finds everything that is wrong with the additions by themselves, a line

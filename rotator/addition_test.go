@@ -336,11 +336,13 @@ func TestARollbackNeverGoesBackToBeforeTheFirstPassword(t *testing.T) {
 
 func TestNewTenantIDsAreTenantIDs(t *testing.T) {
 	seen := map[rotator.TenantID]bool{}
-	for range 1000 {
-		id := rotator.NewTenantID()
-		if _, err := rotator.ParseTenantID(string(id)); err != nil || seen[id] {
-			t.Fatalf("%q: %v, seen %t", id, err, seen[id])
+	for n := range 1000 {
+		for _, user := range []rotator.Address{"admin@a.example", "admin@b.example"} {
+			id := rotator.NewTenantID(user, n)
+			if _, err := rotator.ParseTenantID(string(id)); err != nil || seen[id] || id != rotator.NewTenantID(user, n) {
+				t.Fatalf("%q: %v, seen %t", id, err, seen[id])
+			}
+			seen[id] = true
 		}
-		seen[id] = true
 	}
 }

@@ -85,7 +85,7 @@ func (r *rotation) leaveTurn() {
 
 // cannotHaveReached tells the errors after which there is nothing to look for.
 func cannotHaveReached(err error) bool {
-	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper)
+	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errNotAlone) || errors.Is(err, errImproper)
 }
 
 // mayNotBeAsked tells the errors after which the server must be left alone.

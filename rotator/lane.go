@@ -251,7 +251,7 @@ func permanent(r Result) bool {
 	case Fresh, Refused, Stuck, Deferred:
 		return true
 	}
-	for _, lasting := range []error{ErrRefused, ErrAbsent, ErrMalformed, ErrOriginNotListed, errUnreadable, errImproper} {
+	for _, lasting := range []error{ErrRefused, ErrAbsent, ErrMalformed, ErrOriginNotListed, errUnreadable, errNotAlone, errImproper} {
 		if errors.Is(r.Err, lasting) {
 			return true
 		}

@@ -28,6 +28,11 @@ type Rotator struct {
 	// a push. It is so no more until end is called, or ctx ends first. nil: it is.
 	Turn func(ctx context.Context, origin Origin, n int) (end func(), err error)
 
+	// Alone refuses the first push of a tenant that is being added if another record
+	// names its user by now. It is asked once the tenant's own record is written. nil:
+	// nobody else adds tenants.
+	Alone func(ctx context.Context, c Credential) error
+
 	drafts *drafts // of a sweep
 }
 
@@ -200,6 +205,11 @@ func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) erro
 func (r *rotation) push(ctx context.Context) (err error) {
 	if err := sendable(r.password); err != nil {
 		return err
+	}
+	if r.Alone != nil && r.cred.BeingAdded() {
+		if err := r.Alone(ctx, r.cred); err != nil {
+			return err
+		}
 	}
 	if err := r.holdClaim(ctx); err != nil {
 		return err

@@ -1,7 +1,7 @@
 package rotator
 
 import (
-	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,10 +23,12 @@ func ParseTenantID(name string) (TenantID, error) {
 	return TenantID(name), nil
 }
 
-// NewTenantID makes one that nobody has.
-func NewTenantID() TenantID {
-	var id [16]byte
-	_, _ = rand.Read(id[:])   // never fails (crypto/rand)
+// NewTenantID is the n-th id, from 0, of a tenant that is added for a user. It is
+// made from the address, so that two who add the user at one time make the same
+// record, which check-and-set gives to one of them.
+func NewTenantID(user Address, n int) TenantID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "mailu-rotator tenant %d %s", n, user))
+	id := [16]byte(sum[:])
 	id[6] = id[6]&0x0f | 0x40 // version 4
 	id[8] = id[8]&0x3f | 0x80 // variant of RFC 9562
 	return TenantID(unpackID(id))

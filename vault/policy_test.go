@@ -54,7 +54,7 @@ func adding(ctx context.Context, config vault.Config, auth vault.Auth) (err erro
 	if err != nil {
 		return err
 	}
-	_, err = c.Create(ctx, rotator.NewTenantID(), map[string]any{"v": "1"})
+	_, err = c.Create(ctx, rotator.NewTenantID("admin@new.example", 0), map[string]any{"v": "1"})
 	if err := errors.Join(err, c.Close()); err != nil {
 		return err
 	}

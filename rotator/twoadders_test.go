@@ -1,0 +1,288 @@
+package rotator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
+)
+
+// adder is a process that adds a tenant. Each of its calls that others can see, or
+// that sees what others do, waits until it may go on.
+type adder struct {
+	rotatortest.Registry
+	steps  chan chan struct{}
+	died   bool
+	report rotator.Report
+	err    error
+	ended  chan struct{}
+}
+
+var errDied = errors.New("the process died")
+
+func (a *adder) wait() error {
+	if a.died {
+		return errDied
+	}
+	may := make(chan struct{})
+	a.steps <- may
+	<-may
+	if a.died {
+		return errDied
+	}
+	return nil
+}
+
+type stepStore struct {
+	*rotatortest.Store
+	a *adder
+}
+
+func (s stepStore) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := s.a.wait(); err != nil {
+			yield("", err)
+			return
+		}
+		s.Store.List(ctx)(yield)
+	}
+}
+
+func (s stepStore) Read(ctx context.Context, id rotator.TenantID) (rotator.Document, error) {
+	if err := s.a.wait(); err != nil {
+		return rotator.Document{}, err
+	}
+	return s.Store.Read(ctx, id)
+}
+
+func (s stepStore) Write(ctx context.Context, id rotator.TenantID, doc rotator.Document) (int, error) {
+	if err := s.a.wait(); err != nil {
+		return 0, err
+	}
+	return s.Store.Write(ctx, id, doc)
+}
+
+func (a *adder) CreateRecord(ctx context.Context, id rotator.TenantID, fields map[string]any) (int, error) {
+	if err := a.wait(); err != nil {
+		return 0, err
+	}
+	return a.Registry.CreateRecord(ctx, id, fields)
+}
+
+func (a *adder) CreateUser(ctx context.Context, origin rotator.Origin, user string, password crypto.Secret) error {
+	if err := a.wait(); err != nil {
+		return err
+	}
+	return a.Registry.CreateUser(ctx, origin, user, password)
+}
+
+type stepMailu struct {
+	*rotatortest.Mailu
+	a *adder
+}
+
+func (m stepMailu) Server(origin rotator.Origin) (rotator.Server, error) {
+	server, err := m.Mailu.Server(origin)
+	return stepServer{server, m.a}, err
+}
+
+type stepServer struct {
+	rotator.Server
+	a *adder
+}
+
+func (s stepServer) SetPassword(ctx context.Context, user string, password crypto.Secret) error {
+	if err := s.a.wait(); err != nil {
+		return err
+	}
+	return s.Server.SetPassword(ctx, user, password)
+}
+
+// adding begins `tenant add` in a process of its own.
+func (f *fleet) adding(t *testing.T, owner string, asked rotator.Addition) *adder {
+	a := &adder{Registry: f.registry(), steps: make(chan chan struct{}), ended: make(chan struct{})}
+	sweep := f.process(t, owner)
+	sweep.Workers, sweep.Store, sweep.Mailu, sweep.Observe = 1, stepStore{f.store, a}, stepMailu{f.mailu, a}, nil
+	go func() {
+		defer close(a.ended)
+		a.report, a.err = sweep.Add(t.Context(), a, []rotator.Addition{asked}, true)
+	}()
+	return a
+}
+
+// step lets the process make so many calls; fewer, if it waits for time to pass.
+func (a *adder) step(n int) {
+	for range n {
+		synctest.Wait()
+		select {
+		case may := <-a.steps:
+			close(may)
+		default:
+			return
+		}
+	}
+	synctest.Wait()
+}
+
+// finish lets the process go on to its end. Others stay where they are.
+func (a *adder) finish() {
+	for {
+		a.step(1)
+		select {
+		case <-a.ended:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (a *adder) outcome() string {
+	if a.err != nil {
+		return a.err.Error()
+	}
+	return fmt.Sprintf("%s (%s)", a.report.Rows[0].Outcome, a.report.Rows[0].Reason)
+}
+
+// tenantsOf are the records that name the user, as tenants or half-finished.
+func (f *fleet) tenantsOf(user string) (whole, half []string) {
+	for name := range f.store.List(context.Background()) {
+		fields, _ := f.store.Get(name)
+		name, _ := fields["username"].(string)
+		switch {
+		case !rotator.SameAddress(name, user):
+		case fields["password"] != nil && fields["pending"] == nil:
+			whole = append(whole, fmt.Sprint(fields["username"]))
+		default:
+			half = append(half, fmt.Sprint(fields["username"]))
+		}
+	}
+	return whole, half
+}
+
+const calls = 9 // that a process makes at most before it has pushed, and some
+
+// However the calls of two who add one user lie between each other, and also if the
+// first dies: one is added, the other one is told that it is a tenant already, and
+// there is one record.
+func TestTwoWhoAddOneUserMakeOneTenant(t *testing.T) {
+	const user = "admin@bücher.example"
+	first := rotator.Addition{Username: user, WebmailURL: string(serverA)}
+	second := rotator.Addition{Username: "ADMIN@xn--bcher-kva.example", WebmailURL: string(serverB)}
+	for _, there := range []bool{true, false} {
+		for i := range calls {
+			for j := range calls {
+				for _, dies := range []bool{false, true} {
+					inFleet(t, func(t *testing.T, f *fleet) {
+						f.mailu.APIs = oneMailu
+						if there {
+							f.mailu.AddUser(user, "old password")
+						}
+						a, b := f.adding(t, "a", first), f.adding(t, "b", second)
+						a.step(i)
+						b.step(j)
+						a.died = dies
+						a.finish()
+						b.finish()
+
+						whole, half := f.tenantsOf(user)
+						how := fmt.Sprintf("user there %t, a makes %d calls, b %d, then a goes on (dies %t): a %s, b %s", there, i, j, dies, a.outcome(), b.outcome())
+						if len(whole) != 1 || len(half) != 0 || f.mailu.Sets() > 1 {
+							t.Errorf("%s: tenants %v, half-finished %v, %d pushes", how, whole, half, f.mailu.Sets())
+						}
+						// Who waited in its push until the other one had taken it over has added it too.
+						if !dies && strings.Count(how, "added (")+strings.Count(how, "is a tenant already") != 2 || !dies && !strings.Contains(how, "added (") {
+							t.Errorf("%s", how)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// With two ids there may be two records, of which one may have been pushed.
+func TestOfTwoIDsForOneUserOneIsPushedAtMost(t *testing.T) {
+	for _, second := range []rotator.Addition{asking(2, func(a *rotator.Addition) { a.Username = userOf(1) }), asking(1, unnamed)} {
+		for i := range calls {
+			for j := range calls {
+				inFleet(t, func(t *testing.T, f *fleet) {
+					f.mailu.AddUser(userOf(1), "old password")
+					a, b := f.adding(t, "a", asking(1)), f.adding(t, "b", second)
+					a.step(i)
+					b.step(j)
+					a.finish()
+					b.finish()
+
+					whole, _ := f.tenantsOf(userOf(1))
+					how := fmt.Sprintf("a makes %d calls, b %d, then a goes on: a %s, b %s", i, j, a.outcome(), b.outcome())
+					if f.mailu.Sets() > 1 || len(whole) > 1 || strings.Count(how, "added (") > 1 {
+						t.Errorf("%s: tenants %v, %d pushes", how, whole, f.mailu.Sets())
+					}
+					if !strings.Contains(how, "another tenant has this user by now, tenant ") && !strings.Contains(how, "already: they would lock each other out") && !strings.Contains(how, "is a tenant already") {
+						t.Errorf("no loser is told: %s", how)
+					}
+				})
+			}
+		}
+	}
+}
+
+// The id that a user's tenant would have may be another one's by now.
+func TestNewTenantWhoseIDIsTakenHasTheNextOne(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.store.Put(string(rotator.NewTenantID(rotator.Address(userOf(1)), 0)), map[string]any{"username": "renamed@1.example", "webmail_url": string(serverA), "password": "b2xk"})
+		f.store.Put(string(rotator.NewTenantID(rotator.Address(userOf(1)), 1)), map[string]any{"username": userOf(1)})
+		f.store.Delete(string(rotator.NewTenantID(rotator.Address(userOf(1)), 1)))
+
+		report := f.adds(t, asking(1, unnamed), asking(1, unnamed, atB))
+
+		mustHave(t, report, rotator.Added, rotator.Added)
+		for i, row := range report.Rows {
+			if want := rotator.NewTenantID(rotator.Address(userOf(1)), 2+i); row.Tenant != string(want) {
+				t.Errorf("got %s, want %s", row.Tenant, want)
+			}
+		}
+	})
+}
+
+func mustHave(t *testing.T, report rotator.Report, outcomes ...rotator.Outcome) {
+	t.Helper()
+	for i, row := range report.Rows {
+		if row.Outcome != outcomes[i] {
+			t.Errorf("%s: %s, %s; want %s", row.Tenant, row.Outcome, row.Reason, outcomes[i])
+		}
+	}
+}
+
+func TestNothingIsPushedBesideANewRecordThatCannotBeRead(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 3)
+		f.mailu.AddUser(userOf(1), "old password")
+		created := false
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpCreate && !created {
+				created = true
+				f.store.Put(string(tenant(2)), map[string]any{"username": userOf(2)})
+			}
+			if c.Op == rotatortest.OpRead && c.Tenant == tenant(2) {
+				return rotatortest.Fault{Before: rotator.ErrForbidden}
+			}
+			return rotatortest.Fault{}
+		}
+
+		report := f.adds(t, asking(1))
+
+		mustEnd(t, report, "1 unfinished")
+		if f.mailu.Sets() != 0 || !strings.Contains(report.Rows[0].Reason, "may have the same user") {
+			t.Errorf("%d pushes: %s", f.mailu.Sets(), report.Rows[0].Reason)
+		}
+	})
+}
