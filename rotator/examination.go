@@ -41,13 +41,14 @@ const (
 	FlawHalfFinished FlawKind = "half-finished" // a rotation that nobody is at
 	FlawUndated      FlawKind = "undated"       // a timestamp that is not believed
 	FlawForeign      FlawKind = "foreign"       // not a tenant id: never touched
+	FlawOneAddress   FlawKind = "one address"   // a tenant on another server has it too: two users, unless the servers are one
 )
 
 // Serious reports whether the tenant cannot be rotated, or its password cannot be
 // opened, as long as it has the flaw, or whether it is lost by it. The others are
 // for somebody to know.
 func (k FlawKind) Serious() bool {
-	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign, FlawExpires, FlawShortHistory}, k)
+	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign, FlawExpires, FlawShortHistory, FlawOneAddress}, k)
 }
 
 // Examination is what the records of the whole fleet look like.
@@ -81,9 +82,13 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 	}
 	var e Examination
 	slight := r.shortHistories(ctx, candidates)
-	rivals := sharedUsers(candidates)
+	rivals, twice := sharedUsers(candidates), onTwoServers(candidates)
 	for _, c := range candidates {
 		serious, others := r.flaws(c, rivals[userKey(c)])
+		if address := c.Credential.Address(); twice[address] && c.Err == nil {
+			others = append(others, Flaw{Tenant: c.Name, Kind: FlawOneAddress, Version: c.Credential.Version, Reason: fmt.Sprintf(
+				"tenants on different servers have the address %s: if the servers are one Mailu, they would lock each other out, so give its entries one api_url", address)})
+		}
 		e.Flaws = append(e.Flaws, serious...)
 		slight = append(slight, others...)
 		if c.Foreign {
@@ -96,6 +101,22 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 	}
 	e.Flaws = append(e.Flaws, slight...)
 	return e, nil
+}
+
+// onTwoServers are the addresses that tenants on servers with different APIs have.
+func onTwoServers(candidates []Candidate) map[Address]bool {
+	first, twice := map[Address]string{}, map[Address]bool{}
+	for _, c := range candidates {
+		if c.Err != nil || c.Foreign {
+			continue
+		}
+		address := c.Credential.Address()
+		if api, found := first[address]; found && api != c.API {
+			twice[address] = true
+		}
+		first[address] = c.API
+	}
+	return twice
 }
 
 // flaws are all that one record has.

@@ -330,3 +330,22 @@ func TestOriginHostIsOneForAllSpellings(t *testing.T) {
 		}
 	}
 }
+
+func TestDoctorWarnsOfOneAddressOnTwoServers(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2)
+		f.add(serverB, 3)
+		f.store.Edit(string(tenant(3)), func(fields map[string]any) { fields["username"] = strings.ToUpper(userOf(2)) })
+
+		e, err := f.sweep.Examine(t.Context(), nil)
+
+		if err != nil || e.WellFormed != 3 || len(e.Flaws) != 2 {
+			t.Fatalf("%+v, %v", e, err)
+		}
+		for i, n := range []int{2, 3} {
+			if flaw := e.Flaws[i]; flaw.Kind != rotator.FlawOneAddress || flaw.Kind.Serious() || flaw.Tenant != string(tenant(n)) || !strings.Contains(flaw.Reason, userOf(2)) {
+				t.Errorf("%+v", flaw)
+			}
+		}
+	})
+}

@@ -53,6 +53,8 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 		return d.mendSealed(f, record)
 	case rotator.FlawHalfFinished:
 		return d.command("--run-now --due-only --tenant " + f.Tenant)
+	case rotator.FlawOneAddress:
+		return "set one api_url under mailu.servers in " + d.path
 	case rotator.FlawUndated:
 		if slices.Equal(f.Fields, []string{"created_at"}) { // which no rotation writes
 			return mendFields(f, record)

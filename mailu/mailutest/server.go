@@ -70,13 +70,31 @@ func Start(config Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	s.running.Add(1)
-	go func() {
-		defer s.running.Done()
+	s.answer(listener)
+	return s, nil
+}
+
+func (s *Server) answer(listener net.Listener) {
+	s.running.Go(func() {
 		// Serve ends with Close, which says all there is to say.
 		_ = s.http.Serve(listener)
-	}()
-	return s, nil
+	})
+}
+
+// AddHostname gives the server one more origin, as one more name in HOSTNAMES does: all of them lead to the same admin,
+// with the same users and the same token. It returns the origin.
+func (s *Server) AddHostname() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("add a hostname to mailu: %w", err)
+	}
+	scheme := "http://"
+	origin := listener.Addr().String()
+	if s.config.TLS {
+		scheme, listener = "https://", s.authority.listener(listener)
+	}
+	s.answer(listener)
+	return scheme + origin, nil
 }
 
 // Close ends the server: connections are cut, what hangs is let go, late effects still to come are dropped. It returns

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -137,6 +138,37 @@ func waitFor(t *testing.T, condition func() bool) {
 	for end := time.Now().Add(5 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the condition never came true")
+		}
+	}
+}
+
+func TestAllHostnamesLeadToOneAdmin(t *testing.T) {
+	for _, config := range []mailutest.Config{{}, {TLS: true}} {
+		server := mailutest.Run(t, config)
+		server.AddUser("alice@example.com", "old")
+		origin, err := server.AddHostname()
+		if err != nil || origin == server.Origin() {
+			t.Fatalf("%q, %v", origin, err)
+		}
+
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(server.CAPEM())
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+		defer client.CloseIdleConnections()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, origin+"/api/v1/user/ALICE@example.com", strings.NewReader(`{"raw_password":"new"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+server.Token())
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+
+		if resp.StatusCode != http.StatusOK || !server.Accepts("alice@example.com", "new") {
+			t.Errorf("status %d", resp.StatusCode)
 		}
 	}
 }
