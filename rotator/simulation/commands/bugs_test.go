@@ -3,6 +3,7 @@ package commands_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 
@@ -36,6 +37,25 @@ type seeded struct {
 func bugs() []seeded {
 	return []seeded{
 		{scenario{
+			name: "rivals are told apart by the text of their origins", world: rivals(user, "https://webmail.example"), commands: []command{runNow()},
+			bug: func(_ string, s *rotator.Sweep) { s.Mailu = literal{s.Mailu} },
+		}, "seen in two records"},
+		{scenario{
+			name: "a run does not look at all records", world: rivals(user, webmail), commands: []command{runNow(), repairing("repair")},
+			bug: func(name string, s *rotator.Sweep) {
+				if name == "run-now" {
+					s.Store = partial{s.Store}
+				}
+			},
+		}, "seen in two records"},
+		{scenario{
+			name: "a rollback compares envelopes, and not passwords", world: resealed, newKey: true, commands: []command{rollingBack(1)},
+			bug: func(_ string, s *rotator.Sweep) {
+				proper := s.Envelope
+				s.Envelope = func(keys *crypto.Keyring) rotator.Envelope { return apart{proper(keys).(*envelope)} }
+			},
+		}, "an older key"},
+		{scenario{
 			name: "a write does not compare versions, after a stale read", world: tenants(tenantA), stale: 1,
 			commands: []command{daemon(), runNow()},
 			bug:      func(_ string, s *rotator.Sweep) { s.Store = blind{s.Store} },
@@ -57,6 +77,42 @@ func bugs() []seeded {
 			bug: func(_ string, s *rotator.Sweep) { s.Mailu = credulous{s.Mailu.(servers)} },
 		}, "never seen to hold"},
 	}
+}
+
+// literal takes each origin for a Mailu of its own.
+type literal struct{ rotator.Mailu }
+
+func (literal) API(origin rotator.Origin) string { return string(origin) }
+
+// partial lists one tenant.
+type partial struct{ rotator.Store }
+
+func (s partial) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for name, err := range s.Store.List(ctx) {
+			if name != string(tenantA) && !yield(name, err) {
+				return
+			}
+		}
+	}
+}
+
+// resealed has today's password in the envelope of an older key too.
+func resealed(w *world) {
+	w.put(tenantA, w.seal(tenantA, blank(user, webmail), "2026-01-02T00:00:00.000Z", one, 1))
+	w.put(tenantA, w.seal(tenantA, blank(user, webmail), "2026-01-02T00:00:00.000Z", one, 2))
+	w.users[user] = one
+}
+
+// apart shows what the newer key sealed as another password.
+type apart struct{ *envelope }
+
+func (a apart) Open(version crypto.KeyVersion, from crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error) {
+	password, err := a.envelope.Open(version, from, sealed)
+	if version == 2 {
+		return crypto.SecretFromString(password.RevealString() + "-in-another-envelope"), err
+	}
+	return password, err
 }
 
 // editedHistory has an earlier version whose last_rotated somebody edited, so that

@@ -48,6 +48,7 @@ const (
 
 type result struct {
 	states, steps, ends int
+	diverged            int // schedules that could not be replayed, since a command went another way
 	broken, schedule    string
 }
 
@@ -93,7 +94,9 @@ func explore(t *testing.T, s scenario) (r result) {
 				}
 				w.do(a)
 				r.steps++
-				if w.wrong == "" {
+				if w.diverged {
+					r.diverged++
+				} else if w.wrong == "" {
 					visit(w, i, a)
 				}
 				w.close()
@@ -178,6 +181,10 @@ func (w *world) do(a action) {
 	default:
 		p := w.commands[a.who]
 		r := p.next()
+		if r == nil {
+			w.diverged = true
+			return
+		}
 		what = p.title(r, a.fate)
 		w.grant(p, r, a.fate)
 	}
@@ -209,7 +216,7 @@ func (w *world) grant(p *process, r *request, f fate) {
 	if err := refusal(f); err != nil {
 		a = answer{err: err}
 	}
-	p.digest = mix(p.digest, uint64(r.call)<<32|uint64(a.version)<<8|uint64(a.proof), a.digest, uint64(a.doc.Version), maphash.String(w.seed, fmt.Sprint(a.names, a.err, r.key())))
+	p.digest = mix(p.digest, uint64(r.call)<<32|uint64(a.version)<<8|uint64(a.proof), a.digest, uint64(a.doc.Version), maphash.String(w.seed, fmt.Sprint(a.names, a.err, r.tenant, r.user)))
 	p.release(r, a)
 }
 

@@ -46,8 +46,11 @@ type request struct {
 	answer   chan answer
 }
 
-// key puts the calls of one command in their order.
-func (r *request) key() string { return string(r.tenant) + " " + r.user }
+// key puts the calls of one command in their order, which must be the same in each
+// replay. The caller holds the world's mu.
+func (r *request) key(w *world) string {
+	return fmt.Sprint(r.tenant, " ", r.user, " ", r.call, " ", r.version, " ", w.names[r.password])
+}
 
 type answer struct {
 	names   []string
@@ -342,7 +345,7 @@ func (p *process) next() *request {
 	defer p.world.mu.Unlock()
 	var next *request
 	for _, r := range p.held {
-		if r.call != wait && (next == nil || r.key() < next.key()) {
+		if r.call != wait && (next == nil || r.key(p.world) < next.key(p.world)) {
 			next = r
 		}
 	}

@@ -40,6 +40,8 @@ type world struct {
 	told  strings.Builder           // the schedule, for people
 	wrong string                    // the first violation
 
+	diverged bool // a step of the schedule could not be taken
+
 	mu     sync.Mutex        // guards what follows, and all processes' held calls
 	made   int               // passwords
 	names  map[string]string // of passwords, which do not depend on the order in which they were made
@@ -241,6 +243,8 @@ func (w *world) checkWrite(by *process, t rotator.TenantID, former, fields map[s
 	switch {
 	case current == "":
 		w.violate("%s makes a password of %s current that does not open", by.name, t[:1])
+	case current == w.open(t, former) && fmt.Sprint(fields["key_version"]) < fmt.Sprint(former["key_version"]):
+		w.violate("%s puts the same password back under an older key", by.name)
 	case current != w.open(t, former) && !w.shown[userOf(fields)+" "+current]:
 		w.violate("%s makes %q current, which Mailu was never seen to hold", by.name, w.name(current))
 	}

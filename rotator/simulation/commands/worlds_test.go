@@ -98,7 +98,7 @@ const (
 )
 
 func scenarios() []scenario {
-	return []scenario{
+	return append(rivalries(), []scenario{
 		{name: "two tenants, daemon and run-now", world: tenants(tenantA, tenantB), commands: []command{daemon(), runNow()}, after: []command{daemon()}},
 		{name: "two tenants, one daemon, 1 fault", world: tenants(tenantA, tenantB), commands: []command{daemon()}, faults: 1, after: []command{daemon()}},
 		{name: "stale reads, daemon and run-now", world: tenants(tenantA), commands: []command{daemon(), runNow()}, stale: 1, after: []command{daemon()}},
@@ -110,9 +110,10 @@ func scenarios() []scenario {
 		{name: "repair of a deleted record, beside an emergency run", world: deleted(history(two, one, two, two)), commands: []command{repairing("repair"), runNow()}, faults: 1, stale: 1, after: []command{repairing("the last repair")}},
 		{name: "repair beside a rollback", world: history(one, one, two), commands: []command{repairing("repair"), rollingBack(0)}, faults: 1, after: []command{repairing("the last repair")}},
 		{name: "rollback beside an emergency run", world: history(two, one, two), commands: []command{rollingBack(0), runNow()}, faults: 1, after: []command{repairing("the last repair")}},
+		{name: "rollback after a reseal, beside an emergency run", world: resealed, newKey: true, commands: []command{rollingBack(0), runNow()}, after: []command{repairing("the last repair")}},
 		{name: "stale reads under repair and an emergency run", world: history(two, one, two), commands: []command{repairing("repair"), runNow()}, stale: 2, after: []command{repairing("the last repair")}},
 		{name: "stale reads under rollback and repair", world: history(two, one, two), commands: []command{repairing("repair"), rollingBack(0)}, stale: 2, after: []command{repairing("the last repair")}},
-	}
+	}...)
 }
 
 func TestNoCommandLocksATenantOut(t *testing.T) {
@@ -123,6 +124,9 @@ func TestNoCommandLocksATenantOut(t *testing.T) {
 			r := explore(t, s)
 
 			t.Logf("%d states, %d steps, %d ends in %s", r.states, r.steps, r.ends, time.Since(began).Round(time.Millisecond))
+			if r.diverged > 0 {
+				t.Errorf("%d schedules could not be replayed", r.diverged)
+			}
 			if r.broken != "" {
 				t.Errorf("%s\n%s", r.broken, r.schedule)
 			}

@@ -1,0 +1,68 @@
+package commands_test
+
+import (
+	"context"
+	"slices"
+
+	"mailu-rotator/rotator"
+)
+
+// names are how a second record can name the same user.
+var names = []struct{ what, user, webmail string }{
+	{"one spelling", user, webmail},
+	{"two spellings", "Admin@A.Example", webmail},
+	{"two origins", user, "https://webmail.example"},
+}
+
+func rivalries() (all []scenario) {
+	for _, n := range names {
+		all = append(all,
+			scenario{name: "rivals, " + n.what, world: rivals(n.user, n.webmail), commands: []command{runNow(), repairing("repair")}, after: []command{repairing("the last repair")}, rest: aWhole},
+			scenario{name: "rivals, one named, " + n.what, world: rivals(n.user, n.webmail), commands: []command{runNowOf(tenantA), runNowOf(tenantB)}, after: []command{repairing("the last repair")}, rest: aWhole},
+			scenario{name: "rivals, one to be added, " + n.what, world: history(one, one), commands: []command{runNow(), adding("tenant add", tenantB, n.user, n.webmail)}, faults: 1, only: deadly, after: []command{daemon()}, rest: aWhole},
+			scenario{name: "a rival appears, " + n.what, world: history(one, one), commands: []command{runNow(), repairing("repair")}, operator: addRival(n.user, n.webmail), after: []command{daemon()}, rest: aAccepted},
+		)
+	}
+	return all
+}
+
+// deadly leaves the fates that end a process.
+func deadly(_ call, f fate) bool { return f == diesBefore || f == diesAfter }
+
+// rivals are two records of one user, of which Mailu accepts A's.
+func rivals(user2, webmail2 string) func(*world) {
+	return func(w *world) {
+		history(one, one)(w)
+		addRival(user2, webmail2)(w)
+	}
+}
+
+// addRival is an operator who writes a second record, with a password of its own.
+func addRival(user, webmail string) func(*world) {
+	return func(w *world) {
+		w.put(tenantB, w.seal(tenantB, blank(user, webmail), born, two, 1))
+	}
+}
+
+// aWhole is rest where B is a rival, whom nobody can help.
+func aWhole(w *world) { w.mustBeWhole(tenantA) }
+
+// aAccepted is rest where A may be left half-finished, since a rival came in the
+// middle of its rotation.
+func aAccepted(w *world) {
+	if fields := w.fields(tenantA); !slices.Contains(w.holds(tenantA, fields), w.users[user]) {
+		w.violate("not at rest: %s", w.describe())
+	}
+}
+
+// runNowOf is an emergency run that names one tenant.
+func runNowOf(t rotator.TenantID) command {
+	return sweeping("run-now of "+string(t[:1]), rotator.Selection{All: true, Tenants: []rotator.TenantID{t}})
+}
+
+func adding(name string, t rotator.TenantID, user, webmail string) command {
+	return command{name, func(ctx context.Context, p *process) (string, error) {
+		report, err := p.sweep.Add(ctx, registry{p}, []rotator.Addition{{Tenant: t, Username: user, WebmailURL: webmail}}, true)
+		return outcomes(report), err
+	}}
+}
