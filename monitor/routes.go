@@ -78,13 +78,14 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "mailu-rotator\n\n/metrics\n/outcomes\n/healthz\n/readyz\n") // whoever asked is gone otherwise
 }
 
-// guard asks for the token where there is one. Where there is none, whoever can
+// guard asks for the token where there is one, or for a proof of it ([Prover]). Where there is none, whoever can
 // connect may see; but not a web page that a browser on this host shows, whose
 // server has let its own name point to this address (DNS rebinding).
 func guard(network string, token []byte, next http.Handler) http.Handler {
+	known := &proofs{key: token, seen: map[string]time.Time{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case token != nil && !shows(r, token):
+		case token != nil && !shows(r, token) && !known.accept(w, r):
 			w.Header().Add("WWW-Authenticate", `Bearer realm="mailu-rotator"`)
 			w.Header().Add("WWW-Authenticate", `Basic realm="mailu-rotator", charset="UTF-8"`)
 			http.Error(w, "the token of listen.token_file is needed, as Bearer token or as password", http.StatusUnauthorized)

@@ -37,8 +37,10 @@ func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !listen.Token.Empty() {
-		req.Header.Set("Authorization", "Bearer "+listen.Token.RevealString())
+	prover := monitor.NewProver(listen.Token)
+	guarded := !listen.Token.Empty()
+	if guarded {
+		prover.Sign(req) // the token itself is not for whoever holds the port
 	}
 	resp, err := dialer(listen).RoundTrip(req)
 	if err != nil {
@@ -47,6 +49,9 @@ func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answers status %d: another program, or an older daemon", c.Address, resp.StatusCode)
+	}
+	if guarded && !prover.Trusts(resp) {
+		return nil, fmt.Errorf("%s answers without knowing the token of listen.token_file: another program", c.Address)
 	}
 	return readOutcomes(io.LimitReader(resp.Body, maxOutcomes))
 }

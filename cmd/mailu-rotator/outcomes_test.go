@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -84,6 +86,34 @@ func TestDaemonsAnswerIsReadWithCare(t *testing.T) {
 	} {
 		if _, err := readOutcomes(strings.NewReader(answer)); err == nil {
 			t.Errorf("%s is taken for outcomes", name)
+		}
+	}
+}
+
+// Another program has taken the port while the daemon is down.
+func TestStatusShowsAnImpostorNoTokenAndDoesNotBelieveIt(t *testing.T) {
+	const token = "shown-by-callers"
+	s := newTestSite(t)
+	s.mustSeed(t, "acme", "age=3")
+	headers := make(chan http.Header, 1)
+	impostor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		headers <- r.Header.Clone()
+		_, _ = w.Write([]byte(`{"tenants":[]}`))
+	}))
+	t.Cleanup(impostor.Close)
+	must(t, s.secretFile("listen-token", token))
+	must(t, s.writeConfig("listen.address="+impostor.Listener.Addr().String(), "listen.token_file=listen-token"))
+
+	status := s.start(t, "status")
+	status.mustEnd(t, exitDone)
+
+	if shown := status.stdout.String(); !strings.Contains(shown, "answers without knowing the token of listen.token_file") {
+		t.Errorf("it shows\n%s", shown)
+	}
+	for name, values := range <-headers {
+		text := strings.Join(values, " ")
+		if _, credentials, _ := strings.Cut(text, " "); strings.Contains(text, token) || name == "Authorization" && !strings.HasPrefix(text, "HMAC-SHA256 ") {
+			t.Errorf("the impostor got %s: %s", name, credentials)
 		}
 	}
 }

@@ -1,0 +1,90 @@
+package monitor
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"mailu-rotator/crypto"
+)
+
+const (
+	proofScheme = "HMAC-SHA256"
+	proofHeader = "Mailu-Rotator-Proof"
+	proofLife   = 30 * time.Second // between the clocks of two processes of one host
+)
+
+// Prover asks a listener without sending it the token: another program may hold the
+// port while the daemon is down. Each side shows by a message authentication code
+// over a number used once that it knows the token.
+type Prover struct {
+	key   []byte
+	nonce string
+}
+
+// NewProver is for one request. The token may be wiped afterwards.
+func NewProver(token crypto.Secret) Prover {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	return Prover{key: digestOf(token), nonce: fmt.Sprintf("%d.%x", time.Now().Unix(), random)}
+}
+
+// Sign adds the proof to a request.
+func (p Prover) Sign(req *http.Request) {
+	req.Header.Set("Authorization", proofScheme+" "+p.nonce+":"+proofOf(p.key, "asks "+req.URL.Path, p.nonce))
+}
+
+// Trusts reports whether the answer is from one who knows the token too.
+func (p Prover) Trusts(resp *http.Response) bool {
+	return hmac.Equal([]byte(resp.Header.Get(proofHeader)), []byte(proofOf(p.key, "answers", p.nonce)))
+}
+
+func proofOf(key []byte, what, nonce string) string {
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write([]byte(what + "\n" + nonce)) // never fails (hash.Hash)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// proofs accepts each proof once.
+type proofs struct {
+	key []byte
+
+	mu   sync.Mutex           // guards seen
+	seen map[string]time.Time // the good ones that are not too old yet
+}
+
+// accept answers a good proof with its own.
+func (p *proofs) accept(w http.ResponseWriter, r *http.Request) bool {
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	nonce, proof, _ := strings.Cut(given, ":")
+	if scheme != proofScheme || !hmac.Equal([]byte(proof), []byte(proofOf(p.key, "asks "+r.URL.Path, nonce))) {
+		return false
+	}
+	stamp, _, _ := strings.Cut(nonce, ".")
+	seconds, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil || time.Since(time.Unix(seconds, 0)).Abs() > proofLife || !p.isNew(nonce) {
+		return false
+	}
+	w.Header().Set(proofHeader, proofOf(p.key, "answers", nonce))
+	return true
+}
+
+func (p *proofs) isNew(nonce string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for old, at := range p.seen {
+		if time.Since(at) > 2*proofLife {
+			delete(p.seen, old)
+		}
+	}
+	_, before := p.seen[nonce]
+	p.seen[nonce] = time.Now()
+	return !before
+}
