@@ -37,6 +37,11 @@ type seeded struct {
 func bugs() []seeded {
 	return []seeded{
 		{scenario{
+			name: "an addition does not look again when its record is there", world: noRecord, rest: atMostOneAdded,
+			commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, user, webmail)},
+			bug:      func(_ string, s *rotator.Sweep) { s.Store = &frozen{Store: s.Store} },
+		}, "locked out"},
+		{scenario{
 			name: "rivals are told apart by the text of their origins", world: rivals(user, "https://webmail.example"), commands: []command{runNow()},
 			bug: func(_ string, s *rotator.Sweep) { s.Mailu = literal{s.Mailu} },
 		}, "seen in two records"},
@@ -91,6 +96,31 @@ func (s partial) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for name, err := range s.Store.List(ctx) {
 			if name != string(tenantA) && !yield(name, err) {
+				return
+			}
+		}
+	}
+}
+
+// frozen lists what it listed first; never nothing, which would be an error.
+type frozen struct {
+	rotator.Store
+	names []string
+	asked bool
+}
+
+func (s *frozen) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if !s.asked {
+			s.asked, s.names = true, []string{"not-a-tenant"}
+			for name, err := range s.Store.List(ctx) {
+				if err == nil {
+					s.names = append(s.names, name)
+				}
+			}
+		}
+		for _, name := range s.names {
+			if !yield(name, nil) {
 				return
 			}
 		}

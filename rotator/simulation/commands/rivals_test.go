@@ -21,6 +21,8 @@ func rivalries() (all []scenario) {
 			scenario{name: "rivals, one named, " + n.what, world: rivals(n.user, n.webmail), commands: []command{runNowOf(tenantA), runNowOf(tenantB)}, after: []command{repairing("the last repair")}, rest: aWhole},
 			scenario{name: "rivals, one to be added, " + n.what, world: history(one, one), commands: []command{runNow(), adding("tenant add", tenantB, n.user, n.webmail)}, faults: 1, only: deadly, after: []command{daemon()}, rest: aWhole},
 			scenario{name: "a rival appears, " + n.what, world: history(one, one), commands: []command{runNow(), repairing("repair")}, operator: addRival(n.user, n.webmail), after: []command{daemon()}, rest: aAccepted},
+			scenario{name: "two additions without ids, " + n.what, world: noRecord, commands: []command{adding("tenant add", "", user, webmail), adding("another tenant add", "", n.user, n.webmail)}, after: []command{daemon()}, rest: oneAdded},
+			scenario{name: "two additions with ids, " + n.what, world: noRecord, commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, n.user, n.webmail)}, after: []command{daemon()}, rest: atMostOneAdded},
 		)
 	}
 	return all
@@ -53,6 +55,36 @@ func aAccepted(w *world) {
 	if fields := w.fields(tenantA); !slices.Contains(w.holds(tenantA, fields), w.users[user]) {
 		w.violate("not at rest: %s", w.describe())
 	}
+}
+
+// noRecord is a user in Mailu who is no tenant yet.
+func noRecord(w *world) { w.users[user] = one }
+
+// added are the tenants that have a current password.
+func (w *world) added() (all []rotator.TenantID) {
+	for _, t := range w.tenantIDs() {
+		if fields := w.fields(t); fields != nil && fields["password"] != nil {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// oneAdded is rest after two additions of one user.
+func oneAdded(w *world) {
+	if len(w.added()) != 1 || len(w.records) != 1 {
+		w.violate("%d records, %d tenants were added: %s", len(w.records), len(w.added()), w.describe())
+	}
+	w.mustBeWhole(w.added()...)
+}
+
+// atMostOneAdded is rest where both were given an id: each of the two may have seen
+// the other and stopped.
+func atMostOneAdded(w *world) {
+	if len(w.added()) > 1 {
+		w.violate("%d tenants were added: %s", len(w.added()), w.describe())
+	}
+	w.mustBeWhole(w.added()...)
 }
 
 // runNowOf is an emergency run that names one tenant.
