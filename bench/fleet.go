@@ -72,7 +72,7 @@ func (s *stage) writeConfig(f *fleet) (err error) {
 	var servers []any
 	for _, m := range slices.Concat(f.mailus, f.slow) {
 		servers = append(servers, map[string]any{
-			"origin": m, "token_file": mailuToken, "timeout": "2m", "verify": orElse(f.verify, "hash"),
+			"origin": m, "token_file": mailuToken, "timeout": "2m", "max_concurrent": maxConcurrent, "verify": orElse(f.verify, "hash"),
 		})
 	}
 	text, err := json.Marshal(map[string]any{

@@ -9,7 +9,7 @@ import (
 )
 
 // The observed cost of a hashing in Mailu, that of a slow server, and how many
-// requests the program sends a server at a time unless it is told otherwise.
+// requests the program is told to send a server at a time.
 const (
 	hashing       = 300 * time.Millisecond
 	slowHashing   = 100 * hashing

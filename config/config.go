@@ -133,8 +133,9 @@ type Server struct {
 	// cross the network in the clear.
 	AllowHTTP bool `yaml:"allow_http"`
 	// Requests at a time. Each costs the one admin process about 0.3 s of
-	// hashing, taken from people who log in. Entries with the same API host share
-	// one limit, the least of theirs.
+	// hashing, taken from people who log in. More than 1 is faster only where that
+	// process has more than one core. Entries with the same API host share one limit,
+	// the least of theirs.
 	MaxConcurrent int `yaml:"max_concurrent" range:"1 to 64"`
 	// For one request.
 	Timeout time.Duration `yaml:"timeout" range:"1s to 5m, less than rotation.claim_ttl"`

@@ -58,7 +58,7 @@ func Default() Config {
 
 // DefaultServer returns the defaults of one entry of mailu.servers.
 func DefaultServer() Server {
-	return Server{MaxConcurrent: 2, Timeout: 30 * time.Second, Verify: VerifyHash}
+	return Server{MaxConcurrent: 1, Timeout: 30 * time.Second, Verify: VerifyHash}
 }
 
 func mustParse[T any](value T, err error) T {

@@ -93,6 +93,7 @@ func judge(a answer, words wording) verdict {
 		v.limited = v.pause != nil
 		v.next = askLater
 	case code >= 500:
+		v.kinds = []error{rotator.ErrServerFailed}
 		v.next = askLater
 	default:
 		v.next = "see whether api_url is Mailu's API"

@@ -260,6 +260,22 @@ func (b *Board) change(tenant string, change func(*Entry)) {
 	}
 }
 
+// failed reports whether the last run that had anything to do with the tenant
+// failed with it. A board that is not there knows of none.
+func (b *Board) failed(tenant string) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, _ := b.tenants.find(tenant)
+	switch e.Outcome {
+	case Failed, Refused, Unfinished, Stuck:
+		return true
+	}
+	return false
+}
+
 func reason(err error) string {
 	if err == nil {
 		return ""

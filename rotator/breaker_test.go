@@ -14,7 +14,7 @@ import (
 
 func TestPausesGrowWhileAServerFails(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 1, 2, 3, 4)
+		f.add(serverA, 1, 2, 3)
 		f.fault = failing(rotatortest.ErrLost, 1, 2, 3)
 
 		f.run(t, rotator.Selection{})
@@ -46,15 +46,26 @@ func TestATenantIsTriedThreeTimes(t *testing.T) {
 	})
 }
 
-func TestThreeTenantsInARowEndAServersRun(t *testing.T) {
+// Whatever the number of tenants, nine of them meet a server that answers nothing,
+// once each.
+func TestNineFaultsInARowEndAServersRun(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 1, 2, 3, 4, 5, 6)
-		f.fault = failing(rotatortest.ErrLost, 1, 2, 4, 5, 6)
+		for n := range 30 {
+			f.add(serverA, n)
+		}
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpKnows {
+				return rotatortest.Fault{Before: rotatortest.ErrLost}
+			}
+			return rotatortest.Fault{}
+		}
 
 		report := f.run(t, rotator.Selection{})
 
-		mustEnd(t, report, "1 failed, 2 failed, 3 rotated, 4 failed, 5 failed, 6 failed")
-		if stopped := f.told(rotator.ServerStopped); len(stopped) != 1 {
+		if failed, blocked := report.Count(rotator.Failed), report.Count(rotator.Blocked); failed != 9 || blocked != 21 {
+			t.Errorf("%d failed, %d blocked", failed, blocked)
+		}
+		if stopped := f.told(rotator.ServerStopped); len(stopped) != 1 || stopped[0].Count != 21 {
 			t.Errorf("stopped %v", stopped)
 		}
 	})
@@ -72,10 +83,10 @@ func TestAServerThatAnswersAgainIsUsedAtOnce(t *testing.T) {
 
 		report := f.run(t, rotator.Selection{})
 
-		mustEnd(t, report, "1 failed, 2 rotated, 3 rotated, 4 rotated")
-		canary := f.of(rotatortest.OpSetPassword)[0]
-		if took := time.Since(f.began); took != canary.at+2*time.Second {
-			t.Errorf("the canary succeeded after %s, the others after %s", canary.at+time.Second, took)
+		mustEnd(t, report, "1 rotated, 2 rotated, 3 rotated, 4 rotated")
+		pushed := f.of(rotatortest.OpSetPassword)
+		if canary := pushed[0].at; canary > 10*time.Second+time.Minute/2 || pushed[1].at != canary+time.Second {
+			t.Errorf("the canary succeeded after %s, and the next was begun after %s", canary+time.Second, pushed[1].at)
 		}
 	})
 }
@@ -105,11 +116,11 @@ func TestAFaultPutsAnOpenServerBackOnTrial(t *testing.T) {
 }
 
 // While tenant 2 has the only slot the others come back from Mailu and wait for
-// it: 3 and 4, after which the next ones would be begun, and 1, which stops the
+// it: 3 to 6, after which the next ones would be begun, and 1, which stops the
 // server.
 func TestWhatWaitsForASlotIsNotBegunAfterTheServerWasStopped(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 1, 2, 3, 4, 5, 6)
+		f.add(serverA, upTo(8)...)
 		f.sweep.Workers, f.sweep.Canary = 1, false
 		answers := map[string]struct {
 			after time.Duration
@@ -119,6 +130,8 @@ func TestWhatWaitsForASlotIsNotBegunAfterTheServerWasStopped(t *testing.T) {
 			userOf(2): {100 * time.Millisecond, nil},
 			userOf(3): {500 * time.Millisecond, rotator.ErrRefused},
 			userOf(4): {600 * time.Millisecond, rotator.ErrRefused},
+			userOf(5): {600 * time.Millisecond, rotator.ErrRefused},
+			userOf(6): {600 * time.Millisecond, rotator.ErrRefused},
 		}
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
 			if c.Op != rotatortest.OpKnows {
@@ -130,9 +143,9 @@ func TestWhatWaitsForASlotIsNotBegunAfterTheServerWasStopped(t *testing.T) {
 
 		report := f.run(t, rotator.Selection{})
 
-		mustEnd(t, report, "1 failed, 2 rotated, 3 failed, 4 failed, 5 blocked, 6 blocked")
-		if asked := len(f.of(rotatortest.OpKnows)); asked != 4 {
-			t.Errorf("%d tenants were begun, want 4", asked)
+		mustEnd(t, report, "1 failed, 2 rotated, 3 failed, 4 failed, 5 failed, 6 failed, 7 blocked, 8 blocked")
+		if asked := len(f.of(rotatortest.OpKnows)); asked != 6 {
+			t.Errorf("%d tenants were begun, want 6", asked)
 		}
 	})
 }
@@ -266,9 +279,11 @@ func TestATokenRefusedInThePushIsNotFollowedByAQuestion(t *testing.T) {
 	})
 }
 
-func TestAStoreThatForbidsWritingIsAskedThreeTimesAtMost(t *testing.T) {
+func TestAStoreThatForbidsAllWritingIsAskedFiveTimes(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 1, 2, 3, 4, 5)
+		for n := range 20 {
+			f.add(serverA, n)
+		}
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
 			if c.Op == rotatortest.OpWrite {
 				return rotatortest.Fault{Before: fmt.Errorf("write: %w", rotator.ErrForbidden)}
@@ -278,9 +293,14 @@ func TestAStoreThatForbidsWritingIsAskedThreeTimesAtMost(t *testing.T) {
 
 		report := f.run(t, rotator.Selection{})
 
-		mustEnd(t, report, "1 failed, 2 failed, 3 failed, 4 blocked, 5 blocked")
-		if len(f.of(rotatortest.OpWrite)) != 3 || f.mailu.Sets() != 0 {
+		if failed, blocked := report.Count(rotator.Failed), report.Count(rotator.Blocked); failed != 5 || blocked != 15 {
+			t.Errorf("%d failed, %d blocked", failed, blocked)
+		}
+		if len(f.of(rotatortest.OpWrite)) != 5 || f.mailu.Sets() != 0 {
 			t.Errorf("%d writes, %d pushes", len(f.of(rotatortest.OpWrite)), f.mailu.Sets())
+		}
+		if n := len(f.told(rotator.ServerStopped)) + len(f.told(rotator.ServerPaused)); n != 0 {
+			t.Errorf("a fault of the store is told %d times as one of the server", n)
 		}
 	})
 }

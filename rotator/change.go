@@ -57,7 +57,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 			r.note(RecordRebased, err)
 		}
 	}
-	return fmt.Errorf("%w %d times in a row: find in Vault's audit log what keeps writing it; the next run goes on", ErrConflict, maxRebases)
+	return &storeError{fmt.Errorf("%w %d times in a row: find in Vault's audit log what keeps writing it; the next run goes on", ErrConflict, maxRebases)}
 }
 
 // store is the only place where a rotation writes a record.
@@ -67,7 +67,11 @@ func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
-	return r.Store.Write(ctx, c.Tenant, c.Document())
+	version, err := r.Store.Write(ctx, c.Tenant, c.Document())
+	if err != nil {
+		return 0, &storeError{err}
+	}
+	return version, nil
 }
 
 // mustOpen refuses a record that would name a current password which does not
@@ -112,7 +116,7 @@ func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error)
 	defer cancel()
 	doc, err := r.Store.Read(ctx, tenant)
 	if err != nil {
-		return Credential{}, err
+		return Credential{}, &storeError{err}
 	}
 	return ParseCredential(tenant, doc, r.DefaultPolicy)
 }

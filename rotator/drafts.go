@@ -33,7 +33,7 @@ func newDraft(keys Envelope, newPassword func() (crypto.Secret, error), clock Cl
 }
 
 // drafts are made while the survey reads: for the tenants that are by then the
-// oldest of their server, as many as its lane takes at a time. So canaries, and who
+// oldest of their server, twice as many as it may be sent requests. So canaries, and who
 // comes after them, are ready when the survey ends. Until then nothing is sent or
 // written for them: an older tenant or a rival may still show up. Who has a draft
 // keeps it until its turn comes in the plan's order, or the run ends.
@@ -73,7 +73,7 @@ func (d *drafts) offer(c Candidate) {
 	if err != nil {
 		return // the plan has no such job
 	}
-	width, now := laneWidth(server), d.clock.Now()
+	width, now := 2*server.MaxConcurrent(), d.clock.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	line := d.oldest[c.Credential.Origin]

@@ -1,9 +1,12 @@
 package rotator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,9 +15,11 @@ import (
 )
 
 const (
-	maxTries   = 3               // of one tenant in one run
-	maxStrikes = 3               // tenants in a row that came to nothing, until a server is left for the next run
-	maxAsked   = 5 * time.Minute // the longest Retry-After that a run waits for
+	maxTries    = 3               // of one tenant in one run
+	maxFaults   = 9               // in a row, until a server is left for the next run; see weight
+	maxTorn     = 3               // tenants left half-finished by a server that has done nothing yet
+	maxRefusals = 5               // records that Vault refused, while it has taken none in this run
+	maxAsked    = 5 * time.Minute // the longest Retry-After that a run waits for
 )
 
 // job is one tenant to be rotated or finished.
@@ -22,52 +27,70 @@ type job struct {
 	*Decision
 	tries     int // that met a fault
 	attempted bool
+	alone     bool   // the attempt under way is a trial
+	proven    int    // the successes of its lane at its last fault
 	result    Result // of the last attempt
 }
 
 // lane is the queue of one Mailu server. It is the canary and the circuit
 // breaker in one: a lane on trial sends one tenant at a time, alone, until one
 // succeeds; then it opens to its full width. Any fault puts it back on trial,
-// with a growing pause before each. Faults of a single tenant neither open
-// nor close it.
+// with a growing pause before each.
+//
+// A fault may be the server's or the tenant's, and the one who succeeds next
+// tells: so the next trial is a tenant from elsewhere in the queue, and the one
+// that failed goes behind the others. The server is given up when tenants from
+// different places have failed one after the other, and none in between has
+// succeeded. Faults of a single tenant, and those of the store, neither open nor
+// close the lane.
 type lane struct {
 	*run
 	origin   Origin
 	width    int
+	begun    time.Time
 	pauses   *backoff.ExponentialBackOff
 	patience time.Time // for the claims of other processes
 
-	mu      sync.Mutex // guards what follows
-	queue   []*job
-	claimed []*job // another process is at them
-	trial   bool
-	strikes int
-	fault   error // the last one, not yet paused for
-	stopped error // why nothing more is sent in this run
+	mu       sync.Mutex // guards what follows
+	queue    []*job     // not tried yet, or only while the store was down
+	again    []*job     // worth another try, after the others
+	claimed  []*job     // another process is at them
+	trial    bool
+	proven   int   // successes so far
+	faults   int   // since the last of them, by weight
+	torn     int   // tenants left half-finished before the first of them
+	refusals int   // since then: records that the store did not take
+	probes   int   // since then: tenants taken from elsewhere
+	fault    error // the last one, not yet paused for
+	own      bool  // that one is a tenant's own: others have succeeded since its first
+	cause    error // the last one that counts
+	stopped  error // why nothing more is begun in this run
 }
 
 func newLane(r *run, origin Origin, width int, jobs []*job) *lane {
 	pauses := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0.5),
 		backoff.WithMaxInterval(time.Minute), backoff.WithMaxElapsedTime(0))
-	return &lane{run: r, origin: origin, width: width, pauses: pauses, queue: jobs, trial: r.Canary}
+	return &lane{run: r, origin: origin, width: width, begun: r.clock.Now(), pauses: pauses, queue: jobs, trial: r.Canary}
 }
 
-// laneWidth is twice the server's requests: while one rotation waits for Mailu the
-// next derives its key and talks to Vault.
-func laneWidth(server Server) int { return 2 * server.MaxConcurrent() }
+// laneWidth is three times the server's requests: some tenants are with Mailu, as
+// many are prepared and push next, and of as many this host checks the hash. With
+// fewer the server would wait for keys that are derived behind those checks.
+func laneWidth(server Server) int { return 3 * server.MaxConcurrent() }
 
 // process works the queue off and returns when nothing is in flight any more.
 // What it could not begin stays not done.
 func (l *lane) process(ctx context.Context) {
-	for l.stopped == nil && ctx.Err() == nil {
+	for l.mayBegin(ctx) {
+		waiting := len(l.queue) + len(l.again)
 		switch {
 		case l.fault != nil:
 			l.pause(ctx)
-		case len(l.queue) > 0 && l.trial:
+		case waiting > 0 && l.trial:
 			l.work(ctx, 1, 1)
-		case len(l.queue) > 0:
-			l.work(ctx, l.width, len(l.queue))
+		case waiting > 0:
+			l.work(ctx, l.width, waiting)
 		case len(l.claimed) > 0 && l.patient():
 			_ = l.clock.Sleep(ctx, l.pauses.NextBackOff())
 			l.queue, l.claimed = l.claimed, nil
@@ -75,6 +98,11 @@ func (l *lane) process(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// mayBegin is false where nothing more is begun in this run.
+func (l *lane) mayBegin(ctx context.Context) bool {
+	return l.stopped == nil && l.store.fault() == nil && ctx.Err() == nil
 }
 
 // patient bounds the wait for other processes' claims by the time that one of
@@ -117,16 +145,58 @@ func (l *lane) one(ctx context.Context, left *int) bool {
 	return true
 }
 
-// next takes the first job off the queue; nil ends the round.
+// next takes a job off the queue; nil ends the round.
 func (l *lane) next(ctx context.Context, left *int) *job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if *left == 0 || len(l.queue) == 0 || l.fault != nil || l.stopped != nil || ctx.Err() != nil {
+	if *left == 0 || l.fault != nil || !l.mayBegin(ctx) {
 		return nil
 	}
 	*left--
-	j := l.queue[0]
-	l.queue = l.queue[1:]
+	j := l.choose()
+	if j != nil {
+		j.alone = l.trial
+	}
+	return j
+}
+
+// choose takes the first one of the queue. As long as it is in doubt whether the
+// server works it takes tenants from elsewhere. What may be in Mailu already and is
+// not current yet is tried again as soon as the server has shown that it works, and
+// at once where too much has been left so.
+func (l *lane) choose() *job {
+	doubtful := l.trial && l.faults+l.refusals > 0
+	unfinished := slices.IndexFunc(l.again, func(j *job) bool { return j.result.Outcome == Unfinished && j.proven < l.proven })
+	switch {
+	case unfinished >= 0 && !l.trial:
+		return take(&l.again, unfinished)
+	case len(l.queue) > 0 && !doubtful:
+		return take(&l.queue, 0)
+	case len(l.queue) > 0 && (l.proven > 0 || l.torn < maxTorn):
+		return take(&l.queue, l.elsewhere(len(l.queue)))
+	case len(l.again) > 0:
+		return take(&l.again, 0)
+	case len(l.queue) > 0:
+		l.stop(l.cause)
+	}
+	return nil
+}
+
+// elsewhere is a place in a queue of n: the last one, since tenants that fail each
+// time stay the oldest and are at its head, and then others, which are not the same
+// ones in the next run.
+func (l *lane) elsewhere(n int) int {
+	l.probes++
+	if l.probes == 1 {
+		return n - 1
+	}
+	random := rand.New(rand.NewPCG(uint64(l.begun.UnixMilli()), uint64(l.probes)))
+	return random.IntN(n)
+}
+
+func take(from *[]*job, i int) *job {
+	j := (*from)[i]
+	*from = slices.Delete(*from, i, i+1)
 	return j
 }
 
@@ -134,48 +204,105 @@ func (l *lane) next(ctx context.Context, left *int) *job {
 func (l *lane) settle(j *job, result Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if j.attempted && result.Outcome == Deferred {
+		l.report(j) // it failed before the window was over
+		return
+	}
+	torn := result.Outcome == Unfinished && j.result.Outcome != Unfinished
 	j.result, j.attempted = result, true
 	switch class(result) {
 	case succeeded:
-		l.trial, l.strikes = false, 0
+		l.trial, l.faults, l.refusals, l.probes = false, 0, 0, 0
+		l.proven++
 		l.pauses.Reset()
+		l.store.took()
 	case elsewhere:
 		l.claimed = append(l.claimed, j)
 		return
 	case serverDead:
 		l.stop(result.Err)
-	case doubtful:
+	case storeDown:
 		l.trial = true
-		l.strike(result.Err)
-	case faulty:
-		l.fault, l.trial = result.Err, true
 		if j.tries++; j.tries < maxTries {
-			l.queue = append([]*job{j}, l.queue...)
+			l.queue = slices.Insert(l.queue, 0, j)
 			return
 		}
-		l.strike(result.Err)
+		l.store.giveUp(result.Err)
+	case storeFault:
+		j.proven = l.proven
+		if l.refusals++; l.refusals >= maxRefusals && !l.store.works() {
+			l.stopped = fmt.Errorf("not begun, since Vault did not take the records of %d others: %w", l.refusals, result.Err)
+		}
+		if !errors.Is(result.Err, ErrForbidden) && l.retry(j) {
+			return
+		}
+	case doubtful:
+		l.trial = true
+		l.suspect(j, torn)
+	case faulty:
+		l.fault, l.trial, l.own = result.Err, true, j.tries > 0 && j.proven < l.proven
+		l.suspect(j, torn)
+		if l.retry(j) {
+			return
+		}
 	}
 	l.report(j)
 }
 
-// strike counts a tenant that came to nothing for a reason that may be the
-// server's.
-func (l *lane) strike(err error) {
-	if l.strikes++; l.strikes >= maxStrikes {
+// retry puts a job behind the others, if it has a try left.
+func (l *lane) retry(j *job) bool {
+	if j.tries++; j.tries == maxTries {
+		return false
+	}
+	l.again = append(l.again, j)
+	return true
+}
+
+// suspect counts a fault that may be the server's. Those of tenants that were under
+// way together count once.
+func (l *lane) suspect(j *job, torn bool) {
+	err := j.result.Err
+	if j.alone || l.faults == 0 {
+		l.faults += weight(err)
+		if torn {
+			l.torn++
+		}
+	}
+	j.proven, l.cause = l.proven, err
+	if l.faults >= maxFaults {
 		l.stop(err)
 	}
 }
 
+// weight is how much a fault says. A server that answers nothing may be restarting,
+// and has some minutes; one that answers that it failed has less than one. A hash
+// that proves nothing is not asked for again.
+func weight(err error) int {
+	switch {
+	case errors.Is(err, ErrUnverifiable) || errors.Is(err, ErrServerFailed) || errors.Is(err, ErrIntercepted):
+		return 2
+	}
+	return 1
+}
+
+// stop gives the server up. Nobody need be told where only tenants are left that
+// have failed while others succeeded.
 func (l *lane) stop(err error) {
-	if l.stopped == nil {
-		l.stopped = err
+	if l.stopped != nil {
+		return
+	}
+	l.stopped = fmt.Errorf("not begun, since its server fails: %w", err)
+	if len(l.queue) > 0 || l.proven == 0 || errors.Is(err, ErrServerUnusable) {
 		l.Observe.observe(Event{Name: ServerStopped, Origin: l.origin, Count: len(l.queue), Err: err})
 	}
 }
 
 // pause waits before the next trial, at least as long as the server asked.
 func (l *lane) pause(ctx context.Context) {
-	wait := l.pauses.NextBackOff()
+	wait := l.pauses.InitialInterval
+	if !l.own {
+		wait = l.pauses.NextBackOff()
+	}
 	var limited *RateLimitedError
 	if errors.As(l.fault, &limited) {
 		wait = max(wait, limited.After)
@@ -191,13 +318,13 @@ func (l *lane) pause(ctx context.Context) {
 
 // conclude settles what the lane leaves behind.
 func (l *lane) conclude(ctx context.Context) {
-	for _, j := range append(l.queue, l.claimed...) {
+	for _, j := range slices.Concat(l.queue, l.again, l.claimed) {
 		switch {
 		case j.attempted: // its last result stands
 		case ctx.Err() != nil:
 			j.result = Result{Credential: j.Credential, Outcome: Deferred, Err: errInterrupted}
 		default:
-			j.result = Result{Credential: j.Credential, Outcome: Blocked, Err: fmt.Errorf("not begun, since its server fails: %w", l.stopped)}
+			j.result = Result{Credential: j.Credential, Outcome: Blocked, Err: cmp.Or(l.stopped, l.store.fault())}
 		}
 		l.report(j)
 	}
@@ -223,6 +350,8 @@ const (
 	succeeded
 	faulty     // something between here and there does not work at the moment
 	doubtful   // trying again would not help; it may be this tenant or all
+	storeFault // the store does not take or give this record
+	storeDown  // the store gives nothing
 	serverDead // nothing more may be sent there in this run
 	elsewhere  // another process is at it
 )
@@ -237,12 +366,59 @@ func class(r Result) verdict {
 		return serverDead
 	case errors.Is(r.Err, ErrUnknownUser): // though asking for its hash proves nothing either
 		return tenantOnly
-	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrForbidden) || errors.Is(r.Err, ErrIntercepted):
+	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrIntercepted):
 		return doubtful
 	case permanent(r):
 		return tenantOnly
+	case errors.Is(r.Err, ErrUnavailable):
+		return storeDown
+	case isStores(r.Err):
+		return storeFault
 	}
 	return faulty
+}
+
+// isStores tells the errors of the store from those of a Mailu server.
+func isStores(err error) bool {
+	var fromStore *storeError
+	return errors.As(err, &fromStore)
+}
+
+// storeError is an error of the store.
+type storeError struct{ error }
+
+func (e *storeError) Unwrap() error { return e.error }
+
+// storeHealth is what the lanes of a run learn of the store they share.
+type storeHealth struct {
+	mu    sync.Mutex // guards what follows
+	taken bool       // it took all that a rotation writes
+	down  error
+}
+
+func (s *storeHealth) took() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = true
+}
+
+func (s *storeHealth) works() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
+}
+
+// giveUp ends the run's lanes.
+func (s *storeHealth) giveUp(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = fmt.Errorf("not begun, since Vault fails: %w", err)
+}
+
+func (s *storeHealth) fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down
 }
 
 // permanent tells the results that trying again in this run would not change.

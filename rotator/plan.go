@@ -19,6 +19,14 @@ type Candidate struct {
 	Err        error      // why it cannot be rotated
 	Unlisted   error      // why no token may be sent to its origin; matters once it is to be rotated
 	Foreign    bool       // not a tenant at all
+	Failed     bool       // the last run that had anything to do with it failed
+}
+
+// failedBefore reports whether an earlier run failed with the tenant, as far as the
+// board or the record shows it.
+func (c Candidate) failedBefore() bool {
+	pending := c.Credential.Pending
+	return c.Failed || pending != nil && pending.Claim.Takeovers > 0
 }
 
 // transient reports whether the record could not be read for a reason that may
@@ -214,7 +222,9 @@ func userKey(c Candidate) string {
 }
 
 // sortByUrgency puts what is half-finished first, then what is to be rotated,
-// oldest first (unknown age counts as oldest), then the rest.
+// oldest first (unknown age counts as oldest), then the rest. Those with whom an
+// earlier run failed go behind their peers, so that the same few do not come first
+// in every run.
 func sortByUrgency(now time.Time, plan []Decision) {
 	slices.SortStableFunc(plan, func(a, b Decision) int {
 		if rank := urgency(a) - urgency(b); rank != 0 {
@@ -225,6 +235,12 @@ func sortByUrgency(now time.Time, plan []Decision) {
 }
 
 func oldestFirst(now time.Time, a, b Candidate) int {
+	if failed := a.failedBefore(); failed != b.failedBefore() {
+		if failed {
+			return 1
+		}
+		return -1
+	}
 	bornA, _ := a.Credential.Born(now)
 	bornB, _ := b.Credential.Born(now)
 	return cmp.Or(bornA.Compare(bornB), strings.Compare(a.Name, b.Name))

@@ -157,6 +157,9 @@ var (
 	// be sent to this server in this run: five wrong tokens block the sender
 	// for an hour.
 	ErrServerUnusable = errors.New("server not usable in this run")
+	// ErrServerFailed: the server answered that it failed (500), which it may do about
+	// one user only; the request may have taken effect.
+	ErrServerFailed = errors.New("the server failed")
 	// ErrUnverifiable: the server's answer can prove nothing, for a reason that
 	// asking again does not change.
 	ErrUnverifiable = errors.New("password cannot be verified")

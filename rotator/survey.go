@@ -276,5 +276,6 @@ func (r *run) candidate(ctx context.Context, name string) Candidate {
 	c.Credential, c.Err = ParseCredential(tenant, doc, r.DefaultPolicy)
 	_, c.Unlisted = r.Mailu.Server(c.Credential.Origin)
 	c.API = r.Mailu.API(c.Credential.Origin)
+	c.Failed = r.Board.failed(name)
 	return c
 }

@@ -47,6 +47,7 @@ type run struct {
 	until   time.Time // no rotation is begun at or after; zero: no bound
 	rotator *Rotator
 	host    host
+	store   *storeHealth
 
 	registry Registry // of a run that adds tenants
 	users    *rivals  // of the whole fleet, where a verification has read it
@@ -163,7 +164,7 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, Trace: s.Trace,
 		Turn: newTurns(host.workers).take,
 	}
-	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host}, nil
+	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host, store: &storeHealth{}}, nil
 }
 
 func (s *Sweep) envelope(keys *crypto.Keyring) Envelope {
