@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"regexp"
@@ -54,7 +55,7 @@ func adding(ctx context.Context, config vault.Config, auth vault.Auth) (err erro
 	if err != nil {
 		return err
 	}
-	_, err = c.Create(ctx, rotator.NewTenantID("admin@new.example", 0), map[string]any{"v": "1"})
+	_, err = c.Create(ctx, rotator.NewTenantID(rotator.Address(rand.Text()+"@new.example"), 0), map[string]any{"v": "1"})
 	if err := errors.Join(err, c.Close()); err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func seconds(d time.Duration, known bool) *int64 {
 
 var csvHeader = []string{
 	"state", "problem", "tenant", "user", "origin", "policy", "age_seconds", "left_seconds",
-	"due", "last_rotated", "outcome", "outcome_at", "reason",
+	"due", "last_rotated", "expires", "outcome", "outcome_at", "reason",
 }
 
 func printOverviewCSV(out io.Writer, o *overview) error {
@@ -104,7 +104,7 @@ func printOverviewCSV(out io.Writer, o *overview) error {
 		j := s.json(o.now)
 		_ = w.Write([]string{
 			j.State, strconv.FormatBool(j.Problem), csvText(j.Tenant), csvText(j.User), csvText(j.Origin), j.Policy,
-			csvNumber(j.AgeSeconds), csvNumber(j.LeftSeconds), j.Due, csvText(j.LastRotated), j.Outcome, j.OutcomeAt, csvText(j.Reason),
+			csvNumber(j.AgeSeconds), csvNumber(j.LeftSeconds), j.Due, csvText(j.LastRotated), j.Expires, j.Outcome, j.OutcomeAt, csvText(j.Reason),
 		})
 	}
 	w.Flush()
