@@ -147,15 +147,23 @@ func TestWrappingTokenUsedBySomebodyElseIsReported(t *testing.T) {
 func TestForgedWrappingTokenIsNotUnwrapped(t *testing.T) {
 	f := newFixture(t)
 	auth, _ := f.wrappedAuth(t)
-	auth.SecretIDFile = file(t, "forged", f.wrap(t, "sys/wrapping/wrap", map[string]any{"secret_id": "theirs"}))
+	must(t, f.root.Sys().EnableAuthWithOptionsWithContext(t.Context(), "other", &api.EnableAuthOptions{Type: "approle"}))
+	f.write(t, "auth/other/role/rotator", nil)
+	for path, data := range map[string]map[string]any{
+		"sys/wrapping/wrap":                          {"secret_id": "theirs"},
+		"auth/other/role/rotator/secret-id":          nil,
+		"auth/approle/role/rotator/secret-id/lookup": {"secret_id": f.secretID(t)},
+	} {
+		auth.SecretIDFile = file(t, "forged", f.wrap(t, path, data))
 
-	_, err := f.tryOpen(t, auth)
+		_, err := f.tryOpen(t, auth)
 
-	if err == nil || !strings.Contains(err.Error(), "treat it as forged") {
-		t.Errorf("got %v", err)
+		if err == nil || !strings.Contains(err.Error(), `made by "`+path+`"`) || !strings.Contains(err.Error(), "treat it as forged") {
+			t.Errorf("%s: got %v", path, err)
+		}
 	}
 	if n := f.proxy.Count("PUT", "/v1/sys/wrapping/unwrap"); n != 0 {
-		t.Errorf("it was unwrapped")
+		t.Errorf("%d unwrapped", n)
 	}
 }
 

@@ -38,6 +38,7 @@ type session struct {
 // flight is one login that all who need it wait for.
 type flight struct {
 	done  chan struct{}
+	calm  bool // the token that it replaces has lived well
 	lease *lease
 	err   error
 }
@@ -96,7 +97,7 @@ func (s *session) join(stale *lease) (*flight, error) {
 	case s.failure != nil && wait > 0:
 		return nil, s.failure
 	}
-	f := &flight{done: make(chan struct{})}
+	f := &flight{done: make(chan struct{}), calm: stale.livedWell()} // without the wait, which would count as life
 	s.flight = f
 	s.wg.Go(func() { s.fly(f, stale, wait) })
 	return f, nil
@@ -115,18 +116,18 @@ func (s *session) fly(f *flight, stale *lease, wait time.Duration) {
 	if f.err = sleep(s.ctx, wait); f.err == nil {
 		f.lease, f.err = s.logIn(s.ctx)
 	}
-	s.land(f, stale)
+	s.land(f)
 	close(f.done)
 	if f.err == nil {
 		retire(stale)
 	}
 }
 
-func (s *session) land(f *flight, stale *lease) {
+func (s *session) land(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight, s.failure, s.last = nil, f.err, time.Now()
-	if f.err == nil && stale.livedWell() {
+	if f.err == nil && f.calm {
 		s.pause = minLoginPause
 	} else {
 		s.pause = min(2*s.pause, maxLoginPause)

@@ -3,11 +3,14 @@ package vault
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
 )
 
 // The old token's revocation hangs: its lease goes on after it was replaced.
@@ -22,6 +25,117 @@ func TestKeeperEndsOnceItsLeaseIsReplaced(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Error("the keeper went on until its lease ended")
 	}
+}
+
+// timedLogin notes when it was used, and takes as long as it is told to.
+type timedLogin struct {
+	method
+	at   []time.Time
+	took time.Duration
+	err  error
+}
+
+func (l *timedLogin) authenticate(context.Context, *api.Client) (grant, error) {
+	l.at = append(l.at, time.Now())
+	time.Sleep(l.took)
+	return grant{token: crypto.SecretFromString("hvs.token")}, l.err
+}
+
+// sessionOf is one whose first login was just now.
+func sessionOf(t *testing.T, login *timedLogin) *session {
+	t.Helper()
+	s, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{method: login})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.close() })
+	return s
+}
+
+func TestLoginsForTokensThatEndEarlyGrowApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login := &timedLogin{}
+		s := sessionOf(t, login)
+		replace := func() (waited time.Duration) {
+			start := time.Now()
+			stale, err := s.lease()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = s.replace(t.Context(), stale); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(start)
+		}
+
+		for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			if got := replace(); got != want*time.Second {
+				t.Errorf("login %d: after %s, want %s", i+2, got, want*time.Second)
+			}
+		}
+
+		time.Sleep(time.Hour)
+		if got := replace(); got != 0 {
+			t.Errorf("a token that lived well is replaced after %s", got)
+		}
+		if got := replace(); got != minLoginPause {
+			t.Errorf("the distance after a token that lived well is %s", got)
+		}
+	})
+}
+
+func TestOneLoginServesAllWhoseTokenIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login := &timedLogin{}
+		s := sessionOf(t, login)
+		time.Sleep(time.Hour)
+		login.took = time.Second
+		stale, _ := s.lease()
+		leases := make([]*lease, 10)
+		var callers sync.WaitGroup
+		for i := range leases {
+			callers.Go(func() { leases[i], _ = s.replace(t.Context(), stale) })
+		}
+		callers.Wait()
+
+		late, err := s.replace(t.Context(), stale)
+
+		for i, l := range append(leases, late) {
+			if l == nil || l == stale || l != s.current {
+				t.Errorf("caller %d got another lease, %v", i, err)
+			}
+		}
+		if len(login.at) != 2 {
+			t.Errorf("%d logins, want the first and one more", len(login.at))
+		}
+	})
+}
+
+func TestAFailedLoginIsTheAnswerUntilTheNextMayBeTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login := &timedLogin{}
+		s := sessionOf(t, login)
+		login.err = errors.New("no secret-id")
+		stale, _ := s.lease()
+		_, first := s.replace(t.Context(), stale)
+
+		start := time.Now()
+		for range 100 {
+			_, err := s.replace(t.Context(), stale)
+			if !errors.Is(err, login.err) || !errors.Is(first, login.err) {
+				t.Fatalf("got %v, then %v", first, err)
+			}
+		}
+		if waited := time.Since(start); waited != 0 || len(login.at) != 2 {
+			t.Errorf("%d logins, %s later", len(login.at), waited)
+		}
+
+		time.Sleep(2 * minLoginPause)
+		login.err = nil
+		if _, err := s.replace(t.Context(), stale); err != nil || len(login.at) != 3 {
+			t.Errorf("%d logins, %v", len(login.at), err)
+		}
+	})
 }
 
 // countedLogin fails at once, as a secret-id file that is gone does.
