@@ -64,7 +64,7 @@ func statusOf(err error) int {
 // proxy in between.
 func isVaults(err error) bool {
 	answer, ok := errors.AsType[*api.ResponseError](err)
-	return ok && !answer.RawError
+	return ok && !answer.RawError && answer.Errors != nil // Vault lists errors, if only none
 }
 
 // isAbsence reports whether Vault said that nothing is there.
@@ -91,8 +91,12 @@ func describeStatus(code int) string {
 // isRefusal reports whether Vault refused for good: asking again the same way
 // gives the same answer, and nothing was changed.
 func isRefusal(err error) bool {
-	code := statusOf(err)
-	return code >= 400 && code < 500 && code != http.StatusPreconditionFailed && code != http.StatusTooManyRequests
+	switch code := statusOf(err); code {
+	case http.StatusRequestTimeout, http.StatusPreconditionFailed, http.StatusTooManyRequests, 472, 473:
+		return false
+	default:
+		return code >= 400 && code < 500
+	}
 }
 
 // forbid marks a refusal of Vault as [rotator.ErrForbidden].

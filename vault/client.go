@@ -88,10 +88,10 @@ func (c *Client) do(ctx context.Context, what call, send func(context.Context, *
 	}
 	err = unavailable(oneLine(err))
 	noLogin := errors.Is(err, errLogin)
-	if statusOf(err) == 403 && !noLogin {
+	if statusOf(err) == 403 && isVaults(err) && !noLogin {
 		err = fmt.Errorf("%w; the token's policy needs: path %q { capabilities = [%q] }", err, what.rule, what.capability)
 	}
-	if certain && (statusOf(err) == 403 || noLogin) {
+	if certain && (statusOf(err) == 403 && isVaults(err) || noLogin) {
 		err = forbid(err)
 	}
 	return fmt.Errorf("%s %s: %w", what.verb, what.path, err)

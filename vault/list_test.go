@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"mailu-rotator/internal/faultproxy"
@@ -90,6 +91,25 @@ func TestAListWithoutEntriesIsNoFleet(t *testing.T) {
 
 	if !errors.Is(err, rotator.ErrNoTenants) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Only Vault knows that nothing is under the prefix; what stands in front of it
+// answers 404 for reasons of its own.
+func TestAProxys404IsNoEmptyFleet(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	c := f.open(t, f.rootAuth())
+	for _, body := range []string{"", "<html>Not Found</html>", `{"message":"no route matched"}`, "null"} {
+		f.proxy.Clear()
+		fault := answering(body)
+		fault.Status = http.StatusNotFound
+		f.proxy.Inject(fault)
+
+		_, err := listed(c.List(t.Context()))
+
+		if err == nil || errors.Is(err, rotator.ErrNoTenants) || !strings.Contains(err.Error(), "404") {
+			t.Errorf("%q: got %v", body, err)
+		}
 	}
 }
 

@@ -73,8 +73,10 @@ type metadata struct {
 }
 
 // recordOf decodes an answer once. The API client's own form of it would have been
-// decoded, compared and copied, and then taken apart here.
+// decoded, compared and copied, and then taken apart here. A 404 that is neither
+// Vault's error nor a deleted version stays an error.
 func recordOf(resp *api.Response, err error) (r record, _ error) {
+	absence := err
 	if r.absent = isAbsence(err); r.absent {
 		err = nil
 	}
@@ -84,7 +86,11 @@ func recordOf(resp *api.Response, err error) (r record, _ error) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
-	return r, decoder.Decode(&r)
+	err = decoder.Decode(&r)
+	if r.absent && r.Data.Metadata == nil && !isVaults(absence) {
+		return r, absence
+	}
+	return r, err
 }
 
 func (r record) document() (rotator.Document, error) {
@@ -175,7 +181,7 @@ func (c *Client) put(ctx context.Context, path, capability string, doc rotator.D
 	switch {
 	case says(err, "check-and-set parameter did not match"):
 		return 0, fmt.Errorf("%w (expected version %d): %w", rotator.ErrConflict, doc.Version, err)
-	case statusOf(err) == 404:
+	case isAbsence(err) && isVaults(err):
 		return 0, fmt.Errorf("%w: %w", rotator.ErrAbsent, err)
 	case err != nil:
 		return 0, err

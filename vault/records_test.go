@@ -136,6 +136,50 @@ func TestWriteOfUnknownOutcomeIsNotForbidden(t *testing.T) {
 	}
 }
 
+// A proxy may answer so after Vault has done what was asked.
+func TestAProxysRefusalSaysNothingOfTheRecord(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	c := f.open(t, f.rootAuth())
+	for _, status := range []int{403, 404} {
+		for _, body := range []string{"", "<html>", `{"message":"no"}`} {
+			f.proxy.Clear()
+			f.proxy.Inject(faultproxy.Fault{Match: faultproxy.On("", dataOf), Kind: faultproxy.Status, Status: status, Body: body})
+
+			_, read := c.Read(t.Context(), tenant)
+			_, write := c.Write(t.Context(), tenant, rotator.Document{Version: 1, Fields: map[string]any{"v": "2"}})
+
+			for _, err := range []error{read, write} {
+				if err == nil || errors.Is(err, rotator.ErrForbidden) || errors.Is(err, rotator.ErrAbsent) || strings.Contains(err.Error(), "policy") {
+					t.Errorf("%d %q: got %v", status, body, err)
+				}
+			}
+		}
+	}
+}
+
+// The refusal of the second token says nothing about what the first one did.
+func TestWriteOfUnknownOutcomeStaysSoWithAnotherToken(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	c := f.open(t, f.appRole(t, nil))
+	refuse := func(words string, times int) {
+		f.proxy.Inject(faultproxy.Fault{
+			Match: faultproxy.On("PUT", dataOf), Kind: faultproxy.Status, Status: 403, Body: `{"errors":["` + words + `"]}`, Times: times,
+		})
+	}
+	f.proxy.Inject(faultproxy.Fault{Match: faultproxy.On("PUT", dataOf), Kind: faultproxy.ResetAfter, Times: 1})
+	refuse("invalid token", 1)
+	refuse("permission denied", 0)
+
+	_, err := c.Write(t.Context(), tenant, rotator.Document{Version: 1, Fields: map[string]any{"v": "2"}})
+
+	if err == nil || errors.Is(err, rotator.ErrForbidden) || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("got %v", err)
+	}
+	if n := f.proxy.Count("PUT", loginOf); n != 2 {
+		t.Errorf("%d logins, want 2", n)
+	}
+}
+
 func TestWorkersKeepTheirConnections(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.rootAuth())
