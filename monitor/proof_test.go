@@ -20,10 +20,10 @@ func asked(p Prover) *http.Request {
 	return req
 }
 
-func answer(h http.Handler, req *http.Request) *http.Response {
+func answer(h http.Handler, req *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
-	return w.Result()
+	return w
 }
 
 // 404 is what stands behind the guard.
@@ -69,7 +69,7 @@ func TestProofStandsForTheTokenOnceAndBriefly(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := guarded("token")
 
-				if got := answer(h, test.ask(h)).StatusCode; got != test.want {
+				if got := answer(h, test.ask(h)).Code; got != test.want {
 					t.Errorf("status %d, want %d", got, test.want)
 				}
 			})
@@ -85,11 +85,11 @@ func TestOnlyWhoKnowsTheTokenIsTrusted(t *testing.T) {
 	echo.Header().Set(proofHeader, asked(p).Header.Get("Authorization"))
 	other := answer(guarded("token"), asked(NewProver(crypto.SecretFromString("token"))))
 
-	if !p.Trusts(right) {
+	if !p.Trusts(right.Result()) {
 		t.Error("the daemon is not trusted")
 	}
-	for name, resp := range map[string]*http.Response{"echo": echo.Result(), "that to another request": other, "none": {Header: http.Header{}}} {
-		if p.Trusts(resp) {
+	for name, resp := range map[string]*httptest.ResponseRecorder{"echo": echo, "that to another request": other, "none": httptest.NewRecorder()} {
+		if p.Trusts(resp.Result()) {
 			t.Errorf("trusted: %s", name)
 		}
 	}

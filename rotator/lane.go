@@ -56,15 +56,15 @@ type lane struct {
 	again    []*job     // worth another try, after the others
 	claimed  []*job     // another process is at them
 	trial    bool
-	proven   int   // successes so far
-	faults   int   // since the last of them, by weight
-	torn     int   // tenants left half-finished before the first of them
-	refusals int   // since then: records that the store did not take
-	probes   int   // since then: tenants taken from elsewhere
-	fault    error // the last one, not yet paused for
-	own      bool  // that one is a tenant's own: others have succeeded since its first
-	cause    error // the last one that counts
-	stopped  error // why nothing more is begun in this run
+	proven   int    // successes so far
+	faults   int    // since the last of them, by weight
+	torn     int    // tenants left half-finished before the first of them
+	refusals int    // since then: records that the store did not take
+	probes   uint64 // since then: tenants taken from elsewhere
+	fault    error  // the last one, not yet paused for
+	own      bool   // that one is a tenant's own: others have succeeded since its first
+	cause    error  // the last one that counts
+	stopped  error  // why nothing more is begun in this run
 }
 
 func newLane(r *run, origin Origin, width int, jobs []*job) *lane {
@@ -190,7 +190,7 @@ func (l *lane) elsewhere(n int) int {
 	if l.probes == 1 {
 		return n - 1
 	}
-	random := rand.New(rand.NewPCG(uint64(l.begun.UnixMilli()), uint64(l.probes)))
+	random := rand.New(rand.NewPCG(uint64(l.begun.UnixMilli()), l.probes))
 	return random.IntN(n)
 }
 

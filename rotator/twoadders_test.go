@@ -153,7 +153,10 @@ func (a *adder) outcome() string {
 
 // tenantsOf are the records that name the user, as tenants or half-finished.
 func (f *fleet) tenantsOf(user string) (whole, half []string) {
-	for name := range f.store.List(context.Background()) {
+	for name, err := range f.store.List(context.Background()) {
+		if err != nil {
+			continue
+		}
 		fields, _ := f.store.Get(name)
 		name, _ := fields["username"].(string)
 		switch {

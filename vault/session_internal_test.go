@@ -68,9 +68,10 @@ func TestLoginsForTokensThatEndEarlyGrowApart(t *testing.T) {
 			return time.Since(start)
 		}
 
-		for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-			if got := replace(); got != want*time.Second {
-				t.Errorf("login %d: after %s, want %s", i+2, got, want*time.Second)
+		for i, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
+			want := time.Duration(seconds) * time.Second
+			if got := replace(); got != want {
+				t.Errorf("login %d: after %s, want %s", i+2, got, want)
 			}
 		}
 
