@@ -102,6 +102,7 @@ func TestAddressThatMailuCannotHaveIsRefused(t *testing.T) {
 		"admin@example.c0":                              ".c0",
 		"admin@" + strings.Repeat("a", 64) + ".example": "IDNA",
 		"admin@" + strings.Repeat(strings.Repeat("a", 60)+".", 4) + "example": "254",
+		"admin@" + strings.Repeat(strings.Repeat("例", 45)+".", 2) + "example": "254", // shorter in punycode
 	} {
 		address, err := rotator.ParseAddress(raw)
 		if err == nil || address != "" || !strings.Contains(err.Error(), shown) {

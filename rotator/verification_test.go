@@ -168,6 +168,11 @@ func TestRepair(t *testing.T) {
 			f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["note"] = "one version more" })
 			f.store.Delete(string(tenant(1)))
 		}, "pending password", "brought back"},
+		{"brings back a record deleted before the push, at rest", func(t *testing.T, f *fleet) {
+			f.leave(t, 1, "a dead process", f.began)
+			f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["note"] = "one version more" })
+			f.store.Delete(string(tenant(1)))
+		}, "known", "brought back"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -187,6 +192,25 @@ func TestRepair(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The first version of a record has none before it.
+func TestRepairAtVersionOne(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 2)
+		fields, _ := f.store.Get(string(tenant(2)))
+		fields["username"], fields["password"] = userOf(1), f.seal(t, 1, fields["last_rotated"].(string), "known")
+		f.store.Put(string(tenant(1)), fields)
+		f.mailu.AddUser(userOf(1), "by hand")
+
+		v, err := f.sweep.Verify(t.Context(), rotator.Selection{Tenants: []rotator.TenantID{tenant(1)}}, true)
+
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustFind(t, v, rotator.StateOK, true, "pushed Vault's current password")
+		f.mustAgree(t, 1, "known")
+	})
 }
 
 func TestRepairLeavesALiveClaimAlone(t *testing.T) {
