@@ -59,6 +59,18 @@ func TestEveryKindOfRefusalClosesTheServer(t *testing.T) {
 	}
 }
 
+// What is still on its way then may be answered otherwise.
+func TestAServerStaysClosedForItsFirstReason(t *testing.T) {
+	var l latch
+	for _, body := range []string{`{"message":"Invalid API token"}`, `{"message":"A valid Authorization header is mandatory"}`} {
+		l.note(0, user, judge(answer{status: 403, body: []byte(body), header: http.Header{}}, words()))
+	}
+
+	if reason, closed := l.closed(); !closed || reason != "status 403: Invalid API token" {
+		t.Errorf("closed %t: %q", closed, reason)
+	}
+}
+
 func TestDisabledAPIClosesTheServer(t *testing.T) {
 	fake, server := pair(t, mailutest.Config{APIDisabled: true})
 

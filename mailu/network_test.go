@@ -130,7 +130,8 @@ func TestARedirectSaysWhereTheAPIIs(t *testing.T) {
 	tests := []struct{ origin, location, words string }{
 		{"http://mail.example.com", "https://mail.example.com/api/v1/user/admin@example.com", "use https: set api_url to https://mail.example.com/api/v1"},
 		{"http://mail.example.com", "https://mail.example.com/api/v1/user/admin%40example.com?x=query", "use https: set api_url to https://mail.example.com/api/v1"},
-		{"https://mail.example.com", "/other/api/v1/user/admin@example.com", ": set api_url to https://mail.example.com/other/api/v1"},
+		{"https://mail.example.com", "/other/api/v1/user/admin@example.com", ", not followed: set api_url to https://mail.example.com/other/api/v1"},
+		{"https://mail.example.com", "/user/site/api/v1/user/admin@example.com", ", not followed: set api_url to https://mail.example.com/user/site/api/v1"},
 		{"https://mail.example.com", "https://user:query@other.example/api/v1/user/admin@example.com#query", "if that server is yours, set api_url to https://other.example/api/v1"},
 		{"https://mail.example.com", "/webmail/?query", "a redirect to https://mail.example.com/webmail/, not followed: set api_url to where the API is, or enable it (API=true)"},
 		{"https://mail.example.com", "https://sso.example/login?next=query", "a redirect to https://sso.example/login, not followed: set api_url"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -151,6 +152,24 @@ func TestUnprovenServersAreAskedOneAtATime(t *testing.T) {
 	}
 }
 
+// Who waited for the outcome of a trial makes none of its own.
+func TestAProvenTokenLetsThoseWhoWaitedGoTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := onPaper(t, entry("https://mail.example.com"), func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return respond(200, updated), nil
+		})
+		looked(server, user)
+		begun := time.Now()
+
+		errs := atOnce(5, func() error { return setPassword(t, server) })
+
+		if took := time.Since(begun); errors.Join(errs...) != nil || took != 3*time.Second {
+			t.Errorf("one request and four, two at a time, took %s: %v", took, errs)
+		}
+	})
+}
+
 // Two runs at once have each to prove the token, but not at the same time.
 func TestRunsAtOnceTryATokenOneAfterTheOther(t *testing.T) {
 	fake := mailutest.Run(t, mailutest.Config{})
@@ -235,6 +254,21 @@ func TestThreeUsersInARowBehindAFirewallCloseTheServer(t *testing.T) {
 	}
 	if fake.Count("") != 5 {
 		t.Errorf("%d requests, want 5", fake.Count(""))
+	}
+}
+
+// What was on its way when the third user closed the server keeps its own cause.
+func TestTheRowBehindAFirewallChangesNoOtherAnswer(t *testing.T) {
+	var l latch
+	refused := judge(answer{status: 403, body: []byte("<html>"), header: http.Header{}}, words())
+	for _, name := range []string{"a", "b", "c"} {
+		l.note(0, name+"@example.com", refused)
+	}
+
+	late := l.note(0, user, judge(answer{status: 503, header: http.Header{}}, words()))
+
+	if _, closed := l.closed(); !closed || late.is(rotator.ErrServerUnusable) || strings.Contains(late.next, "firewall") {
+		t.Errorf("closed %t, %v: %s", closed, late.kinds, late.next)
 	}
 }
 
