@@ -214,11 +214,16 @@ func TestALostCurrentPasswordBesideTheOneThatMailuHolds(t *testing.T) {
 func TestARepairThatIsOverwrittenIsNoRepair(t *testing.T) {
 	tests := []struct {
 		name  string
-		write func(map[string]any)
+		write func(*testing.T, *fleet)
 		want  string
 	}{
-		{"by another password", func(r map[string]any) { r["password"] = "cGxhaW4=" }, "read the record again: the password does not open"},
-		{"by another date", func(r map[string]any) { r["last_rotated"] = "today" }, "read the record again: the password does not open"},
+		{"by what opens to nothing", func(_ *testing.T, f *fleet) {
+			f.edit(1, func(r map[string]any) { r["password"] = "cGxhaW4=" })
+		}, "read the record again: the password does not open"},
+		{"by another date", func(_ *testing.T, f *fleet) {
+			f.edit(1, func(r map[string]any) { r["last_rotated"] = "today" })
+		}, "read the record again: the password does not open"},
+		{"by another password", func(t *testing.T, f *fleet) { f.setCurrent(t, 1, "another") }, "somebody wrote another password into the record meanwhile"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -232,7 +237,7 @@ func TestARepairThatIsOverwrittenIsNoRepair(t *testing.T) {
 						writes++
 					case c.Op == rotatortest.OpRead && writes == 2: // prepare and commit are through
 						writes = 0
-						f.edit(1, test.write)
+						test.write(t, f)
 					}
 					return rotatortest.Fault{}
 				}
