@@ -27,8 +27,13 @@ type slot struct {
 	name   string
 	binary string
 	args   []string
+	daemon bool
+	deaf   bool    // its standard error loses its reader
 	gates  []*gate // Vault's first
 	log    *eventLog
+
+	unread   atomic.Bool // the reader is lost
+	findings []finding   // of run, which returns before they are read
 
 	mu  sync.Mutex // guards cmd
 	cmd *exec.Cmd  // nil where none runs
@@ -105,7 +110,7 @@ func (s *slot) kill() bool {
 // way. The error is a process that did not.
 func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
 	for ctx.Err() == nil {
-		if err := s.once(ctx); err != nil {
+		if err := s.once(ctx, rng); err != nil {
 			return err
 		}
 		pause(ctx, time.Duration(rng.IntN(300))*time.Millisecond)
@@ -117,22 +122,38 @@ func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
 // time, and what a loaded machine adds.
 const farewell = time.Minute
 
-func (s *slot) once(ctx context.Context) error {
+func (s *slot) once(ctx context.Context, rng *rand.Rand) error {
 	cmd := exec.Command(s.binary, s.args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	cmd.Stderr = s.log
+	started, ended := func() {}, func() {}
+	if s.deaf {
+		var err error
+		if started, ended, err = s.listen(cmd, rng); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
 	exited, err := s.start(cmd)
+	started()
+	defer ended()
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	select {
 	case <-exited:
+		s.judgeEnd(cmd.ProcessState, false)
 		return nil
 	case <-ctx.Done():
 	}
+	return s.end(cmd, exited)
+}
+
+// end has a process end in an orderly way.
+func (s *slot) end(cmd *exec.Cmd, exited <-chan struct{}) error {
 	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended just now
 	select {
 	case <-exited:
+		s.judgeEnd(cmd.ProcessState, true)
 		return nil
 	case <-time.After(farewell):
 		s.kill()

@@ -211,8 +211,8 @@ func (s *stage) prepareSlots(ctx context.Context) error {
 		return err
 	}
 	for _, slot := range []*slot{
-		{name: "daemon 1", binary: s.program},
-		{name: "daemon 2, on a stepped clock", binary: stepped},
+		{name: "daemon 1, whose standard error loses its reader", binary: s.program, daemon: true, deaf: true},
+		{name: "daemon 2, on a stepped clock", binary: stepped, daemon: true},
 		{name: "run-now", binary: s.program, args: []string{"--run-now"}},
 	} {
 		if err := s.equip(slot, len(s.slots)); err != nil {

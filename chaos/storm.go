@@ -33,6 +33,9 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 			g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
 				seen := g.watch.see(r)
 				s.tally.add("steps", string(seen.step))
+				if seen.step == commit && slot.unread.Load() {
+					s.tally.add("stderr", commitsUnread)
+				}
 				if i == steppedSlot && j == 0 && seen.step == mount {
 					s.stepClock(steps)
 				}
@@ -52,6 +55,9 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 	group.Go(func() error { s.operator(ctx, edits); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
 	err = group.Wait() // before findings are looked at
+	for _, slot := range s.slots {
+		findings = append(findings, slot.findings...)
+	}
 	return findings, err
 }
 
@@ -92,6 +98,9 @@ func (s *stage) missing() []string {
 		want("faults", o.name)
 	}
 	want("clock", refusedByGuard)
+	for _, name := range []string{readerGone, readerStops, commitsUnread} {
+		want("stderr", name)
+	}
 	return all
 }
 
