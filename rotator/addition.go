@@ -82,8 +82,11 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 	return report, nil
 }
 
-// PlanAdd reads the fleet and reports what Add would do. It writes nothing and
-// does not ask Mailu; ids that Add would make are left out.
+// toBeAdded is the reason of an addition whose user Mailu was not asked about.
+const toBeAdded = "to be added; its user in Mailu is taken over, or created"
+
+// PlanAdd reads the fleet and reports what Add would do. It writes nothing. Mailu is
+// asked about the users if s.Users is set. Ids that Add would make are left out.
 func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (Report, error) {
 	report := Report{Started: s.Clock.Now(), DryRun: true}
 	r, fleet, err := s.beginAdditions(ctx, additions, first)
@@ -91,7 +94,11 @@ func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (
 		return report, err
 	}
 	defer r.keys.Wipe()
-	report.Rows = r.foresee(r.decideAdditions(fleet, additions))
+	plan := r.decideAdditions(fleet, additions)
+	if s.Users != nil {
+		r.askUsers(ctx, plan)
+	}
+	report.Rows = r.foresee(plan)
 	report.Finished = s.Clock.Now()
 	return report, nil
 }
@@ -266,7 +273,7 @@ func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision
 	if len(same) == 0 {
 		switch {
 		case named.Name == "" || asked.Name == "":
-			return Decision{Candidate: asked, Action: Add, Reason: "to be added; its user in Mailu is taken over, or created"}
+			return Decision{Candidate: asked, Action: Add, Reason: toBeAdded}
 		case errors.Is(named.Err, ErrAbsent):
 			return refused("its record was deleted: bring it back (`vault kv undelete`), or remove what is left of it (`vault kv metadata delete`): %s", named.Err)
 		}

@@ -36,6 +36,9 @@ type Sweep struct {
 	// Unreadable are tenants of whom the operator knows that they have none of the
 	// users that Add is to add: their records need not be readable.
 	Unreadable []TenantID
+	// Users is asked by PlanAdd whether a user can be made. Nil: PlanAdd does not ask
+	// Mailu.
+	Users Registry
 }
 
 // run is a sweep under way.

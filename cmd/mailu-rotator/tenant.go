@@ -59,6 +59,9 @@ already is left alone.
 
 It needs a Vault token that may create records: see policy --with-create.
 
+A dry run reads Vault and asks Mailu about the user. It says whether the user would
+be taken over or created, or why Mailu refuses it.
+
 Beside a record that cannot be read nothing is added: its user may be the same one.
 --unreadable names such a tenant if you know that it has another user.
 
@@ -106,6 +109,7 @@ func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, s
 				s.Unreadable = append(s.Unreadable, rotator.TenantID(tenant))
 			}
 			if flags.dryRun {
+				s.Users = registry
 				report, err = s.PlanAdd(ctx, additions, flags.first)
 			} else {
 				report, err = s.Add(ctx, registry, additions, flags.first)

@@ -22,6 +22,7 @@ with names in any case, and with empty lines and columns, which do not count. It
 has to be in UTF-8; another encoding is refused.
 
 All that is wrong with the file is reported at once, before anything is done.
+A dry run reads Vault and asks Mailu about each user, as that of tenant add does.
 Servers are worked on as in a sweep: one tenant first, alone, then several at a
 time. Running it again does only what is missing.
 

@@ -1,0 +1,126 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// askUsers asks Mailu about the user of each planned addition. The reason then says
+// whether the user is taken over or created; an addition whose user Mailu refuses is
+// planned no more. Servers are asked side by side.
+func (r *run) askUsers(ctx context.Context, plan []Decision) {
+	byOrigin := map[Origin][]*Decision{}
+	for i := range plan {
+		if d := &plan[i]; d.Action == Add {
+			byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], d)
+		}
+	}
+	var all errgroup.Group
+	for origin, additions := range byOrigin {
+		server, err := r.Mailu.Server(origin)
+		if err != nil {
+			continue // the plan has no such addition
+		}
+		q := &inquiry{server: server, registry: r.Users, timeout: r.ClaimTTL}
+		all.Go(func() error {
+			var group errgroup.Group
+			group.SetLimit(server.MaxConcurrent())
+			for _, d := range additions {
+				group.Go(func() error {
+					q.ask(ctx, d)
+					return nil
+				})
+			}
+			return group.Wait()
+		})
+	}
+	_ = all.Wait() // its functions return nil
+}
+
+// inquiry asks one server about users, and leaves it alone once it has shown that
+// it cannot be used.
+type inquiry struct {
+	server   Server
+	registry Registry
+	timeout  time.Duration // of all requests about one user
+
+	mu     sync.Mutex // guards what follows
+	silent int        // users in a row without an answer
+	closed error      // why nobody else is asked about
+}
+
+// ask notes in d what Mailu says of its user.
+func (q *inquiry) ask(ctx context.Context, d *Decision) {
+	if ctx.Err() != nil {
+		d.leave(Deferred, errInterrupted)
+		return
+	}
+	if err := q.isClosed(); err != nil {
+		d.leave(Blocked, err)
+		return
+	}
+	within, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	user := &newUser{Server: q.server, registry: q.registry, origin: d.Credential.Origin}
+	err := user.Knows(within, d.Credential.Username)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		d.leave(Deferred, errInterrupted)
+	case err != nil:
+		d.leave(Failed, err)
+	default:
+		d.Reason = user.foreseen(d.Credential.Username, d.Reason)
+	}
+	q.learn(err)
+}
+
+// leave takes an addition out of the plan.
+func (d *Decision) leave(outcome Outcome, err error) {
+	d.Action, d.Outcome, d.Reason, d.Err = Leave, outcome, err.Error(), err
+}
+
+func (q *inquiry) isClosed() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// learn closes the server as a run would: at once where it must be left alone, and
+// where it gave no answer about several users in a row.
+func (q *inquiry) learn(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil || errors.Is(err, ErrRefused) {
+		q.silent = 0
+	} else {
+		q.silent++
+	}
+	if q.closed == nil && (mayNotBeAsked(err) || q.silent >= maxSilent) {
+		q.closed = fmt.Errorf("not asked, since its server fails: %w", err)
+	}
+}
+
+// foreseen is what becomes of the user, whom Mailu knows or can make.
+func (u *newUser) foreseen(username, planned string) string {
+	switch {
+	case u.missing && planned == toBeAdded:
+		return "to be added; its user in Mailu is created"
+	case u.missing:
+		return planned + "; its user in Mailu is created"
+	case planned == toBeAdded:
+		planned = "to be added; its user in Mailu is taken over, and its password is replaced"
+	default: // it may have the pending password already
+		planned += "; Mailu has its user"
+	}
+	account := u.Server.Account(username)
+	account.ChangeAtLogin = false // an addition ends that
+	if remark := account.remark(); remark != "" {
+		planned += "; " + remark
+	}
+	return planned
+}
