@@ -87,14 +87,14 @@ func TestLoginsForTokensThatEndEarlyGrowApart(t *testing.T) {
 
 func TestATokenLivesWellForAMinuteOrHalfItsTime(t *testing.T) {
 	for _, test := range []struct {
-		ttl, lived time.Duration
+		ttl, lived int
 		want       bool
 	}{
 		{0, 59, false}, {0, 60, true}, {10, 4, false}, {10, 5, true}, {3600, 59, false}, {3600, 60, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &lease{grant: grant{ttl: test.ttl * time.Second}, since: time.Now()}
-			time.Sleep(test.lived * time.Second)
+			l := &lease{grant: grant{ttl: time.Duration(test.ttl) * time.Second}, since: time.Now()}
+			time.Sleep(time.Duration(test.lived) * time.Second)
 
 			if got := l.livedWell(); got != test.want {
 				t.Errorf("%d of %d seconds: %t", test.lived, test.ttl, got)
