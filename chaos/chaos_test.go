@@ -49,6 +49,14 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 				new:  "return now.Before(c.Until.Add(-MaxClaimTTL)) && ",
 			},
 		},
+		{
+			name: "ignore a second record", want: "pushed although a second record was there",
+			broken: change{
+				file: "rotator/plan.go",
+				old:  "case rivals > 1:",
+				new:  "case rivals > 9:",
+			},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -59,6 +59,7 @@ func (r result) print(out io.Writer) {
 	t := table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
 	t.group("FAULTS INJECTED, in requests", r.tally, "faults")
 	t.group("CLOCK OF DAEMON 2", r.tally, "clock")
+	t.group("TWO RECORDS FOR ONE USER", r.tally, "rivals")
 	t.group("STANDARD ERROR OF DAEMON 1", r.tally, "stderr")
 	r.printKills(t)
 	t.group("PROCESSES STARTED", r.tally, "processes")

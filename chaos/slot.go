@@ -33,7 +33,8 @@ type slot struct {
 	log    *eventLog
 
 	unread   atomic.Bool // the reader is lost
-	findings []finding   // of run, which returns before they are read
+	listed   atomic.Pointer[time.Time]
+	findings []finding // of run, which returns before they are read
 
 	mu  sync.Mutex // guards cmd
 	cmd *exec.Cmd  // nil where none runs

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -46,6 +47,7 @@ type stage struct {
 	root    *api.Client
 	eyes    *reader
 	mailus  []*mailutest.Server
+	aliases map[*mailutest.Server]string // a second origin of each
 	tenants []*tenant
 	byID    map[string]*tenant
 	scout   *scout
@@ -53,10 +55,12 @@ type stage struct {
 	clock   steppedClock
 	tally   *tally
 	began   time.Time
+
+	rivalries atomic.Int64 // that last
 }
 
 func setUp(ctx context.Context, o options) (s *stage, err error) {
-	s = &stage{options: o, byID: map[string]*tenant{}, scout: newScout(), tally: newTally(), began: time.Now()}
+	s = &stage{options: o, byID: map[string]*tenant{}, aliases: map[*mailutest.Server]string{}, scout: newScout(), tally: newTally(), began: time.Now()}
 	defer func() {
 		if err != nil {
 			s.tearDown()
@@ -107,6 +111,9 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 			return err
 		}
 		s.mailus = append(s.mailus, server)
+		if s.aliases[server], err = server.AddHostname(); err != nil {
+			return err
+		}
 	}
 	if s.vault, err = vaulttest.Start(ctx, vaulttest.Options{Dir: filepath.Join(s.dir, "vault")}); err != nil {
 		return err
@@ -179,9 +186,11 @@ func (s *stage) origins() []string {
 func (s *stage) writeConfig(file, vault string, apis []string, claim time.Duration) error {
 	var servers []any
 	for i, server := range s.mailus {
-		servers = append(servers, map[string]any{
-			"origin": server.Origin(), "api_url": apis[i] + "/api/v1", "token_file": "mailu-token", "timeout": "1s",
-		})
+		for _, origin := range []string{server.Origin(), s.aliases[server]} {
+			servers = append(servers, map[string]any{
+				"origin": origin, "api_url": apis[i] + "/api/v1", "token_file": "mailu-token", "timeout": "1s",
+			})
+		}
 	}
 	text, err := json.Marshal(map[string]any{
 		"vault": map[string]any{

@@ -67,7 +67,7 @@ func (s *scout) classify(r *http.Request) (what step, tenant string) {
 	user, isUser := strings.CutPrefix(path, "/api/v1/user/")
 	switch {
 	case isUser:
-		return s.atMailu(r.Method, s.byUser[user])
+		return s.atMailu(r.Method, s.byUser[strings.ToLower(user)])
 	case isRecord && r.Method == http.MethodGet:
 		return read, strings.TrimSuffix(data, "/admin")
 	case isRecord:

@@ -33,6 +33,7 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 			g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
 				seen := g.watch.see(r)
 				s.tally.add("steps", string(seen.step))
+				s.watchRivals(slot, seen)
 				if seen.step == commit && slot.unread.Load() {
 					s.tally.add("stderr", commitsUnread)
 				}
@@ -50,14 +51,16 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 			group.Go(func() error { s.weather(ctx, slot, weather); return nil })
 		}
 	}
-	outages, edits := chance(), chance()
+	outages, edits, rivals := chance(), chance(), chance()
 	group.Go(func() error { return s.befall(ctx, outages) })
+	group.Go(func() error { return s.rivals(ctx, rivals) })
 	group.Go(func() error { s.operator(ctx, edits); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
 	err = group.Wait() // before findings are looked at
 	for _, slot := range s.slots {
 		findings = append(findings, slot.findings...)
 	}
+	findings = append(findings, s.judgeRivals()...)
 	return findings, err
 }
 
@@ -100,6 +103,9 @@ func (s *stage) missing() []string {
 	want("clock", refusedByGuard)
 	for _, name := range []string{readerGone, readerStops, commitsUnread} {
 		want("stderr", name)
+	}
+	for _, name := range []string{otherSpelling, otherOrigin, listsWithBoth} {
+		want("rivals", name)
 	}
 	return all
 }

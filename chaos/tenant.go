@@ -23,6 +23,8 @@ type tenant struct {
 	edits   map[string]edit
 	excuses []excuse // with the password in the clear
 	notes   []note
+	rivals  []rivalry
+	pushes  []pushSeen
 }
 
 func (t *tenant) note(text string) {
