@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -41,6 +42,17 @@ func TestProofStandsForTheTokenOnceAndBriefly(t *testing.T) {
 			req := asked(NewProver(token))
 			answer(h, req)
 			return req
+		}, 401},
+		"again, after a while and another": {func(h http.Handler) *http.Request {
+			req := asked(NewProver(token))
+			answer(h, req)
+			time.Sleep(proofLife - time.Second)
+			answer(h, asked(NewProver(token)))
+			return req
+		}, 401},
+		"early": {func(http.Handler) *http.Request {
+			stamp := time.Now().Add(proofLife + 2*time.Second).Unix()
+			return asked(Prover{key: digestOf(token), nonce: fmt.Sprintf("%d.1", stamp)})
 		}, 401},
 		"for another path": {func(http.Handler) *http.Request {
 			req := asked(NewProver(token))
