@@ -234,8 +234,9 @@ type Listen struct {
 	// the service's user and group (mode 0660).
 	Address string `yaml:"address" range:"host:port, port 0 to 65535; unix: and an absolute path; empty turns it off"`
 	// What callers must show, all but `/healthz` and `/readyz`: `Authorization:
-	// Bearer`, or as the password of any user. It crosses the network in plain
-	// http: use a private network, or a TLS proxy on this host.
+	// Bearer`, or as the password of any user. Theirs crosses the network in plain
+	// http: use a private network, or a TLS proxy on this host. `status` does not
+	// send it: both sides prove that they know it.
 	TokenFile string `yaml:"token_file" default:"none" range:"one line, 64 KiB; required unless the address is loopback or a socket"`
 	// Go's profiles at `/debug/pprof/`, for developers.
 	PProf bool `yaml:"pprof"`
