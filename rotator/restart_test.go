@@ -118,10 +118,14 @@ func TestTheTickInTheSkippedHourIsKept(t *testing.T) {
 	onWatch(t, "30 2 * * *", "15 2 * * 0", func(s *rotator.Settings) { s.Timezone = berlin }, func(t *testing.T, w *watch) {
 		gap := mustParseTime(t, "2000-03-26T01:00:00Z").Sub(midnight)
 		w.until(gap - time.Hour)
+		w.mu.Lock()
 		before := len(w.sweeps)
+		w.mu.Unlock()
 
 		w.until(gap + 10*time.Hour)
 
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if got := w.sweeps[before:]; len(got) != 1 || got[0].at != gap {
 			t.Errorf("swept %+v, want once at %s", got, gap)
 		}
