@@ -39,7 +39,7 @@ type Checked struct {
 // have the origins for names and are in their order.
 func (s *Servers) Check(ctx context.Context, origins []rotator.Origin) []Checked {
 	checks := make([]Checked, len(origins))
-	byHost := map[rotator.Origin][]int{}
+	byHost := map[string][]int{}
 	for i, origin := range origins {
 		if e, listed := s.endpoints[origin]; listed {
 			byHost[e.host] = append(byHost[e.host], i)

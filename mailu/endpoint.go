@@ -23,8 +23,8 @@ import (
 // endpoint is a checked entry with what outlives a run: connections and limits.
 type endpoint struct {
 	origin    rotator.Origin
-	api       string         // without a final slash
-	host      rotator.Origin // of api
+	api       string // without a final slash
+	host      string // of api, by [rotator.Origin.Host]: http and https of one name are one Mailu
 	token     crypto.Secret
 	timeout   time.Duration
 	verify    Verify
@@ -51,7 +51,7 @@ func newGate(size int) *gate {
 // shareGates gives all entries with one API host a common gate, the smallest of
 // theirs: a Mailu that serves several webmail names is still one process.
 func shareGates(endpoints map[rotator.Origin]*endpoint) {
-	gates := make(map[rotator.Origin]*gate, len(endpoints))
+	gates := make(map[string]*gate, len(endpoints))
 	for _, e := range endpoints {
 		if g := gates[e.host]; g == nil || e.gate.size < g.size {
 			gates[e.host] = e.gate
@@ -82,7 +82,7 @@ func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 			wrong = append(wrong, err)
 		}
 	}
-	api, host, err := checkAddresses(c)
+	api, base, err := checkAddresses(c)
 	note(err)
 	note(checkToken(c.Token))
 	roots, err := readRoots(c.CAFile)
@@ -104,7 +104,7 @@ func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 	}
 
 	e := &endpoint{
-		origin: c.Origin, api: api, host: host,
+		origin: c.Origin, api: api, host: base.Host(),
 		token: c.Token, timeout: c.Timeout, verify: c.Verify,
 		pacing: newPacing(o), agent: o.UserAgent, told: o.OnRequest,
 		transport: o.transport, gate: newGate(c.MaxConcurrent),
@@ -140,7 +140,7 @@ func newTransport(c ServerConfig, roots *x509.CertPool) *http.Transport {
 	}
 }
 
-func checkAddresses(c ServerConfig) (api string, host rotator.Origin, err error) {
+func checkAddresses(c ServerConfig) (api string, base rotator.Origin, err error) {
 	origin, err := rotator.ParseOrigin(string(c.Origin))
 	if err != nil {
 		return "", "", fmt.Errorf("origin: %w", err)
@@ -151,7 +151,7 @@ func checkAddresses(c ServerConfig) (api string, host rotator.Origin, err error)
 	if c.APIURL == "" {
 		c.APIURL = string(c.Origin) + "/api/v1"
 	}
-	host, err = rotator.ParseOrigin(c.APIURL)
+	base, err = rotator.ParseOrigin(c.APIURL)
 	if err != nil {
 		return "", "", fmt.Errorf("api_url: %w", err)
 	}
@@ -163,10 +163,10 @@ func checkAddresses(c ServerConfig) (api string, host rotator.Origin, err error)
 	if err := checkPlain("origin", origin, c.AllowHTTP); err != nil {
 		return "", "", err
 	}
-	if err := checkPlain("api_url", host, c.AllowHTTP); err != nil {
+	if err := checkPlain("api_url", base, c.AllowHTTP); err != nil {
 		return "", "", err
 	}
-	return string(host) + strings.TrimRight(u.EscapedPath(), "/"), host, nil
+	return string(base) + strings.TrimRight(u.EscapedPath(), "/"), base, nil
 }
 
 func checkPlain(field string, o rotator.Origin, allowed bool) error {

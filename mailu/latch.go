@@ -1,6 +1,7 @@
 package mailu
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -12,41 +13,44 @@ import (
 const maxIntercepted = 3
 
 // latch is what one run knows of an API host, whichever entries lead there. It
-// closes once and stays closed. The zero latch is open, and knows no token to be
-// right.
+// closes once and stays closed: for all of them, or, where only an api_url was
+// found to be none, for the entries with that one. The zero latch is open, and
+// knows no token to be right.
 type latch struct {
-	mu          sync.Mutex // guards what follows
-	reason      string     // "": open
-	accepted    []int      // credentials
-	intercepted []string   // users in a row
+	mu          sync.Mutex        // guards what follows
+	reason      string            // "": open
+	misplaced   map[string]string // reasons by api_url
+	accepted    []int             // credentials
+	intercepted []string          // users in a row
 }
 
-// closed reports why nothing more may be sent.
-func (l *latch) closed() (reason string, closed bool) {
+// closed reports why nothing more may be sent for the entry.
+func (l *latch) closed(e *endpoint) (reason string, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.reason, l.reason != ""
+	reason = cmp.Or(l.reason, l.misplaced[e.api])
+	return reason, reason != ""
 }
 
-// proven reports whether the host has accepted the credential in this run.
-func (l *latch) proven(credential int) bool {
+// proven reports whether the host has accepted the entry's token in this run.
+func (l *latch) proven(e *endpoint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Contains(l.accepted, credential)
+	return slices.Contains(l.accepted, e.credential)
 }
 
-// note learns from an answer to a request about a user, and returns the verdict
-// as it is in the light of the others.
-func (l *latch) note(credential int, user string, v verdict) verdict {
+// note learns from the answer to an entry's request about a user, and returns the
+// verdict as it is in the light of the others.
+func (l *latch) note(e *endpoint, user string, v verdict) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if v.proves {
 		l.intercepted = nil
-		if !slices.Contains(l.accepted, credential) {
-			l.accepted = append(l.accepted, credential)
+		if !slices.Contains(l.accepted, e.credential) {
+			l.accepted = append(l.accepted, e.credential)
 		}
 	}
-	if v.page && slices.Contains(l.accepted, credential) {
+	if v.page && slices.Contains(l.accepted, e.credential) {
 		v.intercepted() // the API is on
 	}
 	if v.is(rotator.ErrIntercepted) && !slices.Contains(l.intercepted, user) {
@@ -56,8 +60,20 @@ func (l *latch) note(credential int, user string, v verdict) verdict {
 		v.kinds = append(v.kinds, rotator.ErrServerUnusable)
 		v.next = "look for a firewall or proxy in front of Mailu that refuses the requests of this host, and see whether api_url is Mailu's API"
 	}
-	if v.is(rotator.ErrServerUnusable) && l.reason == "" {
-		l.reason = v.cause
+	if v.is(rotator.ErrServerUnusable) {
+		l.close(e, v)
 	}
 	return v
+}
+
+// close keeps the first reason. The caller holds the lock.
+func (l *latch) close(e *endpoint, v verdict) {
+	switch {
+	case !v.misplaced:
+		l.reason = cmp.Or(l.reason, v.cause)
+	case l.misplaced == nil:
+		l.misplaced = map[string]string{e.api: v.cause}
+	default:
+		l.misplaced[e.api] = cmp.Or(l.misplaced[e.api], v.cause)
+	}
 }

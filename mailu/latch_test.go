@@ -63,10 +63,10 @@ func TestEveryKindOfRefusalClosesTheServer(t *testing.T) {
 func TestAServerStaysClosedForItsFirstReason(t *testing.T) {
 	var l latch
 	for _, body := range []string{`{"message":"Invalid API token"}`, `{"message":"A valid Authorization header is mandatory"}`} {
-		l.note(0, user, judge(answer{status: 403, body: []byte(body), header: http.Header{}}, words()))
+		l.note(new(endpoint), user, judge(answer{status: 403, body: []byte(body), header: http.Header{}}, words()))
 	}
 
-	if reason, closed := l.closed(); !closed || reason != "status 403: Invalid API token" {
+	if reason, closed := l.closed(new(endpoint)); !closed || reason != "status 403: Invalid API token" {
 		t.Errorf("closed %t: %q", closed, reason)
 	}
 }

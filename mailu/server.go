@@ -27,7 +27,7 @@ func (s *Server) MaxConcurrent() int { return s.gate.size }
 // tells of the host is noted before the turn ends and looked at after the next
 // one began: whoever queued behind a refused token is not sent.
 func (s *Server) attempt(req *http.Request, words wording) verdict {
-	if reason, closed := s.latch.closed(); closed {
+	if reason, closed := s.latch.closed(s.endpoint); closed {
 		return latched(reason)
 	}
 	endTrial, err := s.trial(req.Context())
@@ -39,23 +39,23 @@ func (s *Server) attempt(req *http.Request, words wording) verdict {
 		return neverItsTurn(err, s.gate.size)
 	}
 	defer s.gate.Release(1)
-	if reason, closed := s.latch.closed(); closed {
+	if reason, closed := s.latch.closed(s.endpoint); closed {
 		return latched(reason)
 	}
-	return s.latch.note(s.credential, words.user, s.exchange(req, words))
+	return s.latch.note(s.endpoint, words.user, s.exchange(req, words))
 }
 
 // trial lets one request at a time through until this run has seen the token
 // accepted, since Mailu blocks the sender's network after five wrong ones. With
 // a token that is known to be right it lets all through.
 func (s *Server) trial(ctx context.Context) (end func(), err error) {
-	if s.latch.proven(s.credential) {
+	if s.latch.proven(s.endpoint) {
 		return func() {}, nil
 	}
 	if err := s.gate.alone.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	if s.latch.proven(s.credential) { // meanwhile
+	if s.latch.proven(s.endpoint) { // meanwhile
 		s.gate.alone.Release(1)
 		return func() {}, nil
 	}

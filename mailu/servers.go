@@ -52,7 +52,7 @@ type Options struct {
 // Its methods may be called concurrently.
 type Servers struct {
 	endpoints map[rotator.Origin]*endpoint
-	latches   map[rotator.Origin]*latch // by API origin: one host counts the wrong tokens of all its entries
+	latches   map[string]*latch // by API host, which counts the wrong tokens of all its entries together
 }
 
 // New checks every entry and returns all that is wrong with them in one error,
@@ -83,7 +83,7 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 // connections and limits of concurrency shared, so that two runs at once do not
 // send a server twice as much. It is cheap.
 func (s *Servers) Fresh() *Servers {
-	latches := make(map[rotator.Origin]*latch, len(s.endpoints))
+	latches := make(map[string]*latch, len(s.endpoints))
 	for _, e := range s.endpoints {
 		latches[e.host] = new(latch)
 	}
@@ -103,7 +103,7 @@ func (s *Servers) Server(origin rotator.Origin) (rotator.Server, error) {
 // not count: it is not for a configuration to say that one host has two Mailus.
 func (s *Servers) API(origin rotator.Origin) string {
 	if e, listed := s.endpoints[origin]; listed {
-		return e.host.Host()
+		return e.host
 	}
 	return origin.Host()
 }

@@ -262,12 +262,12 @@ func TestTheRowBehindAFirewallChangesNoOtherAnswer(t *testing.T) {
 	var l latch
 	refused := judge(answer{status: 403, body: []byte("<html>"), header: http.Header{}}, words())
 	for _, name := range []string{"a", "b", "c"} {
-		l.note(0, name+"@example.com", refused)
+		l.note(new(endpoint), name+"@example.com", refused)
 	}
 
-	late := l.note(0, user, judge(answer{status: 503, header: http.Header{}}, words()))
+	late := l.note(new(endpoint), user, judge(answer{status: 503, header: http.Header{}}, words()))
 
-	if _, closed := l.closed(); !closed || late.is(rotator.ErrServerUnusable) || strings.Contains(late.next, "firewall") {
+	if _, closed := l.closed(new(endpoint)); !closed || late.is(rotator.ErrServerUnusable) || strings.Contains(late.next, "firewall") {
 		t.Errorf("closed %t, %v: %s", closed, late.kinds, late.next)
 	}
 }

@@ -27,6 +27,7 @@ type verdict struct {
 	proves     bool // Mailu has accepted the token
 	wrongToken bool // Mailu has refused the token, and counted that
 	page       bool // a 404 with a page: the API is off, unless it has answered before
+	misplaced  bool // this api_url leads to no API; another of the same host may
 
 	certain bool           // nothing was changed, for sure
 	again   bool           // worth another try
@@ -123,6 +124,7 @@ func (v *verdict) unauthorised(a answer) {
 // intercepted is a refusal that is not Mailu's: it says nothing about the token,
 // nor about other users, and not whether Mailu has seen the request.
 func (v *verdict) intercepted() {
+	v.misplaced = false
 	v.kinds = []error{rotator.ErrIntercepted}
 	v.cause = "answered by something in front of Mailu, " + v.cause
 	v.next = "look for a firewall or proxy in front of Mailu that refuses requests about this user, and see whether api_url is Mailu's API"
@@ -141,7 +143,7 @@ func (v *verdict) notFound(a answer, words wording) {
 	case isObject || a.claimsJSON():
 		v.intercepted()
 	default:
-		v.page = true
+		v.page, v.misplaced = true, true
 		v.kinds = []error{rotator.ErrServerUnusable}
 		v.next = "enable Mailu's API (API=true and API_TOKEN), or set api_url"
 	}
@@ -150,6 +152,7 @@ func (v *verdict) notFound(a answer, words wording) {
 // redirected: Mailu's API sends nobody elsewhere, so that it is off, or is not
 // where the request went. All requests would be answered so.
 func (v *verdict) redirected(a answer, words wording) {
+	v.misplaced = true
 	v.kinds = []error{rotator.ErrServerUnusable}
 	v.next = "set api_url to where the API is, or enable it (API=true): Mailu's front redirects to the webmail where it is off"
 	target, err := url.Parse(a.header.Get("Location"))
