@@ -28,16 +28,22 @@ func (a Account) remark() string {
 // withRemark adds to a reason, which may be empty, what the server showed of the
 // user that somebody should know.
 func (r *rotation) withRemark(reason string) string {
-	text := r.server.Account(r.cred.Username).remark()
-	if text == "" {
-		return reason
+	if text := r.remark(); text != "" {
+		r.note(AccountRestricted, errRemark(text))
 	}
-	r.note(AccountRestricted, errRemark(text))
-	if reason == "" {
-		return text
-	}
-	return reason + "; " + text
+	return r.remarked(reason)
 }
+
+// remarked is withRemark for a problem, which has an event of its own.
+func (r *rotation) remarked(problem string) string {
+	text := r.remark()
+	if problem == "" || text == "" {
+		return problem + text
+	}
+	return problem + "; " + text
+}
+
+func (r *rotation) remark() string { return r.server.Account(r.cred.Username).remark() }
 
 // errRemark is a remark in an event: it is none of a failure.
 type errRemark string

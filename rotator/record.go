@@ -125,21 +125,22 @@ func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.
 }
 
 // Accepted asks Mailu which of the passwords of a half-finished rotation it
-// holds: the pending one, or else the current one.
-func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, err error) {
+// holds: the pending one, or else the current one. remark is what somebody should
+// know of the account that its answer showed, or empty.
+func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, remark string, err error) {
 	if c.Pending == nil {
-		return false, nil
+		return false, "", nil
 	}
 	keys, err := s.masterKeys(ctx)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	defer keys.Wipe()
 	server, err := s.Mailu.Server(c.Origin)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
-	x := &rotation{Rotator: &Rotator{Keys: keys, ClaimTTL: s.ClaimTTL}, cred: c, server: server}
+	x := &rotation{Rotator: &Rotator{Keys: keys, ClaimTTL: s.ClaimTTL, Observe: s.Observe}, cred: c, server: server}
 	for _, p := range []*Pending{c.Pending, c.current()} {
 		if p == nil {
 			continue // it is still being added
@@ -147,12 +148,12 @@ func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, err e
 		proof, _, err := x.proves(ctx, p)
 		switch {
 		case err != nil:
-			return false, fmt.Errorf("ask Mailu which password it accepts: %w", err)
+			return false, "", fmt.Errorf("ask Mailu which password it accepts: %w", err)
 		case proof == Unproven:
-			return false, fmt.Errorf("which password Mailu accepts cannot be asked: verify is none for %s", c.Origin)
+			return false, "", fmt.Errorf("which password Mailu accepts cannot be asked: verify is none for %s", c.Origin)
 		case proof == Held:
-			return p == c.Pending, nil
+			return p == c.Pending, x.withRemark(""), nil
 		}
 	}
-	return false, fmt.Errorf("tenant %s: Mailu accepts neither the current nor the pending password: mailu-rotator verify --repair --tenant %s", c.Tenant, c.Tenant)
+	return false, "", fmt.Errorf("tenant %s: Mailu accepts neither the current nor the pending password: mailu-rotator verify --repair --tenant %s", c.Tenant, c.Tenant)
 }

@@ -86,7 +86,7 @@ func TestAcceptedIsThePasswordThatMailuHolds(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			pending, err := f.sweep.Accepted(t.Context(), rec.Credential)
+			pending, _, err := f.sweep.Accepted(t.Context(), rec.Credential)
 
 			if want == "" {
 				if err == nil || !strings.Contains(err.Error(), "verify --repair") {

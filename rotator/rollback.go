@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Rollback brings back an earlier password of a tenant, by the same protocol:
@@ -44,7 +45,7 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 		return Row{}, fmt.Errorf("roll back tenant %s: %w", tenant, err)
 	}
 	c.Credential = x.cred
-	row := newRow(r.clock.Now(), c, outcome, r.rolledBack(x.cred, restored, err))
+	row := newRow(r.clock.Now(), c, outcome, x.rolledBack(r.clock.Now(), restored, err))
 	r.Observe.observe(Event{Name: TenantDone, Tenant: row.Tenant, Origin: row.Origin, Rotation: x.id, Outcome: outcome, Err: err})
 	return row, nil
 }
@@ -69,15 +70,15 @@ func (r *run) unrivalled(ctx context.Context, tenant TenantID) (Candidate, error
 
 // rolledBack is the reason in the row. It says what the policy makes of the
 // password, because the next sweep may replace it.
-func (r *run) rolledBack(c Credential, restored earlier, err error) string {
+func (r *rotation) rolledBack(now time.Time, restored earlier, err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	_, policy := judge(r.clock.Now(), c, Selection{})
-	if warning := expiry(c.Expires); warning != "" {
+	_, policy := judge(now, r.cred, Selection{})
+	if warning := expiry(r.cred.Expires); warning != "" {
 		policy += "; " + warning
 	}
-	return fmt.Sprintf("the password of version %d is current again%s; %s", restored.version, restored.left(), policy)
+	return r.withRemark(fmt.Sprintf("the password of version %d is current again%s; %s", restored.version, restored.left(), policy))
 }
 
 // rollBack returns no outcome where nothing was begun.

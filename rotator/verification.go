@@ -232,7 +232,10 @@ func (r *run) judgeAnswers(ctx context.Context, x *rotation, a answers, f *Findi
 	default:
 		f.State = StateOK
 	}
-	if f.State == StateOK {
+	switch f.State {
+	case StateOK:
 		f.Reason = x.withRemark(f.Reason)
+	case StateDrift, StatePending, StateUnproven:
+		f.Reason = x.remarked(f.Reason)
 	}
 }

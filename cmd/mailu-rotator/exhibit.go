@@ -74,6 +74,7 @@ func exhibitLines(e exhibit, now time.Time) (lines [][2]string) {
 	if r.Problem != nil {
 		add("problem", r.Problem.Error())
 	}
+	add("account", e.account)
 	if e.revealed != "" {
 		add(e.revealed+" password", e.password.RevealString())
 	}
@@ -166,6 +167,7 @@ type exhibitJSON struct {
 	Expires     string            `json:"expires,omitempty"`
 	OtherFields []string          `json:"other_fields"`
 	Problem     string            `json:"problem,omitempty"`
+	Account     string            `json:"account,omitempty"`
 	Revealed    string            `json:"revealed,omitempty"`
 	Password    string            `json:"password,omitempty"`
 }
@@ -186,7 +188,7 @@ func exhibitDocument(e exhibit) exhibitJSON {
 		CreatedAt: c.CreatedAt, LastRotated: c.LastRotated, Policy: c.Policy.String(), ByDefault: r.ByDefault,
 		Overdue: r.Overdue, KeyVersion: int(c.KeyVersion), Version: c.Version,
 		OtherFields: append([]string{}, c.OtherFields()...),
-		Revealed:    e.revealed, Password: e.password.RevealString(),
+		Account:     e.account, Revealed: e.revealed, Password: e.password.RevealString(),
 	}
 	if r.AgeKnown {
 		seconds := int64(r.Age.Seconds())

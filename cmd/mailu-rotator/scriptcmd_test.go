@@ -95,9 +95,10 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 //	mailu user NAME ADDRESS      a user whose password no record has
 //	mailu domain NAME DOMAIN     a domain without users
 //	mailu mend NAME              ends the faults
+//	mailu flag NAME ADDRESS FLAG true|false
 func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: mailu start|start-without-api|exchange-token|stop|user|domain|mend name [of what]")
+		ts.Fatalf("usage: mailu start|start-without-api|exchange-token|stop|user|domain|mend|flag name [of what]")
 	}
 	s := siteOf(ts)
 	switch args[0] {
@@ -119,6 +120,10 @@ func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
 		m.AddUser(args[2], "set by hand")
 	case args[0] == "domain" && len(args) == 3:
 		m.AddDomain(args[2])
+	case args[0] == "flag" && len(args) == 5:
+		on, err := strconv.ParseBool(args[4])
+		ts.Check(err)
+		m.SetFlag(args[2], args[3], on)
 	case args[0] == "mend":
 		m.ClearFaults()
 	default:

@@ -112,6 +112,7 @@ func findTenant(ctx context.Context, s *rotator.Sweep, name string) (rotator.Ten
 // exhibit is what there is to show.
 type exhibit struct {
 	record   rotator.Record
+	account  string        // what Mailu, if it was asked, showed of the user that somebody should know
 	revealed string        // "current" or "pending"; empty where no password is shown
 	password crypto.Secret // empty likewise
 }
@@ -120,7 +121,7 @@ type exhibit struct {
 func (f *fleet) reveal(ctx context.Context, s *rotator.Sweep, flags showFlags, shown *exhibit) (err error) {
 	cred, pending := shown.record.Credential, flags.pending
 	if flags.accepted {
-		if pending, err = s.Accepted(ctx, cred); err != nil {
+		if pending, shown.account, err = s.Accepted(ctx, cred); err != nil {
 			return err
 		}
 	}
