@@ -72,18 +72,20 @@ type appointment struct {
 // newAgenda begins with the last tick of each task, if its window is still open:
 // nobody knows what became of it.
 func (d *Daemon) newAgenda() *agenda {
-	a := &agenda{Daemon: d, lapses: lapses{}}
-	a.renew()
+	a := &agenda{Daemon: d, by: d.settings.Load(), lapses: lapses{}}
 	now, open := d.clock.Now(), a.by.Jitter+a.by.Window
 	for _, t := range []task{sweepTask, verifyTask} {
 		schedule := t.schedule(a.by)
 		if schedule == nil {
 			continue
 		}
-		if tick := lastTick(schedule, now.In(a.by.Timezone), open); !tick.IsZero() {
-			a.appoint(t, tick)
-			a.next[t].until = tick.Add(open)
+		tick := lastTick(schedule, now.In(a.by.Timezone), open)
+		if tick.IsZero() {
+			a.done(t)
+			continue
 		}
+		a.appoint(t, tick)
+		a.next[t].until = tick.Add(open)
 	}
 	return a
 }

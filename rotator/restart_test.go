@@ -3,6 +3,8 @@ package rotator_test
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,6 +98,28 @@ func TestAStartInTheWindowOfAVerificationVerifies(t *testing.T) {
 
 		w.mustHaveVerified(t, 0)
 		w.mustHaveSwept(t, 0, 12*time.Hour)
+	})
+}
+
+func TestACaughtUpTickIsAnnouncedOnce(t *testing.T) {
+	onWatch(t, "0 23 * * *", "30 23 * * 5", nil, func(t *testing.T, w *watch) {
+		w.until(time.Hour)
+
+		waits := map[rotator.EventName][]time.Duration{}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, e := range w.events {
+			if e.Name == rotator.TickScheduled || e.Name == rotator.VerificationScheduled {
+				waits[e.Name] = append(waits[e.Name], e.Wait)
+			}
+		}
+		want := map[rotator.EventName][]time.Duration{
+			rotator.TickScheduled:         {0, 23 * time.Hour},
+			rotator.VerificationScheduled: {0, 6*24*time.Hour + 23*time.Hour + 30*time.Minute},
+		}
+		if !maps.EqualFunc(waits, want, slices.Equal) {
+			t.Errorf("announced %v, want %v", waits, want)
+		}
 	})
 }
 
