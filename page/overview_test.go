@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,27 @@ func TestRunsTellWhatCameOfThem(t *testing.T) {
 	}
 	if got := d.one(tag("p.running"), "the run under way").text(); got != "A sweep is under way: 11 of 13 done, begun 4 minutes ago." {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAnInterruptedRunIsNoneThatEnded(t *testing.T) {
+	tests := map[string]rotator.RunEntry{
+		"interrupted 4 not begun":   {Interrupted: true, Deferred: 4},
+		"interrupted":               {Interrupted: true, Failures: 2},
+		"with failures 3 not begun": {Failures: 1, Deferred: 3},
+		"all well 5 not begun":      {Deferred: 5},
+		"all well":                  {},
+	}
+	for want, e := range tests {
+		s := pagetest.Healthy(10)
+		e.Task, e.Started, e.Finished = "sweep", s.Now.Add(-time.Hour), s.Now
+		s.Runs = []rotator.RunEntry{e}
+
+		row := open(t, s, "/").id("runs").texts(tag("tr"))[1]
+
+		if shown := fmt.Sprintf("1 h 0 min 0 0 %d %s", e.Failures, want); !strings.HasSuffix(row, shown) {
+			t.Errorf("the row is %q, want it to end in %q", row, shown)
+		}
 	}
 }
 

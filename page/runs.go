@@ -11,14 +11,16 @@ const maxRuns = 10
 
 // run is one sweep or verification.
 type run struct {
-	Task     string
-	Started  moment
-	Took     string // empty: under way
-	Planned  string
-	Done     string
-	Failures int
-	Err      string
-	Share    string // done of planned, in percent
+	Task        string
+	Started     moment
+	Took        string // empty: under way
+	Interrupted bool
+	Planned     string
+	Done        string
+	Deferred    int
+	Failures    int
+	Err         string
+	Share       string // done of planned, in percent
 }
 
 // runs are the last ones, the newest first.
@@ -34,7 +36,7 @@ func runs(f fleet) []run {
 func newRun(f fleet, e rotator.RunEntry) run {
 	r := run{
 		Task: e.Task, Started: f.moment(e.Started), Failures: e.Failures, Err: visible(e.Err, maxReason),
-		Planned: number(e.Planned), Done: number(e.Done), Share: "0%",
+		Planned: number(e.Planned), Done: number(e.Done), Share: "0%", Interrupted: e.Interrupted, Deferred: e.Deferred,
 	}
 	if e.Planned > 0 {
 		r.Share = percent(float64(min(e.Done, e.Planned)), e.Planned)

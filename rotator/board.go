@@ -68,13 +68,15 @@ func Breakers() []Breaker { return []Breaker{BreakerClosed, BreakerPaused, Break
 
 // RunEntry is one run on a [Board].
 type RunEntry struct {
-	Task     string // "sweep", "recovery" or "verification"
-	Started  time.Time
-	Finished time.Time // zero: under way
-	Planned  int       // tenants to see to
-	Done     int       // of them
-	Failures int       // of a sweep or recovery: tenants that failed; of a verification: problems
-	Err      string    // why it could not take place
+	Task        string // "sweep", "recovery" or "verification"
+	Started     time.Time
+	Finished    time.Time // zero: under way
+	Interrupted bool      // the program was told to stop before the run's end
+	Planned     int       // tenants to see to
+	Done        int       // of them
+	Deferred    int       // of a sweep or recovery that has ended: tenants that it has not begun
+	Failures    int       // of a sweep or recovery: tenants that failed; of a verification: problems
+	Err         string    // why it could not take place
 }
 
 // NewBoard returns an empty one.
@@ -160,8 +162,10 @@ func (b *Board) Observe(e Event) {
 			b.servers = map[Origin]*ServerEntry{}
 		}
 		b.current(func(r *RunEntry) { r.Planned = e.Count })
-	case SweepFinished, RecoveryFinished, VerificationFinished, SweepInterrupted, RecoveryInterrupted, VerificationInterrupted:
-		b.current(func(r *RunEntry) { r.Finished, r.Failures = now, e.Count })
+	case SweepInterrupted, RecoveryInterrupted, VerificationInterrupted:
+		b.current(func(r *RunEntry) { r.Finished, r.Interrupted, r.Failures, r.Deferred = now, true, e.Count, e.Deferred })
+	case SweepFinished, RecoveryFinished, VerificationFinished:
+		b.current(func(r *RunEntry) { r.Finished, r.Failures, r.Deferred = now, e.Count, e.Deferred })
 		if e.Name == VerificationFinished {
 			b.verified = now
 		}
@@ -204,7 +208,7 @@ func (b *Board) refuse(e Event, now time.Time) {
 }
 
 func (b *Board) outcome(e Event, now time.Time) {
-	if e.Name == TenantDone {
+	if e.Name == TenantDone && e.Outcome != Deferred {
 		b.current(func(r *RunEntry) { r.Done++ })
 	}
 	if e.Outcome == Rotated || e.Outcome == Finished {

@@ -1,6 +1,7 @@
 package rotator_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -45,6 +46,32 @@ func TestBoardFollowsASweep(t *testing.T) {
 		}
 		if len(s.Servers) != 1 || s.Servers[0].Breaker != rotator.BreakerClosed {
 			t.Errorf("servers: %+v", s.Servers)
+		}
+	})
+}
+
+func TestBoardTellsAnInterruptedSweepFromAFinishedOne(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3, 4, 5)
+		board := boarded(f)
+		f.sweep.Workers = 1
+		ctx, stop := context.WithCancel(t.Context())
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpSetPassword {
+				stop()
+			}
+			return rotatortest.Fault{}
+		}
+		f.runWithin(t, ctx, rotator.Selection{}, 0)
+		f.run(t, rotator.Selection{})
+
+		runs := board.Snapshot().Runs
+
+		if r := runs[1]; !r.Interrupted || r.Finished.IsZero() || r.Planned != 5 || r.Done != 1 || r.Deferred != 4 {
+			t.Errorf("the interrupted one: %+v", r)
+		}
+		if r := runs[0]; r.Interrupted || r.Planned != 4 || r.Done != 4 || r.Deferred != 0 {
+			t.Errorf("the next one: %+v", r)
 		}
 	})
 }
