@@ -55,7 +55,7 @@ completions: ## write the completions of bash, zsh and fish into bin/completions
 
 licences: ## gather the licences of all that is linked in bin/THIRD_PARTY_LICENSES
 	@mkdir -p $(OUT)
-	packaging/licences.sh >$(OUT)/THIRD_PARTY_LICENSES
+	deploy/packaging/licences.sh >$(OUT)/THIRD_PARTY_LICENSES
 
 all: build man completions licences ## all that install installs
 
@@ -93,13 +93,13 @@ ARCHES     ?= amd64 arm64
 MAINTAINER ?= mailu-rotator maintainers <mailu-rotator@example.org>
 package: ## .deb, .rpm, .tar.gz, bill of materials and checksums, into dist/
 	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' OUT='$(OUT)' DIST='$(DIST)' ARCHES='$(ARCHES)' MAINTAINER='$(MAINTAINER)' \
-		packaging/package.sh
+		deploy/packaging/package.sh
 
-generate: ## write the tables of docs/configuration.md anew, from config/config.go
-	go generate ./config
+generate: ## write the tables of docs/configuration.md anew, from internal/config/config.go
+	go generate ./internal/config
 
 vault: ## find or build (once) the real Vault that demo and tests use
-	@devstack/vault.sh
+	@test/devstack/vault.sh
 
 # The simulations run one goroutine at a time: there the race detector finds
 # nothing, and would leave only their small bound.
@@ -107,22 +107,22 @@ test: vault ## run every test, with the race detector, on a real Vault
 	@for tool in node cc promtool chromium package-readers rival; do scripts/ensure-$$tool.sh >/dev/null; done
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $$(go list $(PKGS) | grep -v '/rotator/simulation')
 	go test -timeout 30m ./rotator/simulation/...
-	cd devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
-	cd page/browsertest && GOWORK=off go test -timeout 15m ./...
-	cd bench && GOWORK=off go test -timeout 15m ./...
+	cd test/devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
+	cd test/browser && GOWORK=off go test -timeout 15m ./...
+	cd test/bench && GOWORK=off go test -timeout 15m ./...
 
 test-fast: vault ## the same without the race detector, and cached
 	go test -timeout 15m $(PKGS)
 
 $(OUT)/bench: FORCE
-	@cd bench && GOWORK=off go build -o $(abspath $@) .
+	@cd test/bench && GOWORK=off go build -o $(abspath $@) .
 FORCE:
 
 bench: build vault $(OUT)/bench ## measure all of docs/performance.md and write it (about 20 minutes); BENCH="-only scan"
 	@scripts/ensure-rival.sh >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -write $(BENCH)
 
-bench-check: build vault $(OUT)/bench ## measure less, and fail where a ratio is worse than in bench/results.json
+bench-check: build vault $(OUT)/bench ## measure less, and fail where a ratio is worse than in test/bench/results.json
 	@scripts/ensure-rival.sh >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -scale check -check $(BENCH)
 
@@ -137,8 +137,8 @@ lint: $(LINTER) ## formatting, and what .golangci.yml lists: vet, staticcheck, g
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(LINTER) run $(PKGS)
 	$(LINTER) run --build-tags boot ./systemd/...
-	cd page/browsertest && GOWORK=off $(CURDIR)/$(LINTER) run --config ../../.golangci.yml ./...
-	cd bench && GOWORK=off $(CURDIR)/$(LINTER) run --config ../.golangci.yml ./...
+	cd test/browser && GOWORK=off $(CURDIR)/$(LINTER) run --config ../../.golangci.yml ./...
+	cd test/bench && GOWORK=off $(CURDIR)/$(LINTER) run --config ../../.golangci.yml ./...
 
 vulncheck: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(PKGS)
@@ -147,15 +147,15 @@ fuzz: ## run every fuzz target for FUZZTIME (default 1m) each
 	scripts/fuzz.sh $${FUZZTIME:-1m}
 
 demo: build vault ## watch it rotate passwords on a real Vault; KEEP=1 leaves it running
-	@go build -o bin/demo ./demo
+	@go build -o bin/demo ./test/demo
 	@bin/demo -binary $(BINARY) $(if $(KEEP),-keep)
 
 chaos: vault ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n
-	@go build -o bin/chaos ./chaos
+	@go build -o bin/chaos ./test/chaos
 	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0)
 
 wave: ## two years of a fleet that was imported on one day, with a rotation.spread and without (a minute)
-	cd bench && GOWORK=off go run ./wave -svg ../docs/images/wave.svg
+	cd test/bench && GOWORK=off go run ./wave -svg ../../docs/images/wave.svg
 
 clean: ## remove what was built here (the cached Vault stays)
 	rm -rf bin dist

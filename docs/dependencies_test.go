@@ -58,20 +58,20 @@ func TestLicencesOfAllThatIsLinkedAreListedAndCompatible(t *testing.T) {
 }
 
 func TestLicencesOfAllThatIsLinkedAreHandedOn(t *testing.T) {
-	if _, err := os.Stat("../packaging/licences.sh"); err != nil { // as in run
+	if _, err := os.Stat("../deploy/packaging/licences.sh"); err != nil { // as in run
 		t.Fatal(err)
 	}
-	texts := string(run(t, "packaging/licences.sh"))
+	texts := string(run(t, "deploy/packaging/licences.sh"))
 
 	for _, module := range firstColumn(t, "Licences") {
 		_, text, found := strings.Cut(texts, "\n"+module+" v")
 		text, _, _ = strings.Cut(text, strings.Repeat("=", 80))
 		if !found || len(classify(text)) == 0 {
-			t.Errorf("packaging/licences.sh prints no licence of %s", module)
+			t.Errorf("deploy/packaging/licences.sh prints no licence of %s", module)
 		}
 	}
 	if _, text, _ := strings.Cut(texts, "\nGo and its standard library go"); !strings.Contains(text[:min(len(text), 300)], "The Go Authors") {
-		t.Error("packaging/licences.sh does not print Go's own licence")
+		t.Error("deploy/packaging/licences.sh does not print Go's own licence")
 	}
 }
 

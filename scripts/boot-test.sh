@@ -9,7 +9,7 @@ if [[ $EUID -ne 0 ]]; then
   exit 1
 fi
 scripts/ensure-nspawn.sh >/dev/null
-vault=$(devstack/vault.sh)
+vault=$(test/devstack/vault.sh)
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mailu-rotator
 tree=$cache/debian-bookworm-systemd

@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 )
 
 func noSystemLog() (io.WriteCloser, error) { return nil, errors.New("no system log here") }

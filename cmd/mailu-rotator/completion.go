@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 )
 
 // completeValues lets the shell complete the values of flags, without asking

@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"mailu-rotator/config"
-	"mailu-rotator/notify"
+	"mailu-rotator/internal/config"
+	"mailu-rotator/internal/notify"
 	"mailu-rotator/rotator"
 )
 

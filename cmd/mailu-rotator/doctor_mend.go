@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/mailu"
 	"mailu-rotator/rotator"
 )

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"mailu-rotator/config"
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
 )

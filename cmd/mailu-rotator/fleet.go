@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"mailu-rotator/config"
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/mailu"
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"

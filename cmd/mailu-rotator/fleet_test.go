@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 )
 
 func TestTheTokensOfMailuAreWipedAtTheEndOfTheRun(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"mailu-rotator/hook"
+	"mailu-rotator/internal/hook"
 )
 
 // hookUp sets all three hooks to a shell's command, in which $0 is the path

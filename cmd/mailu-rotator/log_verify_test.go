@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
 )
 

@@ -10,10 +10,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"mailu-rotator/config"
-	"mailu-rotator/monitor"
-	"mailu-rotator/notify"
-	"mailu-rotator/page"
+	"mailu-rotator/internal/config"
+	"mailu-rotator/internal/monitor"
+	"mailu-rotator/internal/notify"
+	"mailu-rotator/internal/page"
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
 )

@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"time"
 
-	"mailu-rotator/config"
-	"mailu-rotator/monitor"
+	"mailu-rotator/internal/config"
+	"mailu-rotator/internal/monitor"
 )
 
 const (

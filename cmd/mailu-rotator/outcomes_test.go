@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 )
 
 // A failure that left nothing behind is in no record: only the daemon that met

@@ -8,8 +8,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"mailu-rotator/config"
-	"mailu-rotator/hook"
+	"mailu-rotator/internal/config"
+	"mailu-rotator/internal/hook"
 	"mailu-rotator/rotator"
 	"mailu-rotator/tracing"
 )

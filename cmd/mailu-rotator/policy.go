@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/vault"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode"
 
-	"mailu-rotator/config"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// findBinary asks devstack/vault.sh unless the caller knows better. The first
+// findBinary asks test/devstack/vault.sh unless the caller knows better. The first
 // time on a machine that can take minutes, with progress on standard error.
 func findBinary(ctx context.Context, given string) (string, error) {
 	if given != "" {
@@ -18,9 +18,9 @@ func findBinary(ctx context.Context, given string) (string, error) {
 	}
 	_, source, _, ok := runtime.Caller(0)
 	if !ok || !filepath.IsAbs(source) {
-		return "", fmt.Errorf("find devstack/vault.sh: the path of the sources is not in this binary (-trimpath?): set Options.Binary")
+		return "", fmt.Errorf("find test/devstack/vault.sh: the path of the sources is not in this binary (-trimpath?): set Options.Binary")
 	}
-	script := filepath.Join(filepath.Dir(source), "..", "..", "devstack", "vault.sh")
+	script := filepath.Join(filepath.Dir(source), "..", "..", "test", "devstack", "vault.sh")
 	cmd := exec.CommandContext(ctx, script)
 	// An interrupt lets the script stop its compiler and remove what it left.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

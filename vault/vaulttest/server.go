@@ -3,7 +3,7 @@
 // stopped and restarted at will.
 //
 // Whatever a test learns here it learned from Vault: nothing is imitated. The
-// binary is the one of Options.Binary or the one that devstack/vault.sh finds
+// binary is the one of Options.Binary or the one that test/devstack/vault.sh finds
 // or builds.
 package vaulttest
 
@@ -25,7 +25,7 @@ import (
 // Options say what kind of server Start starts. The zero value is a server in
 // memory, without TLS.
 type Options struct {
-	// Binary is a vault or bao; empty means whatever devstack/vault.sh says.
+	// Binary is a vault or bao; empty means whatever test/devstack/vault.sh says.
 	Binary string
 	// Dir makes the server store its data, its unseal key and its root token
 	// there, so that they outlive Restart, Stop and the process itself. Empty

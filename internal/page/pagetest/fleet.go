@@ -1,0 +1,172 @@
+// Package pagetest has fleets to look at the status page with: of any size, in
+// all states, and the same at every call. They come about as a daemon's do, from
+// surveys and events on a [rotator.Board], so no state is shown that cannot be.
+//
+// Its command serve shows them in a browser.
+package pagetest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"mailu-rotator/internal/page"
+	"mailu-rotator/rotator"
+)
+
+// Now is when all snapshots are taken.
+var Now = time.Date(2026, 11, 25, 14, 32, 10, 0, time.UTC)
+
+// Settings are those of a nightly sweep.
+func Settings() page.Settings {
+	schedule, err := cron.ParseStandard("0 3 * * *")
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return page.Settings{
+		Timetable:     rotator.Timetable{Schedule: schedule, Timezone: time.UTC, Jitter: 10 * time.Minute, Window: 6 * time.Hour},
+		DefaultPolicy: Policy("180_days"),
+	}
+}
+
+// Config shows the snapshot and nothing else.
+func Config(snapshot rotator.Snapshot) page.Config {
+	return page.Config{
+		Snapshot: func() rotator.Snapshot { return snapshot },
+		Settings: Settings,
+		Version:  "v1.0.0",
+		Latency: func(o rotator.Origin) (time.Duration, bool) {
+			return time.Duration(40+13*len(o)) * time.Millisecond, o != Origin(2)
+		},
+	}
+}
+
+// Policy is a policy that is known to be valid.
+func Policy(s string) rotator.Policy {
+	p, err := rotator.ParsePolicy(s)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// Origin is that of the nth server.
+func Origin(n int) rotator.Origin {
+	return rotator.Origin(fmt.Sprintf("https://mail%d.example.com", n+1))
+}
+
+// Tenant is the id of the nth tenant.
+func Tenant(n int) string {
+	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", n*2654435761%(1<<32), n%65536, n%4096, n%4095, n*7919)
+}
+
+// Healthy is a fleet in which nothing is wrong.
+func Healthy(n int) rotator.Snapshot {
+	b := newBoard()
+	b.nights(fleet(n, false))
+	return b.Snapshot()
+}
+
+// Mixed is a fleet in which everything occurs that can: all standings, failures,
+// servers given up and paused, and a run under way. It has at least 12 tenants.
+func Mixed(n int) rotator.Snapshot {
+	b := newBoard()
+	all := fleet(n, true)
+	b.nights(all)
+	b.trouble(all)
+	return b.Snapshot()
+}
+
+// Unread is a daemon that has just begun.
+func Unread() rotator.Snapshot { return newBoard().Snapshot() }
+
+// Empty is a prefix without a tenant.
+func Empty() rotator.Snapshot {
+	b := newBoard()
+	b.Survey(nil)
+	b.schedule()
+	return b.Snapshot()
+}
+
+// Refused is a daemon that has not been able to read the records yet.
+func Refused() rotator.Snapshot {
+	b := newBoard()
+	b.refuse()
+	return b.Snapshot()
+}
+
+// Sealed is a fleet whose Vault was sealed before the last sweep.
+func Sealed(n int) rotator.Snapshot {
+	b := newBoard()
+	b.clock.Advance(-day)
+	b.nights(slices.DeleteFunc(fleet(n, false), func(c rotator.Candidate) bool {
+		_, known := c.Credential.Born(b.clock.Now().Add(-12 * time.Hour))
+		return !known // not made yet
+	}))
+	b.clock.Advance(day)
+	b.refuse()
+	return b.Snapshot()
+}
+
+const day = 24 * time.Hour
+
+// fleet is n candidates with ages as a fleet has them: most spread over their
+// policy, and a wave that was taken over on one day.
+func fleet(n int, troubled bool) []rotator.Candidate {
+	random := rand.New(rand.NewPCG(1, 2))
+	policies := []string{"180_days", "180_days", "180_days", "90_days", "30_days"}
+	all := make([]rotator.Candidate, n)
+	for i := range all {
+		policy := Policy(policies[random.IntN(len(policies))])
+		age := day/2 + time.Duration(random.Int64N(int64(policy.MaxAge()-8*day)))
+		if i%6 == 0 {
+			policy, age = Policy("180_days"), 131*day+time.Duration(random.Int64N(int64(8*time.Hour)))
+		}
+		all[i] = rotator.Candidate{Name: Tenant(i), Credential: rotator.Credential{
+			Tenant: rotator.TenantID(Tenant(i)), Username: fmt.Sprintf("admin@customer-%d.example", i), Origin: Origin(random.IntN(min(8, 1+n/4))),
+			Policy: policy, LastRotated: Now.Add(-age).Format("2006-01-02T15:04:05.000Z"),
+		}}
+	}
+	if troubled {
+		for i, change := range troubles {
+			for j := range 1 + n/200 {
+				change(&all[(1+5*i+97*j)%n])
+			}
+		}
+	}
+	return all
+}
+
+// troubles make candidates of each kind that there is beside the healthy one.
+var troubles = []func(*rotator.Candidate){
+	func(c *rotator.Candidate) { c.Credential.LastRotated = aged(c.Credential.Policy, 9*day) },       // overdue
+	func(c *rotator.Candidate) { c.Credential.LastRotated = aged(c.Credential.Policy, 2*time.Hour) }, // due
+	func(c *rotator.Candidate) { c.Credential.LastRotated = "last spring" },
+	func(c *rotator.Candidate) { c.Credential.Policy = Policy("manual") },
+	func(c *rotator.Candidate) {
+		c.Credential.Policy = rotator.Policy{}
+		c.Err = fmt.Errorf("%w: rotation_policy \"quarterly\" is neither \"<n>_days\" (1 to 100000) nor \"manual\"", rotator.ErrMalformed)
+	},
+	func(c *rotator.Candidate) { c.Unlisted = rotator.ErrOriginNotListed },
+	func(c *rotator.Candidate) { c.Credential.Pending = pending("ops1/4711/9f3a", -2*time.Hour) },
+	func(c *rotator.Candidate) { c.Credential.Pending = pending("ops2/815/07bd", 4*time.Minute) },
+	func(c *rotator.Candidate) { c.Credential.LastRotated = aged(c.Credential.Policy, 2*day) },
+	func(c *rotator.Candidate) { *c = rotator.Candidate{Name: "shared-" + c.Name[:4], Foreign: true} },
+}
+
+func aged(p rotator.Policy, past time.Duration) string {
+	return Now.Add(-max(p.MaxAge(), day) - past).Format("2006-01-02T15:04:05.000Z")
+}
+
+func pending(owner string, left time.Duration) *rotator.Pending {
+	return &rotator.Pending{
+		LastRotated: Now.Add(-3 * time.Hour).Format("2006-01-02T15:04:05.000Z"),
+		Claim:       rotator.Claim{Owner: owner, Until: Now.Add(left)},
+	}
+}
+
+var errSealed = errors.New("vault at https://vault.example.com:8200 is sealed: unseal it; the sweep goes on by itself")

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// renderAnew writes the documents from what is kept.
+func renderAnew(root string) error {
+	r, err := load(filepath.Join(root, "test", "bench", "results.json"))
+	if err != nil {
+		return err
+	}
+	return render(root, r)
+}
+
+// render writes what the results say between the markers of docs/performance.md,
+// and the plots that it shows. Both follow from the results alone.
+func render(root string, r results) error {
+	file := filepath.Join(root, "docs", "performance.md")
+	page, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	text, err := fill(string(page), r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		return err
+	}
+	for name, p := range plots(r) {
+		if err := p.save(filepath.Join(root, "docs", "images", name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill replaces all that is generated on a page.
+func fill(page string, r results) (string, error) {
+	for _, section := range []struct{ name, text string }{
+		{"host", r.hostLine()},
+		{"table", r.table()},
+		{"notes", r.notes()},
+		{"growth", r.growthTable()},
+		{"memory", r.memoryTable()},
+		{"costs", r.costsLine()},
+		{"paper", r.paper()},
+		{"profile-scan", fenced(r.Profiles.Scan)},
+		{"profile-rotation", fenced(r.Profiles.Rotation)},
+	} {
+		begin, end := "<!-- bench:"+section.name+" -->\n", "<!-- /bench:"+section.name+" -->"
+		before, rest, found := strings.Cut(page, begin)
+		_, after, ended := strings.Cut(rest, end)
+		if !found || !ended {
+			return "", fmt.Errorf("no place for %s: want %q and %q", section.name, strings.TrimSpace(begin), end)
+		}
+		page = before + begin + section.text + "\n" + end + after
+	}
+	return page, nil
+}
+
+func (r results) hostLine() string {
+	text := fmt.Sprintf("Taken on %s with %d cores, %s, Vault %s, storage in memory; "+
+		"medians of %d, the ratios' range in brackets.", r.Host.Date, r.Host.Cores, r.Host.Go, r.Host.Vault, r.Size.Repetitions)
+	if r.Host.busy() {
+		text += fmt.Sprintf(" **Others used the machine (load average %.1f), so the figures are provisional.**", r.Host.Load)
+	}
+	return text
+}
+
+func (r results) table() string {
+	return markdown(headings, cellsOf(r.Rows))
+}
+
+func (r results) notes() string {
+	var all []string
+	for _, row := range r.Rows {
+		if row.Note != "" {
+			all = append(all, fmt.Sprintf("- %s: %s.", row.What, row.Note))
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+func (r results) growthTable() string {
+	var lines [][]string
+	add := func(kind string, points []point) {
+		for _, p := range points {
+			lines = append(lines, []string{kind, count(p.Tenants), figure(p.Seconds) + " s", count(p.Requests), figure(float64(p.Tenants) / p.Seconds)})
+		}
+	}
+	add("scan, nothing due", r.Growth.Scan)
+	add("all rotated, Mailu cost zero", r.Growth.Rotation)
+	return markdown([]string{"sweep", "tenants", "time", "Vault requests", "tenants/s"}, lines)
+}
+
+func (r results) memoryTable() string {
+	var lines [][]string
+	add := func(run string, peaks []peak) {
+		for _, p := range peaks {
+			kind := "real"
+			if p.Simulated {
+				kind = "simulated"
+			}
+			lines = append(lines, []string{run, count(p.Tenants), kind, figure(p.MB) + " MB", figure(p.Seconds) + " s"})
+		}
+	}
+	add("scan", r.Memory)
+	add("emergency run", r.Reported)
+	return markdown([]string{"run", "tenants", "Vault", "peak", "time"}, lines)
+}
+
+func (r results) costsLine() string {
+	return fmt.Sprintf("With all cores busy a key derivation takes %s and a bcrypt of 12 rounds %s on one of them.",
+		r.Costs.Derivation.Round(100*time.Microsecond), r.Costs.Bcrypt.Round(time.Millisecond))
+}
+
+func fenced(text string) string { return "```\n" + text + "\n```" }
+
+func markdown(head []string, lines [][]string) string {
+	rule := make([]string, len(head))
+	for i := range rule {
+		rule[i] = "---"
+	}
+	var text strings.Builder
+	for _, cells := range append([][]string{head, rule}, lines...) {
+		fmt.Fprintf(&text, "| %s |\n", strings.Join(cells, " | "))
+	}
+	return strings.TrimRight(text.String(), "\n")
+}
+
+func count(n int) string { return thousands(strconv.Itoa(n)) }
