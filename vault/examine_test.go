@@ -1,12 +1,14 @@
 package vault_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
@@ -202,5 +204,69 @@ func TestCheckedLoginSaysWhatMendsIt(t *testing.T) {
 	}
 	if root.State != rotator.CheckWarned || !strings.Contains(root.Found, "may do everything") {
 		t.Errorf("got %+v", root)
+	}
+}
+
+// tokenLife checks the login by a token of these parameters. latest is the last
+// moment that its explicit_max_ttl allows.
+func (f *fixture) tokenLife(t *testing.T, method vault.Method, parameters map[string]any) (login rotator.Check, latest string) {
+	t.Helper()
+	parameters["policies"] = []string{"rotator"}
+	secret, err := f.root.Logical().WriteWithContext(t.Context(), "auth/token/create", parameters)
+	must(t, err)
+	token := secret.Auth.ClientToken
+	auth := vault.Auth{Method: method, ReadSecret: readSecret}
+	if method == vault.MethodToken {
+		auth.Token = crypto.SecretFromString(token)
+	} else {
+		auth.TokenFile = file(t, "token", token)
+	}
+	self := f.write(t, "auth/token/lookup", map[string]any{"token": token})
+	created, err := self["creation_time"].(json.Number).Int64()
+	must(t, err)
+	longest, err := self["explicit_max_ttl"].(json.Number).Int64()
+	must(t, err)
+	login, _ = examine(t, f.config, auth)
+	return login, time.Unix(created+longest, 0).UTC().Format(time.RFC3339)
+}
+
+func TestCheckedLoginSaysWhenTheTokenEndsForGood(t *testing.T) {
+	f := newFixture(t)
+	policy, err := vault.Policy(f.config)
+	must(t, err)
+	must(t, f.server.WritePolicy(t.Context(), "rotator", policy))
+	const mend = "vault token create -policy=mailu-rotator -period=24h -field=token"
+	tests := []struct {
+		name       string
+		method     vault.Method
+		parameters map[string]any
+		state      rotator.CheckState
+		found      string // LATEST is its last moment
+	}{
+		{"an end by explicit_max_ttl", vault.MethodToken, map[string]any{"ttl": "30m", "explicit_max_ttl": "2h"},
+			rotator.CheckWarned, "a token for 30m0s, renewable until LATEST (explicit_max_ttl), policies default, rotator: nothing will replace it"},
+		{"a period does not lift that", vault.MethodToken, map[string]any{"period": "30m", "explicit_max_ttl": "2h"},
+			rotator.CheckWarned, "a token for 30m0s, renewable until LATEST (explicit_max_ttl), policies default, rotator: nothing will replace it"},
+		{"neither period nor end", vault.MethodToken, map[string]any{"ttl": "30m"},
+			rotator.CheckWarned, "a token for 30m0s, renewable, policies default, rotator: it has no period, so no renewal goes beyond Vault's max_lease_ttl (32 days unless it was tuned) from "},
+		{"a period", vault.MethodToken, map[string]any{"period": "30m"},
+			rotator.CheckOK, "a token for 30m0s, renewable, policies default, rotator"},
+		{"not renewable", vault.MethodToken, map[string]any{"ttl": "30m", "renewable": false},
+			rotator.CheckWarned, "a token for 30m0s, not renewable, policies default, rotator: nothing will replace it"},
+		{"in a file, which an agent may write again", vault.MethodTokenFile, map[string]any{"ttl": "30m", "explicit_max_ttl": "2h"},
+			rotator.CheckOK, "a token for 30m0s, renewable until LATEST (explicit_max_ttl), policies default, rotator"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			login, latest := f.tokenLife(t, test.method, test.parameters)
+
+			want := fmt.Sprintf("by %s: %s", test.method, strings.Replace(test.found, "LATEST", latest, 1))
+			if login.State != test.state || !strings.HasPrefix(login.Found, want) {
+				t.Errorf("%s: %q, want %q", login.State, login.Found, want)
+			}
+			if login.State == rotator.CheckWarned && !strings.Contains(login.Mend, mend) {
+				t.Errorf("mended by %q", login.Mend)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,11 +29,11 @@ func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator
 			"give the token Vault's default policy; where it has that, see whether its token_bound_cidrs leave out this host")
 	}
 	found := fmt.Sprintf("by %s: %s, policies %s", login.auth.Method, self.life(), strings.Join(self.policies, ", "))
-	switch {
-	case slices.Contains(self.policies, "root"):
+	if slices.Contains(self.policies, "root") {
 		return c, rotator.Warned(name, found+": it may do everything", login.mend(nil))
-	case self.fades(login):
-		return c, rotator.Warned(name, found+": nothing will replace it", login.mend(nil))
+	}
+	if how := self.fades(login); how != "" {
+		return c, rotator.Warned(name, found+": "+how, login.mend(nil))
 	}
 	return c, rotator.Passed(name, found)
 }
@@ -42,6 +43,9 @@ type identity struct {
 	policies  []string
 	ttl       time.Duration // 0: it does not expire
 	renewable bool
+	periodic  bool      // each renewal gives it its period anew, without the bound of max_lease_ttl
+	created   time.Time // by Vault's clock; zero: not told
+	latest    time.Time // no renewal goes beyond it (explicit_max_ttl, of periodic tokens too); zero: it has no such end
 }
 
 func (c *Client) lookUp(ctx context.Context) (identity, error) {
@@ -63,8 +67,27 @@ func (c *Client) lookUp(ctx context.Context) (identity, error) {
 	if self.ttl, err = secret.TokenTTL(); err != nil {
 		return identity{}, err
 	}
-	self.renewable, err = secret.TokenIsRenewable()
-	return self, err
+	if self.renewable, err = secret.TokenIsRenewable(); err != nil {
+		return identity{}, err
+	}
+	self.bounds(secret.Data)
+	return self, nil
+}
+
+// bounds reads what bounds the token's renewals. What is absent or has another form
+// is no bound.
+func (i *identity) bounds(data map[string]any) {
+	period, _ := seconds(data["period"])
+	i.periodic = period > 0
+	created, ok := data["creation_time"].(json.Number)
+	unix, err := created.Int64()
+	if !ok || err != nil || unix <= 0 {
+		return
+	}
+	i.created = time.Unix(unix, 0).UTC()
+	if longest, err := seconds(data["explicit_max_ttl"]); err == nil && longest > 0 {
+		i.latest = i.created.Add(longest)
+	}
 }
 
 func (i identity) life() string {
@@ -75,15 +98,27 @@ func (i identity) life() string {
 	switch {
 	case i.ttl == 0:
 		return "a token that does not expire"
+	case i.renewable && !i.latest.IsZero():
+		return fmt.Sprintf("a token for %s, renewable until %s (explicit_max_ttl)", ttl, i.latest.Format(time.RFC3339))
 	case i.renewable:
 		return fmt.Sprintf("a token for %s, renewable", ttl)
 	}
 	return fmt.Sprintf("a token for %s, not renewable", ttl)
 }
 
-// fades reports whether the token ends and no login can make another.
-func (i identity) fades(login *Login) bool {
-	return login.auth.Method == MethodToken && i.ttl > 0 && !i.renewable
+// fades says how the token ends for good, where no login can make another; empty
+// where it does not end.
+func (i identity) fades(login *Login) string {
+	switch {
+	case login.auth.Method != MethodToken || i.ttl == 0:
+		return ""
+	case !i.renewable || !i.latest.IsZero():
+		return "nothing will replace it"
+	case !i.periodic && !i.created.IsZero():
+		return fmt.Sprintf("it has no period, so no renewal goes beyond Vault's max_lease_ttl (32 days unless it was tuned) from %s on, and nothing will replace it",
+			i.created.Format(time.DateOnly))
+	}
+	return ""
 }
 
 // mend is the command that gives the method what it needs to log in, unless the
@@ -105,7 +140,7 @@ func (l *Login) mend(err error) string {
 	if statusOf(err) == 404 {
 		return fmt.Sprintf("vault auth enable -path=%s %s", auth.Mount, auth.Method)
 	}
-	const newToken = "vault token create -policy=mailu-rotator -field=token"
+	const newToken = "vault token create -policy=mailu-rotator -period=24h -field=token" // a periodic one has no last day
 	switch auth.Method {
 	case MethodTokenFile:
 		return newToken + " >" + auth.TokenFile
