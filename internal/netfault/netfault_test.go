@@ -50,7 +50,11 @@ func TestKindOfEveryFault(t *testing.T) {
 		"closed in handshake": {answer(t, "", "https"), trusting(valid), netfault.Closed},
 		"silence":             {silence(t), impatient(), netfault.TimedOut},
 		"dead proxy":          {"https://vault.example.com", through(nobody(t)), netfault.Proxy},
-		"no way":              {"http://vault.example.com", failing(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}), netfault.Unroutable},
+		"no way to the host":  {"http://vault.example.com", failing(system("dial", "connect", syscall.EHOSTUNREACH)), netfault.Unroutable},
+		"no way to its net":   {"http://vault.example.com", failing(system("dial", "connect", syscall.ENETUNREACH)), netfault.Unroutable},
+		"reset":               {"http://vault.example.com", failing(system("read", "read", syscall.ECONNRESET)), netfault.Closed},
+		"closed under us":     {"http://vault.example.com", failing(system("write", "write", syscall.EPIPE)), netfault.Closed},
+		"cut off":             {"http://vault.example.com", failing(io.ErrUnexpectedEOF), netfault.Closed},
 		"unknown name":        {"http://vault.example.com", failing(&net.DNSError{Err: "no such host", IsNotFound: true}), netfault.UnknownName},
 		"no name service":     {"http://vault.example.com", failing(&net.DNSError{Err: "server misbehaving", IsTemporary: true}), netfault.NoNameService},
 		"something else":      {"gopher://vault.example.com", trusting(valid), netfault.Other},
@@ -161,6 +165,11 @@ func impatient() *http.Client {
 
 func through(proxy string) *http.Client {
 	return &http.Client{Transport: &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(proxy) }}}
+}
+
+// system is an error of the system's, as package net wraps it.
+func system(op, call string, err syscall.Errno) error {
+	return &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError(call, err)}
 }
 
 func failing(err error) *http.Client {
