@@ -1,9 +1,7 @@
 package rotator_test
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -94,23 +92,6 @@ func TestRepairOfAPasswordSealedWithoutADate(t *testing.T) {
 	}
 }
 
-func TestRollbackToAPasswordSealedWithoutADate(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 1)
-		f.undate(t, 1, "undated")
-		f.run(t, rotator.Selection{All: true})
-
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
-
-		if err != nil || row.Outcome != rotator.Restored {
-			t.Fatalf("%s (%s): %v", row.Outcome, row.Reason, err)
-		}
-		if f.opens(t, 1) != "undated" || f.mailu.Password(userOf(1)) != "undated" {
-			t.Errorf("Vault %q, Mailu %q", f.opens(t, 1), f.mailu.Password(userOf(1)))
-		}
-	})
-}
-
 func TestWhatWasEditedByHandIsSaidAndRepaired(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -185,6 +166,36 @@ func TestRepairOfAPendingPasswordWhoseDateWasEdited(t *testing.T) {
 	}
 }
 
+// Somebody writes to the record under the take-over, which is rebased onto the edited
+// fields and puts them right: the push may fail, and any run finishes what is pending.
+func TestATakeOverThatIsRebasedPutsEditedFieldsRight(t *testing.T) {
+	for field, value := range map[string]any{"last_rotated": "2001-01-01T00:00:00.000Z", "key_version": 9} {
+		t.Run(field, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.sealed(t, 1, "known")
+				f.leave(t, 1, "a dead process", f.began)
+				f.edit(1, func(r map[string]any) { r["pending"].(map[string]any)[field] = value })
+				f.fault = func(c rotatortest.Call) rotatortest.Fault {
+					switch {
+					case c.Op == rotatortest.OpWrite && len(f.of(rotatortest.OpWrite)) == 1:
+						f.edit(1, func(r map[string]any) { r["note"] = "by hand" })
+					case c.Op == rotatortest.OpSetPassword:
+						return rotatortest.Fault{Before: rotatortest.ErrLost}
+					}
+					return rotatortest.Fault{}
+				}
+				mustFind(t, f.verify(t, true), rotator.StatePending, false, "not repaired: push")
+
+				f.fault = nil
+				time.Sleep(ttl)
+				mustEnd(t, f.run(t, rotator.Selection{}), "1 finished")
+
+				f.mustAgree(t, 1, "pending password")
+			})
+		})
+	}
+}
+
 func TestAPendingPasswordThatWasEditedIsSaidSo(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "known")
@@ -246,77 +257,6 @@ func TestARepairThatIsOverwrittenIsNoRepair(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestRollbackComparesPasswordsAndNotTheirEnvelopes(t *testing.T) {
-	reseal := func(t *testing.T, f *fleet, password string) { f.setCurrent(t, 1, password) }
-	tests := []struct {
-		name    string
-		arrange func(*testing.T, *fleet)
-		version int
-		want    string // the current password afterwards
-		says    string
-	}{
-		{"resealed", func(t *testing.T, f *fleet) { reseal(t, f, "second") }, 0, "first", "of version 2 "},
-		{"resealed twice", func(t *testing.T, f *fleet) { reseal(t, f, "second"); reseal(t, f, "second") }, 0, "first", "of version 2 "},
-		{"named, but it is today's", func(t *testing.T, f *fleet) { reseal(t, f, "second") }, 3, "second", "version 3 has today's password, sealed in another way"},
-		{"one that does not open", func(t *testing.T, f *fleet) {
-			f.edit(1, func(r map[string]any) { r["password"] = "cGxhaW4=" })
-			reseal(t, f, "second")
-		}, 0, "first", "(not that of version 4: the password does not open"},
-		{"named, and does not open", func(t *testing.T, f *fleet) {
-			f.edit(1, func(r map[string]any) { r["password"] = "cGxhaW4=" })
-			reseal(t, f, "second")
-		}, 4, "second", "version 4: the password does not open"},
-		{"edited date", func(_ *testing.T, f *fleet) {
-			f.edit(1, func(r map[string]any) { r["last_rotated"] = "2026-11-27T00:00:00.000Z" })
-		}, 0, "second", "of version 3 "},
-		{"edited date, named", func(_ *testing.T, f *fleet) {
-			f.edit(1, func(r map[string]any) { r["last_rotated"] = "2026-11-27T00:00:00.000Z" })
-		}, 3, "second", "of version 3 "},
-		{"edited date, another one named", func(_ *testing.T, f *fleet) {
-			f.edit(1, func(r map[string]any) { r["key_version"] = 3 })
-		}, 2, "first", "of version 2 "},
-		{"a former one with a newline", func(t *testing.T, f *fleet) {
-			reseal(t, f, "with newline\n")
-			reseal(t, f, "second")
-		}, 0, "first", "(not that of version 4: the password ends in a newline"},
-		{"a former one with a newline, named", func(t *testing.T, f *fleet) {
-			reseal(t, f, "with newline\n")
-			reseal(t, f, "second")
-		}, 4, "second", "version 4: the password ends in a newline, so it is never sent to Mailu"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
-				f.sealed(t, 1, "first")      // versions 1 and 2
-				f.setCurrent(t, 1, "second") // version 3
-				f.mailu.AddUser(userOf(1), "second")
-				test.arrange(t, f)
-
-				row, err := f.sweep.Rollback(t.Context(), tenant(1), test.version)
-
-				if said := fmt.Sprint(row.Reason, err); !strings.Contains(said, test.says) {
-					t.Errorf("%q does not contain %q", said, test.says)
-				}
-				f.mustAgree(t, 1, test.want)
-			})
-		})
-	}
-}
-
-func TestRollbackToWhatMailuHoldsNeedsNoPush(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		f.sealed(t, 1, "known")
-		f.edit(1, func(r map[string]any) { r["last_rotated"] = "2026-11-27T00:00:00.000Z" })
-
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 2)
-
-		if err != nil || row.Outcome != rotator.Restored || f.mailu.Sets() != 0 {
-			t.Errorf("%s (%s), %d pushes: %v", row.Outcome, row.Reason, f.mailu.Sets(), err)
-		}
-		f.mustAgree(t, 1, "known")
-	})
 }
 
 func TestRepairAfterAResealFindsTheFormerPassword(t *testing.T) {
@@ -395,152 +335,4 @@ func (f *fleet) leaveWith(t *testing.T, n int, password string) {
 		pending := fields["pending"].(map[string]any)
 		pending["password"] = f.seal(t, n, pending["last_rotated"].(string), password)
 	})
-}
-
-// foreignHash makes Mailu show a hash of another kind until it is sent a password.
-func (f *fleet) foreignHash() {
-	f.fault = func(c rotatortest.Call) rotatortest.Fault {
-		if c.Op == rotatortest.OpProof && f.mailu.Sets() == 0 {
-			return rotatortest.Fault{Before: rotator.ErrUnverifiable}
-		}
-		return rotatortest.Fault{}
-	}
-}
-
-func TestAHashOfAnotherKindProvesNothing(t *testing.T) {
-	tests := []struct {
-		name    string
-		arrange func(*testing.T, *fleet)
-		state   rotator.State
-		problem bool
-		after   string // a repair
-	}{
-		{"one version", func(_ *testing.T, f *fleet) {
-			fields, _ := f.store.Get(string(tenant(1)))
-			f.store = &rotatortest.Store{Clock: rotator.SystemClock{}, Hook: f.hook}
-			f.store.Put(string(tenant(1)), fields)
-			f.sweep = f.process(t, "this process")
-		}, rotator.StateUnproven, true, "known"},
-		{"several versions", func(t *testing.T, f *fleet) {
-			f.setCurrent(t, 1, "former")
-			f.setCurrent(t, 1, "known")
-		}, rotator.StateUnproven, true, "known"},
-		{"half-finished", func(t *testing.T, f *fleet) { f.leave(t, 1, "a dead process", f.began) }, rotator.StatePending, true, "pending password"},
-		{"under way", func(t *testing.T, f *fleet) { f.leave(t, 1, "another process", f.began.Add(time.Hour)) }, rotator.StatePending, false, ""},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			inFleet(t, func(t *testing.T, f *fleet) {
-				f.sealed(t, 1, "known")
-				test.arrange(t, f)
-				f.mailu.AddUser(userOf(1), "of another scheme")
-				f.foreignHash()
-
-				v := f.verify(t, false)
-
-				if got := v.Findings[0]; got.State != test.state || got.Problem() != test.problem || (v.Problems() == 1) != test.problem {
-					t.Errorf("%s, problem %t: %s", got.State, got.Problem(), got.Reason)
-				}
-				if f.mailu.Sets() != 0 {
-					t.Error("a verification pushed")
-				}
-				if v = f.verify(t, true); test.after == "" {
-					mustFind(t, v, rotator.StatePending, false, "under way")
-					return
-				}
-				mustFind(t, v, rotator.StateOK, true, "")
-				f.mustAgree(t, 1, test.after)
-			})
-		})
-	}
-}
-
-func TestADeletedRecordIsNotBroughtBackByAHashOfAnotherKind(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		f.sealed(t, 1, "known")
-		f.edit(1, func(map[string]any) {})
-		f.store.Delete(string(tenant(1)))
-		f.foreignHash()
-
-		mustFind(t, f.verify(t, true), rotator.StateUnreadable, false, "not repaired: no earlier version of the record holds it as far as can be told: ")
-
-		if f.mailu.Sets() != 0 || f.store.Writes() != 0 {
-			t.Error("something was changed")
-		}
-	})
-}
-
-func TestATenantWhoseUserIsGoneIsNotUnproven(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		f.sealed(t, 1, "known")
-		f.fault = onOp(rotatortest.OpProof, rotatortest.Fault{Before: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)})
-
-		mustFind(t, f.verify(t, true), rotator.StateUnknownUser, false, "")
-	})
-}
-
-// Whatever a record's fields are, a repair or a rollback leaves one that opens, or
-// the one that it met.
-func TestNoRepairAndNoRollbackLosesAPassword(t *testing.T) {
-	seals := []func(*testing.T, *fleet, map[string]any){
-		func(t *testing.T, f *fleet, r map[string]any) {
-			r["password"] = f.seal(t, 1, r["last_rotated"].(string), "one")
-		},
-		func(t *testing.T, f *fleet, r map[string]any) {
-			r["password"] = f.seal(t, 1, "2020-02-02T00:00:00Z", "two")
-			r["last_rotated"] = "2020-02-02T00:00:00Z"
-		},
-		func(t *testing.T, f *fleet, r map[string]any) {
-			r["password"] = f.seal(t, 1, "", "three")
-			delete(r, "last_rotated")
-		},
-		func(t *testing.T, f *fleet, r map[string]any) {
-			r["password"] = f.seal(t, 1, "", "one")
-			delete(r, "key_version")
-			delete(r, "last_rotated")
-		},
-		func(_ *testing.T, _ *fleet, r map[string]any) { r["last_rotated"] = "edited" },
-		func(_ *testing.T, _ *fleet, r map[string]any) { r["key_version"] = 4 },
-	}
-	for i, former := range seals[1:3] {
-		for j, newest := range seals {
-			for _, held := range []string{"three", "by hand"} {
-				for _, rollback := range []bool{false, true} {
-					t.Run(fmt.Sprint(i, j, held, rollback), func(t *testing.T) {
-						inFleet(t, func(t *testing.T, f *fleet) {
-							f.add(serverA, 1)
-							base, _ := f.store.Get(string(tenant(1)))
-							f.edit(1, func(r map[string]any) { former(t, f, r) })
-							if j < 4 {
-								f.edit(1, func(r map[string]any) { clear(r); maps.Copy(r, base) })
-							}
-							f.edit(1, func(r map[string]any) { newest(t, f, r) })
-							f.mailu.AddUser(userOf(1), held)
-							before, _ := f.store.Get(string(tenant(1)))
-
-							succeeded := false
-							if rollback {
-								row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
-								succeeded = err == nil && row.Outcome == rotator.Restored
-							} else {
-								v := f.verify(t, true)
-								succeeded = v.Findings[0].State == rotator.StateOK
-							}
-
-							after, _ := f.store.Get(string(tenant(1)))
-							if !succeeded {
-								if !maps.EqualFunc(before, after, func(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
-									t.Errorf("it failed, and the record is another one: %v", after)
-								}
-								return
-							}
-							if vault := f.opens(t, 1); vault != f.mailu.Password(userOf(1)) || after["pending"] != nil {
-								t.Errorf("Vault %q, Mailu %q", vault, f.mailu.Password(userOf(1)))
-							}
-						})
-					})
-				}
-			}
-		}
-	}
 }

@@ -2,6 +2,7 @@ package rotator_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,31 @@ func TestNarrowedRunIsAboutItsTenantsAlone(t *testing.T) {
 	})
 }
 
+// Who may share a user with a record that is given once and not again waits; other
+// rivals are what they were.
+func TestRivalThatIsReadOnceIsHeldAgainstItsOwnUserOnly(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3, 4)
+		f.edit(2, func(fields map[string]any) { fields["username"] = userOf(1) })
+		f.edit(4, func(fields map[string]any) { fields["username"] = userOf(3) })
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpRead && c.Tenant == tenant(1) && len(f.of(rotatortest.OpRead, 1)) == 2 {
+				return rotatortest.Fault{Before: rotatortest.ErrLost}
+			}
+			return rotatortest.Fault{}
+		}
+
+		report := f.run(t, rotator.Selection{All: true, Tenants: []rotator.TenantID{tenant(2), tenant(4)}})
+
+		for n, want := range map[int]string{2: "tenant " + string(tenant(1)) + " may have the same user", 4: "2 tenants name the user " + userOf(3)} {
+			i := slices.IndexFunc(report.Rows, func(row rotator.Row) bool { return row.Tenant == string(tenant(n)) })
+			if !strings.Contains(report.Rows[i].Reason, want) {
+				t.Errorf("tenant %d: %q does not contain %q", n, report.Rows[i].Reason, want)
+			}
+		}
+	})
+}
+
 func TestNarrowedRunRefusesAFleetThatItCannotList(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "of tenant 1")
@@ -279,7 +305,7 @@ func TestUserThatChangesBetweenTwoAttemptsIsNotPushedTo(t *testing.T) {
 func once(op rotatortest.Op, user int, fault rotatortest.Fault, what func()) rotatortest.Hook {
 	done := false
 	return func(c rotatortest.Call) rotatortest.Fault {
-		if done || c.Op != op || c.User != userOf(user) {
+		if c.Op != op || c.User != userOf(user) || done {
 			return rotatortest.Fault{}
 		}
 		done = true

@@ -23,6 +23,11 @@ func whileAsked(op rotatortest.Op, err error, numbers ...int) rotatortest.Hook {
 	}
 }
 
+// lostOnce fails the first call of a kind about a user.
+func lostOnce(op rotatortest.Op, user int) rotatortest.Hook {
+	return once(op, user, rotatortest.Fault{Before: rotatortest.ErrLost}, func() {})
+}
+
 func upTo(n int) (numbers []int) {
 	for i := range n {
 		numbers = append(numbers, i+1)
@@ -80,12 +85,7 @@ func TestATenantThatFailedGoesBehindTheOthers(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(8)...)
 		f.mailu.Width = 1
-		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpKnows && c.User == userOf(1) && len(f.of(rotatortest.OpKnows, 1)) == 1 {
-				return rotatortest.Fault{Before: rotatortest.ErrLost}
-			}
-			return rotatortest.Fault{}
-		}
+		f.fault = lostOnce(rotatortest.OpKnows, 1)
 
 		report := f.run(t, rotator.Selection{})
 
@@ -109,11 +109,10 @@ func TestWhatWasLeftHalfFinishedIsTriedAgainSoon(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(20)...)
 		f.mailu.Width = 1
+		lost := lostOnce(rotatortest.OpProof, 1)
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpProof && c.User == userOf(1) && len(f.of(rotatortest.OpProof, 1)) == 1 {
-				return rotatortest.Fault{Before: rotatortest.ErrLost}
-			}
-			return slow(time.Second)(c)
+			slow(time.Second)(c)
+			return lost(c)
 		}
 
 		report := f.run(t, rotator.Selection{})

@@ -62,16 +62,16 @@ func noSpace(t *testing.T) *os.File {
 	return full
 }
 
+// withoutReader are the ways in which nobody takes what is written.
+var withoutReader = map[string]func(*testing.T) *os.File{
+	"gone":      unread,
+	"full disk": noSpace,
+	"stalled":   func(t *testing.T) *os.File { _, writer := stalled(t); return writer },
+}
+
 func TestARunGoesOnWithoutTheReaderOfItsLog(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		stderr func(*testing.T) *os.File
-	}{
-		{"gone", unread},
-		{"full disk", noSpace},
-		{"stalled", func(t *testing.T) *os.File { _, writer := stalled(t); return writer }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
+	for name, stderr := range withoutReader {
+		t.Run(name, func(t *testing.T) {
 			s := newTestSite(t)
 			all := make([]*tenant, 12)
 			for i := range all {
@@ -79,7 +79,7 @@ func TestARunGoesOnWithoutTheReaderOfItsLog(t *testing.T) {
 			}
 			must(t, s.writeConfig(never, noJitter, "log.level=debug"))
 
-			s.startOn(t, nil, test.stderr(t), "--run-now").mustEnd(t, exitDone)
+			s.startOn(t, nil, stderr(t), "--run-now").mustEnd(t, exitDone)
 
 			for _, one := range all {
 				must(t, s.rotated(t.Context(), one))
@@ -89,20 +89,13 @@ func TestARunGoesOnWithoutTheReaderOfItsLog(t *testing.T) {
 }
 
 func TestADaemonGoesOnWithoutTheReaderOfItsLog(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		stderr func(*testing.T) *os.File
-	}{
-		{"gone", unread},
-		{"full disk", noSpace},
-		{"stalled", func(t *testing.T) *os.File { _, writer := stalled(t); return writer }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
+	for name, stderr := range withoutReader {
+		t.Run(name, func(t *testing.T) {
 			s := newTestSite(t)
 			first := s.mustSeed(t, "first", "age=400")
 			must(t, s.writeConfig(everySecond, noJitter, "log.level=debug"))
 
-			daemon := s.startOn(t, nil, test.stderr(t))
+			daemon := s.startOn(t, nil, stderr(t))
 			await(t, "a rotation", func() error { return s.rotated(t.Context(), first) })
 			second := s.mustSeed(t, "second", "age=400")
 			await(t, "another rotation", func() error { return s.rotated(t.Context(), second) })

@@ -1,7 +1,6 @@
 package simulation_test
 
 import (
-	"strings"
 	"testing"
 
 	"mailu-rotator/rotator"
@@ -87,15 +86,7 @@ func TestSeededBugsInAdditionsAndResealsAreFound(t *testing.T) {
 		}, "locked out"},
 	} {
 		t.Run(test.scenario.Name, func(t *testing.T) {
-			result := simulation.Explore(test.scenario)
-
-			if result.Violation == nil {
-				t.Fatalf("not found in %d states", result.States)
-			}
-			t.Logf("found after %d states: %s", result.States, result.Violation)
-			if !strings.Contains(result.Violation.Broken, test.finds) {
-				t.Errorf("found %q, want %q", result.Violation.Broken, test.finds)
-			}
+			mustBeFound(t, test.scenario, test.finds)
 		})
 	}
 }

@@ -35,18 +35,10 @@ func TestSeededBugsAreFound(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			result := simulation.Explore(simulation.Scenario{
+			mustBeFound(t, simulation.Scenario{
 				Name: test.name, Bug: test.bug, Faults: test.faults,
 				Processes: processes(daemon(2), runNow(1)),
-			})
-
-			if result.Violation == nil {
-				t.Fatalf("not found in %d states", result.States)
-			}
-			t.Logf("found after %d states: %s", result.States, result.Violation)
-			if !strings.Contains(result.Violation.Broken, test.finds) {
-				t.Errorf("found %q, want %q", result.Violation.Broken, test.finds)
-			}
+			}, test.finds)
 		})
 	}
 }
@@ -71,16 +63,22 @@ func TestSeededBugsThatNeedTheFullBoundAreFound(t *testing.T) {
 		}, "which Vault does not hold"},
 	} {
 		t.Run(test.scenario.Name, func(t *testing.T) {
-			result := simulation.Explore(test.scenario)
-
-			if result.Violation == nil {
-				t.Fatalf("not found in %d states", result.States)
-			}
-			t.Logf("found after %d states: %s", result.States, result.Violation)
-			if !strings.Contains(result.Violation.Broken, test.finds) {
-				t.Errorf("found %q, want %q", result.Violation.Broken, test.finds)
-			}
+			mustBeFound(t, test.scenario, test.finds)
 		})
+	}
+}
+
+// mustBeFound explores a scenario with a seeded bug until the invariant breaks in
+// the words given.
+func mustBeFound(t *testing.T, scenario simulation.Scenario, finds string) {
+	t.Helper()
+	result := simulation.Explore(scenario)
+	if result.Violation == nil {
+		t.Fatalf("not found in %d states", result.States)
+	}
+	t.Logf("found after %d states: %s", result.States, result.Violation)
+	if !strings.Contains(result.Violation.Broken, finds) {
+		t.Errorf("found %q, want %q", result.Violation.Broken, finds)
 	}
 }
 
