@@ -230,20 +230,16 @@ func sortByUrgency(now time.Time, plan []Decision) {
 		if rank := urgency(a) - urgency(b); rank != 0 {
 			return rank
 		}
-		return oldestFirst(now, a.Candidate, b.Candidate)
-	})
-}
-
-func oldestFirst(now time.Time, a, b Candidate) int {
-	if failed := a.failedBefore(); failed != b.failedBefore() {
-		if failed {
-			return 1
+		if failed := a.failedBefore(); failed != b.failedBefore() {
+			if failed {
+				return 1
+			}
+			return -1
 		}
-		return -1
-	}
-	bornA, _ := a.Credential.Born(now)
-	bornB, _ := b.Credential.Born(now)
-	return cmp.Or(bornA.Compare(bornB), strings.Compare(a.Name, b.Name))
+		bornA, _ := a.Credential.Born(now)
+		bornB, _ := b.Credential.Born(now)
+		return cmp.Or(bornA.Compare(bornB), strings.Compare(a.Name, b.Name))
+	})
 }
 
 func urgency(d Decision) int {

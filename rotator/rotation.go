@@ -32,8 +32,6 @@ type Rotator struct {
 	// names its user by now. It is asked once the tenant's own record is written. nil:
 	// nobody else adds tenants.
 	Alone func(ctx context.Context, c Credential) error
-
-	drafts *drafts // of a sweep
 }
 
 // Result is how a rotation ended.
@@ -151,20 +149,21 @@ func (r *rotation) look(ctx context.Context) (err error) {
 	return r.server.Knows(ctx, r.cred.Username)
 }
 
-// prepare makes a password, if there is no draft, and puts it beside the current
-// one, claimed by this process. Tries again use the same password: a first write
-// that lands late is recognised.
+// prepare makes a password and writes it beside the current one, claimed by this
+// process. Repeated writes carry the same password, so a first write that lands
+// late is recognised.
 func (r *rotation) prepare(ctx context.Context) (err error) {
 	ctx, end := r.step(ctx, PartPrepare)
 	defer func() { end(err) }()
-	made, ok := r.drafts.take(r.cred.Tenant)
-	if !ok {
-		if made, err = newDraft(r.Keys, r.NewPassword, r.Clock, r.cred.Tenant); err != nil {
-			return err
-		}
+	if r.password, err = r.NewPassword(); err != nil {
+		return err
 	}
-	r.password = made.password
-	r.next = &Pending{Password: made.sealed, LastRotated: made.lastRotated, KeyVersion: made.keyVersion, Claim: r.newClaim(0)}
+	r.next = &Pending{LastRotated: formatTime(r.Clock.Now())}
+	r.next.Password, r.next.KeyVersion, err = r.Keys.Seal(crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: r.next.LastRotated}, r.password)
+	if err != nil {
+		return err
+	}
+	r.next.Claim = r.newClaim(0) // after the derivation, which may have waited for a core
 	return r.lay(ctx, func(c Credential) error {
 		switch action, reason := r.judge(c); action {
 		case Finish:

@@ -111,13 +111,10 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (r
 	if s.Brief {
 		keep = r.concerned
 	}
-	keep = r.drafting(keep)
-	defer r.rotator.drafts.wipe()
 	plan, err := r.plan(ctx, keep)
 	if err != nil {
 		return report, err
 	}
-	r.rotator.drafts.end()
 	report.RotatedBefore = r.sel.RotatedBefore
 	if window > 0 {
 		r.until = r.clock.Now().Add(window)

@@ -21,8 +21,7 @@ type costs struct {
 	Vault      float64       `json:"vault"`      // reads with two writes each that it takes in a second
 }
 
-// playCompute measures what no program can spare, the program's own key derivation
-// among it: it is quicker than the standard library's (crypto/stretch_test.go).
+// playCompute measures what no program can spare.
 func playCompute(_ context.Context, text []byte) error {
 	var length time.Duration
 	if err := json.Unmarshal(text, &length); err != nil {
