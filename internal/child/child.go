@@ -1,4 +1,4 @@
-// Package child starts processes that do not outlive this one: the servers and
+// Package child starts processes that do not outlive the parent: the servers and
 // programs of tests, of the demo and of the chaos run.
 package child
 
@@ -7,8 +7,8 @@ import (
 	"runtime"
 )
 
-// Start starts cmd, whose SysProcAttr it replaces. exited is closed when the
-// process has ended and cmd.ProcessState says how.
+// Start starts cmd and replaces its SysProcAttr. exited is closed when the process has
+// ended; cmd.ProcessState then holds its exit status.
 func Start(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 	cmd.SysProcAttr = dieWithParent()
 	started, ended := make(chan error), make(chan struct{})
@@ -19,10 +19,10 @@ func Start(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 	return ended, nil
 }
 
-// run starts the process and waits for it, on one thread of its own: Linux ties
-// the parent-death signal to the thread that forked, not to the process, and Go
-// may end a thread at any time unless a goroutine is locked to it. So the child
-// lives exactly as long as this goroutine, however the parent ends.
+// run starts the process and waits for it on a locked OS thread. Linux sends the
+// parent-death signal when the thread that forked ends, and Go may end any thread that
+// no goroutine is locked to. So the child lives exactly as long as this goroutine,
+// however the parent ends.
 func run(cmd *exec.Cmd, started chan<- error, ended chan<- struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

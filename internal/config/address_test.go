@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// loadAddress has the address in the file, or in VAULT_ADDR.
+// loadAddress loads a configuration with the address in the file or in VAULT_ADDR.
 func loadAddress(address string, fromFile bool) (*Config, error) {
 	key, env := "", environment{"VAULT_ADDR": address}
 	if fromFile {

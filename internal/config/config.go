@@ -11,12 +11,11 @@ import (
 // Config is the whole configuration, as [Load] returns it: complete, parsed and
 // valid.
 //
-// What is known of a key is written at its field and nowhere else: its name in
-// the tag yaml; the values that it may have in oneof, or in range, which is also
-// what numbers and durations are checked by; in default, what holds where
-// [Default] has no value; in type, the kind of value where the field's own type
-// does not tell; and its meaning in the comment, in words for the reader of
-// docs/configuration.md, whose tables are made from all this.
+// Everything about a key is declared at its field: the tag yaml has its name; oneof its
+// allowed values; range its limits, which are also enforced for numbers and durations;
+// default the default where [Default] has no value; type the kind of value where the Go
+// type does not show it. The comment of a field is its description in
+// docs/configuration.md, whose tables are generated from all this.
 type Config struct {
 	// Vault says where the copy of record is and how to log in there.
 	Vault Vault `yaml:"vault"`
@@ -38,7 +37,7 @@ type Config struct {
 
 // Vault is the connection to HashiCorp Vault and the place of the secrets in it.
 type Vault struct {
-	// Where Vault is, without `/v1` and `/ui`. A path is that of a proxy before it.
+	// Vault's URL, without `/v1` and `/ui`. A path is that of a proxy in front of it.
 	Address string `yaml:"address" type:"URL" default:"required, or VAULT_ADDR" range:"https; http to loopback only"`
 	// Vault Enterprise and HCP only.
 	Namespace string `yaml:"namespace" type:"path in Vault" default:"the root namespace, or VAULT_NAMESPACE" range:"may be empty"`
@@ -59,25 +58,24 @@ type Vault struct {
 	Transit Transit `yaml:"transit"`
 }
 
-// Auth is the login to Vault. A field that the method does not use must be
-// left out: it would suggest that it has an effect.
+// Auth is the login to Vault. A field that the method does not use must be left out: it
+// would seem to have an effect.
 type Auth struct {
 	// How to log in; each method needs keys of its own.
 	Method AuthMethod `yaml:"method" oneof:"token,token_file,approle,kubernetes,cert"`
-	// A Vault token that something else keeps fresh. Read at every login.
+	// A Vault token that another program renews. Read at every login.
 	TokenFile string `yaml:"token_file" default:"required by token_file" range:"one line, 64 KiB"`
 	// The AppRole role-id.
 	RoleIDFile string `yaml:"role_id_file" default:"required by approle" range:"one line, 64 KiB"`
 	// The AppRole secret-id, or the token that wraps it.
 	SecretIDFile string `yaml:"secret_id_file" default:"required by approle" range:"one line, 64 KiB"`
-	// The file holds a response-wrapping token. It is unwrapped once, and the
-	// secret-id kept while the process lives; after a restart a new one is
-	// needed.
+	// The file holds a response-wrapping token. It is unwrapped once and the secret-id
+	// is kept in memory; after a restart a new wrapping token is needed.
 	SecretIDWrapped bool `yaml:"secret_id_wrapped" range:"true, false; method approle"`
 	// The role to log in as. With cert, Vault otherwise picks the role that
 	// matches.
 	Role string `yaml:"role" type:"name" default:"required by kubernetes, optional for cert" range:"one name, no slash"`
-	// The token that Kubernetes vouches for, by default
+	// The token that Kubernetes issues, by default
 	// `/var/run/secrets/kubernetes.io/serviceaccount/token`.
 	JWTFile string `yaml:"jwt_file" default:"the pod's service account token" range:"method kubernetes; one line, 64 KiB"`
 	// The client certificate with its chain.
@@ -113,8 +111,8 @@ type Transit struct {
 
 // Mailu is what is known about the mail servers.
 type Mailu struct {
-	// Servers has at least one entry and no two of the same origin. A tenant
-	// whose origin is not listed is never sent a token.
+	// Servers has at least one entry and no two of the same origin. No token is ever
+	// sent to an origin that is not listed.
 	Servers []Server `yaml:"servers"`
 }
 
@@ -124,136 +122,135 @@ type Server struct {
 	Origin rotator.Origin `yaml:"origin" default:"required" range:"every entry another one; https, or http to loopback, or allow_http"`
 	// Base of the admin API.
 	APIURL string `yaml:"api_url" type:"URL" default:"{origin}/api/v1" range:"like origin"`
-	// The server's `API_TOKEN`. Five wrong ones block our address there for an
-	// hour.
+	// The server's `API_TOKEN`. After five wrong ones the server blocks our address for
+	// an hour.
 	TokenFile string `yaml:"token_file" default:"required" range:"one line, 64 KiB"`
 	// Certificate authorities to trust instead of the system's.
 	CAFile string `yaml:"ca_file" default:"the system's" range:"PEM, 1 MiB"`
-	// Permits plain http to other hosts than this one. Token and passwords then
-	// cross the network in the clear.
+	// Permits plain http to other hosts than this one. The token and the passwords are
+	// then readable on the network.
 	AllowHTTP bool `yaml:"allow_http"`
-	// Requests at a time. Each costs the one admin process about 0.3 s of
-	// hashing, taken from people who log in. More than 1 is faster only where that
-	// process has more than one core. Entries with the same API host share one limit,
-	// the least of theirs.
+	// Concurrent requests. Each costs the server's single admin process about 0.3 s of
+	// hashing, time that logins need too. More than 1 is faster only if that process
+	// has more than one core. Entries with the same API host share one limit, the
+	// lowest of theirs.
 	MaxConcurrent int `yaml:"max_concurrent" range:"1 to 64"`
-	// For one request.
+	// Time limit of one request.
 	Timeout time.Duration `yaml:"timeout" range:"1s to 5m, less than rotation.claim_ttl"`
-	// How a new password is proven to have arrived: by the hash that Mailu
-	// stores, or not at all.
+	// How to verify that Mailu has a new password: by the hash that Mailu stores, or
+	// not at all.
 	Verify Verify `yaml:"verify" oneof:"hash,none"`
 }
 
-// Verify is a way to prove that Mailu holds a password.
+// Verify is a way to verify that Mailu has a password.
 type Verify string
 
 // The values of [Server.Verify].
 const (
 	// VerifyHash compares the hash that Mailu stores with the password.
 	VerifyHash Verify = "hash"
-	// VerifyNone trusts Mailu's answer to the change. A rotation whose answer
-	// was lost then has to be pushed again to be finished.
+	// VerifyNone trusts Mailu's answer to the change. If the answer was lost, the
+	// rotation must push again.
 	VerifyNone Verify = "none"
 )
 
 // Rotation says when and how fast passwords are rotated.
 type Rotation struct {
-	// When a sweep starts. Quote it: YAML reads a leading `*` as something else.
-	// Sunday is 0 or 7. What falls into the hour that summer time skips comes right
-	// after it; in the hour that comes twice it comes once. `@every` counts from
-	// 00:00 UTC, `@every 168h` from Monday. A daemon that starts within `jitter` and
-	// `window` of the last time begins that sweep.
+	// When a sweep starts. Quote it: a leading `*` means something else in YAML. Sunday
+	// is 0 or 7. A time in the hour that summer time skips runs right after that hour;
+	// in the hour that occurs twice it runs once. `@every` counts from 00:00 UTC,
+	// `@every 168h` from Monday. A daemon that starts within `jitter` and `window` of
+	// the last scheduled time begins that sweep.
 	Schedule Schedule `yaml:"schedule" range:"five cron fields, @daily and the like, @every 6h (1s or more); no time zone in it"`
-	// Where both schedules are read.
+	// Time zone of both schedules.
 	Timezone *time.Location `yaml:"timezone" range:"UTC, Local, names of the tz database"`
-	// Each sweep and verification waits a random time up to this, so that several
-	// hosts do not meet.
+	// Each sweep and verification waits a random time up to this, so that several hosts
+	// do not start together.
 	Jitter time.Duration `yaml:"jitter" range:"0s to less than 24h"`
 	// How long after its start a sweep may begin new rotations.
 	Window time.Duration `yaml:"window" range:"more than 0s"`
 	// For records without a `rotation_policy`.
 	DefaultPolicy rotator.Policy `yaml:"default_policy" range:"1_days to 100000_days, manual"`
-	// How much of its policy before the policy's end a password may be due, so that
-	// tenants that were imported or rotated on one day do not stay together: `10%`
-	// of 180 days is up to 18 days earlier, and never later. It holds for every
-	// policy, those of records too.
+	// The largest part of its policy by which a password may be rotated early, so that
+	// tenants that were imported or rotated on one day spread out: `10%` of 180 days is
+	// up to 18 days earlier, and never later. It applies to every policy, including
+	// those of records.
 	Spread rotator.Spread `yaml:"spread" type:"share" range:"0% to 50%; 0% is off"`
-	// Tenants about which this host talks to Vault at a time, over all servers. Those
-	// that wait for their Mailu server do not count, which `max_concurrent` bounds, nor
-	// those that wait for a processor: as many compute as there are.
+	// Tenants for which this host talks to Vault at a time, over all servers. Tenants
+	// that wait for their Mailu server (limited by `max_concurrent`) or for a processor
+	// (one computation per processor) do not count.
 	Workers int `yaml:"workers" range:"1 to 256"`
-	// How long a rotation belongs to the process that began it. Below 40 seconds
-	// there is no margin for hosts whose clocks differ. Seconds are for tests: a
-	// claim that lapses while its owner waits for a slow server is taken over, and
-	// the password is pushed twice. A long one delays recovery after a crash by as
-	// much.
+	// How long a rotation belongs to the process that began it. Below 40 seconds there
+	// is no margin for hosts whose clocks differ; seconds are for tests: if a claim
+	// expires while its owner waits for a slow server, another process takes over and
+	// pushes the password a second time. A longer claim delays recovery after a crash
+	// by the same time.
 	ClaimTTL time.Duration `yaml:"claim_ttl" range:"1s to 1h"`
-	// One tenant per server goes first; the server's others follow only if that
-	// went well.
+	// One tenant per server goes first; the server's others follow only if it
+	// succeeded.
 	Canary bool `yaml:"canary"`
-	// How long rotations under way may take when the program is told to stop.
+	// How long running rotations may take after the program is told to stop.
 	// `TimeoutStopSec=` of systemd must be longer.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace" range:"0s or more"`
 }
 
-// Verification says when the daemon asks Mailu, for every tenant, whether it
-// accepts the password in Vault, and what it does where it does not.
+// Verification says when the daemon checks for every tenant whether Mailu accepts the
+// password in Vault, and what it does if Mailu does not.
 type Verification struct {
-	// When a verification starts. It never runs beside a sweep, but after it.
+	// When a verification starts. It runs after a sweep, never beside one.
 	Schedule Schedule `yaml:"schedule" range:"like rotation.schedule; empty turns it off"`
-	// Lets it write: a half-finished rotation is finished, and where Vault and
-	// Mailu drifted apart they are brought back together, as by `verify
-	// --repair`; deleted records whose password is in Mailu still are brought
-	// back.
+	// Lets it write: it finishes half-finished rotations, resolves drift between Vault
+	// and Mailu as `verify --repair` does, and restores deleted records whose password
+	// Mailu still has.
 	Repair bool `yaml:"repair"`
 }
 
 // Password is the recipe for new passwords. Together the fields must give at
 // least 128 bits of entropy, which is computed from them.
 type Password struct {
-	// Characters, all told.
+	// Total number of characters.
 	Length int `yaml:"length" range:"up to 128"`
-	// Exactly so many of them digits.
+	// Exact number of digits.
 	Digits int `yaml:"digits" range:"0 or more"`
-	// Exactly so many of them symbols.
+	// Exact number of symbols.
 	Symbols int `yaml:"symbols" range:"0 or more"`
-	// What to choose from. These symbols need no quoting in URLs, shells, SMTP
-	// AUTH and nginx headers.
+	// The allowed characters. These symbols need no quoting in URLs, shells, SMTP AUTH
+	// and nginx headers.
 	Alphabet string `yaml:"alphabet" range:"printable ASCII, no space, nothing twice"`
 }
 
-// Recipe is the same in the words of package crypto.
+// Recipe converts p to the type of package crypto.
 func (p Password) Recipe() crypto.Recipe {
 	return crypto.Recipe{Length: p.Length, Digits: p.Digits, Symbols: p.Symbols, Alphabet: p.Alphabet}
 }
 
-// Listen is the daemon's own HTTP listener. It is read-only, and no secret is
-// ever on it; names of tenants, users and servers are.
+// Listen is the daemon's own HTTP listener. It is read-only and shows no secret, but
+// names of tenants, users and servers.
 type Listen struct {
-	// Where to listen. Port 0 is any free one, which the log names. A socket is for
-	// the service's user and group (mode 0660).
+	// Where to listen. Port 0 picks a free one, which the log names. A socket is
+	// accessible to the service's user and group (mode 0660).
 	Address string `yaml:"address" range:"host:port, port 0 to 65535; unix: and an absolute path; empty turns it off"`
-	// What callers must show, all but `/healthz` and `/readyz`: `Authorization:
-	// Bearer`, or as the password of any user. Theirs crosses the network in plain
-	// http: use a private network, or a TLS proxy on this host. `status` does not
-	// send it: both sides prove that they know it.
+	// What callers must present, except for `/healthz` and `/readyz`: `Authorization:
+	// Bearer`, or as the password of any user. It crosses the network in plain http:
+	// use a private network, or a TLS proxy on this host. `status` does not send it:
+	// both sides prove that they know it.
 	TokenFile string `yaml:"token_file" default:"none" range:"one line, 64 KiB; required unless the address is loopback or a socket"`
 	// Go's profiles at `/debug/pprof/`, for developers.
 	PProf bool `yaml:"pprof"`
-	// Three more series for each tenant, with the label `tenant`.
+	// Three additional series per tenant, with the label `tenant`.
 	TenantLabel bool `yaml:"tenant_label"`
 }
 
-// Hooks are programs that are run when something happened, with the event as
-// JSON on their standard input. They never delay or fail a run.
+// Hooks are programs that run after events, with the event as JSON on their standard
+// input. They never delay or fail a run.
 type Hooks struct {
 	// Run for each tenant whose password was replaced.
 	AfterRotation Command `yaml:"after_rotation" default:"none" range:"absolute path, arguments"`
-	// Run for each tenant that failed, and for a run that could not take place.
+	// Run for each tenant that failed, and for a run that could not start.
 	OnFailure Command `yaml:"on_failure" default:"none" range:"absolute path, arguments"`
 	// Run once after each sweep and verification.
 	AfterRun Command `yaml:"after_run" default:"none" range:"absolute path, arguments"`
-	// A program that takes longer is killed, with all that it started.
+	// A program that takes longer is killed with all its processes.
 	Timeout time.Duration `yaml:"timeout" range:"1s to 10m"`
 }
 
@@ -266,9 +263,9 @@ func (c Command) String() string { return strings.Join(c, " ") }
 
 // Log says what is logged, to stderr.
 type Log struct {
-	// The least level that is logged.
+	// The lowest level that is logged.
 	Level LogLevel `yaml:"level" oneof:"debug,info,warn,error"`
-	// How an entry looks; `auto` is console on a terminal, entries with fields in
+	// The format of an entry; `auto` is console on a terminal, entries with fields in
 	// systemd's journal, else json.
 	Format LogFormat `yaml:"format" oneof:"auto,json,console"`
 }
@@ -284,7 +281,7 @@ const (
 	LogError LogLevel = "error"
 )
 
-// LogFormat is the look of a log entry.
+// LogFormat is the format of log entries.
 type LogFormat string
 
 // The values of [Log.Format].

@@ -9,9 +9,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// decode writes the file's values over the defaults in config. The library's
-// own decoder stops at the first unknown key or wrong type; this one goes on,
-// and remembers where each key is for the checks that follow.
+// decode writes the file's values over the defaults in config. The library's decoder
+// stops at the first unknown key or wrong type; this one continues, and records where
+// each key is for later checks.
 func (l *loader) decode(root ast.Node, config *Config) {
 	if root == nil {
 		return
@@ -62,8 +62,8 @@ func (l *loader) decodeValue(node ast.Node, target reflect.Value, path string) {
 	}
 }
 
-// decodeServers reads the one list of sections that there is: each entry starts
-// from the defaults of its own type.
+// decodeServers reads the only list of sections: each entry starts from the defaults of
+// its type.
 func (l *loader) decodeServers(node ast.Node, servers *[]Server, path string) {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok {
@@ -79,7 +79,7 @@ func (l *loader) decodeServers(node ast.Node, servers *[]Server, path string) {
 	}
 }
 
-// decodeCommand takes numbers and the like in quotes only, as every text.
+// decodeCommand accepts only strings: numbers must be quoted.
 func (l *loader) decodeCommand(node ast.Node, command *Command, path string) {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok {
@@ -155,7 +155,7 @@ func integer(node ast.Node) (int64, bool) {
 	return 0, false
 }
 
-// wrongType never repeats the value: it may be a secret in the wrong place.
+// wrongType never repeats the value: it may be a misplaced secret.
 func (l *loader) wrongType(node ast.Node, path, want string) {
 	at := l.at[path]
 	if at == (position{}) {

@@ -7,20 +7,20 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// ServiceAccountToken is where Kubernetes puts a pod's token, and the jwt_file
-// of method kubernetes that names none.
+// ServiceAccountToken is where Kubernetes mounts a pod's token, and the default of
+// jwt_file with method kubernetes.
 const ServiceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
-// Default returns every default. It is not a valid configuration: the address
-// of Vault and the Mailu servers, each of which begins as [DefaultServer], have
-// none. Nor have fields whose default depends on another one, see [Auth.Mount],
-// [Auth.JWTFile] and [Server.APIURL].
+// Default returns every default. It is not a valid configuration: the Vault address and
+// the Mailu servers have no default (each server starts as [DefaultServer]). Nor have
+// fields whose default depends on another one, see [Auth.Mount], [Auth.JWTFile] and
+// [Server.APIURL].
 func Default() Config {
 	recipe := crypto.DefaultRecipe()
 	return Config{
 		Vault: Vault{
-			// The one method that needs nothing but what every user of Vault
-			// has in the environment already.
+			// The only method that needs nothing but the environment that every Vault
+			// user already has.
 			Auth:    Auth{Method: AuthToken},
 			Mount:   "vault",
 			Prefix:  "smtp",
@@ -47,9 +47,9 @@ func Default() Config {
 			Symbols:  recipe.Symbols,
 			Alphabet: recipe.Alphabet,
 		},
-		// A port is opened unasked because a rotator that nobody watches fails
-		// silently until a password is too old. Only this host can reach it, it only
-		// tells, and a port that is taken costs the metrics, not the rotations.
+		// The daemon listens by default because an unmonitored rotator fails silently
+		// until a password is too old. The listener is read-only and reachable from
+		// this host only; a taken port costs the metrics, not the rotations.
 		Listen: Listen{Address: "127.0.0.1:9180"},
 		Hooks:  Hooks{Timeout: 30 * time.Second},
 		Log:    Log{Level: LogInfo, Format: LogAuto},

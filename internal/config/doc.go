@@ -1,8 +1,7 @@
-// Package config turns one YAML file and four environment variables into a
-// [Config] that the rest of the program can use without asking again: names are
-// checked against what exists, values are parsed into their types, relative
-// paths are made absolute and everything that can be known to be wrong without
-// opening a connection is an error.
+// Package config turns one YAML file and four environment variables into a [Config]
+// that the rest of the program uses without further checks: names are checked against
+// the known ones, values are parsed into their types, relative paths are made absolute,
+// and everything that can be found wrong without opening a connection is an error.
 //
 // [Load] promises:
 //
@@ -16,11 +15,11 @@
 //     a file that holds one. A key such as "token" is answered with the name of
 //     the key that takes a file.
 //
-// Files with secrets are named here but opened by whoever needs them, with
-// [ReadSecret]; [Config.CheckFiles] tries all of them.
+// Files with secrets are named here, but their users open them with [ReadSecret];
+// [Config.CheckFiles] tries all of them.
 //
-// The package knows nothing of Vault's or Mailu's clients and must not import
-// them: they receive values from it.
+// The package knows nothing about the Vault and Mailu clients and must not import them:
+// they receive values from it.
 package config
 
 //go:generate go run ./reference . ../../docs/configuration.md

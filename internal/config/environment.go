@@ -9,11 +9,12 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// credentialsDirectory is what systemd calls the directory of LoadCredential=.
+// credentialsDirectory is the variable in which systemd passes the directory of
+// LoadCredential=.
 const credentialsDirectory = "CREDENTIALS_DIRECTORY"
 
-// fillFromEnvironment takes from Vault's own variables what the file does not
-// say. A key that is there but empty says something: "no namespace".
+// fillFromEnvironment fills keys that the file leaves out from Vault's own variables. A
+// key that is present but empty counts as set: "no namespace".
 func (l *loader) fillFromEnvironment(c *Config) {
 	for _, one := range []struct {
 		key, variable string
@@ -32,7 +33,7 @@ func (l *loader) fillFromEnvironment(c *Config) {
 	}
 	c.Vault.CAFileFrom = l.from[keyOfCAFile]
 	if c.Vault.Auth.Method != AuthToken {
-		return // a token left over in the environment must not be kept around
+		return // do not keep an unused token from the environment
 	}
 	if token := l.env("VAULT_TOKEN"); token != "" {
 		if err := checkSecret([]byte(token)); err != nil {
@@ -42,7 +43,7 @@ func (l *loader) fillFromEnvironment(c *Config) {
 	}
 }
 
-// fillDependent sets what defaults to something that depends on another key.
+// fillDependent sets defaults that depend on another key.
 func (l *loader) fillDependent(c *Config) {
 	auth := &c.Vault.Auth
 	if auth.Mount == "" && authFields(auth.Method)["mount"] != unused {
@@ -81,7 +82,7 @@ func (l *loader) resolve(key, path string) (string, error) {
 		return "", errors.New("this is a token, not a path: put it in a file (chmod 600), name that here, and revoke the token if anybody has seen this file")
 	}
 	if l.from[key] != "" {
-		// As Vault's own tools have it: relative to where we were started.
+		// Like Vault's own tools: relative to the working directory.
 		return filepath.Abs(path)
 	}
 	first, rest, _ := strings.Cut(path, "/")
@@ -100,8 +101,8 @@ func (l *loader) resolve(key, path string) (string, error) {
 	return filepath.Join(l.dir, path), nil
 }
 
-// looksLikeToken finds Vault's tokens (service, batch, recovery), which people
-// paste where a path belongs; the message must then not repeat them.
+// looksLikeToken recognizes Vault tokens (service, batch, recovery), which people paste
+// where a path belongs; the error message must not repeat them.
 func looksLikeToken(path string) bool {
 	if strings.Contains(path, "/") {
 		return false

@@ -18,10 +18,10 @@ type file struct {
 	check func(path string) error
 }
 
-// files lists all of them, the unset ones included.
+// files lists all of them, including the unset ones.
 func (c *Config) files() []file { return append(c.read(), c.Hooks.files()...) }
 
-// read lists those that this program itself reads.
+// read lists the files that this program itself reads.
 func (c *Config) read() []file {
 	auth := &c.Vault.Auth
 	all := []file{
@@ -44,13 +44,12 @@ func (c *Config) read() []file {
 	return all
 }
 
-// CheckFiles opens every file that the configuration names, but for the programs of
-// hooks, checks who may read and write it and that it holds what it should, and
-// returns all that is wrong. It proves nothing about a later moment: an agent may
-// replace a file any time.
+// CheckFiles opens every file that the configuration names, except the programs of
+// hooks, checks its permissions and its content, and returns all errors. It proves
+// nothing about a later moment: an agent may replace a file at any time.
 func (c *Config) CheckFiles() error {
 	errs := c.check(c.read())
-	// Separate errors above say more than this one could.
+	// The errors above, one per file, are more specific than this one.
 	if len(errs) == 0 && c.Vault.Auth.Method == AuthCert {
 		if err := checkPair(c.Vault.Auth.CertFile, c.Vault.Auth.KeyFile); err != nil {
 			errs = append(errs, fmt.Errorf("vault.auth.key_file: %w", err))
@@ -59,8 +58,8 @@ func (c *Config) CheckFiles() error {
 	return errors.Join(errs...)
 }
 
-// CheckHooks returns all that is wrong with the programs of hooks. It stops no run:
-// such a hook is not run, see [CheckProgram].
+// CheckHooks returns all errors of the hooks' programs. They stop no run: only the hook
+// itself is skipped, see [CheckProgram].
 func (c *Config) CheckHooks() error { return errors.Join(c.check(c.Hooks.files())...) }
 
 func (c *Config) check(files []file) (errs []error) {
@@ -75,7 +74,7 @@ func (c *Config) check(files []file) (errs []error) {
 	return errs
 }
 
-// sourceOf is the key, and the variable that gave it its value.
+// sourceOf names the key, and the variable that gave it its value.
 func (c *Config) sourceOf(key string) string {
 	if key == keyOfCAFile && c.Vault.CAFileFrom != "" {
 		return key + " (from " + c.Vault.CAFileFrom + ")"

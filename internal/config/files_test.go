@@ -106,8 +106,8 @@ func encodePEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// The files that are checked are found by their names: a new key that ends in
-// _file must be in files() too.
+// Files to check are found by their key's name: a new key that ends in _file must be in
+// files() too.
 func TestEveryFileKeyIsChecked(t *testing.T) {
 	config := Default()
 	config.Mailu.Servers = []Server{DefaultServer()}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// environment stands in for the process's.
+// environment stands in for the process environment.
 type environment map[string]string
 
 func (e environment) get(name string) string { return e[name] }
@@ -23,7 +23,7 @@ func readTestFile(t testing.TB, path string) []byte {
 	return data
 }
 
-// writeFile writes a file with just this mode, whatever the umask.
+// writeFile writes a file with exactly this mode, whatever the umask.
 func writeFile(t testing.TB, dir, name, content string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -36,8 +36,8 @@ func writeFile(t testing.TB, dir, name, content string, mode os.FileMode) string
 	return path
 }
 
-// defaults yields every key that holds a value, with its default as one would
-// write it, or "" where there is none.
+// defaults yields every key that holds a value, with its default as a user would write
+// it, or "".
 func defaults() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		yieldDefaults(reflect.ValueOf(Default()), "", yield)
@@ -58,7 +58,7 @@ func yieldDefaults(section reflect.Value, under string, yield func(string, strin
 		}
 		text := fmt.Sprint(value.Interface())
 		if value.Kind() == reflect.Bool {
-			// A bool is never without a default.
+			// A bool always has a default.
 		} else if value.IsZero() {
 			text = ""
 		}

@@ -17,7 +17,7 @@ type program struct {
 	*Command
 }
 
-// programs are the hooks, the unset ones included.
+// programs are the hooks, including the unset ones.
 func (h *Hooks) programs() []program {
 	return []program{
 		{"hooks.after_rotation", &h.AfterRotation},
@@ -40,7 +40,7 @@ func (l *loader) validateHooks(h *Hooks) {
 	}
 }
 
-// files are those that run: whoever may write one of them may do what this
+// files are the hooks' programs: anyone who can write one of them can do what this
 // program may.
 func (h *Hooks) files() (all []file) {
 	for _, p := range h.programs() {
@@ -51,8 +51,8 @@ func (h *Hooks) files() (all []file) {
 	return all
 }
 
-// CheckProgram returns why a program is not to be run, or cannot be, as a
-// [ProgramError]. It does not open the file: a program need not be readable.
+// CheckProgram returns a [ProgramError] if a program cannot or must not be run. It does
+// not open the file: a program need not be readable.
 func CheckProgram(path string) error {
 	chmod := "chmod 755 " + path
 	info, err := os.Stat(path)
@@ -77,10 +77,10 @@ func CheckProgram(path string) error {
 	return nil
 }
 
-// ProgramError: the program of a hook is not run.
+// ProgramError says why a hook's program is not run.
 type ProgramError struct {
 	Err  error
-	Mend string // what to do, for people
+	Mend string // the remedy, for people
 }
 
 func (e *ProgramError) Error() string { return e.Err.Error() }

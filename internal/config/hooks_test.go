@@ -25,7 +25,7 @@ func TestCheckHooksLooksAtPrograms(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct {
 		path string
-		want string // in the error; empty means that all is well
+		want string // in the error; empty: no error
 	}{
 		"in order":          {writeFile(t, dir, "good", "#!/bin/sh", 0o755), ""},
 		"unreadable":        {writeFile(t, dir, "unreadable", "#!/bin/sh", 0o711), ""},

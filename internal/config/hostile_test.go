@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A reload happens in a running daemon: a file made to exhaust it must not.
+// A reload happens in a running daemon: a hostile file must not exhaust it.
 func TestHostileFilesAreRefusedCheaply(t *testing.T) {
 	const size = MaxFileSize
 	for name, text := range map[string]string{
@@ -34,7 +34,7 @@ func TestHostileFilesAreRefusedCheaply(t *testing.T) {
 			if err == nil {
 				t.Error("accepted")
 			}
-			// Memory and not time: that a run is slow may be the machine's fault.
+			// Measures memory, not time: a slow run may be the machine's fault.
 			if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 1024 {
 				t.Errorf("allocated %d MB", mb)
 			}
@@ -42,7 +42,7 @@ func TestHostileFilesAreRefusedCheaply(t *testing.T) {
 	}
 }
 
-// namesUnderLimit has as many unknown keys as are let through.
+// namesUnderLimit has the maximum number of unknown keys.
 func namesUnderLimit() string {
 	var text strings.Builder
 	for i := range maxTokens/3 - 1 {
@@ -67,7 +67,7 @@ func TestHundredsOfServersAreNotTooMany(t *testing.T) {
 	}
 }
 
-// staircase nests as deep as indentation allows, with dashes and long keys.
+// staircase nests as deep as the indentation limit allows, with dashes and long keys.
 func staircase() string {
 	var text strings.Builder
 	for text.Len() < MaxFileSize-maxColumn*100 {

@@ -5,8 +5,7 @@ import (
 	"reflect"
 )
 
-// keys yields the keys of a section and the index of the field that each is
-// stored in.
+// keys yields the keys of a section and the index of the field that holds each.
 func keys(section reflect.Type) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for i := range section.NumField() {
@@ -21,7 +20,8 @@ func keys(section reflect.Type) iter.Seq2[string, int] {
 	}
 }
 
-// isSection tells a struct with keys from one that is a value, such as a policy.
+// isSection distinguishes a struct with keys from a struct that is a value, such as a
+// policy.
 func isSection(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct {
 		return false
@@ -32,9 +32,9 @@ func isSection(t reflect.Type) bool {
 	return false
 }
 
-// allKeys yields the full path of every key below a section, sections and lists
-// included, in the order of the struct: vault, vault.address, …,
-// mailu.servers, mailu.servers[].origin.
+// allKeys yields the full path of every key below a section, including sections and
+// lists, in the order of the struct: vault, vault.address, …, mailu.servers,
+// mailu.servers[].origin.
 func allKeys(section reflect.Type, under string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name, i := range keys(section) {

@@ -8,13 +8,12 @@ import (
 	"strings"
 )
 
-// MaxFileSize is the most that [Load] reads, in bytes.
+// MaxFileSize is the largest file that [Load] reads, in bytes.
 const MaxFileSize = 1 << 20
 
-// Load reads the configuration at path, lets VAULT_ADDR, VAULT_TOKEN,
-// VAULT_NAMESPACE and VAULT_CACERT fill what it leaves out, and returns it with
-// all defaults, or an error that joins everything that is wrong. env is
-// os.Getenv, or a test's stand-in for it.
+// Load reads the configuration at path, takes missing values from VAULT_ADDR,
+// VAULT_TOKEN, VAULT_NAMESPACE and VAULT_CACERT, and returns it with all defaults, or
+// returns one error that joins all problems. env is os.Getenv, or a test's replacement.
 //
 // Load opens no file but path: see [Config.CheckFiles].
 func Load(path string, env func(string) string) (*Config, error) {
@@ -49,18 +48,18 @@ func readBounded(path string) ([]byte, error) {
 	return data, nil
 }
 
-// loader carries one Load through its steps.
+// loader holds the state of one Load.
 type loader struct {
 	problems
 	dir string // relative paths start here
 	env func(string) string
-	// at has every key that the file holds, by its full path such as
-	// mailu.servers[0].origin.
+	// at maps every key in the file, by its full path such as mailu.servers[0].origin,
+	// to its position.
 	at map[string]position
-	// from names the variable that gave a key its value.
+	// from maps a key to the variable that gave it its value.
 	from map[string]string
-	// broken has the keys whose value could not be read: what else could be
-	// said about them, or about keys below them, would be about the default.
+	// broken holds the keys whose value could not be read. They hold defaults, so
+	// further errors about them, or about keys below them, would be wrong.
 	broken map[string]bool
 }
 
@@ -77,7 +76,7 @@ func newLoader(dir string, env func(string) string) *loader {
 func (l *loader) load(data []byte) (*Config, error) {
 	root, ok := l.parse(data)
 	if !ok {
-		// Without a tree there is nothing to check that would not mislead.
+		// Without a tree every further check would mislead.
 		return nil, l.err()
 	}
 	config := Default()

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// directives returns the values of "# name: value" lines at a file's top.
+// directives returns the values of "# name: value" lines at the top of a file.
 func directives(text []byte, name string) []string {
 	var values []string
 	for line := range strings.Lines(string(text)) {
@@ -43,8 +43,8 @@ func testFiles(t testing.TB, folder string) []string {
 	return files
 }
 
-// Every file in testdata/bad says in its first lines all that is wrong with it:
-// each line of the error contains one "want", and there are no others.
+// The first lines of every file in testdata/bad list all its errors: each line of the
+// error contains one "want", and there are no others.
 func TestBadConfigurationsAreRefused(t *testing.T) {
 	for _, path := range testFiles(t, "bad") {
 		t.Run(filepath.Base(path), func(t *testing.T) {

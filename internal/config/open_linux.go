@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLinks bounds the symbolic links on the way to one file, as the kernel does.
+// maxLinks bounds the symbolic links on the path to one file; the kernel's limit is the
+// same.
 const maxLinks = 40
 
-// open opens a file for reading. It follows a symbolic link, as Kubernetes and
-// agents use them, only if that belongs to root, to this process's user or to
-// the owner of the file at the end: whoever may write to a directory on the way
-// could otherwise have any file that we may read sent as a token.
+// open opens a file for reading. It follows a symbolic link, as Kubernetes and agents
+// use them, only if the link belongs to root, to this process's user or to the owner of
+// the file at the end. Otherwise anyone who can write to a directory on the path could
+// make us send any readable file as a token.
 func open(path string) (*os.File, error) {
 	w := walk{dir: unix.AT_FDCWD}
 	defer w.leave()
@@ -37,12 +38,12 @@ func open(path string) (*os.File, error) {
 	return file, nil
 }
 
-// walk goes to a file step by step, each from the directory that the step before
-// has opened: a path could mean something else by then.
+// walk opens a path one component at a time, each relative to the directory opened
+// before, so that renames on the path cannot redirect it.
 type walk struct {
 	dir   int    // open, or AT_FDCWD
 	at    string // its name, for messages
-	links []link // that were met
+	links []link // followed so far
 }
 
 type link struct {
@@ -87,7 +88,8 @@ func (w *walk) root() error {
 	return nil
 }
 
-// step enters name unless it is the last one, or tells where it leads as a link.
+// step enters name unless it is the last component. If name is a link, step returns its
+// target.
 func (w *walk) step(name string, last bool) (target string, err error) {
 	fd, err := openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
@@ -115,8 +117,8 @@ func (w *walk) step(name string, last bool) (target string, err error) {
 	return "", nil
 }
 
-// open opens what was no link a moment ago. Without O_NONBLOCK, opening a named
-// pipe would wait for a writer.
+// open opens a name that was not a link when checked. Without O_NONBLOCK, opening a
+// named pipe would wait for a writer.
 func (w *walk) open(name, path string) (*os.File, error) {
 	fd, err := openat(w.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	if err != nil {
@@ -141,7 +143,7 @@ func trust(links []link, fileOwner uint32) error {
 	return nil
 }
 
-// readlink reads the link that was opened as fd, and no other.
+// readlink reads the link that is open as fd, not one that replaced it.
 func readlink(fd int) (string, error) {
 	buffer := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buffer)
@@ -151,7 +153,7 @@ func readlink(fd int) (string, error) {
 	return string(buffer[:n]), nil
 }
 
-// openat tries again where a signal came between, as os.Open does.
+// openat retries after EINTR, as os.Open does.
 func openat(dir int, name string, flags int) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)

@@ -7,9 +7,8 @@ import (
 	"syscall"
 )
 
-// open follows symbolic links whoever made them: opening a link itself, to ask
-// for its owner, is Linux's. Without O_NONBLOCK, opening a named pipe would wait
-// for a writer.
+// open follows all symbolic links: only Linux can open a link itself to check its
+// owner. Without O_NONBLOCK, opening a named pipe would wait for a writer.
 func open(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The configuration that packages put into /etc must not run before somebody has
-// completed it, and must run once the lines that it suggests are.
+// The configuration that packages install in /etc must be refused until an
+// administrator completes it, and accepted once its suggested lines are enabled.
 func TestPackagedConfigurationIsRefusedUntilItIsCompleted(t *testing.T) {
 	text := string(readTestFile(t, "../../deploy/packaging/config.yaml"))
 	credentials := environment{"CREDENTIALS_DIRECTORY": "/run/credentials/mailu-rotator.service"}.get

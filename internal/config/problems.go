@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// position is a place in the file; the zero position is none.
+// position is a place in the file; the zero value means unknown.
 type position struct {
 	line, column int
 }
@@ -17,8 +17,7 @@ type problem struct {
 	text string
 }
 
-// problems collects everything that is wrong, so that one look at the file
-// mends all of it.
+// problems collects all errors, so that the operator can fix the file in one pass.
 type problems struct {
 	list []problem
 }
@@ -27,11 +26,10 @@ func (p *problems) add(at position, format string, args ...any) {
 	p.list = append(p.list, problem{at: at, text: fmt.Sprintf(format, args...)})
 }
 
-// maxProblems keeps the error for a file that is no configuration at all short.
+// maxProblems keeps the error short for a file that is not a configuration at all.
 const maxProblems = 50
 
-// err returns nil or the problems in the order of the file; those without a
-// line come last.
+// err returns nil or the problems in file order; those without a line come last.
 func (p *problems) err() error {
 	slices.SortStableFunc(p.list, func(a, b problem) int {
 		if (a.at == position{}) != (b.at == position{}) {

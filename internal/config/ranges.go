@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// validateTagged checks every value against the tags range and oneof of its
-// field.
+// validateTagged checks every value against the range and oneof tags of its field.
 func (l *loader) validateTagged(section reflect.Value, path string) {
 	for name, i := range keys(section.Type()) {
 		field, tag, key := section.Field(i), section.Type().Field(i).Tag, join(path, name)
@@ -33,8 +32,8 @@ func isNumber(t reflect.Type) bool {
 	return t.Kind() == reflect.Int || t == reflect.TypeFor[time.Duration]()
 }
 
-// between reports a number or duration outside its range. What else could be
-// said of it would be of no use.
+// between reports a number or duration outside its range; other checks of it would be
+// useless.
 func (l *loader) between(key string, value reflect.Value, text string) {
 	r := mustParse(parseRange(text, value.Type()))
 	if n := value.Int(); n < r.least || n > r.most {
@@ -49,8 +48,8 @@ type numbers struct {
 	text        string
 }
 
-// parseRange reads "1 to 256", "0s to less than 24h", "more than 0s", "0s or
-// more" and "up to 128". What follows a comma is for people.
+// parseRange reads "1 to 256", "0s to less than 24h", "more than 0s", "0s or more" and
+// "up to 128". Text after a comma is for people.
 func parseRange(tag string, of reflect.Type) (numbers, error) {
 	text, _, _ := strings.Cut(tag, ",")
 	r := numbers{least: math.MinInt64, most: math.MaxInt64, text: text}

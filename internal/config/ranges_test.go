@@ -36,8 +36,8 @@ func TestRangesAreWhatTheySay(t *testing.T) {
 	}
 }
 
-// A number without a range would be a panic for the first who loads a
-// configuration, a text with neither a mystery in the reference.
+// A number without a range makes Load panic; a text without range or oneof leaves the
+// reference incomplete.
 func TestEveryValueSaysWhatItMayBe(t *testing.T) {
 	for field, key := range fields(reflect.TypeFor[Config](), "") {
 		tag := field.Tag

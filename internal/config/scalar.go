@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// textParser returns how to read text into target, or nil where target is of a
+// textParser returns a function that parses text into target, or nil if target has a
 // basic type.
 func textParser(target any) func(string) error {
 	switch t := target.(type) {
@@ -29,7 +29,7 @@ func textParser(target any) func(string) error {
 	return nil
 }
 
-// expected names the type of target to somebody who gave another one.
+// expected names the type of target for error messages.
 func expected(target any) string {
 	switch target.(type) {
 	case *time.Duration:
@@ -73,7 +73,7 @@ func parseLocation(text string) (*time.Location, error) {
 }
 
 func parseOrigin(text string) (rotator.Origin, error) {
-	// ParseOrigin repeats what it cannot read, a password in it included.
+	// ParseOrigin's errors repeat the input, which may include a password.
 	if strings.Contains(text, "@") {
 		return "", errors.New("a URL with \"@\" in it carries credentials: remove them")
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What is read as a schedule comes after any time, and reads the same from its
-// own spelling.
+// Every accepted schedule yields times after the given one, and parses to the same
+// schedule from its own String.
 func FuzzParseSchedule(f *testing.F) {
 	for _, seed := range []string{
 		"0 3 * * *", "", " @daily ", "@every 1h30m", "@every -1s", "TZ=UTC", "CRON_TZ=Europe/Berlin 0 3 * * *", "0 0 30 2 *", "*/7 0-23/2 1,15 JAN-MAR MON", "60 * * * *", "* * * * * *",
@@ -38,7 +38,7 @@ func FuzzParseSchedule(f *testing.F) {
 	})
 }
 
-// A duration is what its text says, and a complaint about one is short.
+// A parsed duration equals its text; error messages about one are short.
 func FuzzParseDuration(f *testing.F) {
 	for _, seed := range []string{"90s", "1h30m", "", "5", "-1m", "9223372036854775807ns", "1e9h", "0.000000001s", "1µs", strings.Repeat("9", 300) + "h"} {
 		f.Add(seed)
@@ -57,8 +57,8 @@ func FuzzParseDuration(f *testing.F) {
 	})
 }
 
-// An URL that is taken is scheme, host and path, and one that is not is never
-// repeated: it may carry a password.
+// An accepted URL has only scheme, host and path. Errors never repeat a refused one: it
+// may contain a password.
 func FuzzParseURL(f *testing.F) {
 	for _, seed := range []string{
 		"https://vault.example.com:8200", "http://[::1]:8200/x//", "https://u:hunter2-hunter2@h", "https://h?q", "https://h#f", "//h", "https:h", "https://h:", "https://%zz", "",
@@ -82,8 +82,7 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
-// An address to listen on is one that can be listened on, and only loopback is
-// open without a token.
+// Every accepted address can be listened on, and only loopback is open without a token.
 func FuzzEndpoint(f *testing.F) {
 	for _, seed := range []string{
 		"127.0.0.1:9180", "[::1]:9180", ":9180", "localhost:0", "unix:/run/x.sock", "unix:x", "unix:", "unix:/a\x00b", "0.0.0.0:99999", "[::ffff:127.0.0.1]:1", "127.1:1", "localhost.:1", "",

@@ -13,28 +13,28 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Schedule is a parsed cron schedule; it is a cron.Schedule. It is read in the
-// location of the time that Next is given. The zero Schedule never comes, which
-// [Schedule.Off] tells.
+// Schedule is a parsed cron schedule and implements cron.Schedule. Next interprets it
+// in the location of the time that it is given. The zero Schedule never fires;
+// [Schedule.Off] reports it.
 type Schedule struct {
 	spec string
 	cron cron.Schedule
 }
 
-// leastEvery bounds @every from below. Each sweep reads the whole fleet.
+// leastEvery is the minimum of @every. Each sweep reads the whole fleet.
 const leastEvery = time.Second
 
-// ParseSchedule reads five cron fields (minute, hour, day of month, month, day
-// of week, where Sunday is 0 or 7) or a descriptor: @hourly, @daily, @weekly,
-// @monthly, @yearly, or @every with a duration. Nothing is the zero Schedule.
+// ParseSchedule reads five cron fields (minute, hour, day of month, month, day of week,
+// where Sunday is 0 or 7) or a descriptor: @hourly, @daily, @weekly, @monthly, @yearly,
+// or @every with a duration. An empty spec gives the zero Schedule.
 func ParseSchedule(spec string) (Schedule, error) {
 	spec = strings.TrimSpace(spec)
 	switch {
 	case spec == "":
 		return Schedule{}, nil
 	case strings.HasPrefix(spec, "TZ="), strings.HasPrefix(spec, "CRON_TZ="):
-		// Two time zones for one schedule would be one too many; the library
-		// also panics on a zone without fields after it.
+		// The configuration already has a time zone; the library also panics on a zone
+		// without fields after it.
 		return Schedule{}, errors.New("a time zone does not belong into the schedule: use rotation.timezone")
 	case spec == "@reboot":
 		return Schedule{}, errors.New("@reboot names no time: a start finishes what is half-finished, and sweeps if the window of the last tick is open")
@@ -55,12 +55,12 @@ func ParseSchedule(spec string) (Schedule, error) {
 	return schedule, nil
 }
 
-// checkEvery refuses what the library would make a second of.
+// checkEvery refuses durations that the library would round up to a second.
 func checkEvery(every string) error {
 	interval, err := time.ParseDuration(every)
 	switch {
 	case err != nil:
-		return nil // the library says so
+		return nil // the library reports the error
 	case interval < leastEvery:
 		return fmt.Errorf("@every %s is too short: give %s or more", every, leastEvery)
 	case interval%time.Second != 0:
@@ -69,9 +69,9 @@ func checkEvery(every string) error {
 	return nil
 }
 
-// foldSunday makes a 0 of each 7 in the day of the week, and ends ranges on a
-// Sunday, as crontab(5) has it; the library knows neither. What is no such range is
-// left to the library, which says what is wrong.
+// foldSunday replaces each 7 in the day-of-week field with 0, and rewrites ranges that
+// end on a Sunday, as crontab(5) allows; the library supports neither. Other text is
+// left for the library to accept or refuse.
 func foldSunday(spec string) string {
 	fields := strings.Fields(spec)
 	if len(fields) != 5 {
@@ -87,7 +87,8 @@ func foldSunday(spec string) string {
 	return strings.Join(fields, " ")
 }
 
-// foldDays is false where the part does not end on a Sunday after Saturday.
+// foldDays returns false unless the part is a range that ends on the Sunday after
+// Saturday.
 func foldDays(part string) (string, bool) {
 	days, step, stepped := strings.Cut(part, "/")
 	from, to, isRange := strings.Cut(days, "-")
@@ -125,8 +126,8 @@ func dayOfWeek(text string) (int, bool) {
 // Off reports whether there is no schedule.
 func (s Schedule) Off() bool { return s.cron == nil }
 
-// Next returns the first time after t by the rule of [rotator.NextTick], or the zero
-// time if there is none.
+// Next returns the first time after t according to [rotator.NextTick], or the zero time
+// if it never fires again.
 func (s Schedule) Next(t time.Time) time.Time {
 	if s.cron == nil {
 		return time.Time{}
@@ -134,5 +135,5 @@ func (s Schedule) Next(t time.Time) time.Time {
 	return rotator.NextTick(s.cron, t)
 }
 
-// String is the spelling that [ParseSchedule] read.
+// String returns the text that [ParseSchedule] read.
 func (s Schedule) String() string { return s.spec }

@@ -45,7 +45,7 @@ func TestSundayIsAlsoSeven(t *testing.T) {
 	}
 }
 
-// daysOf are the days of the week that follows.
+// daysOf returns the weekdays of the next runs.
 func daysOf(s Schedule, from time.Time) string {
 	var days []string
 	for at := s.Next(from); at.Before(from.AddDate(0, 0, 7)); at = s.Next(at) {

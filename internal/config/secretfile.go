@@ -9,26 +9,25 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// MaxSecretSize is the most that [ReadSecret] reads, in bytes.
+// MaxSecretSize is the largest file that [ReadSecret] reads, in bytes.
 const MaxSecretSize = 64 << 10
 
-// ReadSecret reads a token or another one-line secret. It refuses a file that
-// everybody may read or that anybody but its owner may write, anything but a
-// regular file, and a content that cannot be a token: an editor's stray space
-// would be sent as a wrong token, and Mailu blocks a sender after five of those.
-// One newline at the end, with or without a carriage return, is cut off.
+// ReadSecret reads a token or another one-line secret. It refuses a file that everybody
+// can read or that anybody but its owner can write, anything but a regular file, and a
+// content that cannot be a token: an editor's stray space would be sent as a wrong
+// token, and Mailu blocks a sender after five of those. One newline at the end, with or
+// without a carriage return, is cut off.
 //
-// Symbolic links are followed, because that is how Kubernetes mounts secrets and
-// how agents replace them, but on Linux not those of strangers, see [open]; what
-// is checked is the file that was opened. Errors name the path and the remedy,
-// never the content.
+// ReadSecret follows symbolic links, because Kubernetes mounts secrets and agents
+// replace them that way, but on Linux not links of other users, see [open]. It checks
+// the file that it opened. Errors name the path and the remedy, never the content.
 func ReadSecret(path string) (crypto.Secret, error) {
 	return readLine(path, ownersSecret())
 }
 
-// ReadServiceAccountToken is [ReadSecret] for the token that Kubernetes mounts
-// into a pod: the kubelet makes it readable for every user of the pod, so that
-// is no reason to refuse it.
+// ReadServiceAccountToken is [ReadSecret] for the token that Kubernetes mounts into a
+// pod. It accepts a file that everybody can read: the kubelet makes the token readable
+// for every user of the pod.
 func ReadServiceAccountToken(path string) (crypto.Secret, error) {
 	return readLine(path, podsSecret())
 }
@@ -56,7 +55,7 @@ func trimNewline(data []byte) []byte {
 	return data
 }
 
-// checkSecret accepts what can be sent in an HTTP header: visible ASCII.
+// checkSecret accepts only what can be sent in an HTTP header: visible ASCII.
 func checkSecret(secret []byte) error {
 	if len(secret) == 0 {
 		return errors.New("empty: write the secret into it")
@@ -69,7 +68,7 @@ func checkSecret(secret []byte) error {
 	return nil
 }
 
-// fileRule says what a file must not allow and how much of it is read.
+// fileRule says which permissions a file must not have and how much of it is read.
 type fileRule struct {
 	forbidden fs.FileMode
 	most      int64 // bytes
@@ -84,8 +83,8 @@ func podsSecret() fileRule {
 	return fileRule{forbidden: 0o022, most: MaxSecretSize, chmod: "644"}
 }
 
-// publicFile is for certificates: no secret, but whoever writes them decides
-// whom we trust.
+// publicFile is for certificates: they are no secret, but a writer of them decides whom
+// we trust.
 func publicFile() fileRule {
 	return fileRule{forbidden: 0o022, most: 1 << 20, chmod: "644"}
 }
@@ -119,7 +118,7 @@ func (r fileRule) check(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// ModeError: more people may read or write a file than should.
+// ModeError reports a file that more users can read or write than should.
 type ModeError struct {
 	Path string
 	Mode fs.FileMode
@@ -133,7 +132,7 @@ func (e *ModeError) Error() string {
 }
 
 func (r fileRule) read(path string, file io.Reader) ([]byte, error) {
-	// One buffer and one copy: a growing one would leave parts of a secret
+	// One buffer of the full size: a growing buffer would leave parts of a secret
 	// behind in memory.
 	buffer := make([]byte, r.most+1)
 	defer clear(buffer)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// unknownKey explains a key that does not exist, by the likeliest reason: a
-// secret in the wrong place, the right key in the wrong section, a typing error.
+// unknownKey explains a key that does not exist by the likeliest reason: a secret in
+// the wrong place, the right key in the wrong section, a typing error.
 func unknownKey(path, name string, section reflect.Type) string {
 	what := "unknown key " + join(path, printable(name))
 	if file := secretFile(name); file != "" && takesSecrets(path) {
@@ -29,8 +29,8 @@ func unknownKey(path, name string, section reflect.Type) string {
 	return what + "; known here: " + strings.Join(here, ", ")
 }
 
-// secretFile gives, for a name that people give to a secret, the key that takes
-// the file with it.
+// secretFile returns, for a name that people give to a secret, the key that takes its
+// file.
 func secretFile(name string) string {
 	switch strings.ToLower(name) {
 	case "token", "vault_token", "api_token", "api_key", "password", "secret":
@@ -58,8 +58,8 @@ func printable(name string) string {
 	return name
 }
 
-// nearest returns the candidate with the fewest typing errors between it and
-// name, if they are few for the length.
+// nearest returns the candidate with the smallest edit distance to name, if that is
+// small for the length.
 func nearest(name string, candidates []string) string {
 	best, fewest := "", 1+max(1, min(len(name), 12)/3)
 	if len(name) > 40 {
@@ -73,7 +73,7 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
-// distance is Levenshtein's, in bytes.
+// distance is the Levenshtein distance in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

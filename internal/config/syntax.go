@@ -12,18 +12,18 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// The parser recurses, stores the path of every node and takes a time that grows
-// with the square of long lists: a megabyte of "[" would cost it terabytes, one
-// of "a," hours. So it is given only what is shallow and short.
+// The parser is recursive, stores the path of every node and needs quadratic time for
+// long lists: a megabyte of "[" would need terabytes of memory, one of "a," hours. So
+// it gets only shallow and short input.
 const (
 	maxTokens = 20_000 // comments apart; some 700 servers with every key set
 	maxDepth  = 8      // brackets within brackets, dashes on one line
 	maxColumn = 64     // of a line's first token, thus levels of indentation
 )
 
-// parse returns the file's one document, nil if it is empty. Only the part of
-// YAML that a configuration needs is let through: an alias is refused before
-// anything could expand it.
+// parse returns the file's only document, or nil if it is empty. It accepts only the
+// part of YAML that a configuration needs: it refuses an alias before anything could
+// expand it.
 func (l *loader) parse(data []byte) (ast.Node, bool) {
 	if !utf8.Valid(data) {
 		l.add(position{}, "the file is not UTF-8 text")
@@ -43,8 +43,8 @@ func (l *loader) parse(data []byte) (ast.Node, bool) {
 	return l.onlyDocument(file)
 }
 
-// tokenize and parseTokens turn a panic of the library into an error: a
-// daemon that reloads must survive a file that trips it.
+// tokenize and parseTokens turn a panic of the library into an error: a daemon that
+// reloads must survive such a file.
 func tokenize(data []byte) (tokens token.Tokens) {
 	defer func() {
 		if recover() != nil {
@@ -60,7 +60,7 @@ func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
 			err = errors.New("cannot be read as YAML")
 		}
 	}()
-	// Duplicates are let through to be found, all of them, by decode.
+	// Duplicates pass the parser, so that decode can report all of them.
 	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 }
 
@@ -94,7 +94,7 @@ func (l *loader) refuseUnsupported(tokens token.Tokens) {
 			l.add(at, "nested more than %d deep", maxDepth)
 			return
 		}
-		// One a line: an unquoted "* * * * *" is one mistake, not five.
+		// One error a line: an unquoted "* * * * *" is one mistake, not five.
 		if what := unsupported(t); what != "" && at.line != reported {
 			l.add(at, "%s", what)
 			reported = at.line
@@ -121,8 +121,8 @@ func unsupported(t *token.Token) string {
 }
 
 func (l *loader) addSyntaxError(err error) {
-	// The library's own text quotes the lines around the error, which may hold
-	// a secret that was put there by mistake.
+	// The library's own text quotes the lines around the error, which may hold a
+	// misplaced secret.
 	var syntax interface {
 		error
 		GetMessage() string

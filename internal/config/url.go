@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// parseURL accepts an absolute http or https URL and takes final slashes off.
-// Its errors do not repeat the URL: it may have a password in it.
+// parseURL accepts an absolute http or https URL and removes trailing slashes. Its
+// errors do not repeat the URL, which may contain a password.
 func parseURL(raw string) (*url.URL, error) {
 	if strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
 		return nil, errors.New("white space or an invisible character in the URL: remove it")
@@ -37,9 +37,9 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// isLoopback reports whether packets to host stay on this machine. Names other
-// than localhost are whatever a name server says, and what a zone does to a
-// loopback address is up to the system.
+// isLoopback reports whether packets to host stay on this machine. A name server
+// decides where names other than localhost lead; zones of loopback addresses depend on
+// the system.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true

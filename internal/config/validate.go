@@ -9,8 +9,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// validate reports every value that cannot work, and writes those with several
-// spellings in one.
+// validate reports every invalid value, and normalizes values that have several
+// spellings.
 func (l *loader) validate(c *Config) {
 	l.validateTagged(reflect.ValueOf(*c), "")
 	l.validateVault(&c.Vault)
@@ -26,12 +26,12 @@ func (l *loader) validate(c *Config) {
 	l.validateHooks(&c.Hooks)
 }
 
-// reportPassword places an error that concerns the recipe as a whole at the
-// section, for want of one key to blame.
+// reportPassword reports an error about the recipe as a whole at the section, because
+// no single key is to blame.
 func (l *loader) reportPassword(err error) {
 	for name := range l.broken {
 		if strings.HasPrefix(name, "password.") {
-			return // the recipe judged was not the one in the file
+			return // the recipe holds defaults, not the file's values
 		}
 	}
 	l.report("password", "%v", err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// need is what a login method makes of a field.
+// need says whether a login method requires, allows or forbids a field.
 type need int
 
 const (
@@ -19,7 +19,7 @@ func authMethods() []AuthMethod {
 	return []AuthMethod{AuthToken, AuthTokenFile, AuthAppRole, AuthKubernetes, AuthCert}
 }
 
-// authFields says what a method needs, by the names of the keys.
+// authFields maps key names to what the method needs.
 func authFields(method AuthMethod) map[string]need {
 	switch method {
 	case AuthTokenFile:
@@ -37,7 +37,7 @@ func authFields(method AuthMethod) map[string]need {
 func (l *loader) validateAuth(a *Auth) {
 	const section = "vault.auth"
 	if !slices.Contains(authMethods(), a.Method) || l.isBroken(section+".method") {
-		return // what the other fields should be depends on it
+		return // what the other fields need depends on it
 	}
 	fields, value := authFields(a.Method), reflect.ValueOf(*a)
 	for name, i := range keys(value.Type()) {

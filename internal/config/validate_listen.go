@@ -14,7 +14,7 @@ const unixPrefix = "unix:"
 // maxSocketPath is one less than what sockaddr_un holds on Linux (unix(7)).
 const maxSocketPath = 107
 
-// Endpoint is the address as net.Listen takes it; the network is empty where
+// Endpoint returns the address in the form that net.Listen takes; network is empty if
 // the daemon does not listen.
 func (l Listen) Endpoint() (network, address string) {
 	if path, isSocket := strings.CutPrefix(l.Address, unixPrefix); isSocket {

@@ -67,8 +67,7 @@ func (l *loader) refusePlain(key, scheme, host string, allowed bool) {
 	}
 }
 
-// reportIn reports a key of a list's entry, at the entry where it has no line
-// of its own.
+// reportIn reports a key of a list entry, by default at the entry's line.
 func (l *loader) reportIn(entry, name, format string, args ...any) {
 	key := join(entry, name)
 	if _, said := l.at[key]; !said {

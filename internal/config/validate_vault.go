@@ -46,8 +46,8 @@ func (l *loader) validateAddress(v *Vault) {
 	v.Address = u.String()
 }
 
-// checkPrefix lets a path be what a proxy has Vault under. An address that was
-// copied from a call of the API or from the web interface has more.
+// checkPrefix allows a path, because Vault may be behind a proxy, but not one copied
+// from an API call or from the web interface.
 func checkPrefix(u *url.URL) error {
 	segments := strings.Split(u.Path, "/")
 	for i, segment := range segments {
@@ -62,7 +62,7 @@ func checkPrefix(u *url.URL) error {
 	return nil
 }
 
-// segments checks a path in Vault and takes the outer slashes off.
+// segments checks a path in Vault and removes its outer slashes.
 func (l *loader) segments(key string, value *string, need need) {
 	clean := strings.TrimSpace(strings.Trim(*value, "/"))
 	if clean == "" {
@@ -95,9 +95,9 @@ func (l *loader) segment(key string, name *string) {
 	}
 }
 
-// checkSegment keeps out what Vault's client would join into another path, what
-// a policy reads as a wildcard or template, and what would end the string in
-// the policy that is printed for this configuration.
+// checkSegment refuses what Vault's client would join into another path, what a policy
+// reads as a wildcard or template, and what would end the string in the policy that is
+// printed for this configuration.
 func checkSegment(segment string) error {
 	if segment == "." || segment == ".." {
 		return fmt.Errorf("%q would lead to another path", segment)

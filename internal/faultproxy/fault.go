@@ -13,9 +13,9 @@ import (
 // Kind is a way for a request to go wrong.
 type Kind int
 
-// The kinds. "Reset" is a TCP reset, which a client sees as an error with no
-// answer. Go's own transport repeats a GET once, unasked, when a connection it
-// reused is reset: use Times > 1, or no limit, where the client must notice.
+// The kinds. "Reset" is a TCP reset, which a client sees as an error without an answer.
+// Go's transport repeats a GET once by itself when a reused connection is reset: use
+// Times > 1, or no limit, if the client must see the error.
 const (
 	// Status answers with Fault.Status; the server never sees the request.
 	Status Kind = iota + 1
@@ -30,18 +30,19 @@ const (
 	Delay
 	// Hang never answers; it ends when the client gives up or the proxy closes.
 	Hang
-	// LateEffect resets the connection at once. The server meets the request all
-	// the same, after Fault.Delay: it lay in a queue. Proxy.Settle waits for it.
+	// LateEffect resets the connection at once, but the server still receives the
+	// request after Fault.Delay, as if it had waited in a queue. Proxy.Settle waits for
+	// it.
 	LateEffect
 )
 
-// Fault is what goes wrong with which requests.
+// Fault describes what goes wrong with which requests.
 type Fault struct {
-	// Match picks the requests; nil picks all. It may read the body. It must
-	// not call the Proxy.
+	// Match selects the requests; nil selects all. It may read the body. It must not
+	// call the Proxy.
 	Match func(*http.Request) bool
 	Kind  Kind
-	// Delay is waited first, unless the client gives up; see LateEffect.
+	// Delay is the wait before the effect, unless the client gives up; see LateEffect.
 	Delay time.Duration
 	// Status, Header and Body are the answer of the kinds Status and StatusAfter;
 	// a Status of 0 means 503.
@@ -50,8 +51,8 @@ type Fault struct {
 	Body   string
 	// Times is how many requests meet the fault; 0 means all until Clear.
 	Times int
-	// Then is called when the fault strikes: after the request's effect for the
-	// kinds that have one first, and in any case before the client learns of it.
+	// Then is called when the fault strikes: after the request's effect for kinds that
+	// apply it first, and always before the client sees the result.
 	Then func()
 }
 
@@ -66,7 +67,7 @@ func (f *Fault) apply(w http.ResponseWriter, r *http.Request, forward http.Handl
 	if f.Kind == LateEffect {
 		f.strike()
 		reset(w)
-		return // the proxy sees to the effect
+		return // the proxy forwards it late
 	}
 	select {
 	case <-r.Context().Done():
@@ -102,15 +103,15 @@ func (f *Fault) strike() {
 func (f *Fault) answer(w http.ResponseWriter) {
 	maps.Copy(w.Header(), f.Header)
 	w.WriteHeader(cmp.Or(f.Status, http.StatusServiceUnavailable))
-	_, _ = io.WriteString(w, f.Body) // whoever asked is gone otherwise
+	_, _ = io.WriteString(w, f.Body) // error: the client has gone
 }
 
-// reset drops the connection with a TCP reset: a plain close would look like an
-// orderly end to a client that has not been answered yet.
+// reset drops the connection with a TCP reset: a client that waits for an answer could
+// take a plain close for an orderly end.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return // a discarded answer has no connection of its own
+		return // a discarded answer has no connection
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -118,7 +119,7 @@ func reset(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// discard swallows an answer that the client is not to see.
+// discard swallows an answer that the client must not see.
 type discard struct{ header http.Header }
 
 func (d *discard) Header() http.Header         { return d.header }

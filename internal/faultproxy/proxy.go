@@ -1,6 +1,6 @@
-// Package faultproxy puts a misbehaving network between a client and a real
-// HTTP server: it forwards everything, records what arrived, and breaks the
-// requests that a test picks, in the ways networks and servers do break.
+// Package faultproxy puts a faulty network between a client and a real HTTP server: it
+// forwards everything, records what arrived, and breaks the requests that a test
+// selects, in the ways that networks and servers do.
 //
 // It listens on loopback, speaks plain HTTP/1.1 to its client and either scheme
 // to the server, and keeps neither headers nor bodies, which carry secrets.
@@ -20,10 +20,10 @@ import (
 	"time"
 )
 
-// maxBody bounds what is buffered of one request; Vault refuses more than 32 MiB.
+// maxBody limits the buffered part of one request; Vault refuses more than 32 MiB.
 const maxBody = 32 << 20
 
-// Request is one request as it arrived, whatever became of it.
+// Request is one request as it arrived, whatever happened to it.
 type Request struct {
 	Method string
 	Path   string // as sent, still escaped, without the query
@@ -32,10 +32,10 @@ type Request struct {
 // Proxy forwards to one server. All methods may be called at any time, from
 // any goroutine.
 type Proxy struct {
-	URL string // what the client under test is given, http://127.0.0.1:port
+	URL string // given to the client under test, http://127.0.0.1:port
 
 	server  *http.Server
-	ctx     context.Context // ends with Close, and with it what hangs or is late
+	ctx     context.Context // ends with Close; hanging and late requests end with it
 	cancel  context.CancelFunc
 	forward *httputil.ReverseProxy
 
@@ -62,8 +62,8 @@ func NewProxy(target string) (*Proxy, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.forward = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		// One connection a request: a restarted server must not be met through
-		// a connection to its predecessor.
+		// One connection per request: requests must not reach a restarted server
+		// through a connection to its predecessor.
 		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true},
 		// A dead server looks dead through the proxy too, not like a 502.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { reset(w) },
@@ -72,13 +72,12 @@ func NewProxy(target string) (*Proxy, error) {
 		Handler:     http.HandlerFunc(p.serve),
 		BaseContext: func(net.Listener) context.Context { return p.ctx },
 	}
-	go func() { _ = p.server.Serve(listener) }() // ends with Close, which says all there is to say
+	go func() { _ = p.server.Serve(listener) }() // ends with Close, which reports any error
 	return p, nil
 }
 
-// Inject adds a fault. A request meets the first injected fault that matches it
-// and is not used up, and no other. withdraw removes the fault, if it is still
-// there.
+// Inject adds a fault. A request meets the first injected fault that matches it and is
+// not used up, and no other. withdraw removes the fault if it is still present.
 func (p *Proxy) Inject(f Fault) (withdraw func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,15 +89,15 @@ func (p *Proxy) Inject(f Fault) (withdraw func()) {
 	}
 }
 
-// Clear removes all faults. Requests that are hanging or delayed stay so, and
-// late effects come.
+// Clear removes all faults. Hanging or delayed requests stay so, and late effects still
+// happen.
 func (p *Proxy) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = nil
 }
 
-// Settle returns when the late effects of the faults so far have happened.
+// Settle returns when the late effects of all faults so far have happened.
 func (p *Proxy) Settle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,8 +113,8 @@ func (p *Proxy) Requests() []Request {
 	return append([]Request(nil), p.requests...)
 }
 
-// Count tells how many requests arrived with this method and path; an empty
-// string stands for any.
+// Count returns how many requests arrived with this method and path; an empty string
+// matches any.
 func (p *Proxy) Count(method, path string) int {
 	n := 0
 	for _, r := range p.Requests() {
@@ -126,8 +125,8 @@ func (p *Proxy) Count(method, path string) int {
 	return n
 }
 
-// Close stops the proxy and drops its connections, hanging ones included, and
-// late effects still to come.
+// Close stops the proxy, drops its connections, including hanging ones, and cancels
+// late effects.
 func (p *Proxy) Close() {
 	p.cancel()
 	p.server.Close()
@@ -135,8 +134,8 @@ func (p *Proxy) Close() {
 }
 
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
-	// All of the body first: a fault may match on it, and the server notices
-	// that a client has gone away only once the body has been read.
+	// Read the whole body first: a fault may match on it, and the server notices that a
+	// client has gone only after reading the body.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "faultproxy: "+err.Error(), http.StatusRequestEntityTooLarge)
@@ -154,7 +153,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// forwardLate outlives the client, who has long been told that it failed.
+// forwardLate runs after the client has received its error.
 func (p *Proxy) forwardLate(r *http.Request, delay time.Duration) {
 	defer func() {
 		p.mu.Lock()
@@ -169,7 +168,7 @@ func (p *Proxy) forwardLate(r *http.Request, delay time.Duration) {
 	}
 }
 
-// arrived records the request and returns the fault that it meets, if any.
+// arrived records the request and returns its fault, if any.
 func (p *Proxy) arrived(r *http.Request, body []byte) *Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -254,7 +254,7 @@ func TestTargetMustBeAnOrigin(t *testing.T) {
 func TestThenIsCalledOnceTheEffectIsCertain(t *testing.T) {
 	tests := map[string]struct {
 		kind   faultproxy.Kind
-		served int32 // how many requests the server has met by then
+		served int32 // requests that the server has received so far
 	}{
 		"status":       {faultproxy.Status, 0},
 		"status after": {faultproxy.StatusAfter, 1},
@@ -269,7 +269,7 @@ func TestThenIsCalledOnceTheEffectIsCertain(t *testing.T) {
 			then := make(chan int32, 1)
 			p.Inject(faultproxy.Fault{Kind: test.kind, Delay: 10 * time.Millisecond, Times: 1, Then: func() { then <- served.Load() }})
 
-			_, _, _ = post(t.Context(), p.URL, "") // how it ends is the other tests' concern
+			_, _, _ = post(t.Context(), p.URL, "") // other tests check how it ends
 
 			select {
 			case got := <-then:

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// searchPath is what a script may expect of a host.
+	// searchPath is the PATH that a script may expect on any host.
 	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	maxOutput  = 4 << 10 // bytes of output that are kept; the rest is read and thrown away
-	// stragglers is how long output is waited for once the program has ended, or
-	// was killed: somebody else may hold it open.
+	// stragglers is how long to wait for output after the program has ended or was
+	// killed: another process may hold the pipe open.
 	stragglers = time.Second
 )
 
-// run runs the program to its end, or to the end of its time.
+// run runs the program until it ends or its time limit passes.
 func (j job) run(ctx context.Context) (output string, err error) {
 	if err := j.check(j.argv[0]); err != nil {
 		return "", fmt.Errorf("not run: %w", err)
@@ -39,11 +39,11 @@ func (j job) run(ctx context.Context) (output string, err error) {
 	cmd.WaitDelay = stragglers
 	err = cmd.Run()
 	if cmd.Process != nil {
-		// What it left in the background would otherwise outlive it, and pile up.
-		_ = killGroup(cmd) // mostly there is no such group any more
+		// Background processes of the hook would otherwise outlive it and pile up.
+		_ = killGroup(cmd) // usually the group no longer exists
 	}
 	switch {
-	case errors.Is(err, exec.ErrWaitDelay): // the program itself ended well
+	case errors.Is(err, exec.ErrWaitDelay): // the program itself succeeded
 		err = nil
 	case err != nil && ctx.Err() != nil:
 		err = errors.New("killed: mailu-rotator had to end")
@@ -55,7 +55,7 @@ func (j job) run(ctx context.Context) (output string, err error) {
 
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
-// beginning keeps the first bytes that are written to it.
+// beginning keeps the first bytes written to it.
 type beginning struct {
 	kept bytes.Buffer
 	more bool
@@ -68,7 +68,7 @@ func (b *beginning) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is fit for a log: what could steer a terminal is replaced.
+// String makes the output safe for a log: it replaces what could control a terminal.
 func (b *beginning) String() string {
 	text := strings.TrimSpace(strings.Map(harmless, b.kept.String()))
 	if b.more {

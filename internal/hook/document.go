@@ -7,7 +7,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Name says on what occasion a program is run. The strings are those of the
+// Name is the occasion on which a program is run. The strings are those of the
 // configuration and of the document.
 type Name string
 
@@ -18,8 +18,8 @@ const (
 	AfterRun      Name = "after_run"      // a run is over
 )
 
-// DocumentVersion changes when a reader of the former one would err. New fields
-// do not change it.
+// DocumentVersion changes when a reader of the previous version would misread the
+// document. New fields do not change it.
 const DocumentVersion = 1
 
 // Document is what a program reads. docs/hooks.md describes it.
@@ -38,17 +38,17 @@ type Document struct {
 	Run      *Run   `json:"run,omitempty"` // of AfterRun
 }
 
-// Run is what a run came to.
+// Run is the result of a run.
 type Run struct {
-	Task     string         `json:"task"` // sweep or verification; a recovery is not told of
+	Task     string         `json:"task"` // sweep or verification; recoveries are not reported
 	Started  string         `json:"started"`
 	Planned  int            `json:"planned"`
 	Counts   map[string]int `json:"counts"` // tenants by outcome, of a verification by state
 	Failures int            `json:"failures"`
-	Dropped  int            `json:"dropped"` // hooks that were not run since the last run, for want of room
+	Dropped  int            `json:"dropped"` // hooks dropped since the last run because the queue was full
 }
 
-// hookOf is the hook that an event is for, or none.
+// hookOf returns the hook for an event, or "".
 func hookOf(e rotator.Event) Name {
 	switch e.Name {
 	case rotator.TenantRepaired:
@@ -97,14 +97,14 @@ func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.
 // tally counts the run under way; a process has one at a time.
 type tally struct {
 	Run
-	// refused says that the task's next refusals are no news: a run is tried
-	// again and again until Vault answers.
+	// refused holds the refusals already reported for the task: the daemon retries a
+	// refused run until Vault answers.
 	refused map[rotator.EventName]bool
 }
 
 func newTally() tally { return tally{refused: map[rotator.EventName]bool{}} }
 
-// count takes the event in, and reports whether it is worth telling.
+// count adds the event, and reports whether to announce it.
 func (t *tally) count(e rotator.Event, now time.Time) bool {
 	switch e.Name {
 	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
@@ -122,13 +122,13 @@ func (t *tally) count(e rotator.Event, now time.Time) bool {
 }
 
 func (t *tally) add(what string) {
-	if t.Counts != nil { // a rollback is no run
+	if t.Counts != nil { // a rollback is not a run
 		t.Counts[what]++
 	}
 }
 
-// news is false for a refusal that repeats the last one: until the run takes
-// place, or the schedule asks for the next one.
+// news is false for a refusal that repeats the last one: until the run starts, or the
+// next one is scheduled.
 func (t *tally) news(e rotator.Event) bool {
 	switch e.Name {
 	case rotator.SweepPlanned, rotator.TickScheduled:

@@ -91,8 +91,8 @@ func listen(t *testing.T) (string, <-chan net.Conn) {
 	return filepath.Join(dir, "socket"), joined
 }
 
-// mustEnd waits until the process at the other end is no more: a process's
-// connections end with it.
+// mustEnd waits until the process at the other end has exited, which closes its
+// connections.
 func mustEnd(t *testing.T, conn net.Conn) {
 	t.Helper()
 	defer conn.Close()

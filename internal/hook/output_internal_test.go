@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Whatever a program prints, and in whatever pieces, the log gets a bounded text
-// that steers no terminal.
+// Whatever a program prints, in whatever pieces, the log gets a bounded text that
+// controls no terminal.
 func FuzzOutput(f *testing.F) {
 	f.Add("done\n", "")
 	f.Add("\x1b[2J\x9b31m\u202e", "\xff\xfe")

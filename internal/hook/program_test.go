@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/internal/hook"
 )
 
-// TestMain is also the program of the hooks: the test binary, run with the
-// environment of a hook, is one.
+// TestMain is also the hooks' program: the test binary acts as one if it runs with a
+// hook's environment.
 func TestMain(m *testing.M) {
 	if os.Getenv("MAILU_ROTATOR_HOOK") != "" {
 		os.Exit(program(os.Args[1:]))
@@ -38,7 +38,7 @@ type received struct {
 
 func program(args []string) int {
 	switch args[0] {
-	case "record": // FILE: appends what it got
+	case "record": // FILE: appends its input
 		return record(args)
 	case "fail":
 		fmt.Println("out\x1b[2J")

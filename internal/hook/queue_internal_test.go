@@ -7,7 +7,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// A runner that nobody works for: the queue only grows.
+// Nothing takes jobs from this runner: the queue only grows.
 func TestFullQueueDropsTenantsAndTellsTheRunHowMany(t *testing.T) {
 	argv := []string{"/bin/true"}
 	r := newRunner(rotator.SystemClock{}, Settings{Programs: map[Name][]string{AfterRotation: argv, AfterRun: argv}})

@@ -10,22 +10,22 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// The queue's bounds, in hooks: a night in which a fleet of 10,000 tenants fails
-// fits in, at less than a kilobyte each. Runs have room of their own, so that
-// the one that tells how many were dropped is not.
+// The queue's bounds, in hooks. A night in which a fleet of 10,000 tenants fails fits,
+// at less than a kilobyte each. Runs have room of their own, so that the run that
+// reports the number of drops is not dropped itself.
 const (
 	maxQueued   = 10_000
 	roomForRuns = 16
 )
 
-// Settings say what is run, and who is told.
+// Settings say which programs run and who receives their results.
 type Settings struct {
 	Programs map[Name][]string // the program's absolute path and its arguments; a missing one is not run
 	Timeout  time.Duration     // of one program, more than 0
-	// Check returns why a program is not to be run. It is asked each time, because
-	// the file may have changed. It may be nil.
+	// Check returns an error if a program must not be run. It is called each time,
+	// because the file may have changed. It may be nil.
 	Check func(path string) error
-	// Report is told how each program ended, by one goroutine. It may be nil.
+	// Report receives each program's result, from one goroutine. It may be nil.
 	Report func(Result)
 }
 
@@ -36,31 +36,30 @@ type Result struct {
 	Program string
 	Took    time.Duration
 	Output  string // the beginning of what it printed, made printable
-	// Err is why it is no success: its exit status, the time limit, or
-	// [ErrDropped].
+	// Err is the reason for a failure: exit status, time limit, or [ErrDropped].
 	Err     error
 	Dropped int // with ErrDropped: how many
 }
 
-// ErrDropped means that hooks were not run: the queue was full, or the program
-// had to end.
+// ErrDropped means that hooks were not run: the queue was full, or the daemon had to
+// stop.
 var ErrDropped = errors.New("hooks not run: those before them took too long")
 
-// Runner runs the programs of hooks. Each gets its document as standard input,
-// PATH and MAILU_ROTATOR_HOOK (its [Name]) as its whole environment, the root
-// as its working directory and a process group of its own.
+// Runner runs the programs of hooks. Each gets its document as standard input, PATH and
+// MAILU_ROTATOR_HOOK (its [Name]) as its whole environment, the root directory as its
+// working directory and its own process group.
 type Runner struct {
 	clock  rotator.Clock
 	cancel context.CancelFunc
 	ended  chan struct{}
 
-	mu       sync.Mutex // guards what follows
-	changed  sync.Cond  // the queue, or closed
+	mu       sync.Mutex // guards the fields below
+	changed  sync.Cond  // signals changes of the queue and of closed
 	settings Settings
 	tally    tally
 	queue    []job
-	dropped  int // not reported yet
-	lost     int // not in an after_run document yet
+	dropped  int // not yet reported
+	lost     int // not yet in an after_run document
 	closed   bool
 }
 
@@ -75,7 +74,7 @@ type job struct {
 	report   func(Result)
 }
 
-// Start returns a runner at work. Its owner calls [Runner.Close].
+// Start returns a running Runner. Its owner must call [Runner.Close].
 func Start(clock rotator.Clock, settings Settings) *Runner {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := newRunner(clock, settings)
@@ -94,7 +93,7 @@ func newRunner(clock rotator.Clock, settings Settings) *Runner {
 	return r
 }
 
-// Reload makes the runner use other settings from the next event on.
+// Reload replaces the settings, from the next event on.
 func (r *Runner) Reload(settings Settings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,7 +111,7 @@ func (s Settings) clone() Settings {
 	return s
 }
 
-// Observe is a [rotator.Observer]: it queues what the event asks for.
+// Observe is a [rotator.Observer]: it queues the event's hook, if it has one.
 func (r *Runner) Observe(e rotator.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,8 +141,8 @@ func (r *Runner) Observe(e rotator.Event) {
 	r.changed.Signal()
 }
 
-// one runs the next program and reports it; false means that there is nothing
-// more to do.
+// one runs the next program and reports it; it returns false when the runner is closed
+// and the queue empty.
 func (r *Runner) one(ctx context.Context) bool {
 	j, dropped, ok := r.next(ctx)
 	if dropped > 0 {
@@ -158,7 +157,7 @@ func (r *Runner) one(ctx context.Context) bool {
 	return true
 }
 
-// next waits for a job. What was dropped since the last call goes with it.
+// next waits for a job. It also returns the number of drops since the last call.
 func (r *Runner) next(ctx context.Context) (j job, dropped int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,9 +176,8 @@ func (r *Runner) next(ctx context.Context) (j job, dropped int, ok bool) {
 	return j, dropped, true
 }
 
-// Close takes no more events and returns when the queue is worked off. When ctx
-// ends before, the program that runs is killed, and the rest is dropped and
-// reported.
+// Close accepts no more events and returns when the queue is empty. If ctx ends first,
+// it kills the running program, and drops and reports the rest.
 func (r *Runner) Close(ctx context.Context) {
 	r.mu.Lock()
 	r.closed = true

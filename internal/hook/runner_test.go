@@ -18,10 +18,10 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// long is a time limit that no test is to meet.
+// long is a time limit that no test reaches.
 const long = 5 * time.Minute
 
-// bench is a runner whose hooks are all the same program, and what it reported.
+// bench is a runner whose hooks all run the same program, and its reports.
 type bench struct {
 	*hook.Runner
 	t       *testing.T
@@ -191,7 +191,7 @@ func TestRunsAreCounted(t *testing.T) {
 	}
 }
 
-// A daemon tries a refused run again and again, for hours if need be.
+// A daemon retries a refused run, for hours if need be.
 func TestRefusalsAreToldOnceATick(t *testing.T) {
 	b := newBench(t, long)
 	refused := rotator.Event{Name: rotator.SweepRefused, Err: errors.New("vault is sealed")}

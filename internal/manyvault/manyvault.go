@@ -1,11 +1,10 @@
-// Package manyvault answers as a Vault that holds any number of tenants, for
-// measurements beyond what a real one can be filled with: it keeps nothing, makes
-// every record up when it is asked for, and streams the list.
+// Package manyvault simulates a Vault with any number of tenants, for measurements
+// larger than a real Vault can be filled for: it stores nothing, generates every record
+// on request, and streams the list.
 //
-// It knows the requests of a sweep in which nothing is due, and of no other: the
-// lookup of the token, the mount, the clock, the master key, one list, and the
-// reads. It takes every token and no write. Answers have the form and the size of
-// those of Vault 1.21.
+// It answers only the requests of a sweep in which nothing is due: token lookup, mount,
+// clock, master key, one list, and the reads. It accepts every token and no write.
+// Answers have the form and the size of those of Vault 1.21.
 package manyvault
 
 import (
@@ -18,21 +17,21 @@ import (
 	"time"
 )
 
-// Fleet says what there is.
+// Fleet describes the tenants.
 type Fleet struct {
 	Tenants int
-	Origin  string    // of all of them
-	Rotated time.Time // when their passwords were made
-	Policy  string    // theirs
+	Origin  string    // of all tenants
+	Rotated time.Time // when all passwords were created
+	Policy  string    // of all tenants
 }
 
-// Tenant is the name of the n-th tenant, from 0.
+// Tenant is the name of the n-th tenant, counted from 0.
 func Tenant(n int) string {
-	// Spread over the alphabet as random ids are, and in the order of n.
+	// Spread over the alphabet like random ids, and sorted by n.
 	return fmt.Sprintf("%08x-7b1d-4c3e-9f00-%012x", uint32(n)*4093, n)
 }
 
-// number is the n of Tenant, or -1.
+// number returns the n of a name from Tenant, or -1.
 func number(tenant string) int {
 	n, err := strconv.ParseInt(tenant[strings.LastIndexByte(tenant, '-')+1:], 16, 64)
 	if err != nil || Tenant(int(n)) != tenant {
@@ -41,8 +40,8 @@ func number(tenant string) int {
 	return int(n)
 }
 
-// Handler serves the fleet with the layout of the example configuration: records
-// at vault/smtp/<tenant>/admin, the master key at transit/smtp-master.
+// Handler serves the fleet in the layout of the example configuration: records at
+// vault/smtp/<tenant>/admin, the master key at transit/smtp-master.
 func (f Fleet) Handler() http.Handler {
 	mux := http.NewServeMux()
 	answer := func(pattern, body string) {
@@ -63,7 +62,7 @@ func (f Fleet) Handler() http.Handler {
 
 func reply(w http.ResponseWriter, body string) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(body)) // whoever asked is gone otherwise
+	_, _ = w.Write([]byte(body)) // error: the client has gone
 }
 
 func (f Fleet) list(w http.ResponseWriter, _ *http.Request) {
@@ -77,10 +76,10 @@ func (f Fleet) list(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintf(out, `"%s/"`, Tenant(n))
 	}
 	_, _ = out.WriteString(`]},"wrap_info":null,"warnings":null,"auth":null,"mount_type":"kv"}`)
-	_ = out.Flush() // whoever asked is gone otherwise, here as above
+	_ = out.Flush() // error: the client has gone
 }
 
-// sealed has the length of a sealed password of 24 characters. It opens nothing.
+// sealed has the length of a sealed password of 24 characters. It cannot be opened.
 var sealed = base64.StdEncoding.EncodeToString(make([]byte, 16+16+24))
 
 func (f Fleet) read(w http.ResponseWriter, r *http.Request) {

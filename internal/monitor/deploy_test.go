@@ -14,7 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// What is deployed beside the program, from here.
+// Files deployed with the program, relative to this package.
 const (
 	alertsFile    = "../../deploy/prometheus/alerts.yaml"
 	alertTests    = "../../deploy/prometheus/alerts_test.yaml"
@@ -50,7 +50,7 @@ func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 	}
 }
 
-// anchors are those that headings of the second level get.
+// anchors returns the anchors of second-level headings.
 func anchors(t *testing.T, file string) (all []string) {
 	t.Helper()
 	for _, heading := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllSubmatch(readFile(t, file), -1) {
@@ -60,7 +60,7 @@ func anchors(t *testing.T, file string) (all []string) {
 	return all
 }
 
-// A panel whose metric was renamed shows nothing, and an alert never fires.
+// A panel whose metric was renamed shows nothing, and its alert never fires.
 func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	known := everything(t).vocabulary(t)
 	var asked []string
@@ -88,7 +88,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 func checkMatcher(t *testing.T, query string, labels map[string][]string, label, operator, value string) {
 	t.Helper()
 	if label == "instance" || label == "job" {
-		return // Prometheus's own
+		return // a metric of Prometheus itself
 	}
 	values, exists := labels[label]
 	if !exists {
@@ -106,7 +106,7 @@ func checkMatcher(t *testing.T, query string, labels map[string][]string, label,
 	}
 }
 
-// promtool knows the language: each query of the dashboard becomes a rule.
+// promtool checks the query language: each query of the dashboard becomes a rule.
 func TestDashboardQueriesAreValid(t *testing.T) {
 	var rules strings.Builder
 	rules.WriteString("groups:\n  - name: dashboard\n    rules:\n")
@@ -137,8 +137,8 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// vocabulary is what can be asked for: names, with _bucket, _sum and _count of
-// histograms, and the values of each label.
+// vocabulary maps each metric name, including _bucket, _sum and _count of histograms,
+// to its labels and their values.
 func (w *watched) vocabulary(t *testing.T) map[string]map[string][]string {
 	t.Helper()
 	known := map[string]map[string][]string{}

@@ -25,13 +25,13 @@ const (
 	t4 = "00000000-0000-4000-8000-000000000004"
 )
 
-// noon is after the sweep of the day, which is at three and may begin rotations
-// until nine.
+// noon is after the day's sweep, which starts at three and may begin rotations until
+// nine.
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 const day = 24 * time.Hour
 
-// watched is a daemon's metrics without the daemon: tests tell them the events.
+// watched holds a daemon's metrics without the daemon: tests send the events.
 type watched struct {
 	*Metrics
 	clock *rotatortest.Clock
@@ -69,7 +69,7 @@ func (w *watched) tell(events ...rotator.Event) {
 	}
 }
 
-// aged is a tenant under a policy of 30 days, so old.
+// aged returns a tenant of this age under a policy of 30 days.
 func aged(t *testing.T, tenant string, age time.Duration, edits ...func(*rotator.Status)) rotator.Status {
 	t.Helper()
 	policy, err := rotator.ParsePolicy("30_days")
@@ -95,7 +95,7 @@ func pendingFor(age time.Duration) func(*rotator.Status) {
 	return func(s *rotator.Status) { s.Pending, s.Begun = &rotator.Claim{}, noon.Add(-age) }
 }
 
-// gather returns the families by name, those of the Go runtime as well.
+// gather returns the metric families by name, including those of the Go runtime.
 func (w *watched) gather(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	families, err := w.registry.Gather()
@@ -109,8 +109,8 @@ func (w *watched) gather(t *testing.T) map[string]*dto.MetricFamily {
 	return byName
 }
 
-// value is that of a series such as tenants{state="ok"}, and false where there
-// is none. Of a histogram it is the number of observations.
+// value returns the value of a series such as tenants{state="ok"}, or false if it does
+// not exist. For a histogram it is the number of observations.
 func (w *watched) value(t *testing.T, series string) (float64, bool) {
 	t.Helper()
 	name, _, _ := strings.Cut(series, "{")

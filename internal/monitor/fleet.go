@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// fleetCollector reads the board whenever it is scraped: ages grow and tenants
-// fall due while nothing happens.
+// fleetCollector reads the board at each scrape: ages grow and tenants fall due without
+// an event.
 type fleetCollector struct {
 	board *rotator.Board
 	scope atomic.Pointer[Scope]
@@ -20,7 +20,7 @@ type fleetCollector struct {
 	tenants, oldest, nextDue, surveyed *prometheus.Desc
 	oldestPending, findings            *prometheus.Desc
 	breaker, nextRun                   *prometheus.Desc
-	rotated, due, state                *prometheus.Desc // of each tenant, if asked for
+	rotated, due, state                *prometheus.Desc // per tenant, if enabled
 }
 
 func newFleetCollector(board *rotator.Board) *fleetCollector {
@@ -62,7 +62,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.PartSweep))
 	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.PartVerification))
 	f := tally(c.board.Tenants(), s.Now, scope.Timetable)
-	if !s.Verified.IsZero() { // before, a 0 would end an alert that a restart did not mend
+	if !s.Verified.IsZero() { // before one has ended, a 0 would resolve an alert although nothing was fixed
 		for _, state := range rotator.States() {
 			gauge(c.findings, float64(f.findings[state]), string(state))
 		}
@@ -74,7 +74,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	if s.Surveyed.IsZero() {
-		return // nothing is known of the tenants: no number at all, rather than none
+		return // nothing is known about the tenants: no value instead of 0
 	}
 	for _, standing := range rotator.Standings() {
 		gauge(c.tenants, float64(f.standings[standing]), string(standing))
@@ -92,7 +92,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ...string), now time.Time, t rotator.Timetable) {
 	for e := range c.board.Tenants() {
 		if e.Foreign {
-			continue // its name is anybody's
+			continue // an ignored entry can have any name
 		}
 		gauge(c.state, 1, e.Tenant, string(e.Origin), string(e.Standing(now, t)))
 		if !e.Born.IsZero() {
@@ -104,11 +104,11 @@ func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ..
 	}
 }
 
-// totals are the fleet in a few numbers.
+// totals are the sums over the fleet.
 type totals struct {
 	standings     map[rotator.Standing]int
 	findings      map[rotator.State]int
-	aged          bool // somebody's age has an end: oldest and nextDue are known
+	aged          bool // at least one age counts: oldest and nextDue are known
 	oldest        time.Duration
 	nextDue       time.Time
 	oldestPending time.Duration
@@ -137,14 +137,14 @@ func tally(tenants iter.Seq[rotator.Entry], now time.Time, t rotator.Timetable) 
 	return f
 }
 
-// holds reports whether what the last verification found is still so: a rotation
-// since then has proven that Mailu holds what Vault does.
+// holds reports whether the last verification's result still applies: a later rotation
+// has proven that Mailu holds Vault's password.
 func holds(e rotator.Entry) bool {
 	rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
 	return e.State != "" && !(rotated && e.At.After(e.StateSince))
 }
 
-// breakersOf leaves out servers that the last run had no use for: theirs are
+// breakersOf leaves out servers that the last run did not use: their breakers are
 // closed.
 func breakersOf(s rotator.Snapshot) map[rotator.Origin]rotator.Breaker {
 	breakers := map[rotator.Origin]rotator.Breaker{}

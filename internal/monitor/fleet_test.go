@@ -19,7 +19,7 @@ func TestTenantsAreCountedByHowTheyStandNow(t *testing.T) {
 		`tenants{state="invalid"}`: 1, `tenants{state="pending"}`: 1, `tenants{state="ignored"}`: 1,
 	})
 
-	w.clock.Advance(29 * day) // nothing happened but time
+	w.clock.Advance(29 * day) // only time passed
 	w.want(t, map[string]float64{`tenants{state="ok"}`: 1, `tenants{state="due"}`: 1, `tenants{state="overdue"}`: 2})
 }
 
@@ -108,7 +108,7 @@ func TestFindingsLastUntilARotation(t *testing.T) {
 	w.want(t, map[string]float64{`findings{state="drift"}`: 1, `findings{state="ok"}`: 1})
 }
 
-// A 0 would end an alert at each restart.
+// A 0 would resolve an alert at each restart.
 func TestNoFindingsBeforeAVerificationHasEnded(t *testing.T) {
 	w := watch(t)
 	w.board.Survey([]rotator.Status{aged(t, t1, day)})

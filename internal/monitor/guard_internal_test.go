@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Whatever a request says of itself, the token alone opens what is closed, and a
-// name of loopback alone what is open.
+// Whatever a request claims, only the token opens protected pages, and only a loopback
+// name opens unprotected ones.
 func FuzzGuard(f *testing.F) {
 	const token = "shown-by-callers"
 	for _, authorization := range []string{"Bearer " + token, "bearer " + token, "Basic OnNob3duLWJ5LWNhbGxlcnM=", "Basic !", "Bearer", "Bearer  " + token, token, "Basic " + token} {
@@ -44,7 +44,7 @@ func FuzzGuard(f *testing.F) {
 	})
 }
 
-// isOfThisHost is a second reading of what a Host header may be.
+// isOfThisHost is a second implementation of the check of the Host header.
 func isOfThisHost(name string) bool {
 	host := name
 	if h, _, err := net.SplitHostPort(name); err == nil {

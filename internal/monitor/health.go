@@ -7,25 +7,23 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// stalled is how long a daemon that has something to do may give no sign of
-// life. A run that waits for a dead Vault or Mailu gives one every quarter of an
-// hour at least, so this is a daemon that hangs, and not a world that does.
+// stalled is how long a daemon that has work may emit no event before it counts as
+// hung. A run that waits for a dead Vault or Mailu emits one at least every 15 minutes.
 const stalled = 2 * time.Hour
 
-// Health answers the two questions of a probe from the daemon's events: does it
-// live, and does it work.
+// Health answers liveness and readiness probes from the daemon's events.
 type Health struct {
 	clock rotator.Clock
 
-	mu       sync.Mutex           // guards what follows
+	mu       sync.Mutex           // guards the fields below
 	last     time.Time            // of an event
-	next     map[string]time.Time // when each task begins; none: not scheduled, or not known
+	next     map[string]time.Time // when each task begins; missing: not scheduled, or unknown
 	running  bool
 	surveyed bool
-	refused  string // the task that could not take place the last time
+	refused  string // the task that was last refused
 }
 
-// NewHealth returns the health of a daemon that begins now.
+// NewHealth returns the health of a daemon that starts now.
 func NewHealth(clock rotator.Clock) *Health {
 	return &Health{clock: clock, last: clock.Now(), next: map[string]time.Time{}}
 }
@@ -39,7 +37,7 @@ func (h *Health) Observe(e rotator.Event) {
 	case rotator.TickScheduled, rotator.VerificationScheduled:
 		h.next[string(e.Name.Task())] = h.last.Add(e.Wait)
 	case rotator.SettingsReplaced:
-		clear(h.next) // what is still scheduled will be told again
+		clear(h.next) // tasks that are still scheduled announce it again
 	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
 		h.running = true
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
@@ -53,9 +51,9 @@ func (h *Health) Observe(e rotator.Event) {
 	}
 }
 
-// Live reports whether the daemon's loop goes on: it waits for its time, or
-// something happened lately. That Vault or Mailu is down never makes it false,
-// because a restart would mend neither.
+// Live reports whether the daemon's loop is running: it waits for its time, or an event
+// happened recently. An outage of Vault or Mailu never makes it false, because a
+// restart would not fix it.
 func (h *Health) Live() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,8 +72,8 @@ func (h *Health) Live() bool {
 	return true
 }
 
-// Ready is empty once the records were read and while runs can take place, and
-// otherwise says what is missing, in words that name nobody.
+// Ready returns "" once the records were read and while runs can start, and otherwise
+// what is missing, without names of tenants or servers.
 func (h *Health) Ready() (missing string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -91,7 +91,7 @@ func TestADeadVaultNeverLooksLikeADeadDaemon(t *testing.T) {
 	h := NewHealth(clock)
 	h.Observe(rotator.Event{Name: rotator.TickScheduled, Wait: time.Minute})
 
-	for range 100 { // a day of it, and the schedule long past
+	for range 100 { // one day of it, long after the schedule
 		clock.Advance(15 * time.Minute)
 		h.Observe(rotator.Event{Name: rotator.SweepRefused, Err: errFault})
 		if !h.Live() {

@@ -7,8 +7,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// latencies are moving averages: each request counts for a fifth, so that the
-// last ten or so decide.
+// latencies are moving averages: each request counts for a fifth, so that about the
+// last ten determine the value.
 type latencies struct {
 	mu      sync.Mutex
 	average map[rotator.Origin]time.Duration
@@ -27,8 +27,8 @@ func (l *latencies) note(origin rotator.Origin, took time.Duration) {
 	l.average[origin] = took
 }
 
-// Latency is how long the last requests to the server took, on average, those
-// without an answer too; false if none was sent yet.
+// Latency returns the average duration of recent requests to the server, including
+// those without an answer; false if none was sent yet.
 func (m *Metrics) Latency(origin rotator.Origin) (time.Duration, bool) {
 	m.latencies.mu.Lock()
 	defer m.latencies.mu.Unlock()

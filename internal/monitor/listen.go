@@ -25,8 +25,8 @@ func listen(ctx context.Context, network, address string) (net.Listener, error) 
 	return listener, reasonOf(err)
 }
 
-// listenUnix takes the place of a socket that nobody listens on, which is what
-// a killed process leaves behind, and of nothing else.
+// listenUnix replaces a socket on which nobody listens, which a killed process leaves
+// behind, and nothing else.
 func listenUnix(ctx context.Context, config net.ListenConfig, path string) (net.Listener, error) {
 	listener, err := config.Listen(ctx, "unix", path)
 	if errors.Is(err, syscall.EADDRINUSE) && abandoned(ctx, path) {
@@ -39,7 +39,7 @@ func listenUnix(ctx context.Context, config net.ListenConfig, path string) (net.
 		return nil, reasonOf(err)
 	}
 	if err := os.Chmod(path, socketMode); err != nil {
-		_ = listener.Close() // the mode is what the operator must hear about
+		_ = listener.Close() // report the error about the mode, not this one
 		return nil, err
 	}
 	return listener, nil
@@ -58,7 +58,7 @@ func abandoned(ctx context.Context, path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// reasonOf leaves out what net.OpError repeats of the address.
+// reasonOf strips the address that net.OpError repeats.
 func reasonOf(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err

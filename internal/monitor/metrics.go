@@ -15,8 +15,8 @@ import (
 
 const namespace = "mailu_rotator"
 
-// Metrics is what a daemon counts and measures. Its methods are the hooks of
-// runs and clients: they may be called concurrently and do not block.
+// Metrics holds a daemon's metrics. Its methods are callbacks of runs and clients: they
+// may be called concurrently and do not block.
 type Metrics struct {
 	registry *prometheus.Registry
 	clock    rotator.Clock
@@ -38,22 +38,22 @@ type Metrics struct {
 	reloaded      prometheus.Gauge
 	latencies     latencies
 
-	mu      sync.Mutex // guards what follows
-	started time.Time  // the run under way; the daemon has one at a time
+	mu      sync.Mutex // guards the fields below
+	started time.Time  // of the current run; the daemon has one at a time
 	scope   Scope
 }
 
-// Scope is what a configuration says about the metrics. A reload replaces it
-// whole.
+// Scope is the part of the configuration that concerns the metrics. A reload replaces
+// it whole.
 type Scope struct {
-	Timetable   rotator.Timetable // which tells due tenants from overdue ones
-	Origins     []rotator.Origin  // of the servers that are listed
+	Timetable   rotator.Timetable // tells due tenants from overdue ones
+	Origins     []rotator.Origin  // of the configured servers
 	Method      string            // of the login to Vault
 	TenantLabel bool              // adds series of each tenant
 }
 
-// NewMetrics returns metrics of the fleet on the board. Version is the
-// program's, and operations are all that [Metrics.VaultRequest] will be told.
+// NewMetrics returns metrics of the fleet on the board. version is the program's;
+// operations lists all values that [Metrics.VaultRequest] will receive.
 func NewMetrics(clock rotator.Clock, board *rotator.Board, version string, operations []string, scope Scope) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(board)}
 	m.makeRunMetrics()
@@ -85,7 +85,7 @@ func (m *Metrics) makeRunMetrics() {
 		for _, result := range []string{runOK, runFailures, runInterrupted, runRefused} {
 			m.runs.WithLabelValues(task, result)
 		}
-		// Not runFailures: a 0 that nobody has counted would end an alert.
+		// Not runFailures: a 0 that no run has counted would resolve an alert.
 		for _, gauge := range []*prometheus.GaugeVec{m.runDuration, m.lastRun, m.lastSuccess} {
 			gauge.WithLabelValues(task)
 		}
@@ -111,8 +111,8 @@ func (m *Metrics) makeRequestMetrics(operations []string) {
 	}
 }
 
-// Renew goes on under another configuration: series of servers that are listed
-// no more end, and those of new ones begin.
+// Renew applies another configuration: it deletes series of servers that are no longer
+// configured and creates those of new ones.
 func (m *Metrics) Renew(scope Scope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,7 +132,7 @@ func (m *Metrics) Renew(scope Scope) {
 	m.fleet.scope.Store(&scope)
 }
 
-// expect begins the series of a server.
+// expect creates the series of a server.
 func (m *Metrics) expect(origin rotator.Origin) {
 	for _, outcome := range rotator.Outcomes() {
 		if counted(outcome) {
@@ -154,8 +154,8 @@ func (m *Metrics) forget(origin rotator.Origin) {
 	m.mailuErrors.DeletePartialMatch(of)
 }
 
-// counted tells the outcomes that a daemon's runs come to from those of dry
-// runs and commands, and of tenants that are only skipped.
+// counted reports whether an outcome counts as a daemon's result, unlike those of dry
+// runs, commands and skipped tenants.
 func counted(o rotator.Outcome) bool {
 	switch o {
 	case rotator.Planned, rotator.Restored, rotator.Ignored, rotator.Invalid:

@@ -63,7 +63,7 @@ func TestARunIsTimedAndCountedByHowItEnds(t *testing.T) {
 	})
 }
 
-// The alert on missed sweeps goes by the last success.
+// The alert on missed sweeps uses the last success.
 func TestNeitherARecoveryNorAnInterruptedSweepIsASuccess(t *testing.T) {
 	w := watch(t)
 	w.wantNone(t, `last_run_failures{task="sweep"}`)
@@ -188,8 +188,7 @@ func TestMetricsFollowTheNamingOfPrometheus(t *testing.T) {
 	}
 }
 
-// Cardinality is bounded by the configuration: what tenants are named, and how
-// many there are, adds nothing.
+// The configuration bounds the cardinality: names and number of tenants add nothing.
 func TestTenantsAddNoSeriesUnlessAskedFor(t *testing.T) {
 	w := watch(t)
 	w.board.Survey([]rotator.Status{aged(t, t1, day)})
@@ -207,7 +206,7 @@ func TestTenantsAddNoSeriesUnlessAskedFor(t *testing.T) {
 	}
 }
 
-// everything is a daemon that has seen all there is to see.
+// everything is a daemon that has received every kind of event.
 func everything(t *testing.T) *watched {
 	t.Helper()
 	w := watch(t)

@@ -10,10 +10,10 @@ import (
 
 // The values of the label result.
 const (
-	runOK          = "ok"          // to its end, without failures
-	runFailures    = "failures"    // to its end, and some tenants need somebody
-	runInterrupted = "interrupted" // the daemon was stopped before its end
-	runRefused     = "refused"     // it could not take place
+	runOK          = "ok"          // completed without failures
+	runFailures    = "failures"    // completed, and some tenants need attention
+	runInterrupted = "interrupted" // the daemon was stopped before the end
+	runRefused     = "refused"     // could not start
 )
 
 // tasks are the values of the label task.
@@ -61,7 +61,7 @@ func (m *Metrics) finished(task string, failures int) {
 func (m *Metrics) Trace(ctx context.Context, part rotator.Part) (context.Context, func(error)) {
 	switch part.Name {
 	case rotator.PartSweep, rotator.PartRecovery, rotator.PartVerification, rotator.PartTenant:
-		return ctx, func(error) {} // runs are told by their events, and tenants are their steps and pauses
+		return ctx, func(error) {} // runs are reported by events, tenants by their steps and pauses
 	}
 	begun := m.clock.Now()
 	return ctx, func(error) {
@@ -69,8 +69,7 @@ func (m *Metrics) Trace(ctx context.Context, part rotator.Part) (context.Context
 	}
 }
 
-// VaultRequest is told of one HTTP request to Vault: status is 0 where no answer
-// came.
+// VaultRequest records one HTTP request to Vault; status is 0 if no answer came.
 func (m *Metrics) VaultRequest(operation string, status int, took time.Duration) {
 	m.vaultRequests.WithLabelValues(operation).Observe(took.Seconds())
 	if class := classOf(status); class != "" {
@@ -78,14 +77,14 @@ func (m *Metrics) VaultRequest(operation string, status int, took time.Duration)
 	}
 }
 
-// VaultToken is told when the token that a method gave expires; zero: never, or
-// there is none any more.
+// VaultToken records when the method's token expires; zero if it never expires or there
+// is no token.
 func (m *Metrics) VaultToken(method string, expires time.Time) {
 	m.tokenExpiry.WithLabelValues(method).Set(seconds(expires))
 }
 
-// MailuRequest is told of one HTTP request to a Mailu server: status is 0 where
-// no answer came.
+// MailuRequest records one HTTP request to a Mailu server; status is 0 if no answer
+// came.
 func (m *Metrics) MailuRequest(origin rotator.Origin, method string, status int, took time.Duration) {
 	m.mailuRequests.WithLabelValues(string(origin), method).Observe(took.Seconds())
 	m.latencies.note(origin, took)
@@ -94,7 +93,7 @@ func (m *Metrics) MailuRequest(origin rotator.Origin, method string, status int,
 	}
 }
 
-// Reloaded is told whether a reload of the configuration was accepted.
+// Reloaded records whether a reload of the configuration was accepted.
 func (m *Metrics) Reloaded(accepted bool) {
 	if accepted {
 		m.reloaded.Set(1)
@@ -116,7 +115,7 @@ func classes() []string {
 	return []string{classNoAnswer, classDenied, classRateLimited, classServerError, classRejected}
 }
 
-// classOf is empty for a success.
+// classOf returns "" for a success.
 func classOf(status int) string {
 	switch {
 	case status == 0:
@@ -133,7 +132,7 @@ func classOf(status int) string {
 	return ""
 }
 
-// seconds is a time as Prometheus has it; the zero time is 0.
+// seconds converts a time to Unix seconds, as Prometheus expects; the zero time is 0.
 func seconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -9,16 +9,16 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// OutcomesPath is where a daemon tells what it remembers of its tenants.
+// OutcomesPath is where a daemon serves its last results per tenant.
 const OutcomesPath = "/outcomes"
 
-// Outcomes is the document there.
+// Outcomes is the JSON document at that path.
 type Outcomes struct {
-	Tenants []TenantOutcome `json:"tenants"` // those that a run has had anything to do with
+	Tenants []TenantOutcome `json:"tenants"` // that any run has processed
 }
 
-// TenantOutcome is what the last run of the daemon did with a tenant. The record
-// in Vault does not show a failure that left nothing behind.
+// TenantOutcome is the result of the daemon's last run for a tenant. The record in
+// Vault does not show a failure that left no trace.
 type TenantOutcome struct {
 	Tenant  string          `json:"tenant"`
 	Outcome rotator.Outcome `json:"outcome"`

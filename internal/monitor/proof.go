@@ -18,18 +18,18 @@ import (
 const (
 	proofScheme = "HMAC-SHA256"
 	proofHeader = "Mailu-Rotator-Proof"
-	proofLife   = 30 * time.Second // between the clocks of two processes of one host
+	proofLife   = 30 * time.Second // also covers the clock difference of two processes on one host
 )
 
-// Prover asks a listener without sending it the token: another program may hold the
-// port while the daemon is down. Each side shows by a message authentication code
-// over a number used once that it knows the token.
+// Prover queries a listener without sending it the token, because another program may
+// hold the port while the daemon is down. Each side proves by a message authentication
+// code over a nonce that it knows the token.
 type Prover struct {
 	key   []byte
 	nonce string
 }
 
-// NewProver is for one request. The token may be wiped afterwards.
+// NewProver returns a Prover for one request. The caller may wipe the token afterwards.
 func NewProver(token crypto.Secret) Prover {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
@@ -41,7 +41,7 @@ func (p Prover) Sign(req *http.Request) {
 	req.Header.Set("Authorization", proofScheme+" "+p.nonce+":"+proofOf(p.key, "asks "+req.URL.Path, p.nonce))
 }
 
-// Trusts reports whether the answer is from one who knows the token too.
+// Trusts reports whether the answer comes from a holder of the token.
 func (p Prover) Trusts(resp *http.Response) bool {
 	return hmac.Equal([]byte(resp.Header.Get(proofHeader)), []byte(proofOf(p.key, "answers", p.nonce)))
 }
@@ -57,10 +57,10 @@ type proofs struct {
 	key []byte
 
 	mu   sync.Mutex           // guards seen
-	seen map[string]time.Time // the good ones that are not too old yet
+	seen map[string]time.Time // accepted nonces that have not expired
 }
 
-// accept answers a good proof with its own.
+// accept answers a valid proof with its own.
 func (p *proofs) accept(w http.ResponseWriter, r *http.Request) bool {
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	nonce, proof, _ := strings.Cut(given, ":")

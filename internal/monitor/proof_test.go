@@ -27,7 +27,7 @@ func answer(h http.Handler, req *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// 404 is what stands behind the guard.
+// The handler behind the guard answers 404.
 func TestProofStandsForTheTokenOnceAndBriefly(t *testing.T) {
 	token := crypto.SecretFromString("token")
 	tests := map[string]struct {

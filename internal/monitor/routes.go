@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// routes builds all that is served under these settings.
+// routes builds the handler for these settings.
 func (s *Server) routes(l Listen, token []byte) http.Handler {
 	shown := http.NewServeMux()
 	shown.Handle("GET /metrics", s.Metrics.handler(s.Complain))
@@ -43,7 +43,7 @@ func (s *Server) routes(l Listen, token []byte) http.Handler {
 func (m *Metrics) handler(complain func(error)) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog:            scrapeLog(complain),
-		MaxRequestsInFlight: 4, // each goes through all tenants
+		MaxRequestsInFlight: 4, // each reads all tenants
 		Timeout:             20 * time.Second,
 	})
 }
@@ -56,14 +56,14 @@ func (l scrapeLog) Println(v ...any) {
 	l(fmt.Errorf("scrape: %s", strings.TrimSpace(fmt.Sprintln(v...))))
 }
 
-// healthz and readyz are for everybody: a kubelet has no token, and they name
-// nobody.
+// healthz and readyz need no token: a kubelet has none, and they name no tenant or
+// server.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	if !s.Health.Live() {
 		http.Error(w, "the daemon has something to do and gives no sign of life", http.StatusServiceUnavailable)
 		return
 	}
-	_, _ = io.WriteString(w, "ok\n") // whoever asked is gone otherwise
+	_, _ = io.WriteString(w, "ok\n") // error: the client has gone
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
@@ -71,16 +71,16 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, missing, http.StatusServiceUnavailable)
 		return
 	}
-	_, _ = io.WriteString(w, "ok\n") // whoever asked is gone otherwise
+	_, _ = io.WriteString(w, "ok\n") // error: the client has gone
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	_, _ = io.WriteString(w, "mailu-rotator\n\n/metrics\n/outcomes\n/healthz\n/readyz\n") // whoever asked is gone otherwise
+	_, _ = io.WriteString(w, "mailu-rotator\n\n/metrics\n/outcomes\n/healthz\n/readyz\n") // error: the client has gone
 }
 
-// guard asks for the token where there is one, or for a proof of it ([Prover]). Where there is none, whoever can
-// connect may see; but not a web page that a browser on this host shows, whose
-// server has let its own name point to this address (DNS rebinding).
+// guard requires the token if there is one, or a proof of it ([Prover]). Without a
+// token, anyone who can connect may read, except a web page in a browser on this host
+// whose server points its own name at this address (DNS rebinding).
 func guard(network string, token []byte, next http.Handler) http.Handler {
 	known := &proofs{key: token, seen: map[string]time.Time{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,9 +97,9 @@ func guard(network string, token []byte, next http.Handler) http.Handler {
 	})
 }
 
-// shows compares digests, in a time that tells nothing about the token, not even
-// its length. Prometheus sends a Bearer token; browsers can only ask for a user
-// and a password, and which user does not matter.
+// shows compares digests in constant time, which reveals nothing about the token, not
+// even its length. Prometheus sends a Bearer token; browsers can only send a user and a
+// password, and any user is accepted.
 func shows(r *http.Request, token []byte) bool {
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -118,7 +118,7 @@ func isLoopback(hostport string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
-// plainHeaders: nothing here is to be kept or guessed at.
+// plainHeaders forbids caching and content sniffing.
 func plainHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

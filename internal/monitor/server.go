@@ -26,40 +26,41 @@ const (
 	maxRetry     = 10 * time.Minute
 )
 
-// Listen says where to listen and what to show to whom.
+// Listen says where to listen and which token to require.
 type Listen struct {
 	Network string // "tcp" or "unix"; empty: do not listen
 	Address string
-	// Token is what callers must show. Without one a TCP address must be one of
-	// loopback; the caller sees to that. It may be wiped once it was handed over.
+	// Token is what callers must present. Without one a TCP address must be loopback;
+	// the caller checks that. The caller may wipe it after the call.
 	Token crypto.Secret
 	PProf bool // adds Go's profiles
 }
 
-// Options are what a [Server] shows, and whom it tells. All but Page are
-// required. The functions may be called concurrently and must not block.
+// Options are what a [Server] serves, and its callbacks. All but Page are required. The
+// functions may be called concurrently and must not block.
 type Options struct {
 	Metrics *Metrics
 	Health  *Health
 	Board   *rotator.Board
-	Page    http.Handler // what is at /; nil: a list of the other pages
-	// Listening is told where; with port 0 it is the only way to know.
+	Page    http.Handler // at /; nil: a list of the other pages
+	// Listening receives the address; with port 0 it is the only way to know it.
 	Listening func(address net.Addr)
-	// Failing is told why there is no listener, and when it is tried again.
+	// Failing receives the error when there is no listener, and the time until the next
+	// try.
 	Failing func(err error, wait time.Duration)
-	// Complain is told what goes wrong with single requests.
+	// Complain receives errors of single requests.
 	Complain func(err error)
 }
 
-// Server is the daemon's HTTP listener. A port that is taken, or a socket that
-// cannot be made, is tried again: it must not cost a rotation.
+// Server is the daemon's HTTP listener. If a port is taken or a socket cannot be made,
+// it tries again: this must not cost a rotation.
 type Server struct {
 	Options
 	current atomic.Pointer[service]
-	renewed chan struct{} // holds one token while a reload is unseen
+	renewed chan struct{} // holds one value while a reload is unhandled
 }
 
-// service is what a reload replaces.
+// service is the part that a reload replaces.
 type service struct {
 	network, address string
 	handler          http.Handler
@@ -76,18 +77,18 @@ func (s *Server) serviceOf(l Listen) *service {
 	return &service{network: l.Network, address: l.Address, handler: s.routes(l, digestOf(l.Token))}
 }
 
-// Reload applies other settings: to the next request, and where the address has
-// changed by listening there instead.
+// Reload applies new settings: to the next request, and if the address has changed by
+// listening there instead.
 func (s *Server) Reload(l Listen) {
 	s.current.Store(s.serviceOf(l))
 	select {
 	case s.renewed <- struct{}{}:
-	default: // one unseen reload is enough: the newest settings are found
+	default: // a signal is already pending; it uses the newest settings
 	}
 }
 
-// digestOf makes tokens of all lengths alike, and keeps none of them. It is nil
-// where there is no token.
+// digestOf hides the token's length and does not keep the token. It returns nil if
+// there is no token.
 func digestOf(token crypto.Secret) []byte {
 	if token.Empty() {
 		return nil
@@ -119,7 +120,7 @@ func (s *Server) Run(ctx context.Context) {
 	}
 }
 
-// sleep ends early when ctx does or the settings are renewed.
+// sleep returns early when ctx ends or the settings change.
 func (s *Server) sleep(ctx context.Context, length time.Duration) {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
@@ -130,8 +131,8 @@ func (s *Server) sleep(ctx context.Context, length time.Duration) {
 	}
 }
 
-// serve ends when ctx does, when the address is another one, or with the error
-// of a listener that broke.
+// serve returns when ctx ends, when the address changes, or with the error of a broken
+// listener.
 func (s *Server) serve(ctx context.Context, at *service, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.current.Load().handler.ServeHTTP(w, r) }),
@@ -164,14 +165,14 @@ func shutDown(server *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	if server.Shutdown(ctx) != nil {
-		_ = server.Close() // whoever still reads is cut off
+		_ = server.Close() // drops clients that still read
 	}
 }
 
-// complaints is what http.Server logs to.
+// complaints receives the log lines of http.Server.
 type complaints func(error)
 
-// Write implements io.Writer for lines.
+// Write implements io.Writer; each call is one log line.
 func (c complaints) Write(line []byte) (int, error) {
 	c(errors.New(string(bytes.TrimSpace(line))))
 	return len(line), nil

@@ -17,7 +17,7 @@ import (
 
 const token = "0f3c9a-token-of-the-test"
 
-// running is a server that listens, with what it told.
+// running is a server that listens, with what it reported.
 type running struct {
 	*Server
 	t         *testing.T
@@ -102,7 +102,7 @@ func TestMetricsAreServed(t *testing.T) {
 }
 
 func TestProbesSayInOneLineWhatIsMissing(t *testing.T) {
-	r := serve(t, withToken()) // which probes need not know
+	r := serve(t, withToken()) // probes need no token
 	address := <-r.listening
 
 	if status, body := r.get(address, "/healthz"); status != 200 || body != "ok\n" {
@@ -116,7 +116,7 @@ func TestProbesSayInOneLineWhatIsMissing(t *testing.T) {
 	if status, body := r.get(address, "/readyz"); status != 200 || body != "ok\n" {
 		t.Errorf("readyz: status %d, %q", status, body)
 	}
-	r.metrics.clock.Advance(3 * time.Hour) // and the sweep is not over
+	r.metrics.clock.Advance(3 * time.Hour) // the sweep has not ended
 	if status, body := r.get(address, "/healthz"); status != 503 || strings.Count(body, "\n") != 1 {
 		t.Errorf("healthz of a stalled daemon: status %d, %q", status, body)
 	}

@@ -1,9 +1,9 @@
-// Package netfault tells why an HTTP request got no answer, as far as the standard
-// library's error shows it: what an operator has to do depends on that alone. It
-// knows neither Vault nor Mailu; the words are theirs.
+// Package netfault classifies why an HTTP request got no answer, as far as the standard
+// library's error shows it: the operator's next action depends on that alone. It knows
+// neither Vault nor Mailu; they provide the wording.
 //
-// The kinds are tested against real listeners, because much of this the standard
-// library says only in the text of an error.
+// The kinds are tested against real listeners, because the standard library reports
+// many of them only in the text of an error.
 package netfault
 
 import (
@@ -21,7 +21,7 @@ import (
 // Kind is a cause.
 type Kind int
 
-// The kinds. A kind that is not certain is Other.
+// The kinds. An uncertain kind is Other.
 const (
 	Other         Kind = iota
 	Untrusted          // the certificate is signed by an unknown authority
@@ -29,21 +29,21 @@ const (
 	Expired            // the certificate has expired by this host's clock
 	NotYetValid        // the certificate is not valid yet by this host's clock
 	Certificate        // the certificate is refused for another reason
-	OldTLS             // the server offers no version of TLS that we take
+	OldTLS             // the server offers no TLS version that we accept
 	WantsClient        // the server wants a client certificate, or another one
-	Handshake          // the server ended the handshake; in TLS 1.2 also for want of a client certificate
+	Handshake          // the server ended the handshake; in TLS 1.2 also for lack of a client certificate
 	NotTLS             // https to a listener that does not speak TLS
 	IsTLS              // http to a listener that speaks TLS
 	UnknownName        // the name resolves to nothing
-	NoNameService      // the name could not be asked for
+	NoNameService      // no name server could be asked
 	Refused            // nothing listens there
-	Unroutable         // no way leads to the host
+	Unroutable         // no route to the host
 	TimedOut           // no answer in time
 	Closed             // the connection ended before an answer
 	Proxy              // the proxy of the environment cannot be reached or refuses
 )
 
-// Of returns the kind of an error of net/http, or of one that wraps it.
+// Of returns the kind of an error from net/http, or of one that wraps it.
 func Of(err error) Kind {
 	var (
 		dns     *net.DNSError
@@ -85,7 +85,7 @@ func Of(err error) Kind {
 
 func ofCertificate(err error) Kind {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		// One reason for both; which it is stands in the certificate.
+		// The library has one reason for both; the certificate shows which it is.
 		if invalid.Cert != nil && time.Now().Before(invalid.Cert.NotBefore) {
 			return NotYetValid
 		}
@@ -102,8 +102,8 @@ func ofCertificate(err error) Kind {
 	return Other
 }
 
-// ofAlert goes by the names of alerts in crypto/tls. Several are about a client
-// certificate that is missing or not accepted, by version of TLS and by server.
+// ofAlert uses the alert names in crypto/tls. Several concern a client certificate that
+// is missing or not accepted, depending on TLS version and server.
 func ofAlert(text string) Kind {
 	switch {
 	case strings.Contains(text, "protocol version"):

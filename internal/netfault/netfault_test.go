@@ -74,7 +74,7 @@ func TestKindOfEveryFault(t *testing.T) {
 	}
 }
 
-// issue makes a certificate that is its own authority.
+// issue makes a self-signed certificate.
 func issue(t *testing.T, ip string, from, to time.Time) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -96,7 +96,7 @@ func issue(t *testing.T, ip string, from, to time.Time) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// serve is an HTTPS server.
+// serve starts an HTTPS server.
 func serve(t *testing.T, certificate tls.Certificate, change func(*tls.Config)) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -110,7 +110,7 @@ func serve(t *testing.T, certificate tls.Certificate, change func(*tls.Config)) 
 	return server.URL
 }
 
-// answer is a listener that reads a little, sends the text and closes.
+// answer starts a listener that reads a little, sends the text and closes.
 func answer(t *testing.T, text, scheme string) string {
 	t.Helper()
 	return scheme + "://" + listen(t, func(conn net.Conn) {

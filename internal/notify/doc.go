@@ -1,11 +1,10 @@
-// Package notify tells systemd how the daemon stands, by the protocol of
-// sd_notify(3): ready, reloading, stopping, what is under way, and that it goes
-// on (the watchdog). It is for Type=notify of systemd 247 and later.
+// Package notify reports the daemon's state to systemd by the protocol of sd_notify(3):
+// ready, reloading, stopping, the current work, and the watchdog's keep-alive. It is
+// for Type=notify of systemd 247 and later.
 //
-// Where systemd did not ask, nothing happens: every method then does nothing.
-// What systemd is told names no tenant and no server, since everybody on the
-// host may read it.
+// If systemd did not set NOTIFY_SOCKET, every method does nothing. Messages name no
+// tenant and no server, since everybody on the host can read them.
 //
-// The protocol is a datagram of lines, which is why there is no library here.
-// The package imports rotator for its events, and nothing else of ours.
+// The protocol is a datagram of lines, so this package uses no library. It imports
+// rotator for its events, and nothing else of this module.
 package notify

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monotonic is CLOCK_MONOTONIC, which Go keeps to itself.
+// monotonic reads CLOCK_MONOTONIC, which Go does not expose.
 func monotonic() time.Duration {
 	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // every Linux has it
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // supported by every Linux
 	return time.Duration(t.Nano())
 }

@@ -4,5 +4,5 @@ package notify
 
 import "time"
 
-// monotonic is for systemd, which is on Linux only.
+// monotonic is unused here: systemd exists on Linux only.
 func monotonic() time.Duration { return 0 }

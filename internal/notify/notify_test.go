@@ -15,14 +15,14 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// noon stands still.
+// noon is a clock that stands still.
 type noon struct{}
 
 func (noon) Now() time.Time { return time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC) }
 
 func (noon) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
-// listen is systemd's end, as the environment names it.
+// listen opens systemd's end of the socket at the given address.
 func listen(t *testing.T, address string) *net.UnixConn {
 	t.Helper()
 	end, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
@@ -44,7 +44,8 @@ func open(t *testing.T) *Socket {
 	return s
 }
 
-// received is all that was sent. A mark is sent last, so nothing is waited for.
+// received returns everything that was sent. A marker is sent last, so the test needs
+// no wait.
 func received(t *testing.T, s *Socket, end *net.UnixConn) []string {
 	t.Helper()
 	if err := s.send("X_MARK=1"); err != nil {

@@ -12,28 +12,27 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// patience is how long systemd may take to accept a message. Its queue is full
-// only while it hangs itself.
+// patience limits how long a send may block. systemd's queue is full only while systemd
+// itself hangs.
 const patience = time.Second
 
-// Socket is the way to systemd. It may be used by several goroutines.
+// Socket is the connection to systemd. It is safe for concurrent use.
 type Socket struct {
 	conn   *net.UnixConn // nil: systemd did not ask
-	period time.Duration // how often the watchdog is fed; 0: there is none
+	period time.Duration // interval of watchdog messages; 0: no watchdog
 	clock  rotator.Clock
 	status status
 }
 
-// Open takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of the
-// environment, so that no child speaks for the service, and connects. The caller
-// closes it.
+// Open takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of the environment, so
+// that no child process speaks for the service, and connects. The caller must close it.
 func Open(clock rotator.Clock) (*Socket, error) {
 	address := take("NOTIFY_SOCKET")
 	period := watchdogPeriod(take("WATCHDOG_USEC"), take("WATCHDOG_PID"))
 	if address == "" {
 		return &Socket{clock: clock}, nil
 	}
-	// A leading @, an abstract socket, means the same to systemd and to Go.
+	// A leading @ means an abstract socket to both systemd and Go.
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
 	if err != nil {
 		return nil, fmt.Errorf("NOTIFY_SOCKET: %w", err)
@@ -47,8 +46,8 @@ func take(name string) string {
 	return value
 }
 
-// watchdogPeriod is half of what systemd allows, as sd_watchdog_enabled(3)
-// advises, and 0 where no watchdog is set for this process.
+// watchdogPeriod returns half of what systemd allows, as sd_watchdog_enabled(3)
+// advises, or 0 if no watchdog is set for this process.
 func watchdogPeriod(microseconds, pid string) time.Duration {
 	if pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return 0
@@ -60,34 +59,34 @@ func watchdogPeriod(microseconds, pid string) time.Duration {
 	return time.Duration(allowed) * time.Microsecond / 2
 }
 
-// Close ends the connection; it tells systemd nothing.
+// Close ends the connection without a message to systemd.
 func (s *Socket) Close() {
 	if s.conn != nil {
 		_ = s.conn.Close()
 	}
 }
 
-// Ready tells that the service has started, or gone on after [Socket.Reloading].
+// Ready reports that the service has started, or has finished reloading.
 func (s *Socket) Ready() error { return s.send("READY=1") }
 
-// Reloading tells that a reload begins. The time is for Type=notify-reload.
+// Reloading reports that a reload begins. Type=notify-reload needs the time.
 func (s *Socket) Reloading() error {
 	return s.send("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic().Microseconds(), 10))
 }
 
-// Stopping tells that the service ends, however long that may take.
+// Stopping reports that the service is stopping, however long that takes.
 func (s *Socket) Stopping() error { return s.send("STOPPING=1") }
 
-// Guard feeds the watchdog until ctx ends, as often as systemd wants it and only
-// while live is true. A process that hangs is then killed, and so is one whose
-// loop hangs although the process runs.
+// Guard sends watchdog messages until ctx ends, at the interval that systemd expects
+// and only while live returns true. So systemd kills a process that hangs, and one
+// whose main loop hangs.
 func (s *Socket) Guard(ctx context.Context, live func() bool) {
 	if s.conn == nil || s.period == 0 {
 		return
 	}
 	for {
 		if live() {
-			_ = s.send("WATCHDOG=1") // systemd hangs; the next one may arrive
+			_ = s.send("WATCHDOG=1") // systemd hangs; the next message may arrive
 		}
 		if s.clock.Sleep(ctx, s.period) != nil {
 			return

@@ -8,11 +8,11 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// status is what `systemctl status` shows of the daemon.
+// status is the text that `systemctl status` shows for the daemon.
 type status struct {
-	mu       sync.Mutex // guards what follows, and the order of the messages
-	underWay string     // "": nothing
-	last     string     // how the last sweep ended; "": none yet
+	mu       sync.Mutex // guards the fields below, and the order of the messages
+	underWay string     // "": idle
+	last     string     // result of the last sweep; "": none yet
 	next     time.Time  // of sweeps; zero: not known
 	sent     string
 }
@@ -26,7 +26,7 @@ func (s *Socket) Observe(e rotator.Event) {
 	if text == s.status.sent {
 		return
 	}
-	if s.send("STATUS="+text) == nil { // else the next event tries again
+	if s.send("STATUS="+text) == nil { // on error the next event tries again
 		s.status.sent = text
 	}
 }
@@ -56,7 +56,7 @@ func (s *status) learn(e rotator.Event, now time.Time) {
 	case rotator.TickScheduled:
 		s.next = now.Add(e.Wait)
 	case rotator.SettingsReplaced:
-		s.next = time.Time{} // what is still scheduled will be told again
+		s.next = time.Time{} // tasks that are still scheduled announce it again
 	}
 }
 

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	horizon    = 180 // days, today being the first
-	levels     = 4   // shades of a day on which something falls due
+	horizon    = 180 // days, including today
+	levels     = 4   // shades of a day that has due passwords
 	cellHeight = 20  // pixels
 	cellTop    = 18  // pixels, for the names of the months
 )
 
-// calendar is what falls due when. It has each tenant once, ignored entries
-// aside.
+// calendar shows when passwords fall due. Each tenant is in it once; ignored entries
+// are left out.
 type calendar struct {
 	Days    []dueDay // from today on, one after the other
 	Weeks   int      // columns
@@ -27,8 +27,8 @@ type calendar struct {
 	Already int // due or overdue
 	Later   int // after the last day shown
 	Never   int // manual
-	Halted  int // invalid: nobody rotates them
-	Undated int // of unknown age: due at once
+	Halted  int // invalid: not rotated
+	Undated int // of unknown age: due immediately
 }
 
 // dueDay is one day, in UTC.
@@ -92,8 +92,8 @@ func (c *calendar) sum() {
 	}
 }
 
-// shade goes by the square root, so that days of few are told apart beside a
-// wave.
+// shade scales by the square root, so that days with few tenants stay distinguishable
+// beside a peak.
 func shade(n, highest int) int {
 	if n == 0 {
 		return 0
@@ -104,12 +104,12 @@ func shade(n, highest int) int {
 // weekday counts from Monday, as ISO 8601 does.
 func weekday(t time.Time) int { return (int(t.Weekday()) + 6) % 7 }
 
-// Title is what the day says when it is pointed at.
+// Title is the day's tooltip.
 func (d dueDay) Title() string {
 	return fmt.Sprintf("%s: %s due", d.Date.Format("Mon 2006-01-02"), number(d.Count))
 }
 
-// Y is the upper edge of the cell; X and Width are in percent of all weeks.
+// Y is the upper edge of the cell in pixels; X and Width are in percent of all weeks.
 func (d dueDay) Y() int { return cellTop + d.Row*cellHeight }
 
 // NumberY is the base line of the cell's number.
@@ -118,27 +118,27 @@ func (d dueDay) NumberY() int { return d.Y() + 13 }
 // X is the left edge of the cell.
 func (c calendar) X(d dueDay) string { return percent(float64(d.Week), c.Weeks) }
 
-// Middle is where the cell's number is centred.
+// Middle is the centre of the cell's number.
 func (c calendar) Middle(d dueDay) string { return percent(float64(d.Week)+0.48, c.Weeks) }
 
-// Width is that of a cell.
+// Width is the width of a cell.
 func (c calendar) Width() string { return percent(0.94, c.Weeks) }
 
-// label is a text at a place.
+// label is a text at a position.
 type label struct{ X, Text string }
 
-// Months are the names over the columns in which they begin.
+// Months are the month names over the columns in which they begin.
 func (c calendar) Months() []label {
 	var all []label
 	for i, d := range c.Days {
-		if d.Date.Day() == 1 || i == 0 && d.Date.Day() < 22 { // else the next name would be too near
+		if d.Date.Day() == 1 || i == 0 && d.Date.Day() < 22 { // otherwise the next name would be too near
 			all = append(all, label{X: c.X(d), Text: d.Date.Format("Jan")})
 		}
 	}
 	return all
 }
 
-// Legend says which counts a shade stands for.
+// Legend lists the range of counts of each shade.
 func (c calendar) Legend() []legend {
 	var all []legend
 	for n := 1; n <= c.Busiest.Count; n++ {
@@ -153,7 +153,7 @@ func (c calendar) Legend() []legend {
 
 type legend struct{ Level, From, To int }
 
-// Range is the counts, in words.
+// Range describes the counts in words.
 func (l legend) Range() string {
 	if l.From == l.To {
 		return number(l.From)
@@ -168,7 +168,7 @@ type week struct {
 	Total  int
 }
 
-// Table is the same as text.
+// Table returns the calendar as text.
 func (c calendar) Table() []week {
 	all := make([]week, c.Weeks)
 	for _, d := range c.Days {

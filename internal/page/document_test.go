@@ -15,13 +15,13 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// document is a page as a browser understands it.
+// document is a page as a browser parses it.
 type document struct {
 	*html.Node
 	t *testing.T
 }
 
-// ask sends one request and gives the answer.
+// ask sends one request and returns the response.
 func ask(t *testing.T, config page.Config, method, target string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -29,7 +29,7 @@ func ask(t *testing.T, config page.Config, method, target string) *httptest.Resp
 	return w
 }
 
-// open is the page of a snapshot.
+// open renders the page of a snapshot.
 func open(t *testing.T, s rotator.Snapshot, target string) document {
 	t.Helper()
 	w := ask(t, pagetest.Config(s), http.MethodGet, target)
@@ -48,7 +48,7 @@ func parse(t *testing.T, text string) document {
 	return document{Node: root, t: t}
 }
 
-// all are the elements that match.
+// all returns the elements that match.
 func (d document) all(match func(*html.Node) bool) []document {
 	var found []document
 	for n := range d.Descendants() {
@@ -73,7 +73,7 @@ func tag(selector string) func(*html.Node) bool {
 	}
 }
 
-// id is the one element with it.
+// id returns the element with this id.
 func (d document) id(id string) document {
 	d.t.Helper()
 	return d.one(func(n *html.Node) bool { return attr(n, "id") == id }, id)
@@ -88,7 +88,7 @@ func (d document) one(match func(*html.Node) bool, name string) document {
 	return found[0]
 }
 
-// text is what is read, with white space folded.
+// text returns the visible text, with white space folded.
 func (d document) text() string {
 	var b strings.Builder
 	for n := range d.Descendants() {
@@ -96,7 +96,7 @@ func (d document) text() string {
 		case n.Type == html.TextNode && n.Parent.Data != "style":
 			b.WriteString(n.Data)
 		case n.Type == html.ElementNode && slices.Contains([]string{"p", "li", "td", "th", "tr", "dt", "dd", "div", "bdi", "title", "option", "time"}, n.Data):
-			b.WriteByte(' ') // it begins apart
+			b.WriteByte(' ') // block elements start a new word
 		}
 	}
 	return strings.Join(strings.Fields(b.String()), " ")
@@ -110,13 +110,13 @@ func (d document) texts(match func(*html.Node) bool) []string {
 	return all
 }
 
-// tenants are the ids in the table, in its order.
+// tenants returns the ids in the table, in order.
 func (d document) tenants() []string { return d.id("tenants").texts(tag("bdi.id")) }
 
-// headline is the sentence that matters.
+// headline returns the page's headline.
 func (d document) headline() string { return d.one(tag("p.headline"), "the headline").text() }
 
-// tile is the number of a state in the overview.
+// tile returns the number of a state in the overview.
 func (d document) tile(state string) int {
 	d.t.Helper()
 	return d.number(d.one(tag("li.t-"+state), state).one(tag("b"), "its number").text())

@@ -23,7 +23,7 @@ func serve(s rotator.Snapshot, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// standings counts as the domain does.
+// standings counts standings with the rotator package.
 func standings(s rotator.Snapshot) map[rotator.Standing]int {
 	n := map[rotator.Standing]int{}
 	for _, e := range s.Tenants {
@@ -171,7 +171,7 @@ func TestTheCalendarSumsWeeksAndMonths(t *testing.T) {
 	}
 }
 
-// numberBefore is the number in front of the words; 0 if they are not there.
+// numberBefore returns the number in front of the words, or 0 if they are missing.
 func numberBefore(d document, text, words string) int {
 	before, _, found := strings.Cut(text, words)
 	if !found {

@@ -7,14 +7,14 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// fleet is a snapshot with the standing of each tenant reckoned.
+// fleet is a snapshot with the computed standing of each tenant.
 type fleet struct {
 	rotator.Snapshot
 	timetable rotator.Timetable
-	rows      []*row // the most urgent first
+	rows      []*row // most urgent first
 	standings map[rotator.Standing]int
 	failed    int // tenants on which the last run failed
-	problems  int // tenants with which the last verification found one
+	problems  int // tenants with which the last verification found a problem
 }
 
 // row is one tenant.
@@ -43,20 +43,20 @@ func newFleet(s rotator.Snapshot, t rotator.Timetable) fleet {
 	return f
 }
 
-// failed reports whether a run failed on the tenant and nobody has rotated it
-// since, such as another host.
+// failed reports whether a run failed on the tenant and nobody, such as another host,
+// has rotated it since.
 func (r *row) failed() bool { return r.Outcome.Failure() && !r.Born.After(r.At) }
 
-// halfFinished reports whether a rotation waits to be finished by the next run.
-// While its claim stands somebody is at it.
+// halfFinished reports whether the next run has to finish a rotation. While its claim
+// is valid, another process is working on it.
 func (r *row) halfFinished(now time.Time) bool {
 	return r.standing == rotator.StandingPending && !now.Before(r.Pending.Until)
 }
 
-// passwords is the number of tenants, without entries that are none.
+// passwords is the number of tenants, without ignored entries.
 func (f fleet) passwords() int { return len(f.rows) - f.standings[rotator.StandingIgnored] }
 
-// running is the run under way.
+// running returns the current run.
 func (f fleet) running() (rotator.RunEntry, bool) {
 	if len(f.Runs) == 0 || !f.Runs[0].Finished.IsZero() {
 		return rotator.RunEntry{}, false
@@ -64,7 +64,7 @@ func (f fleet) running() (rotator.RunEntry, bool) {
 	return f.Runs[0], true
 }
 
-// refused is the newest run, if it could not take place.
+// refused returns the newest run if it could not start.
 func (f fleet) refused() (rotator.RunEntry, bool) {
 	if len(f.Runs) == 0 || f.Runs[0].Err == "" {
 		return rotator.RunEntry{}, false
@@ -72,5 +72,5 @@ func (f fleet) refused() (rotator.RunEntry, bool) {
 	return f.Runs[0], true
 }
 
-// stale reports whether a sweep should have read the records since they were.
+// stale reports whether the records are older than the last scheduled sweep.
 func (f fleet) stale() bool { return f.Now.After(f.timetable.Deadline(f.Surveyed)) }

@@ -6,8 +6,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Ages are shown as shares of the policy, so that tenants under different ones
-// compare: in tenths up to one and a half, and everything beyond in one more.
+// Ages are shown as shares of the policy, so that tenants under different policies can
+// be compared: in tenths up to 1.5, and one more bar for everything beyond.
 const (
 	tenths    = 15
 	barsAtAll = tenths + 1
@@ -15,7 +15,7 @@ const (
 	barTop    = 18  // pixels above it, for its number
 )
 
-// histogram has each tenant once, ignored entries aside.
+// histogram counts each tenant once; ignored entries are left out.
 type histogram struct {
 	Bars    []bar
 	Highest int
@@ -28,17 +28,17 @@ type histogram struct {
 type bar struct {
 	Label  string
 	Count  int
-	Past   bool // at the policy's age or beyond it
+	Past   bool // at or beyond the policy's age
 	X      string
 	Width  string // percent, like X
 	Y      int    // pixels, like Height
 	Height int
 }
 
-// Middle is where the bar's number is centred, in percent.
+// Middle is the centre of the bar's number, in percent.
 func (b bar) Middle(i int) string { return percent(float64(i)+0.5, barsAtAll) }
 
-// Number is the count as it is written.
+// Number is the count as text.
 func (b bar) Number() string { return number(b.Count) }
 
 // NumberY is the base line of the number.
@@ -84,5 +84,5 @@ func (h *histogram) draw() {
 	}
 }
 
-// percent is n of total for an attribute of SVG.
+// percent formats n of total for an SVG attribute.
 func percent(n float64, total int) string { return fmt.Sprintf("%.3f%%", 100*n/float64(total)) }

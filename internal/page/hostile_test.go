@@ -14,13 +14,13 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// hostile are texts that somebody could put into a record.
+// hostile are texts that an attacker could put into a record.
 var hostile = []string{
 	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `javascript:alert(1)`,
 	`</title></style><svg onload=alert(1)>`, `{{.}}`, `&lt;b&gt;`, "a\x00b\x1b[31mred", "\xff\xfe", "\u202egpj.exe", "zero\u200bwidth", "\u3164", strings.Repeat("Z", 100_000),
 }
 
-// haunted is a fleet with the text in every field that others write.
+// haunted is a fleet with the text in every field that others can write.
 func haunted(text string) rotator.Snapshot {
 	evil := rotator.Status{
 		Tenant: text, User: text, Origin: rotator.Origin(text), LastRotated: text, Fault: text, Policy: pagetest.Policy("30_days"),
@@ -56,7 +56,7 @@ func TestWhatRecordsHoldIsTextAndNothingElse(t *testing.T) {
 	}
 }
 
-// shape is the elements of a document and the names of their attributes.
+// shape lists the elements of a document and the names of their attributes.
 func shape(d document) string {
 	var b strings.Builder
 	for _, n := range d.all(func(*html.Node) bool { return true }) {

@@ -1,15 +1,14 @@
-// Package page shows operators how the fleet stands: one HTML page, made on the
-// server from a [rotator.Snapshot], that reads well at ten thousand tenants.
+// Package page renders the status page: one HTML page, built on the server from a
+// [rotator.Snapshot], that stays readable with ten thousand tenants.
 //
-// It promises to change nothing (GET and HEAD only), to ask nobody but the
-// functions of its [Config], and to send a browser nothing that it would have to
-// run or fetch: no script, no outside asset, one inline style sheet that the
-// Content-Security-Policy names by its hash. What comes from Vault's records is
-// escaped, shortened, and made visible where it would steer the reader's eye.
-// A snapshot holds no secret, so the page has none to show.
+// It changes nothing (GET and HEAD only), calls only the functions of its [Config], and
+// sends a browser nothing to run or fetch: no script, no external asset, one inline
+// style sheet that the Content-Security-Policy names by its hash. Text from Vault's
+// records is escaped, shortened, and control characters in it are made visible. A
+// snapshot holds no secret, so the page cannot show one.
 //
-// Who may see it is the business of the server that mounts it. All times are in
-// UTC. It imports rotator and the standard library, nothing else.
+// The server that mounts the page controls access to it. All times are in UTC. The
+// package imports rotator and the standard library, nothing else.
 package page
 
 import (
@@ -31,23 +30,24 @@ var templates embed.FS
 //go:embed style.css
 var style string
 
-// maxQuery is how many bytes of parameters are read at all.
+// maxQuery limits the length of the query string, in bytes.
 const maxQuery = 2048
 
-// Config is what a page is made from. Its functions are called at each request
-// and must be safe for concurrent use.
+// Config is the page's input. Its functions are called at each request and must be safe
+// for concurrent use.
 type Config struct {
 	Snapshot func() rotator.Snapshot
 	Settings func() Settings
 	Version  string // of the program
-	// Latency is how long the requests to a server took of late; false if that is
-	// not known. Nil: the page says nothing of it.
+	// Latency returns the recent duration of requests to a server, or false if it is
+	// unknown. If nil, the page shows no latency.
 	Latency func(rotator.Origin) (time.Duration, bool)
 }
 
-// Settings is what of the configuration the page needs. A reload may change it.
+// Settings is the part of the configuration that the page needs. A reload may change
+// it.
 type Settings struct {
-	Timetable     rotator.Timetable // says when what is due is overdue
+	Timetable     rotator.Timetable // decides when due becomes overdue
 	DefaultPolicy rotator.Policy
 }
 
@@ -68,8 +68,8 @@ func New(config Config) http.Handler {
 	}
 }
 
-// ServeHTTP answers 404 to other paths, 405 to other methods, and 414 to more
-// parameters than the page has.
+// ServeHTTP answers 404 for other paths, 405 for other methods, and 414 for a query
+// longer than maxQuery.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.harden(w.Header())
 	switch {
@@ -85,7 +85,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// show makes the page as a whole before it sends any of it.
+// show renders the whole page before it sends any of it.
 func (h *handler) show(w http.ResponseWriter, q query) {
 	var body bytes.Buffer
 	if err := h.page.ExecuteTemplate(&body, "page.html", h.view(q)); err != nil {
@@ -94,10 +94,10 @@ func (h *handler) show(w http.ResponseWriter, q query) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
-	_, _ = body.WriteTo(w) // a reader who has left needs no answer
+	_, _ = body.WriteTo(w) // error: the client has gone
 }
 
-// harden keeps the answer out of caches, frames and other sites' hands.
+// harden forbids caching, framing and use by other sites.
 func (h *handler) harden(header http.Header) {
 	header.Set("Content-Security-Policy", h.policy)
 	header.Set("X-Content-Type-Options", "nosniff")

@@ -90,7 +90,7 @@ func TestThePolicyAllowsWhatThePageUsesAndNoMore(t *testing.T) {
 	}
 }
 
-// The page must work where nothing else can be reached, and leak nothing.
+// The page must work without access to other hosts, and leak nothing.
 func TestThePageFetchesAndRunsNothing(t *testing.T) {
 	d := open(t, pagetest.Mixed(300), "/")
 

@@ -9,24 +9,25 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// How many characters of a search are looked for. The longest origin that DNS
-// allows has less than the latter.
+// Limits of search terms, in characters. The longest origin that DNS allows is shorter
+// than maxServer.
 const (
 	maxText   = 100
 	maxServer = 300
 )
 
-// Filters beside the standings.
+// Filters in addition to the standings.
 const (
-	stateFailed  = "failed"  // the last run that had to do with it failed
+	stateFailed  = "failed"  // the tenant's last run failed
 	stateProblem = "problem" // the last verification found one
 )
 
-// sorts are what the table can be sorted by; a minus before one turns it round.
+// sorts are the keys that the table can be sorted by; a leading minus reverses the
+// order.
 var sorts = []string{"urgency", "tenant", "user", "server", "state", "age", "policy", "left", "outcome", "verified"}
 
-// query is what the reader asked for. Anything that the page does not know is
-// taken for the default, so that an old bookmark still opens.
+// query is the parsed query string. Unknown values become the default, so that old
+// bookmarks still open.
 type query struct {
 	text    string
 	state   string // a standing, failed or problem; empty: all
@@ -56,7 +57,7 @@ func parseQuery(values url.Values) query {
 	return q
 }
 
-// states are what the table can be filtered by.
+// states are the values of the state filter.
 func states() []string {
 	var all []string
 	for _, s := range rotator.Standings() {
@@ -65,11 +66,11 @@ func states() []string {
 	return append(all, stateFailed, stateProblem)
 }
 
-// overview reports whether nothing in particular is asked for. Only then the
-// page may reload itself: a reader of the table is left in peace.
+// overview reports whether the query has no filter. Only then the page may reload
+// itself, so that it does not disturb a reader of the table.
 func (q query) overview() bool { return q == query{sort: sorts[0], page: 1, refresh: q.refresh} }
 
-// link is the address of the table for q.
+// link returns the address of the table for q.
 func (q query) link() string {
 	values := url.Values{}
 	for key, value := range map[string]string{"q": q.text, "state": q.state, "server": q.server} {
@@ -91,7 +92,7 @@ func (q query) atPage(n int) query {
 	return q
 }
 
-// sortedBy asks for the first page of another order; of the same one, reversed.
+// sortedBy returns the first page in another order; for the current key, in reverse.
 func (q query) sortedBy(key string) query {
 	q.page = 1
 	if q.sort == key {
@@ -101,7 +102,7 @@ func (q query) sortedBy(key string) query {
 	return q
 }
 
-// inState is a new search, for the links of the overview.
+// inState is a new search by state, for the links of the overview.
 func inState(state string) query { return query{state: state, sort: sorts[0], page: 1} }
 
 func onServer(origin rotator.Origin) query {

@@ -13,7 +13,7 @@ const maxRuns = 10
 type run struct {
 	Task        string
 	Started     moment
-	Took        string // empty: under way
+	Took        string // empty: still running
 	Interrupted bool
 	Planned     string
 	Done        string
@@ -23,7 +23,7 @@ type run struct {
 	Share       string // done of planned, in percent
 }
 
-// runs are the last ones, the newest first.
+// runs are the last ones, newest first.
 func runs(f fleet) []run {
 	last := f.Runs[:min(len(f.Runs), maxRuns)]
 	all := make([]run, len(last))
@@ -47,7 +47,7 @@ func newRun(f fleet, e rotator.RunEntry) run {
 	return r
 }
 
-// took is the length of a run, as exact as anybody needs it.
+// took formats the duration of a run, rounded for people.
 func took(d time.Duration) string {
 	switch {
 	case d < time.Second:

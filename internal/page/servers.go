@@ -12,20 +12,21 @@ import (
 // maxServers is how many servers the page lists.
 const maxServers = 50
 
-// server is one Mailu server: what the last run thinks of it, and its tenants.
+// server is one Mailu server: its state in the last run, and its tenants.
 type server struct {
 	Origin  string
 	Breaker rotator.Breaker // empty: the last run did not use it
 	Since   moment
 	Until   moment
 	Reason  string
-	Latency string // empty: not known
+	Latency string // empty: unknown
 	Tenants int
-	Trouble int // of them, neither ok nor merely due
+	Trouble int // tenants that are neither ok nor merely due
 	Link    string
 }
 
-// servers are all that the records or the last run name, those in trouble first.
+// servers lists all servers that the records or the last run name, those with problems
+// first.
 func servers(f fleet, latency func(rotator.Origin) (time.Duration, bool)) []server {
 	byOrigin := map[rotator.Origin]*server{}
 	at := func(origin rotator.Origin) *server {
@@ -38,7 +39,7 @@ func servers(f fleet, latency func(rotator.Origin) (time.Duration, bool)) []serv
 	}
 	for _, r := range f.rows {
 		if r.Origin == "" {
-			continue // its record does not say
+			continue // its record names no server
 		}
 		s := at(r.Origin)
 		s.Tenants++
@@ -70,7 +71,7 @@ func servers(f fleet, latency func(rotator.Origin) (time.Duration, bool)) []serv
 	return all
 }
 
-// gravity is higher the less the server is used.
+// gravity is higher for servers that the run uses less.
 func gravity(b rotator.Breaker) int { return max(slices.Index(rotator.Breakers(), b), 0) }
 
 func milliseconds(d time.Duration) string {

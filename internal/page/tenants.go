@@ -12,10 +12,10 @@ import (
 // pageRows is how many tenants a page of the table has.
 const pageRows = 100
 
-// none is shown where a value makes no sense.
+// none is shown where there is no value.
 const none = "–"
 
-// table is the part of the tenants that was asked for.
+// table is the selected part of the tenants.
 type table struct {
 	Rows    []tenant
 	Found   int
@@ -24,7 +24,7 @@ type table struct {
 	Page    int
 	Pages   int
 	Columns []column
-	First   string // links; empty: it is this page
+	First   string // links; empty: this page
 	Prev    string
 	Next    string
 	Last    string
@@ -34,26 +34,26 @@ type table struct {
 type column struct {
 	Title string
 	Class string
-	Order string // for aria-sort; empty: the table is not sorted by it
+	Order string // for aria-sort; empty: not the sort key
 	Link  string
 }
 
-// tenant is a row as it is shown.
+// tenant is a row as it is displayed.
 type tenant struct {
 	Name     string
 	User     string
 	Origin   string
 	Standing rotator.Standing
-	Reason   string // why it is so
+	Reason   string // explains the state
 	Age      string
-	Share    string // of the policy, at most 100 percent; empty: nobody knows
+	Share    string // of the policy, at most 100 percent; empty: unknown
 	Policy   string
 	Left     string
-	Over     bool // Left is how long ago it fell due
+	Over     bool // Left is the time since it fell due
 	Due      moment
 	Outcome  rotator.Outcome
 	Failed   bool
-	Why      string // the outcome
+	Why      string // explains the outcome
 	At       moment
 	State    rotator.State
 	Problem  bool
@@ -99,7 +99,7 @@ func columns(q query) []column {
 	return all
 }
 
-// selected are the tenants that were asked for, the most urgent first.
+// selected returns the tenants that match the query, most urgent first.
 func (f fleet) selected(q query) []*row {
 	wanted := strings.Fields(strings.ToLower(q.text))
 	on := f.originFilter(q.server)
@@ -124,8 +124,7 @@ func inFilter(r *row, state string) bool {
 	return string(r.standing) == state
 }
 
-// originFilter takes an origin that there is at its word, and anything else for a
-// part of one.
+// originFilter matches a known origin exactly, and treats other text as part of one.
 func (f fleet) originFilter(wanted string) func(rotator.Origin) bool {
 	exact := slices.ContainsFunc(f.rows, func(r *row) bool { return string(r.Origin) == wanted })
 	part := strings.ToLower(wanted)
@@ -134,8 +133,8 @@ func (f fleet) originFilter(wanted string) func(rotator.Origin) bool {
 	}
 }
 
-// says reports whether each of the words, in lower case, is somewhere in what
-// the table shows.
+// says reports whether each of the words, in lower case, occurs somewhere in the
+// tenant's row.
 func (r *row) says(words []string) bool {
 	for _, w := range words {
 		if !r.shows(w) {
@@ -152,7 +151,7 @@ func (r *row) shows(word string) bool {
 		has(r.Fault, maxReason) || has(r.Reason, maxReason)
 }
 
-// sortRows leaves rows that are equal by the key in the order of their urgency.
+// sortRows keeps rows with equal keys in order of urgency.
 func sortRows(rows []*row, key string, now time.Time) {
 	key, turned := strings.CutPrefix(key, "-")
 	if key == "urgency" {
@@ -170,7 +169,7 @@ func sortRows(rows []*row, key string, now time.Time) {
 	})
 }
 
-// comparison puts what is not known at the beginning.
+// comparison sorts unknown values first.
 func comparison(key string, now time.Time) func(a, b *row) int {
 	switch key {
 	case "user":
@@ -228,7 +227,7 @@ func newTenant(f fleet, r *row) tenant {
 	return t
 }
 
-// standingReason is empty where the standing says all.
+// standingReason is empty if the standing needs no explanation.
 func standingReason(f fleet, r *row) string {
 	switch {
 	case r.Fault != "":

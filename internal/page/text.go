@@ -13,16 +13,15 @@ import (
 
 const day = 24 * time.Hour
 
-// How many characters of what comes from records and servers are shown. They
-// bound the size of the page.
+// Limits of text from records and servers, in characters. They bound the size of the
+// page.
 const (
 	maxName   = 120
 	maxReason = 400
 )
 
-// visible shows a text that others wrote: characters that have no shape, or that
-// change the direction of what follows, are spelled out. At most that many characters
-// of it.
+// visible escapes text that others wrote: it spells out characters that have no shape
+// or that change the text direction, and cuts the text at most characters.
 func visible(s string, most int) string {
 	s = shorten(s, most)
 	if !strings.ContainsFunc(s, hidden) {
@@ -44,8 +43,8 @@ func visible(s string, most int) string {
 	return b.String()
 }
 
-// hidden reports whether a reader could not see r for what it is. Letters such
-// as U+3164, the Hangul filler, count as printable and show nothing.
+// hidden reports whether r is invisible or misleading. Letters such as U+3164, the
+// Hangul filler, count as printable and show nothing.
 func hidden(r rune) bool {
 	if r < utf8.RuneSelf {
 		return !strconv.IsPrint(r)
@@ -54,7 +53,7 @@ func hidden(r rune) bool {
 		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// shorten keeps at most so many characters, and shows where it cut.
+// shorten cuts s to at most that many characters, and marks the cut.
 func shorten(s string, most int) string {
 	if kept := cut(s, most); kept != s {
 		return kept + "…"
@@ -62,7 +61,7 @@ func shorten(s string, most int) string {
 	return s
 }
 
-// cut keeps at most so many characters.
+// cut cuts s to at most that many characters.
 func cut(s string, most int) string {
 	n := 0
 	for i := range s {
@@ -74,7 +73,7 @@ func cut(s string, most int) string {
 	return s
 }
 
-// number has its thousands apart.
+// number formats n with thousands separators.
 func number(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
@@ -83,7 +82,7 @@ func number(n int) string {
 	return s
 }
 
-// count is a number with its noun.
+// count formats a number with its noun.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -91,8 +90,7 @@ func count(n int, noun string) string {
 	return number(n) + " " + noun + "s"
 }
 
-// words is a length of time as people say it, in the largest unit that still
-// tells something.
+// words formats a duration in the largest unit that is still meaningful.
 func words(d time.Duration) string {
 	d = d.Abs()
 	switch {
@@ -106,22 +104,22 @@ func words(d time.Duration) string {
 	return count(int(d/time.Second), "second")
 }
 
-// moment is a time, and how far it is from another.
+// moment is a time and the current time.
 type moment struct {
 	At  time.Time
 	Now time.Time
 }
 
-// Known is false for what has not been, and may never be.
+// Known is false for a time that has not happened.
 func (m moment) Known() bool { return !m.At.IsZero() }
 
-// Machine is for the attribute datetime.
+// Machine is the value for the attribute datetime.
 func (m moment) Machine() string { return m.At.UTC().Format(time.RFC3339) }
 
-// Absolute is for people; the page says that it is UTC.
+// Absolute is the time for people; the page states that it is UTC.
 func (m moment) Absolute() string { return m.At.UTC().Format("2006-01-02 15:04") }
 
-// Relative is the distance in words.
+// Relative is the distance from now, in words.
 func (m moment) Relative() string {
 	d := m.At.Sub(m.Now)
 	switch {
@@ -133,7 +131,7 @@ func (m moment) Relative() string {
 	return words(d) + " ago"
 }
 
-// policyText is a policy in words; empty where it could not be read.
+// policyText describes a policy in words; empty if it could not be read.
 func policyText(p rotator.Policy) string {
 	switch {
 	case p.Manual():

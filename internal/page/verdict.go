@@ -7,7 +7,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// tone is how much a sentence wants to be looked at.
+// tone is how urgent a sentence is.
 type tone string
 
 const (
@@ -17,7 +17,7 @@ const (
 	toneBad    tone = "bad"    // look
 )
 
-// concern is one thing to know, and where to look further.
+// concern is one finding, and where to read more.
 type concern struct {
 	Tone   tone
 	Text   string
@@ -26,8 +26,7 @@ type concern struct {
 	Since  moment // may be unknown
 }
 
-// verdict is the one sentence that matters, and what else is to be known, the
-// gravest first.
+// verdict returns the headline and the other findings, most serious first.
 func verdict(f fleet) (first concern, rest []concern) {
 	all := concerns(f)
 	if f.Surveyed.IsZero() && len(all) == 0 {
@@ -43,7 +42,7 @@ func verdict(f fleet) (first concern, rest []concern) {
 	return all[0], all[1:]
 }
 
-// ages says how many passwords are younger than their policy.
+// ages says how many passwords are younger than their policy allows.
 func ages(f fleet) concern {
 	n, due, overdue := f.passwords(), f.standings[rotator.StandingDue], f.standings[rotator.StandingOverdue]
 	invalid, pending := f.standings[rotator.StandingInvalid], f.standings[rotator.StandingPending]
@@ -69,7 +68,7 @@ func ages(f fleet) concern {
 	return concern{Tone: toneGood, Text: fmt.Sprintf("All %s passwords are younger than their policy.", number(n)), Detail: manual(f)}
 }
 
-// manual tells of tenants that no age makes due.
+// manual counts tenants with the policy manual.
 func manual(f fleet) string {
 	n := 0
 	for _, r := range f.rows {
@@ -93,7 +92,7 @@ func oldest(f fleet) string {
 	return fmt.Sprintf(" The longest: %s, %s old under a policy of %s.", visible(r.Tenant, maxName), words(age), policyText(r.Policy))
 }
 
-// concerns are what is wrong beside the ages.
+// concerns lists problems other than ages.
 func concerns(f fleet) []concern {
 	var all []concern
 	add := func(c concern) { all = append(all, c) }
@@ -120,7 +119,7 @@ func concerns(f fleet) []concern {
 	if n := f.standings[rotator.StandingInvalid]; n > 0 {
 		add(concern{
 			Tone: toneBad, Text: fmt.Sprintf("%s invalid.", count(n, "record")+" "+are(n)), Link: inState(string(rotator.StandingInvalid)).link(),
-			Detail: "Not rotated until somebody mends the record, or lists its origin.",
+			Detail: "Not rotated until the record is fixed or its origin is listed.",
 		})
 	}
 	if f.problems > 0 {
@@ -144,7 +143,7 @@ func concerns(f fleet) []concern {
 	return all
 }
 
-// maxConcerns is how many servers are named before a sum is told instead.
+// maxConcerns is the number of servers that are named before only their count is given.
 const maxConcerns = 4
 
 func shortList(all []concern) []concern {

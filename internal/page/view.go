@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// view is everything that the templates show.
+// view is the data of the templates.
 type view struct {
 	Style       template.CSS
 	Icon        template.URL
@@ -30,7 +30,7 @@ type view struct {
 	Calendar    calendar
 	Servers     []server
 	MoreServers int  // beyond those
-	Latency     bool // is it measured at all?
+	Latency     bool // whether latency is measured
 	Runs        []run
 	Table       table
 	Query       formView
@@ -40,7 +40,7 @@ type view struct {
 	Go          string
 }
 
-// tile is a number of the overview that leads to its tenants.
+// tile is a number of the overview that links to its tenants.
 type tile struct {
 	State string // as in the parameter, and the name of its icon
 	Label string
@@ -51,7 +51,7 @@ type tile struct {
 	Width string
 }
 
-// formView is the search as the reader made it.
+// formView is the search form's content.
 type formView struct {
 	Text    string
 	State   string
@@ -60,7 +60,7 @@ type formView struct {
 	States  []string
 	Sorts   []string
 	Origins []string
-	Active  bool // something narrows the table
+	Active  bool // a filter narrows the table
 }
 
 func (h *handler) view(q query) view {
@@ -91,7 +91,7 @@ func (h *handler) view(q query) view {
 	return v
 }
 
-// tiles begin with what is well.
+// tiles starts with the healthy tenants.
 func tiles(f fleet) []tile {
 	var all []tile
 	x := 0
@@ -111,7 +111,7 @@ func tiles(f fleet) []tile {
 	)
 }
 
-// icon tells the tab apart by colour and shape.
+// icon marks the browser tab by colour and shape.
 func icon(t tone) template.URL {
 	shape := map[tone]string{
 		toneGood:   "%3Ccircle cx='8' cy='8' r='7' fill='%2327825f'/%3E",

@@ -1,6 +1,6 @@
-// Package truth reads what Vault holds as any other reader of the records
-// would, for judges that do not take the program's word: the demo, the tests of
-// the command line, the chaos run. Of the program it uses the envelope alone.
+// Package truth reads Vault independently of the program, for judges that must not
+// trust it: the demo, the command's tests, the chaos run. The envelope format is all
+// that it shares with the program.
 package truth
 
 import (
@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// MasterKeys exports every version of a Transit key. The caller wipes them, or
-// the keyring that it makes of them.
+// MasterKeys exports every version of a Transit key. The caller must wipe them, or the
+// keyring made from them.
 func MasterKeys(ctx context.Context, client *api.Client, mount, key string) (map[crypto.KeyVersion][]byte, error) {
 	path := mount + "/export/encryption-key/" + key
 	exported, err := client.Logical().ReadWithContext(ctx, path)
@@ -41,12 +41,11 @@ func MasterKeys(ctx context.Context, client *api.Client, mount, key string) (map
 	return keys, nil
 }
 
-// Open opens the password among fields, which are a tenant's record or what is
-// pending in it.
+// Open opens the password in fields, which are a tenant's record or its pending part.
 func Open(keys *crypto.Keyring, tenant string, fields map[string]any) (crypto.Secret, error) {
 	lastRotated, _ := fields["last_rotated"].(string)
 	number, _ := fields["key_version"].(json.Number)
-	version, _ := number.Int64() // 0, which tries all of them, where none is recorded
+	version, _ := number.Int64() // 0, which tries all versions, if none is recorded
 	sealed, _ := fields["password"].(string)
 	password, err := keys.Open(crypto.KeyVersion(version), crypto.Binding{TenantID: tenant, LastRotated: lastRotated}, crypto.SealedPassword(sealed))
 	if err != nil {

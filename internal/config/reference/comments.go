@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// comments are those of the fields, by "Type.Field", each in one line.
+// comments maps "Type.Field" to the field's comment, joined into one line.
 type comments map[string]string
 
 func readComments(source string) (comments, error) {

@@ -51,7 +51,7 @@ func TestKeysAndVariablesAreCode(t *testing.T) {
 	}
 }
 
-// difference is the first line that differs.
+// difference returns the first line that differs.
 func difference(old, renewed string) string {
 	a, b := strings.Split(old, "\n"), strings.Split(renewed, "\n")
 	for i := range min(len(a), len(b)) {

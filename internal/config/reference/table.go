@@ -14,8 +14,8 @@ import (
 
 var marked = regexp.MustCompile(`(?ms)^(<!-- keys of (\w+): [^\n]* -->\n).*?^(<!-- end -->)$`)
 
-// renew writes every table of the page anew. Each section of the configuration
-// must have one, and only those may.
+// renew rewrites every table of the page. Each section of the configuration must have
+// exactly one table.
 func renew(page, source string) (string, error) {
 	comments, err := readComments(source)
 	if err != nil {
@@ -82,7 +82,7 @@ func isSection(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t.NumField() > 0 && t.Field(0).Tag.Get("yaml") != ""
 }
 
-// kind is the kind of value, as the page explains them.
+// kind names the kind of value in the page's terms.
 func kind(field reflect.StructField) string {
 	if said := field.Tag.Get("type"); said != "" {
 		return said
@@ -106,7 +106,7 @@ func kind(field reflect.StructField) string {
 	return "text"
 }
 
-// standard is the default.
+// standard formats the default.
 func standard(field reflect.StructField, value reflect.Value) string {
 	if said := field.Tag.Get("default"); said != "" {
 		return code(said)
@@ -118,7 +118,7 @@ func standard(field reflect.StructField, value reflect.Value) string {
 	return "`" + text + "`"
 }
 
-// short writes a duration as people do: 6h, not 6h0m0s.
+// short formats a duration without zero units: 6h, not 6h0m0s.
 func short(duration string) string {
 	if strings.HasSuffix(duration, "m0s") {
 		duration = strings.TrimSuffix(duration, "0s")
@@ -140,7 +140,8 @@ func allowed(field reflect.StructField) string {
 	return code(text)
 }
 
-// words are what is to be typed as it stands: tags cannot say so.
+// words matches literal values and names, which the page sets as code: tags cannot mark
+// them.
 var words = regexp.MustCompile(`@every \w+|@\w+|\b\w+(?:\.\w+)+\b|\b\w+_\w+\b`)
 
 func code(text string) string { return words.ReplaceAllString(text, "`$0`") }

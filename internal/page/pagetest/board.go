@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// board is a board and the clock that it lives by.
+// board is a board and its clock.
 type board struct {
 	*rotator.Board
 	clock *rotatortest.Clock
@@ -25,15 +25,15 @@ func (b board) schedule() {
 	b.Observe(rotator.Event{Name: rotator.VerificationScheduled, Wait: 3*day + 14*time.Hour + 27*time.Minute})
 }
 
-// at sets the clock to so long before now, for as long as f runs.
+// at sets the clock to the given time before now while f runs.
 func (b board) at(before time.Duration, f func()) {
 	b.clock.Advance(-before)
 	f()
 	b.clock.Advance(before)
 }
 
-// nights are six sweeps and a verification, in which what is young enough was
-// rotated.
+// nights simulates six nightly sweeps and a verification between them. Each sweep
+// rotates the passwords that are young at [Now].
 func (b board) nights(all []rotator.Candidate) {
 	b.at(0, func() { b.survey(all) })
 	for night := 6; night > 0; night-- {
@@ -76,14 +76,14 @@ func (b board) verify(all []rotator.Candidate) {
 	b.Observe(rotator.Event{Name: rotator.VerificationPlanned, Count: len(all)})
 	for _, c := range all {
 		if c.Err != nil || c.Foreign {
-			continue // such as were mended or made since
+			continue // such as tenants repaired or created since
 		}
 		b.Observe(rotator.Event{Name: rotator.TenantVerified, Tenant: c.Name, Origin: c.Credential.Origin, State: rotator.StateOK})
 	}
 	b.at(-time.Duration(len(all))*90*time.Millisecond-3*time.Second, func() { b.Observe(rotator.Event{Name: rotator.VerificationFinished}) })
 }
 
-// trouble is a sweep that is under way and does not go well.
+// trouble simulates a running sweep with failures.
 func (b board) trouble(all []rotator.Candidate) {
 	b.at(4*time.Minute, func() {
 		b.Observe(rotator.Event{Name: rotator.SweepStarted})

@@ -1,6 +1,6 @@
-// Package pagetest has fleets to look at the status page with: of any size, in
-// all states, and the same at every call. They come about as a daemon's do, from
-// surveys and events on a [rotator.Board], so no state is shown that cannot be.
+// Package pagetest generates fleets for the status page: of any size, in all states,
+// and identical at every call. They result from scans and events on a [rotator.Board],
+// as in a daemon, so every state shown can occur.
 //
 // Its command serve shows them in a browser.
 package pagetest
@@ -18,14 +18,14 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Now is when all snapshots are taken.
+// Now is the time of all snapshots.
 var Now = time.Date(2026, 11, 25, 14, 32, 10, 0, time.UTC)
 
 // Settings are those of a nightly sweep.
 func Settings() page.Settings {
 	schedule, err := cron.ParseStandard("0 3 * * *")
 	if err != nil {
-		panic(err) // it is a constant
+		panic(err) // the input is a constant
 	}
 	return page.Settings{
 		Timetable:     rotator.Timetable{Schedule: schedule, Timezone: time.UTC, Jitter: 10 * time.Minute, Window: 6 * time.Hour},
@@ -33,7 +33,7 @@ func Settings() page.Settings {
 	}
 }
 
-// Config shows the snapshot and nothing else.
+// Config returns a page configuration that shows only the snapshot.
 func Config(snapshot rotator.Snapshot) page.Config {
 	return page.Config{
 		Snapshot: func() rotator.Snapshot { return snapshot },
@@ -45,7 +45,7 @@ func Config(snapshot rotator.Snapshot) page.Config {
 	}
 }
 
-// Policy is a policy that is known to be valid.
+// Policy parses a policy that is known to be valid.
 func Policy(s string) rotator.Policy {
 	p, err := rotator.ParsePolicy(s)
 	if err != nil {
@@ -54,25 +54,25 @@ func Policy(s string) rotator.Policy {
 	return p
 }
 
-// Origin is that of the nth server.
+// Origin returns the origin of the nth server.
 func Origin(n int) rotator.Origin {
 	return rotator.Origin(fmt.Sprintf("https://mail%d.example.com", n+1))
 }
 
-// Tenant is the id of the nth tenant.
+// Tenant returns the id of the nth tenant.
 func Tenant(n int) string {
 	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", n*2654435761%(1<<32), n%65536, n%4096, n%4095, n*7919)
 }
 
-// Healthy is a fleet in which nothing is wrong.
+// Healthy is a fleet without problems.
 func Healthy(n int) rotator.Snapshot {
 	b := newBoard()
 	b.nights(fleet(n, false))
 	return b.Snapshot()
 }
 
-// Mixed is a fleet in which everything occurs that can: all standings, failures,
-// servers given up and paused, and a run under way. It has at least 12 tenants.
+// Mixed is a fleet with every possible state: all standings, failures, servers given up
+// and paused, and a running sweep. It has at least 12 tenants.
 func Mixed(n int) rotator.Snapshot {
 	b := newBoard()
 	all := fleet(n, true)
@@ -81,10 +81,10 @@ func Mixed(n int) rotator.Snapshot {
 	return b.Snapshot()
 }
 
-// Unread is a daemon that has just begun.
+// Unread is a daemon that has just started.
 func Unread() rotator.Snapshot { return newBoard().Snapshot() }
 
-// Empty is a prefix without a tenant.
+// Empty is a prefix without tenants.
 func Empty() rotator.Snapshot {
 	b := newBoard()
 	b.Survey(nil)
@@ -114,8 +114,8 @@ func Sealed(n int) rotator.Snapshot {
 
 const day = 24 * time.Hour
 
-// fleet is n candidates with ages as a fleet has them: most spread over their
-// policy, and a wave that was taken over on one day.
+// fleet returns n candidates with realistic ages: most are spread over their policy,
+// and one group was imported on one day.
 func fleet(n int, troubled bool) []rotator.Candidate {
 	random := rand.New(rand.NewPCG(1, 2))
 	policies := []string{"180_days", "180_days", "180_days", "90_days", "30_days"}
@@ -141,7 +141,7 @@ func fleet(n int, troubled bool) []rotator.Candidate {
 	return all
 }
 
-// troubles make candidates of each kind that there is beside the healthy one.
+// troubles make candidates of each kind except the healthy one.
 var troubles = []func(*rotator.Candidate){
 	func(c *rotator.Candidate) { c.Credential.LastRotated = aged(c.Credential.Policy, 9*day) },       // overdue
 	func(c *rotator.Candidate) { c.Credential.LastRotated = aged(c.Credential.Policy, 2*time.Hour) }, // due

@@ -1,4 +1,4 @@
-// Command serve shows the status page of a made-up fleet, to work on it:
+// Command serve serves the status page of a generated fleet, for development:
 //
 //	go run ./internal/page/pagetest/serve -tenants 300 -fleet mixed
 package main
