@@ -39,7 +39,8 @@ func TestVectorsGiveEveryIntermediateValue(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			master := v.keyring(t).Newest()
 
-			prk := stretch(master, v.salt())
+			prk, err := stretch(master, v.salt())
+			mustSucceed(t, err)
 			key, err := derive(prk, v.salt(), v.TenantID)
 			mustSucceed(t, err)
 
