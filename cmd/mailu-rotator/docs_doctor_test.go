@@ -57,12 +57,6 @@ func TestReportDocHasEveryStateAndFlawOfDoctor(t *testing.T) {
 	}
 }
 
-func TestReadmeHasTheEventOfAReveal(t *testing.T) {
-	if !strings.Contains(readDoc(t, readme), "`"+passwordRevealed+"`") {
-		t.Errorf("%s does not have the event %q", readme, passwordRevealed)
-	}
-}
-
 func TestReportDocShowsTheDiagnosisThatIsPrinted(t *testing.T) {
 	start := time.Date(2026, 11, 23, 10, 0, 0, 125e6, time.UTC)
 	d := diagnosis{

@@ -18,9 +18,10 @@ import (
 
 // Where the documents are, from here.
 const (
-	manPage   = "../../man/mailu-rotator.8"
-	readme    = "../../README.md"
-	reportDoc = "../../docs/report.md"
+	manPage     = "../../man/mailu-rotator.8"
+	commandsDoc = "../../docs/commands.md"
+	logsDoc     = "../../docs/logs.md"
+	reportDoc   = "../../docs/report.md"
 )
 
 func TestManPageHasEveryCommandAndFlag(t *testing.T) {
@@ -34,12 +35,12 @@ func TestManPageHasEveryCommandAndFlag(t *testing.T) {
 	}
 }
 
-func TestReadmeHasEveryCommandAndFlag(t *testing.T) {
-	page := readDoc(t, readme)
+func TestCommandsDocHasEveryCommandAndFlag(t *testing.T) {
+	page := readDoc(t, commandsDoc)
 
-	for _, name := range append(commandNames(), rootFlagNames()...) {
+	for _, name := range append(commandNames(), flagNames()...) {
 		if !mentions(page, name) && !mentions(page, lastWord(name)) {
-			t.Errorf("%s does not have %s", readme, name)
+			t.Errorf("%s does not have %s", commandsDoc, name)
 		}
 	}
 }
@@ -54,19 +55,22 @@ func TestManPageHasNoFlagThatDoesNotExist(t *testing.T) {
 	}
 }
 
-func TestReadmeHasEveryOutcomeAndEvent(t *testing.T) {
-	page := readDoc(t, readme)
+func TestCommandsDocHasEveryOutcome(t *testing.T) {
+	page := docSection(t, commandsDoc, "Outcomes")
 
 	for _, outcome := range rotator.Outcomes() {
-		for _, path := range []string{readme, reportDoc} {
-			if !strings.Contains(readDoc(t, path), "\n| `"+string(outcome)+"` |") {
-				t.Errorf("%s does not have the outcome %s", path, outcome)
-			}
+		if !strings.Contains(page, "\n| `"+string(outcome)+"` |") {
+			t.Errorf("%s does not have the outcome %s", commandsDoc, outcome)
 		}
 	}
-	for _, event := range documentedEvents(t) {
+}
+
+func TestLogsDocHasEveryEvent(t *testing.T) {
+	page := readDoc(t, logsDoc)
+
+	for _, event := range append(documentedEvents(t), passwordRevealed) {
 		if !strings.Contains(page, "`"+event+"`") {
-			t.Errorf("%s does not have the event %q", readme, event)
+			t.Errorf("%s does not have the event %q", logsDoc, event)
 		}
 	}
 }
@@ -112,6 +116,17 @@ func TestReportDocShowsWhatIsPrinted(t *testing.T) {
 	}
 }
 
+// docSection is what stands below a heading of a document, until the next one.
+func docSection(t *testing.T, path, heading string) string {
+	t.Helper()
+	_, page, found := strings.Cut(readDoc(t, path), "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("%s has no section %q", path, heading)
+	}
+	page, _, _ = strings.Cut(page, "\n## ")
+	return page
+}
+
 func readDoc(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -150,8 +165,6 @@ func flagNames() (names []string) {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
-
-func rootFlagNames() []string { return flagsOf(newRootCommand()) }
 
 func flagsOf(cmd *cobra.Command) (names []string) {
 	cmd.InitDefaultHelpFlag()
