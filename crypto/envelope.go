@@ -20,18 +20,17 @@ const (
 	tagSize    = 16
 )
 
-// ErrSealed is returned for a sealed password that does not open: altered, or
-// sealed for another tenant, timestamp or master key, which GCM does not tell
-// apart; or not base64 or too short, which [SealedPassword.CheckForm] does.
+// ErrSealed is returned for a sealed password that does not open: altered, or sealed
+// for another tenant, timestamp or master key, which GCM cannot distinguish; or not
+// base64 or too short, which [SealedPassword.CheckForm] detects.
 var ErrSealed = errors.New("sealed password does not open")
 
 // SealedPassword is a password as it is stored: base64 of IV, tag and
 // ciphertext. It is safe to store, not to log.
 type SealedPassword string
 
-// Binding is what a sealed password is bound to, as the exact strings stored in
-// the record: another tenant, or the same instant written otherwise, gives
-// another key.
+// Binding is what a sealed password is bound to, as the exact strings stored in the
+// record: another tenant, or another spelling of the same time, gives another key.
 type Binding struct {
 	TenantID    string
 	LastRotated string
@@ -70,17 +69,16 @@ func seal(key MasterKey, to Binding, password Secret, iv []byte) (SealedPassword
 	return SealedPassword(base64.StdEncoding.EncodeToString(raw)), nil
 }
 
-// Open decrypts sealed with the key version that the record names; version 0
-// tries every version, newest first, at one key derivation each. It returns
-// [ErrSealed] where nothing opens it and [ErrNoKey] where the keyring lacks
-// the version.
+// Open decrypts sealed with the key version that the record names; version 0 tries
+// every version, newest first, at one key derivation each. It returns [ErrSealed] if no
+// key opens it and [ErrNoKey] if the keyring lacks the version.
 func (r *Keyring) Open(version KeyVersion, from Binding, sealed SealedPassword) (Secret, error) {
 	keys, err := r.candidates(version)
 	if err != nil {
 		return Secret{}, err
 	}
 	if err := sealed.CheckForm(); err != nil {
-		return Secret{}, err // which costs no derivation
+		return Secret{}, err // without the cost of a derivation
 	}
 	for _, key := range keys {
 		r.derived.Add(1)
@@ -133,8 +131,8 @@ func newAEAD(master MasterKey, b Binding) (cipher.AEAD, error) {
 	return aead, nil
 }
 
-// stretch is the envelope's PBKDF2 step (RFC 8018, section 5.2). It is nearly all
-// that a rotation costs this host: about 20 ms of one core. The key's copy as a string,
+// stretch is the envelope's PBKDF2 step (RFC 8018, section 5.2). It is most of a
+// rotation's cost on this host: about 20 ms of one core. The key's copy as a string,
 // which both PBKDF2 packages make, cannot be wiped; it is garbage once stretch returns.
 func stretch(master MasterKey, salt []byte) ([]byte, error) {
 	prk, err := pbkdf2.Key(sha256.New, master.key.RevealString(), salt, iterations, KeySize)
@@ -144,8 +142,8 @@ func stretch(master MasterKey, salt []byte) ([]byte, error) {
 	return prk, nil
 }
 
-// derive is the envelope's HKDF step (RFC 5869). The info string is part of the
-// format and stays as it is whatever mount or prefix the records live under.
+// derive is the envelope's HKDF step (RFC 5869). The info string is part of the format
+// and does not depend on the mount or prefix of the records.
 func derive(prk, salt []byte, tenantID string) ([]byte, error) {
 	key := make([]byte, KeySize)
 	info := []byte("smtp/" + tenantID + "/admin/password")

@@ -13,7 +13,8 @@ import (
 
 var here = Binding{TenantID: "550e8400-e29b-41d4-a716-446655440000", LastRotated: "2026-01-02T03:04:05Z"}
 
-// A check costs two derivations, so a few have to do; -rapid.checks asks for more.
+// A check costs two derivations, so the default number is small; -rapid.checks raises
+// it.
 func init() { _ = flag.Set("rapid.checks", "5") }
 
 func TestWhatIsSealedOpensToTheSame(t *testing.T) {
@@ -48,7 +49,8 @@ func TestSealingTwiceGivesTwoStrings(t *testing.T) {
 
 func TestSpellingsThatDecodeToTheSameBytesAreRefused(t *testing.T) {
 	ring := testRing(t)
-	// 33 bytes of ciphertext and more leave padding, whose spare bits are the trap.
+	// From 33 bytes of ciphertext on there can be padding, whose spare bits could be
+	// altered unnoticed.
 	sealed := sealedHere(t, ring, "padded")
 	if !strings.HasSuffix(sealed, "=") {
 		t.Fatalf("%s has no padding to play with", sealed)
@@ -91,11 +93,10 @@ func TestEveryByteOfASealedPasswordCounts(t *testing.T) {
 	}
 }
 
-// FuzzOpen holds Open to two things: it never panics, and it opens nothing but
-// what Seal made.
+// FuzzOpen checks that Open never panics, and opens nothing but what Seal made.
 func FuzzOpen(f *testing.F) {
 	ring := testRing(f)
-	stored, err := seal(ring.Newest(), here, SecretFromString("the only password"), make([]byte, ivSize)) // the same in every worker process
+	stored, err := seal(ring.Newest(), here, SecretFromString("the only password"), make([]byte, ivSize)) // the same in every worker
 	mustSucceed(f, err)
 	sealed := string(stored)
 	f.Add(sealed)
@@ -116,7 +117,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// testRing has one version, of zeros.
+// testRing has one version, all zeros.
 func testRing(t testing.TB) *Keyring {
 	t.Helper()
 	return keyringOf(t, map[KeyVersion][]byte{1: make([]byte, KeySize)})
@@ -129,7 +130,7 @@ func sealedHere(t testing.TB, ring *Keyring, password string) string {
 	return string(sealed)
 }
 
-// withSymbols is sealed with an IV that the two base64 alphabets spell apart.
+// withSymbols is sealed with an IV that the two base64 alphabets encode differently.
 func withSymbols(t testing.TB, ring *Keyring) string {
 	t.Helper()
 	sealed, err := seal(ring.Newest(), here, SecretFromString("x"), bytes.Repeat([]byte{0xff}, ivSize))

@@ -9,11 +9,10 @@ import (
 	"unicode"
 )
 
-// CheckForm says what is wrong with the form of a sealed password, which takes no
-// key: nothing opens it then. Nil means that some key may have sealed it; a wrong
-// order of its parts or another length of the IV cannot be told. The error holds
-// nothing of the sealed password, which may be a password in the clear. It wraps
-// [ErrSealed].
+// CheckForm checks the form of a sealed password, without a key. After an error no key
+// opens it. Nil means that some key may have sealed it: a wrong order of its parts or
+// another length of the IV cannot be detected. The error contains nothing of the sealed
+// password, which may be a password in the clear. It wraps [ErrSealed].
 func (s SealedPassword) CheckForm() error {
 	if problem := malformation(string(s)); problem != "" {
 		return fmt.Errorf("%w: %s", ErrSealed, problem)
@@ -21,14 +20,14 @@ func (s SealedPassword) CheckForm() error {
 	return nil
 }
 
-// malformation names the cause that writers of other implementations have, where
-// one is known.
+// malformation names the likely cause, if the text matches a known mistake of other
+// implementations.
 func malformation(s string) string {
 	raw, err := decode(s)
 	switch {
 	case s == "":
 		return "it is empty"
-	case isHex(s): // of which base64 may also be made
+	case isHex(s): // can be base64 too
 		return "it is hexadecimal, not base64"
 	case err == nil && len(raw) < ivSize+tagSize:
 		return fmt.Sprintf("it is too short: %d bytes, where IV and tag take %d", len(raw), ivSize+tagSize)
@@ -40,7 +39,7 @@ func malformation(s string) string {
 	return misencoding(s)
 }
 
-// misencoding is why s is not base64 as the envelope has it.
+// misencoding says how s differs from the envelope's base64.
 func misencoding(s string) string {
 	joined := strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
@@ -63,8 +62,8 @@ func misencoding(s string) string {
 	return "it is base64 in another than the one canonical form"
 }
 
-// isEncoded reports whether s is base64 of some kind, however it is padded, and
-// long enough for an envelope.
+// isEncoded reports whether s is base64 of any kind, with any padding, and long enough
+// for an envelope.
 func isEncoded(s string) bool {
 	body := strings.TrimRight(s, "=")
 	if strings.ContainsAny(body, "-_") {
@@ -74,7 +73,8 @@ func isEncoded(s string) bool {
 	return err == nil && len(raw) >= ivSize+tagSize && !strings.ContainsAny(s, "\r\n")
 }
 
-// isHex needs the length of an envelope: then chance makes no base64 look so.
+// isHex requires the length of an envelope, which random base64 practically never
+// matches.
 func isHex(s string) bool {
 	raw, err := hex.DecodeString(s)
 	return err == nil && len(raw) >= ivSize+tagSize
@@ -82,14 +82,14 @@ func isHex(s string) bool {
 
 var errNotBase64 = errors.New("not base64 as the envelope has it")
 
-// decode reads standard base64, padded, on one line and in its one canonical form:
-// no two strings decode to the same bytes.
+// decode reads standard base64, padded, on one line and in its one canonical form: no
+// two strings decode to the same bytes.
 func decode(s string) ([]byte, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil {
-		return nil, errNotBase64 // Go's error would tell a position, and so of what kind a character is
+		return nil, errNotBase64 // Go's error would reveal a position, and so what kind of character is there
 	}
-	// Go's decoder skips line breaks; the format has none.
+	// Go's decoder skips line breaks; the format forbids them.
 	if base64.StdEncoding.EncodedLen(len(raw)) != len(s) {
 		return nil, errNotBase64
 	}

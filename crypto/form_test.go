@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// wrapped is text in lines of 64 characters, as openssl writes it.
+// wrapped splits text into lines of 64 characters, as openssl writes it.
 func wrapped(text string) string {
 	var lines strings.Builder
 	for len(text) > 64 {
@@ -91,8 +91,8 @@ func TestAMalformedSealedPasswordCostsNoDerivation(t *testing.T) {
 	}
 }
 
-// FuzzCheckForm: what is said of any text holds nothing of it, and what is
-// well-formed decodes and encodes to itself.
+// FuzzCheckForm: the error for any text contains nothing of it, and a well-formed text
+// decodes and encodes to itself.
 func FuzzCheckForm(f *testing.F) {
 	f.Add("c2VhbGVk")
 	f.Add("vault:v1:xyz")

@@ -22,7 +22,7 @@ func newNodeJob(b Binding) nodeJob {
 	return nodeJob{MasterKey: hex.EncodeToString(filled(7)), TenantID: b.TenantID, LastRotated: b.LastRotated}
 }
 
-// interop are bindings and passwords in which implementations could differ.
+// interop returns bindings and passwords for which implementations could differ.
 func interop(t *testing.T) (bindings []Binding, passwords []string) {
 	t.Helper()
 	generator, err := NewGenerator(DefaultRecipe())
@@ -91,7 +91,7 @@ func TestWeOpenWhatNodeSeals(t *testing.T) {
 	}
 }
 
-// node has the second implementation do the jobs; nil is its refusal.
+// node has the second implementation do the jobs; nil means that it refused.
 func node(t *testing.T, jobs []nodeJob) []*string {
 	t.Helper()
 	path, err := exec.LookPath("node")

@@ -12,11 +12,11 @@ import (
 const KeySize = 32
 
 // ErrNoKey is returned for a key version that the keyring does not hold: it was
-// trimmed, or lies below the key's min_decryption_version.
+// trimmed, or is below the key's min_decryption_version.
 var ErrNoKey = errors.New("no such master key version")
 
-// KeyVersion is the version of a Transit key, counted from 1. Zero stands for
-// "not recorded".
+// KeyVersion is the version of a Transit key, counted from 1. Zero means "not
+// recorded".
 type KeyVersion int
 
 // MasterKey is one version of the master key.
@@ -25,8 +25,8 @@ type MasterKey struct {
 	key     Secret
 }
 
-// Keyring holds all readable versions of the master key for the length of one
-// run. It is safe for concurrent use until it is wiped.
+// Keyring holds all readable versions of the master key during one run. It is safe for
+// concurrent use until it is wiped.
 type Keyring struct {
 	keys    []MasterKey // newest first
 	derived atomic.Int64
@@ -62,7 +62,7 @@ func (r *Keyring) Has(version KeyVersion) bool {
 	return slices.ContainsFunc(r.keys, func(k MasterKey) bool { return k.Version == version })
 }
 
-// Versions are all that it holds, newest first.
+// Versions returns all its versions, newest first.
 func (r *Keyring) Versions() []KeyVersion {
 	versions := make([]KeyVersion, len(r.keys))
 	for i, k := range r.keys {
@@ -71,12 +71,12 @@ func (r *Keyring) Versions() []KeyVersion {
 	return versions
 }
 
-// Derivations is how many keys were derived for sealing and opening so far, at
-// 10 to 20 ms of CPU each. Runs are held to their number.
+// Derivations is the number of keys derived for sealing and opening so far, at 10 to 20
+// ms of CPU each. Tests limit it.
 func (r *Keyring) Derivations() int { return int(r.derived.Load()) }
 
-// candidates returns the keys that may have sealed a record: the recorded
-// version, or every version, newest first, where none is recorded.
+// candidates returns the keys that may have sealed a record: the recorded version, or
+// every version, newest first, if none is recorded.
 func (r *Keyring) candidates(version KeyVersion) ([]MasterKey, error) {
 	if version == 0 {
 		return r.keys, nil

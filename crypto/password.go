@@ -9,11 +9,11 @@ import (
 	"github.com/sethvargo/go-password/password"
 )
 
-// MinEntropy is the least entropy in bits that a [Recipe] may have.
+// MinEntropy is the minimum entropy of a [Recipe] in bits.
 const MinEntropy = 128
 
-// MaxLength bounds a password's length in characters: longer ones buy nothing
-// and meet limits in mail clients and SASL libraries.
+// MaxLength bounds a password's length in characters: longer ones add no security and
+// exceed limits in mail clients and SASL libraries.
 const MaxLength = 128
 
 // DefaultAlphabet has letters, digits and the symbols that need no quoting in
@@ -21,15 +21,15 @@ const MaxLength = 128
 // SMTP AUTH and nginx headers.
 const DefaultAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
 
-// Recipe says what a new password is made of.
+// Recipe describes how a new password is composed.
 type Recipe struct {
-	Length   int    // characters, all told
-	Digits   int    // exactly so many of them digits
-	Symbols  int    // exactly so many of them symbols
+	Length   int    // total number of characters
+	Digits   int    // exact number of digits
+	Symbols  int    // exact number of symbols
 	Alphabet string // the characters to choose from, each once, printable ASCII
 }
 
-// DefaultRecipe is 32 characters, of which 6 digits and 3 symbols of
+// DefaultRecipe is 32 characters, including 6 digits and 3 symbols of
 // [DefaultAlphabet].
 func DefaultRecipe() Recipe {
 	return Recipe{Length: 32, Digits: 6, Symbols: 3, Alphabet: DefaultAlphabet}
@@ -41,8 +41,8 @@ func DefaultRecipe() Recipe {
 //
 //	n! / (l! d! s!) * |letters|^l * |digits|^d * |symbols|^s * (1 - s/n)
 //
-// where the last factor is the share that does not begin with a symbol. The
-// recipe must have passed [NewGenerator]'s checks; else the result is 0.
+// where the last factor is the share that does not begin with a symbol. The recipe must
+// have passed [NewGenerator]'s checks; otherwise the result is 0.
 func (r Recipe) Entropy() float64 {
 	if r.check() != nil {
 		return 0
@@ -66,14 +66,14 @@ func choices(n int, from string) float64 {
 	return float64(n) * math.Log2(float64(len(from)))
 }
 
-// Generator makes passwords by one recipe. It is safe for concurrent use.
+// Generator makes passwords from one recipe. It is safe for concurrent use.
 type Generator struct {
 	recipe    Recipe
 	generator *password.Generator
 }
 
-// NewGenerator refuses a recipe that cannot be followed or that gives fewer
-// than [MinEntropy] bits.
+// NewGenerator refuses a recipe that is impossible or that gives fewer than
+// [MinEntropy] bits.
 func NewGenerator(r Recipe) (*Generator, error) {
 	if err := r.check(); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func NewGenerator(r Recipe) (*Generator, error) {
 		return nil, fmt.Errorf("passwords would have %.0f bits of entropy, need at least %d: raise the length or widen the alphabet", bits, MinEntropy)
 	}
 	letters, digits, symbols := classes(r.Alphabet)
-	// All letters go in as "lower": the library's upper set cannot be empty.
+	// All letters are passed as "lower": the library's upper set cannot be empty.
 	generator, err := password.NewGenerator(&password.GeneratorInput{LowerLetters: letters, Digits: digits, Symbols: symbols})
 	if err != nil {
 		return nil, fmt.Errorf("password generator: %w", err)
@@ -97,7 +97,7 @@ func (g *Generator) Generate() (Secret, error) {
 		if err != nil {
 			return Secret{}, fmt.Errorf("generate password: %w", err)
 		}
-		// A leading "-" or "." reads as an option or a hidden file in a shell.
+		// A shell reads a leading "-" or "." as an option or a hidden file.
 		if isLetter(s[0]) || isDigit(s[0]) {
 			return SecretFromString(s), nil
 		}

@@ -101,7 +101,7 @@ func TestTheDefaultRecipeHasEntropyToSpare(t *testing.T) {
 	}
 }
 
-// tinyRecipes have so few passwords that all can be written down.
+// tinyRecipes have so few passwords that a test can enumerate them.
 var tinyRecipes = []Recipe{
 	{Length: 1, Alphabet: "abc"},
 	{Length: 3, Alphabet: "aB"},
@@ -124,7 +124,7 @@ func TestEntropyIsTheLogarithmOfTheNumberOfPasswords(t *testing.T) {
 }
 
 func TestEveryPasswordIsAsLikelyAsAnyOther(t *testing.T) {
-	const each = 400 // expected of every password; the standard deviation is at most 20
+	const each = 400 // expected count of every password; the standard deviation is at most 20
 	for _, recipe := range tinyRecipes {
 		all := passwordsOf(recipe)
 		generator := unguarded(t, recipe)
@@ -165,7 +165,7 @@ func passwordsOf(r Recipe) (all []string) {
 	return all
 }
 
-// unguarded is a generator without the least entropy.
+// unguarded returns a generator without the entropy check.
 func unguarded(t *testing.T, r Recipe) *Generator {
 	t.Helper()
 	mustSucceed(t, r.check())
@@ -182,7 +182,7 @@ func mustFollow(t *testing.T, r Recipe, s string) {
 	}
 }
 
-// follows counts on its own, apart from the code under test.
+// follows checks the counts independently of the code under test.
 func follows(r Recipe, s string) bool {
 	digits, symbols := 0, 0
 	for i := range len(s) {
@@ -201,7 +201,7 @@ func follows(r Recipe, s string) bool {
 	return len(s) == r.Length && digits == r.Digits && symbols == r.Symbols
 }
 
-// What a recipe that is taken makes is as the recipe says.
+// Every accepted recipe makes passwords that match it.
 func FuzzRecipe(f *testing.F) {
 	d := DefaultRecipe()
 	f.Add(d.Length, d.Digits, d.Symbols, d.Alphabet)

@@ -7,15 +7,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxStored is the longest password, in characters, that Mailu's passlib takes.
+// maxStored is the longest password, in characters, that Mailu's passlib accepts.
 const maxStored = 4096
 
-// CheckPassword returns why a password cannot be one of ours; nil if it can. A
-// login form, a mail client or Mailu itself would make something else of such a
-// password, or refuse it: an empty one, one that is not UTF-8, one with control
-// or invisible characters (a newline that `echo` added, a byte order mark), one
-// that begins or ends with a space, one that is longer than Mailu takes. It may
-// be read and shown, and is never sent to Mailu. The error does not quote it.
+// CheckPassword returns why a password cannot be one of ours; nil if it can. A login
+// form, a mail client or Mailu itself would alter or refuse such a password: an empty
+// one, one that is not UTF-8, one with control or invisible characters (a newline that
+// `echo` added, a byte order mark), one that begins or ends with a space, one that is
+// longer than Mailu accepts. Such a password may be read and shown, but is never sent
+// to Mailu. The error does not quote it.
 func CheckPassword(password Secret) error {
 	text := password.Reveal()
 	switch {

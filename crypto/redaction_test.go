@@ -21,7 +21,7 @@ import (
 
 const hidden = "Tr0ub4dor&3-hidden"
 
-// holder has a secret everywhere that a struct can have one.
+// holder has a secret in every place that a struct allows.
 type holder struct {
 	Exported   crypto.Secret
 	unexported crypto.Secret
@@ -48,12 +48,12 @@ func newHolder() *holder {
 	return h
 }
 
-// failure is an error with a secret in it, as nobody should write one.
+// failure is an error with a secret in it, as no code should write it.
 type failure struct{ secret crypto.Secret }
 
 func (f failure) Error() string { return fmt.Sprintf("refused %v", f.secret) }
 
-// carriers are the shapes in which a secret meets a printer.
+// carriers are the shapes in which a secret reaches a printer.
 func carriers() map[string]any {
 	s := crypto.SecretFromString(hidden)
 	key := bytes.Repeat([]byte(hidden), 2)[:crypto.KeySize]
@@ -198,7 +198,7 @@ func zapEncoder(encoding string) zapcore.Encoder {
 	return zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
 }
 
-// mustHide looks for the secret in the spellings that printers give bytes.
+// mustHide searches for the secret in every form in which printers write bytes.
 func mustHide(t *testing.T, where, printed string) {
 	t.Helper()
 	part := hidden[:12]

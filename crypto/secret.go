@@ -7,19 +7,19 @@ import (
 	"log/slog"
 )
 
-// Redacted is what every [Secret] prints as, whatever prints it.
+// Redacted is the printed form of every [Secret].
 const Redacted = "[redacted]"
 
-// Secret is a password, token or key. It prints as [Redacted] under every fmt
-// verb and in JSON, text, YAML and structured logs; only [Secret.Reveal] and
-// [Secret.RevealString] give the value away, so a search for "Reveal" finds
-// every place that handles one in the clear.
+// Secret is a password, token or key. It prints as [Redacted] under every fmt verb and
+// in JSON, text, YAML and structured logs; only [Secret.Reveal] and
+// [Secret.RevealString] return the value, so a search for "Reveal" finds every place
+// that handles one in the clear.
 //
-// The value sits behind two pointers because fmt does not call methods on
-// unexported fields: a Secret inside somebody's struct printed with %+v shows
-// an address, never the bytes. One pointer is not enough: under a verb that does
-// not fit it, such as %s, fmt prints what it points to. Copies share the value,
-// so wiping one wipes all. The zero Secret is empty.
+// The value sits behind two pointers because fmt does not call methods on unexported
+// fields: a Secret inside another package's struct printed with %+v shows an address,
+// never the bytes. One pointer is not enough: under a verb that does not fit it, such
+// as %s, fmt prints what it points to. Copies share the value, so wiping one wipes all.
+// The zero Secret is empty.
 type Secret struct {
 	value *secretValue
 }
@@ -33,8 +33,8 @@ func NewSecret(b []byte) Secret {
 	return Secret{value: &secretValue{bytes: &b}}
 }
 
-// SecretFromString copies s. The string itself cannot be wiped afterwards;
-// prefer [NewSecret] where the value comes as bytes.
+// SecretFromString copies s. The string itself cannot be wiped afterwards; prefer
+// [NewSecret] for values that come as bytes.
 func SecretFromString(s string) Secret {
 	return NewSecret([]byte(s))
 }
@@ -53,19 +53,19 @@ func (s Secret) RevealString() string {
 	return string(s.Reveal())
 }
 
-// Empty reports whether there is nothing in the secret, or nothing any more.
+// Empty reports whether the secret is empty or was wiped.
 func (s Secret) Empty() bool {
 	return len(s.Reveal()) == 0
 }
 
-// Equal compares in a time that depends on the lengths alone.
+// Equal compares in a time that depends only on the lengths.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare(s.Reveal(), other.Reveal()) == 1
 }
 
-// Wipe zeroes the bytes and empties the secret and all its copies. Go may have
-// copied the bytes before (a growing buffer, a string conversion): wiping
-// shortens a secret's life in memory, it cannot prove its end.
+// Wipe zeroes the bytes and empties the secret and all its copies. Go may have copied
+// the bytes before (a growing buffer, a string conversion): wiping shortens a secret's
+// life in memory, it cannot guarantee its end.
 func (s Secret) Wipe() {
 	if s.value == nil {
 		return

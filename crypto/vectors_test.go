@@ -92,8 +92,8 @@ func TestVectorsThatMustFailDo(t *testing.T) {
 	}
 }
 
-// The founding copy lies beside the checkout where the format is maintained;
-// elsewhere there is nothing that this one could differ from.
+// The original file lies beside the checkout where the format is maintained; elsewhere
+// there is nothing to compare with.
 func TestVectorsAreTheFoundingOnes(t *testing.T) {
 	founding, err := os.ReadFile("../../shared/vectors/envelope.json")
 	if errors.Is(err, os.ErrNotExist) {

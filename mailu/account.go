@@ -7,15 +7,15 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// account is what GET shows of a user beside the hash. A field that is missing
-// is one that this release does not have.
+// account is what GET returns about a user beside the hash. A missing field does not
+// exist in this release.
 type account struct {
 	Enabled       *bool `json:"enabled"`
 	EnableIMAP    *bool `json:"enable_imap"`
 	ChangeAtLogin *bool `json:"change_pw_next_login"` // since 2024.06
 }
 
-// accounts are what one [Server] value was shown, by user.
+// accounts are the users that one [Server] value has seen.
 type accounts struct {
 	mu    sync.Mutex // guards shown
 	shown map[string]account
@@ -23,7 +23,7 @@ type accounts struct {
 
 func (a *accounts) note(username string, answer []byte) {
 	var shown account
-	_ = json.Unmarshal(answer, &shown) // what does not fit is left out
+	_ = json.Unmarshal(answer, &shown) // fields that do not fit are left out
 	a.put(username, shown)
 }
 
@@ -43,8 +43,8 @@ func (a *accounts) of(username string) (shown account, found bool) {
 	return shown, found
 }
 
-// Account implements [rotator.Server]. It is what the latest answer to a
-// question about the user said, with what a push has changed since.
+// Account implements [rotator.Server]. It returns the latest answer about the user,
+// with the changes of a push since.
 func (s *Server) Account(username string) rotator.Account {
 	shown, _ := s.accounts.of(username)
 	is := func(field *bool, value bool) bool { return field != nil && *field == value }

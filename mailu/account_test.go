@@ -55,7 +55,7 @@ func TestAnotherServerValueAsksForItself(t *testing.T) {
 	}
 }
 
-// A release without the field is sent the password alone.
+// To a release without the field only the password is sent.
 func TestPushNamesTheFieldsThatWereShown(t *testing.T) {
 	for shown, want := range map[string]string{
 		`{"email":"admin@example.com","change_pw_next_login":true}`:  `{"raw_password":"pw","change_pw_next_login":false}`,

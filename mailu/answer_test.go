@@ -147,8 +147,7 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func (endless) Close() error               { return nil }
 
-// What comes before the body has its bound too, and whatever the server sends
-// there, the sender can be stopped.
+// Headers are limited too, and the client can stop the sender of whatever comes there.
 func TestHeadersWithoutEndAreCut(t *testing.T) {
 	var sent atomic.Int64
 	server := handler(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -174,7 +173,7 @@ func TestHeadersWithoutEndAreCut(t *testing.T) {
 	}
 }
 
-// A compressed answer is no answer: nothing is unpacked, so nothing can grow.
+// A compressed answer is refused: nothing is unpacked, so nothing can grow.
 func TestACompressedAnswerIsNotUnpacked(t *testing.T) {
 	var packed bytes.Buffer
 	pack := gzip.NewWriter(&packed)
@@ -217,8 +216,8 @@ func TestASuccessWhoseBodyBreaksOffIsAmbiguous(t *testing.T) {
 	mustNotBe(t, err, rotator.ErrRefused)
 }
 
-// FuzzAnswer holds every answer to what errors promise: short, printable, one
-// line, without the call's secrets.
+// FuzzAnswer checks for every answer what errors promise: short, printable, one line,
+// without the call's secrets.
 func FuzzAnswer(f *testing.F) {
 	f.Add(400, []byte(`{"message":"`+mailutest.DefaultToken+`"}`), "application/json", "5", "https://x.example/")
 	f.Add(404, []byte("<title>\x1b[31m n3w-&quot;pass&lt;word&gt;&amp;/</title>"), "text/html", "", "")

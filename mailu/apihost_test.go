@@ -11,7 +11,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// twoSpellings are two entries whose api_urls spell one server's host in two ways.
+// twoSpellings are two entries whose api_urls spell the same host in two ways.
 func twoSpellings(t *testing.T, fake *mailutest.Server) (servers *Servers, a, b *Server) {
 	t.Helper()
 	one, other := entry(fake.Origin()), entry(strings.Replace(fake.Origin(), "127.0.0.1", "localhost", 1))
@@ -69,7 +69,7 @@ func TestCheckSendsAHostInTwoSpellingsOneWrongToken(t *testing.T) {
 	}
 }
 
-// Which entries are one Mailu, and so one sender of wrong tokens.
+// Which entries are one Mailu, which counts their wrong tokens together.
 func TestEntriesThatAreOneAPIHost(t *testing.T) {
 	tests := []struct {
 		name string

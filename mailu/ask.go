@@ -8,9 +8,9 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Knows implements [rotator.Server] by asking for the user. nil means that the
-// token is right, the API is on and the user exists; a push may still fail. Its
-// errors are those of [Server.SetPassword], and it changes nothing.
+// Knows implements [rotator.Server] with a request for the user. nil means that the
+// token is right, the API is on and the user exists; a push may still fail. Its errors
+// are those of [Server.SetPassword], and it changes nothing.
 func (s *Server) Knows(ctx context.Context, username string) error {
 	c, err := s.begin("look up", rotator.ErrRefused, username, crypto.Secret{})
 	if err != nil {
@@ -20,8 +20,8 @@ func (s *Server) Knows(ctx context.Context, username string) error {
 	return err
 }
 
-// ask takes an answer only about just this user: a cache or a server mixed up
-// would prove somebody else's password.
+// ask accepts only an answer about exactly this user: after a mix-up in a cache or a
+// server it would verify another user's password.
 func (c *call) ask(ctx context.Context) (fields, error) {
 	a, err := c.do(ctx, http.MethodGet, c.userPath(), nil)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// furtherTries bounds what one call adds to the load of a server in trouble;
-// the run and the next one try again in their own time.
+// furtherTries limits what one call adds to the load of a failing server; the run and
+// the next one have their own retries.
 const furtherTries = 2
 
 // pacing spaces the tries of a call.
@@ -35,9 +35,9 @@ func newPacing(o Options) pacing {
 	return p
 }
 
-// after is the wait after so many tries: doubled each time, and up to half as
-// much again so that callers who failed together do not come back together. It
-// is false where the server asked for a longer pause than a call can make.
+// after returns the wait after that many tries: it doubles each time, with a jitter of
+// up to half, so that callers that failed together do not retry together. It is false
+// if the server asked for a longer pause than a call can make.
 func (p pacing) after(tries int, asked *time.Duration) (time.Duration, bool) {
 	wait := p.first << (tries - 1)
 	wait = min(wait+rand.N(wait/2+1), p.longest)
@@ -47,37 +47,36 @@ func (p pacing) after(tries int, asked *time.Duration) (time.Duration, bool) {
 	return max(wait, *asked), *asked <= p.longest
 }
 
-// call is one call of a method: one request, tried at most three times. It is
-// the http.RoundTripper under its own retrying client, so that it sees each
-// attempt; the token is added further down and is never in the client's hands.
+// call is one call of a method: one request, tried at most three times. It is the
+// http.RoundTripper under its own retrying client, so that it sees each attempt; the
+// token is added further down, and the client never has it.
 type call struct {
 	server   *Server
 	action   string // "set the password of"
 	push     bool   // can change the password
-	creation bool   // makes the user
+	creation bool   // creates the user
 	once     bool   // no further try, whatever the answer
-	no       error  // what a certain refusal of this call is: ErrRefused or ErrUnverifiable
+	no       error  // the error for a certain refusal of this call: ErrRefused or ErrUnverifiable
 	words    wording
 
 	tries   int
-	certain bool // every attempt so far changed nothing, for sure
+	certain bool // every attempt so far certainly changed nothing
 	last    verdict
 	earlier string // cause of the attempt before the last
 	wait    time.Duration
 }
 
-// begin refuses a username unfit for a request before anything else can go
-// wrong with it.
+// begin refuses an unusable username before any other error is possible.
 func (s *Server) begin(action string, no error, username string, password crypto.Secret) (*call, error) {
 	c := &call{server: s, action: action, no: no, words: s.wording(username, password), certain: true}
 	if _, err := rotator.ParseAddress(username); err != nil {
-		c.words.user = "a user" // the error shows which
+		c.words.user = "a user" // the error shows which one
 		return nil, c.refuse(err.Error(), "correct the username in Vault")
 	}
 	return c, nil
 }
 
-// userPath is where the API has the user of this call.
+// userPath is the API's path of this call's user.
 func (c *call) userPath() string { return "/user/" + url.PathEscape(c.words.user) }
 
 // do sends the request until it is accepted or not worth another try.
@@ -109,13 +108,13 @@ func (c *call) do(ctx context.Context, method, path string, body []byte) (answer
 	return c.last.answer, resp.Body.Close() // an empty body: the answer was read in its attempt
 }
 
-// neverFollow is the second bolt: RoundTrip lets no redirect come this far.
+// neverFollow is a second safeguard: RoundTrip already stops redirects.
 func neverFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 var errNotAccepted = errors.New("not accepted")
 
-// RoundTrip makes one attempt. Only an accepted one is a response to the client
-// above; for all others the verdict decides.
+// RoundTrip makes one attempt. It returns a response only if that was accepted;
+// otherwise the verdict decides.
 func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.tries++
 	c.earlier = c.last.cause
@@ -123,7 +122,7 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	if c.creation {
 		c.last = c.last.ofCreation(c.words)
 	}
-	// A 200 that has a refusal in its body is one to a question only.
+	// A 200 with a refusal in its body counts as a refusal only of a question.
 	c.certain = c.certain && c.last.certain && c.last.answer.status != http.StatusOK
 	if !c.last.accepted {
 		return nil, errNotAccepted
@@ -131,7 +130,7 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: c.last.answer.status, Body: http.NoBody, Request: req}, nil
 }
 
-// worthAnother leaves at once if the wait would outlast the call's deadline.
+// worthAnother returns false if the wait would exceed the call's deadline.
 func (c *call) worthAnother(ctx context.Context, _ *http.Response, _ error) (bool, error) {
 	if c.once || !c.last.again || ctx.Err() != nil {
 		return false, nil
@@ -144,8 +143,8 @@ func (c *call) worthAnother(ctx context.Context, _ *http.Response, _ error) (boo
 	return true, nil
 }
 
-// failed is the error of a call whose last attempt was not accepted; ended is
-// the context's error, if it has ended.
+// failed returns the error of a call whose last attempt was not accepted; ended is the
+// context's error, if it has ended.
 func (c *call) failed(ended error) error {
 	f := c.failure(c.last.cause, c.last.next, c.last.kinds...)
 	if c.tries > 1 {
@@ -156,7 +155,7 @@ func (c *call) failed(ended error) error {
 		f.kinds = append(f.kinds, ended)
 	}
 	switch {
-	case c.last.is(rotator.ErrServerUnusable) && errors.Is(c.no, rotator.ErrUnverifiable): // nothing was learnt about the hash
+	case c.last.is(rotator.ErrServerUnusable) && errors.Is(c.no, rotator.ErrUnverifiable): // nothing was learned about the hash
 	case c.refused():
 		f.kinds = append(f.kinds, c.no)
 	case c.last.limited:
@@ -165,8 +164,8 @@ func (c *call) failed(ended error) error {
 	return f
 }
 
-// refused looks at all attempts of a push: what an earlier one may have done, a
-// later refusal does not undo. A question is answered by the last one.
+// refused considers all attempts of a push: a later refusal does not undo the possible
+// effect of an earlier attempt. For a question only the last one counts.
 func (c *call) refused() bool {
 	if c.push {
 		return c.certain
@@ -174,7 +173,7 @@ func (c *call) refused() bool {
 	return c.last.certain
 }
 
-// refuse is the error of a call that is not sent because of what it asks.
+// refuse returns the error of a call whose arguments prevent sending it.
 func (c *call) refuse(cause, next string) error {
 	return c.failure("not sent, since "+cause, next, c.no)
 }
@@ -186,8 +185,8 @@ func (c *call) failure(cause, next string, kinds ...error) *failure {
 	}
 }
 
-// failure is every error of a [Server]: one sentence for the operator, and the
-// errors that the domain decides on.
+// failure is every error of a [Server]: one sentence for the operator, and the errors
+// on which the domain branches.
 type failure struct {
 	action, user string
 	origin       rotator.Origin

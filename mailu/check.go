@@ -15,28 +15,28 @@ import (
 )
 
 const (
-	// nobody is asked for by [Servers.Check]: an address that Mailu finds valid
-	// and that cannot exist (RFC 2606), so that the right token is answered 404.
+	// nobody is the user that [Servers.Check] requests: an address that Mailu accepts
+	// as valid and that cannot exist (RFC 2606), so that a right token gets a 404.
 	nobody = "nobody@mailu-rotator.invalid"
 
-	// checkTimeout bounds the one request of a check: whoever asks is watching.
+	// checkTimeout bounds the only request of a check: an operator is waiting.
 	checkTimeout = 10 * time.Second
 
-	// expirySoon is when a certificate that nobody has renewed is worth a word.
+	// expirySoon is the remaining time from which a certificate is reported.
 	expirySoon = 14 * 24 * time.Hour
 )
 
-// Checked is the check of one server.
+// Checked is the result for one server.
 type Checked struct {
 	rotator.Check
 	WrongToken bool // it refused its token
 }
 
-// Check asks each server one question with one request, which needs no tenant:
-// does it answer over TLS, is the API on, does it take the token? A wrong token
-// counts at Mailu, five block this network for an hour, so entries with one API
-// host are asked one after the other, and after a refusal not at all. The checks
-// have the origins for names and are in their order.
+// Check sends each server one request, which needs no tenant: does it answer over TLS,
+// is the API on, does it accept the token? Mailu counts wrong tokens, and five block
+// this network for an hour, so entries with one API host are checked one after the
+// other, and after a refusal not at all. The checks are named after the origins, in
+// their order.
 func (s *Servers) Check(ctx context.Context, origins []rotator.Origin) []Checked {
 	checks := make([]Checked, len(origins))
 	byHost := map[string][]int{}
@@ -84,8 +84,8 @@ func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	return Checked{Check: rotator.Broken(string(origin), found, mend), WrongToken: wrong}
 }
 
-// accepted is the check of a server that took the token. Mailu's API does not
-// tell its release.
+// accepted returns the check of a server that accepted the token. Mailu's API does not
+// return its release.
 func accepted(origin rotator.Origin, state *tls.ConnectionState) rotator.Check {
 	const found = "API on, token accepted"
 	if state == nil {

@@ -45,7 +45,7 @@ func TestCheckTellsTheCertificate(t *testing.T) {
 	}
 }
 
-// TestCheckSendsOneRequestWhateverTheAnswer: also where a run would try again.
+// TestCheckSendsOneRequestWhateverTheAnswer: even where a run would retry.
 func TestCheckSendsOneRequestWhateverTheAnswer(t *testing.T) {
 	for found, fault := range map[string]mailutest.Fault{
 		"status 429":   {Kind: mailutest.Status, Status: 429},
@@ -91,8 +91,8 @@ func TestCheckSaysThatAWrongTokenCounts(t *testing.T) {
 	}
 }
 
-// TestCheckOfEntriesWithOneHostCountsOneWrongToken: they share Mailu's limit, so
-// a refusal of one keeps the others from being sent.
+// TestCheckOfEntriesWithOneHostCountsOneWrongToken: they share Mailu's limit, so after
+// a refusal of one, no request is sent for the others.
 func TestCheckOfEntriesWithOneHostCountsOneWrongToken(t *testing.T) {
 	fake := mailutest.Run(t, mailutest.Config{Token: "another-token"})
 	var configs []ServerConfig
@@ -132,7 +132,7 @@ func TestCheckOfAServerWithoutTheAPISaysHowToEnableIt(t *testing.T) {
 	}
 }
 
-// TestCheckBelievesNoUserThatCannotExist: a page that says 200 to everything is
+// TestCheckBelievesNoUserThatCannotExist: a server that answers 200 to everything is
 // not Mailu.
 func TestCheckBelievesNoUserThatCannotExist(t *testing.T) {
 	server := handler(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"email":"`+nobody+`"}`) })

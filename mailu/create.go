@@ -12,16 +12,15 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// newUserComment tells Mailu's administrators where the user comes from.
+// newUserComment tells Mailu's administrators who created the user.
 const newUserComment = "made by mailu-rotator"
 
-// CreateUser makes an enabled user with the password and, for the rest, with
-// what Mailu gives a new one: 1 GB of quota, no administrator of anything. Its
-// errors are those of [Server.SetPassword], with [rotator.ErrNotCreated] where
-// Mailu answers that there is a conflict.
+// CreateUser creates an enabled user with the password and otherwise Mailu's defaults:
+// 1 GB of quota, no administrator rights. Its errors are those of [Server.SetPassword],
+// with [rotator.ErrNotCreated] if Mailu reports a conflict.
 //
-// It is not idempotent: where the user is there already, Mailu answers 409, and
-// release 2.0 a 500, which says nothing.
+// It is not idempotent: if the user exists, Mailu answers 409, and release 2.0 a 500,
+// which leaves the outcome open.
 func (s *Server) CreateUser(ctx context.Context, username string, password crypto.Secret) error {
 	c, err := s.begin("create", rotator.ErrRefused, username, password)
 	if err != nil {
@@ -47,8 +46,8 @@ func (s *Server) CreateUser(ctx context.Context, username string, password crypt
 	return nil
 }
 
-// CanCreateUser asks whether Mailu has the domain of a user that is to be made.
-// Its errors are those of [Server.Knows], and it changes nothing.
+// CanCreateUser checks whether Mailu has the domain of a user to create. Its errors are
+// those of [Server.Knows], and it changes nothing.
 func (s *Server) CanCreateUser(ctx context.Context, username string) error {
 	c, err := s.begin("look up the domain of", rotator.ErrRefused, username, crypto.Secret{})
 	if err != nil {
@@ -84,14 +83,14 @@ func (s *Servers) CreateUser(ctx context.Context, origin rotator.Origin, usernam
 	return server.CreateUser(ctx, username, password)
 }
 
-// ofCreation reads the answers that mean something else where a user is to be
-// made: what is unknown then is the domain.
+// ofCreation adapts verdicts to the creation of a user: there the unknown object is the
+// domain.
 func (v verdict) ofCreation(words wording) verdict {
 	switch {
 	case v.is(rotator.ErrUnknownUser):
 		v.cause, v.kinds = v.answer.describe(words), nil
 		v.next = "create the domain in Mailu first, or correct the user"
-	case !v.certain: // not Mailu's word
+	case !v.certain: // not an answer of Mailu
 	case v.status == http.StatusBadRequest:
 		v.next = "correct the user, or see the log of Mailu's admin"
 	case v.status == http.StatusConflict:

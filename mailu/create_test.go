@@ -13,7 +13,7 @@ import (
 
 const newcomer = "admin@new.example"
 
-// pairWithDomain is a Mailu that has newcomer's domain, and a client of it.
+// pairWithDomain is a Mailu that has newcomer's domain, and a client for it.
 func pairWithDomain(t testing.TB, config mailutest.Config) (*mailutest.Server, *Server) {
 	t.Helper()
 	fake, server := pair(t, config)
@@ -71,7 +71,7 @@ func TestCreationRefused(t *testing.T) {
 	}
 }
 
-// Release 2.0 leaves it to the database to find out, which says nothing.
+// Release 2.0 leaves the check to the database; its answer leaves the outcome open.
 func TestCreationOfAUserThatIsThereIsAmbiguous(t *testing.T) {
 	fake, server := pair(t, mailutest.Config{Release: mailutest.Release20})
 
@@ -84,7 +84,7 @@ func TestCreationOfAUserThatIsThereIsAmbiguous(t *testing.T) {
 	}
 }
 
-// A try again meets the user that the first try made.
+// A retry meets the user that the first try created.
 func TestConflictAfterALostAnswerIsNoCertainRefusal(t *testing.T) {
 	fake, server := pairWithDomain(t, mailutest.Config{})
 	fake.Inject(mailutest.Fault{Kind: mailutest.ResetAfter, Times: 1})
@@ -153,7 +153,7 @@ func TestWhetherAUserCanBeCreated(t *testing.T) {
 	}
 }
 
-// Mailu's answer about a domain that it finds invalid says so in its body alone.
+// Mailu reports an invalid domain only in the body.
 func TestTheCodeInABodyCounts(t *testing.T) {
 	fake, server := pairWithDomain(t, mailutest.Config{})
 	fake.Inject(mailutest.Fault{Kind: mailutest.Status, Status: 200, Body: `{"code": 400, "message": "Domain new.example is not a valid domain"}`})

@@ -20,7 +20,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// endpoint is a checked entry with what outlives a run: connections and limits.
+// endpoint is a checked entry with the state that outlives a run: connections and
+// limits.
 type endpoint struct {
 	origin    rotator.Origin
 	api       string // without a final slash
@@ -37,19 +38,19 @@ type endpoint struct {
 	credential int // the same for entries with one API host and one token
 }
 
-// gate lets a number of requests through at a time.
+// gate limits the number of concurrent requests.
 type gate struct {
 	*semaphore.Weighted
 	size  int
-	alone *semaphore.Weighted // held by the one request that is to prove a token
+	alone *semaphore.Weighted // held by the one request that tests a token
 }
 
 func newGate(size int) *gate {
 	return &gate{Weighted: semaphore.NewWeighted(int64(size)), size: size, alone: semaphore.NewWeighted(1)}
 }
 
-// shareGates gives all entries with one API host a common gate, the smallest of
-// theirs: a Mailu that serves several webmail names is still one process.
+// shareGates gives all entries with one API host a common gate, the smallest of theirs:
+// a Mailu that serves several webmail names is still one process.
 func shareGates(endpoints map[rotator.Origin]*endpoint) {
 	gates := make(map[string]*gate, len(endpoints))
 	for _, e := range endpoints {
@@ -62,8 +63,8 @@ func shareGates(endpoints map[rotator.Origin]*endpoint) {
 	}
 }
 
-// numberCredentials gives entries the same number that send the same token to
-// the same host: what proves the token of one proves that of the other.
+// numberCredentials gives entries the same number if they send the same token to the
+// same host: a proof of one token is then a proof of the other.
 func numberCredentials(endpoints map[rotator.Origin]*endpoint) {
 	var distinct []*endpoint
 	for _, e := range endpoints {
@@ -121,9 +122,9 @@ func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 	return e, nil
 }
 
-// newTransport speaks HTTP/1.1 over as many kept connections as the server may
-// be sent requests. It knows no proxy: one from the environment would be handed
-// the token of every plain http server, and no entry asked for it.
+// newTransport speaks HTTP/1.1 over as many kept connections as the server may have
+// concurrent requests. It uses no proxy: one from the environment would receive the
+// token of every plain http server, and no entry asked for it.
 func newTransport(c ServerConfig, roots *x509.CertPool) *http.Transport {
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
@@ -136,7 +137,7 @@ func newTransport(c ServerConfig, roots *x509.CertPool) *http.Transport {
 		MaxIdleConnsPerHost:    c.MaxConcurrent,
 		IdleConnTimeout:        30 * time.Second, // below nginx's 65 s, so that a push seldom meets a closing connection
 		MaxResponseHeaderBytes: maxBody,
-		DisableCompression:     true, // a bomb would count after unpacking only
+		DisableCompression:     true, // a compression bomb would be counted only after unpacking
 	}
 }
 
@@ -176,8 +177,8 @@ func checkPlain(field string, o rotator.Origin, allowed bool) error {
 	return fmt.Errorf("%s: plain http would send the token and passwords unencrypted: use https, or set allow_http", field)
 }
 
-// isLoopback trusts addresses and the one name that RFC 6761 reserves; any
-// other name is what a resolver says it is.
+// isLoopback trusts addresses and the one name that RFC 6761 reserves; a resolver
+// decides about any other name.
 func isLoopback(o rotator.Origin) bool {
 	u, err := url.Parse(string(o))
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// It may be about the user: a run asks about others before it gives the server up.
+// The failure may concern only this user: a run asks about others before it gives up
+// the server.
 func TestAnAnswerThatItFailedIsTheServersFailure(t *testing.T) {
 	for status, failed := range map[int]bool{
 		500: true, 501: true, 505: true,

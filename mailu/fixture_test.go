@@ -25,10 +25,10 @@ var (
 const (
 	user        = "admin@example.com"
 	oldPassword = "the-former-password"
-	newPassword = `n3w-"pass<word>&/` // with what JSON, HTML and URLs escape
+	newPassword = `n3w-"pass<word>&/` // with characters that JSON, HTML and URLs escape
 )
 
-// quick keeps the waits between tries out of the tests' time.
+// quick shortens the waits between tries for tests.
 func quick() Options {
 	return Options{RetryWait: time.Millisecond, MaxRetryWait: 5 * time.Millisecond}
 }
@@ -61,7 +61,7 @@ func serverOf(t testing.TB, servers *Servers, origin rotator.Origin) *Server {
 	return s.(*Server)
 }
 
-// pair is a Mailu with one user, and a client of it.
+// pair is a Mailu with one user, and a client for it.
 func pair(t testing.TB, config mailutest.Config) (*mailutest.Server, *Server) {
 	t.Helper()
 	fake := mailutest.Run(t, config)
@@ -71,14 +71,14 @@ func pair(t testing.TB, config mailutest.Config) (*mailutest.Server, *Server) {
 	return fake, open(t, c, quick())
 }
 
-// push is one after a look, which every rotation begins with.
+// push pushes after a look, with which every rotation begins.
 func push(t testing.TB, s *Server) error {
 	t.Helper()
 	looked(s, user)
 	return s.SetPassword(t.Context(), user, crypto.SecretFromString(newPassword))
 }
 
-// looked is as after an answer of this release about the user.
+// looked sets the state after this release's answer about the user.
 func looked(s *Server, username string) {
 	s.accounts.note(username, []byte(`{"enabled":true,"enable_imap":true,"change_pw_next_login":false}`))
 }
@@ -88,7 +88,7 @@ func prove(t testing.TB, s *Server, password string) (rotator.Proof, error) {
 	return proof(s.Proof(t.Context(), user, crypto.SecretFromString(password)))
 }
 
-// proof is what a check says, if there is one.
+// proof returns the result of a check, if there is one.
 func proof(check rotator.HashCheck, err error) (rotator.Proof, error) {
 	if err != nil || check == nil {
 		return rotator.Unproven, err
@@ -117,7 +117,7 @@ func respond(status int, body string, header ...string) *http.Response {
 	return resp
 }
 
-// own is the body of a refusal in Mailu's own words.
+// own is the body of a refusal in Mailu's own form.
 func own(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
@@ -128,12 +128,12 @@ func own(status int) string {
 	return fmt.Sprintf(`{"code":%d,"message":"as Mailu says"}`, status)
 }
 
-// foreign is what something in front of Mailu answers: a page, or JSON.
+// foreign is what a device in front of Mailu answers: a page, or JSON.
 var foreign = []string{"<html><title>Request blocked</title></html>", `{"message":"Forbidden"}`, `{"error":"no route"}`, `{"code":"1020","message":"Access denied"}`, ""}
 
 const updated = `{"code":200,"message":"User admin@example.com has been updated"}`
 
-// atOnce runs a call so many times at the same time.
+// atOnce runs that many concurrent calls.
 func atOnce(times int, call func() error) []error {
 	errs := make([]error, times)
 	var group sync.WaitGroup

@@ -23,24 +23,24 @@ import (
 // where digest is bcrypt's over base64(HMAC-SHA256(key = the salt's characters,
 // password)). The HMAC lifts bcrypt's limit of 72 bytes.
 type bcryptSHA256 struct {
-	variant      string // 2a, 2b or 2y; for keys this short they are the same function
+	variant      string // 2a, 2b or 2y; identical functions for keys this short
 	rounds       int    // binary logarithm of the work
 	salt, digest string
 }
 
-// maxRounds bounds the time that a server can make this host spend on one
-// answer: 2 s at 15, but a day and a half at bcrypt's own limit of 31.
+// maxRounds bounds the time that a server can make this host spend on one answer: 2 s
+// at 15, but a day and a half at bcrypt's own limit of 31.
 const maxRounds = 15
 
-// otherSchemeError names a hash's scheme and nothing else of it.
+// otherSchemeError names a hash's scheme and nothing else from it.
 type otherSchemeError struct{ scheme string }
 
 func (e *otherSchemeError) Error() string { return "hash of scheme " + e.scheme }
 
 var errMalformedHash = errors.New("the hash is not in the form of bcrypt-sha256, version 2, with 4 to 15 rounds")
 
-// holds tells whether hash is of just this password. Its errors say that the
-// hash cannot tell, and never contain it.
+// holds reports whether hash belongs to exactly this password. An error means that the
+// hash cannot be checked, and never contains it.
 func holds(hash string, password crypto.Secret) (bool, error) {
 	h, err := parseHash(hash)
 	if err != nil {
@@ -50,7 +50,7 @@ func holds(hash string, password crypto.Secret) (bool, error) {
 	mac.Write(password.Reveal())
 	sum := mac.Sum(nil)
 	key := base64.StdEncoding.AppendEncode(nil, sum)
-	defer func() { clear(sum); clear(key) }() // as good as the password here
+	defer func() { clear(sum); clear(key) }() // here they are as secret as the password
 
 	err = bcrypt.CompareHashAndPassword(fmt.Appendf(nil, "$%s$%02d$%s%s", h.variant, h.rounds, h.salt, h.digest), key)
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
@@ -62,8 +62,8 @@ func holds(hash string, password crypto.Secret) (bool, error) {
 	return true, nil
 }
 
-// parseHash takes one spelling only. Passlib writes no other, and a lenient
-// reader would have to guess which salt went into the HMAC.
+// parseHash accepts one spelling only. Passlib writes no other, and a lenient reader
+// would have to guess which salt went into the HMAC.
 func parseHash(hash string) (bcryptSHA256, error) {
 	rest, ours := strings.CutPrefix(hash, "$bcrypt-sha256$")
 	if !ours {
@@ -87,12 +87,12 @@ func parseParameters(s string) (variant string, rounds int, valid bool) {
 	valid = version2 && complete && err == nil &&
 		slices.Contains([]string{"2a", "2b", "2y"}, variant) &&
 		rounds >= bcrypt.MinCost && rounds <= maxRounds &&
-		digits == strconv.Itoa(rounds) // no sign, no zero in front
+		digits == strconv.Itoa(rounds) // no sign, no leading zero
 	return variant, rounds, valid
 }
 
-// isBcrypt64 reports whether s has the length given, is of bcrypt's alphabet,
-// and ends in so many zero bits that encode nothing.
+// isBcrypt64 reports whether s has the given length and bcrypt's alphabet, and ends in
+// that many zero bits of padding.
 func isBcrypt64(s string, length, padding int) bool {
 	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	if len(s) != length || strings.Trim(s, alphabet) != "" {
@@ -101,8 +101,8 @@ func isBcrypt64(s string, length, padding int) bool {
 	return strings.IndexByte(alphabet, s[length-1])%(1<<padding) == 0
 }
 
-// schemeOf is the name in front, as passlib ($name$…) or Dovecot ({NAME}…)
-// writes it, if it looks like one.
+// schemeOf returns the name in front, as passlib ($name$…) or Dovecot ({NAME}…) writes
+// it, if it looks like one.
 func schemeOf(hash string) string {
 	const longest = 20
 	rest, opened := strings.CutPrefix(hash, "$")

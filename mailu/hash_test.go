@@ -99,8 +99,8 @@ func TestOtherSchemesAreNamedAndNothingElse(t *testing.T) {
 	}
 }
 
-// FuzzParseHash looks for accepted hashes that are not written as passlib
-// writes them, or that would cost too much to check.
+// FuzzParseHash searches for accepted hashes that differ from passlib's form, or that
+// would cost too much to check.
 func FuzzParseHash(f *testing.F) {
 	for _, hash := range passlibVectors() {
 		f.Add(hash)

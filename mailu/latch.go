@@ -8,16 +8,16 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// maxIntercepted is how many users in a row may be answered by something in
-// front of Mailu until it is the server that cannot be used, and not they.
+// maxIntercepted is how many users in a row may get answers from a device in front of
+// Mailu before the server counts as unusable.
 const maxIntercepted = 3
 
-// latch is what one run knows of an API host, whichever entries lead there. It
-// closes once and stays closed: for all of them, or, where only an api_url was
-// found to be none, for the entries with that one. The zero latch is open, and
-// knows no token to be right.
+// latch is what one run knows about an API host, whichever entries lead there. It
+// closes once and stays closed: for all entries, or, if only one api_url was found to
+// be wrong, for the entries with that one. The zero latch is open, and knows no valid
+// token.
 type latch struct {
-	mu          sync.Mutex        // guards what follows
+	mu          sync.Mutex        // guards the fields below
 	reason      string            // "": open
 	misplaced   map[string]string // reasons by api_url
 	accepted    []int             // credentials
@@ -39,8 +39,8 @@ func (l *latch) proven(e *endpoint) bool {
 	return slices.Contains(l.accepted, e.credential)
 }
 
-// note learns from the answer to an entry's request about a user, and returns the
-// verdict as it is in the light of the others.
+// note records the answer to an entry's request about a user, and returns the verdict
+// corrected by the answers to other requests.
 func (l *latch) note(e *endpoint, user string, v verdict) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +51,7 @@ func (l *latch) note(e *endpoint, user string, v verdict) verdict {
 		}
 	}
 	if v.page && slices.Contains(l.accepted, e.credential) {
-		v.intercepted() // the API is on
+		v.intercepted() // another answer has shown that the API is on
 	}
 	if v.is(rotator.ErrIntercepted) && !slices.Contains(l.intercepted, user) {
 		l.intercepted = append(l.intercepted, user)

@@ -59,7 +59,7 @@ func TestEveryKindOfRefusalClosesTheServer(t *testing.T) {
 	}
 }
 
-// What is still on its way then may be answered otherwise.
+// Requests still on their way at that time may get another answer.
 func TestAServerStaysClosedForItsFirstReason(t *testing.T) {
 	var l latch
 	for _, body := range []string{`{"message":"Invalid API token"}`, `{"message":"A valid Authorization header is mandatory"}`} {
@@ -108,7 +108,7 @@ func TestTriesAgainStopWhenTheServerCloses(t *testing.T) {
 		})
 		pushed := make(chan error, 1)
 		go func() { pushed <- push(t, server) }()
-		time.Sleep(100 * time.Millisecond) // the push waits 500 ms at least
+		time.Sleep(100 * time.Millisecond) // the push waits at least 500 ms
 
 		_, err := prove(t, server, oldPassword)
 

@@ -8,8 +8,8 @@ import (
 	"mailu-rotator/internal/netfault"
 )
 
-// broken judges an attempt without a whole answer. The error's text is kept,
-// cleaned, but not the error: a server can make net/http quote what it sent.
+// broken judges an attempt without a complete answer. It keeps the error's sanitized
+// text, but not the error: a server can make net/http quote what it sent.
 func (s *Server) broken(parent, ctx context.Context, err error, words wording) verdict {
 	switch {
 	case parent.Err() != nil:
@@ -34,8 +34,8 @@ func (s *Server) broken(parent, ctx context.Context, err error, words wording) v
 	return verdict{again: again, cause: words.clean(err.Error()), next: next}
 }
 
-// adviseOn says what to do about a network error, and whether trying again
-// within seconds can help.
+// adviseOn returns the next action after a network error, and whether a retry within
+// seconds can help.
 func adviseOn(err error) (next string, again bool) {
 	switch netfault.Of(err) {
 	case netfault.Untrusted:

@@ -165,8 +165,8 @@ func TestARedirectTellsOfADisabledAPI(t *testing.T) {
 	}
 }
 
-// The environment's proxy is never asked for loopback, so only the absence of
-// one can be seen here.
+// Go never uses the environment's proxy for loopback, so the test can only check that
+// none is configured.
 func TestNoProxyIsUsed(t *testing.T) {
 	server := open(t, entry("https://mail.example.com"), Options{})
 

@@ -6,14 +6,14 @@ import (
 	"golang.org/x/net/html"
 )
 
-// pageText is the title of an HTML page, or its text if it has none; of a plain
-// text, the text. Entities are decoded, tags, comments and scripts left out.
+// pageText returns the title of an HTML page, or its text if it has no title; for plain
+// text, the text. It decodes entities and drops tags, comments and scripts.
 func pageText(page string) string {
 	var title, text strings.Builder
 	inside := ""
 	for z := html.NewTokenizer(strings.NewReader(page)); ; {
 		switch z.Next() {
-		case html.ErrorToken: // the end, as the reader has no other error
+		case html.ErrorToken: // the end: the reader returns no other error
 			if strings.TrimSpace(title.String()) != "" {
 				return title.String()
 			}

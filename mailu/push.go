@@ -10,16 +10,16 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// SetPassword implements [rotator.Server]. Only Mailu's own "200, code 200"
-// counts as done. With the password it ends Mailu's demand for another one at the
-// next login, where the release has that; who has not asked for the user before
-// asks now. Each try has the server's timeout; ctx bounds the whole call,
-// its turn in the queue and the waits between tries included.
+// SetPassword implements [rotator.Server]. Only Mailu's own "200, code 200" counts as
+// done. With the password it clears Mailu's demand for a new one at the next login, if
+// the release has that; if the user has not been requested before, it does so first.
+// Each try has the server's timeout; ctx bounds the whole call, including its turn in
+// the queue and the waits between tries.
 //
-// The password must pass [crypto.CheckPassword]: Mailu takes an empty one and
-// answers 200, and above 4096 characters it answers 500, which would pass for an
-// outcome unknown. What it does not send at all it refuses for certain, with
-// [rotator.ErrRefused], and so it does once the server is unusable.
+// The password must pass [crypto.CheckPassword]: Mailu accepts an empty one with 200,
+// and above 4096 characters it answers 500, which would count as an unknown outcome. A
+// call that sends nothing, including every call after the server became unusable,
+// returns [rotator.ErrRefused]: certainly nothing changed.
 func (s *Server) SetPassword(ctx context.Context, username string, password crypto.Secret) error {
 	c, err := s.begin("set the password of", rotator.ErrRefused, username, password)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Server) SetPassword(ctx context.Context, username string, password cryp
 		}
 		shown, _ = s.accounts.of(username)
 	}
-	// Not wiped afterwards: net/http may still read a body when it has returned.
+	// Not wiped afterwards: net/http may still read a body after it has returned.
 	body, err := json.Marshal(change{Password: password.RevealString(), ChangeAtLogin: ended(shown.ChangeAtLogin)})
 	if err != nil {
 		return c.refuse("the password has no JSON form", "let the rotator make the password")
@@ -60,9 +60,9 @@ type change struct {
 	ChangeAtLogin *bool  `json:"change_pw_next_login,omitempty"`
 }
 
-// ended is false where the release has the field: Mailu would make the user
-// choose another password at the next web login, and lock out whoever reads it
-// from Vault. A PATCH of the password leaves the field as it is.
+// ended returns false if the release has the field: Mailu would make the user choose
+// another password at the next web login, and lock out everyone who reads it from
+// Vault. A PATCH of the password leaves the field unchanged.
 func ended(shown *bool) *bool {
 	if shown == nil {
 		return nil

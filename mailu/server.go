@@ -9,23 +9,23 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Server is one Mailu server within one run; it implements [rotator.Server].
-// Every error of its methods names the server, the user, the cause and what to
-// do next, and holds the errors of package rotator that apply.
+// Server is one Mailu server within one run; it implements [rotator.Server]. Every
+// error of its methods names the server, the user, the cause and the next action, and
+// wraps the errors of package rotator that apply.
 type Server struct {
 	*endpoint
 	latch    *latch
 	accounts accounts
 }
 
-// MaxConcurrent is how many requests this server is sent at a time, at least 1:
-// what its entry says, or the least that an entry with the same API host says.
+// MaxConcurrent is the number of concurrent requests for this server, at least 1: its
+// entry's value, or the lowest of all entries with the same API host.
 func (s *Server) MaxConcurrent() int { return s.gate.size }
 
-// attempt sends one request, once, when it is its turn. The turn ends with the
-// attempt, so that nobody waits for somebody else's back-off. What the answer
-// tells of the host is noted before the turn ends and looked at after the next
-// one began: whoever queued behind a refused token is not sent.
+// attempt sends one request, once, when it is its turn. The turn ends with the attempt,
+// so that nobody waits for another call's back-off. What the answer shows about the
+// host is recorded before the turn ends and read after the next one began: a request
+// queued behind a refused token is not sent.
 func (s *Server) attempt(req *http.Request, words wording) verdict {
 	if reason, closed := s.latch.closed(s.endpoint); closed {
 		return latched(reason)
@@ -45,9 +45,9 @@ func (s *Server) attempt(req *http.Request, words wording) verdict {
 	return s.latch.note(s.endpoint, words.user, s.exchange(req, words))
 }
 
-// trial lets one request at a time through until this run has seen the token
-// accepted, since Mailu blocks the sender's network after five wrong ones. With
-// a token that is known to be right it lets all through.
+// trial lets one request at a time through until this run has seen the token accepted,
+// since Mailu blocks the sender's network after five wrong ones. Once the token is
+// proven it lets all through.
 func (s *Server) trial(ctx context.Context) (end func(), err error) {
 	if s.latch.proven(s.endpoint) {
 		return func() {}, nil
@@ -55,15 +55,15 @@ func (s *Server) trial(ctx context.Context) (end func(), err error) {
 	if err := s.gate.alone.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	if s.latch.proven(s.endpoint) { // meanwhile
+	if s.latch.proven(s.endpoint) { // proven while this call waited
 		s.gate.alone.Release(1)
 		return func() {}, nil
 	}
 	return func() { s.gate.alone.Release(1) }, nil
 }
 
-// exchange adds the token and takes the answer whole, both within the time of
-// one request.
+// exchange adds the token and reads the whole answer, both within the time of one
+// request.
 func (s *Server) exchange(req *http.Request, words wording) verdict {
 	if s.token.Empty() {
 		return verdict{cause: "the token was wiped from memory", next: "start another run"}
@@ -91,8 +91,8 @@ func (s *Server) exchange(req *http.Request, words wording) verdict {
 	return v
 }
 
-// bearer leaves no copy of the token but the header: one that a string is put
-// together from can stay on the stack of a goroutine that has ended.
+// bearer leaves no copy of the token except the header: a string that a concatenation
+// was built from can stay on the stack of a finished goroutine.
 func bearer(token crypto.Secret) string {
 	header := append([]byte("Bearer "), token.Reveal()...)
 	defer clear(header)

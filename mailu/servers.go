@@ -10,22 +10,22 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Verify says how a server's password is proven after a push.
+// Verify says how a push to a server is verified.
 type Verify string
 
 const (
 	// VerifyHash reads the user's hash back and checks the password against it.
 	VerifyHash Verify = "hash"
-	// VerifyNone never asks: every proof is [rotator.Unproven].
+	// VerifyNone sends no request: every proof is [rotator.Unproven].
 	VerifyNone Verify = "none"
 )
 
-// ServerConfig is one entry of the configuration: a Mailu server that may be
-// sent its token.
+// ServerConfig is one entry of the configuration: a Mailu server to which its token may
+// be sent.
 type ServerConfig struct {
 	Origin        rotator.Origin // of the tenants' webmail_url
 	APIURL        string         // default: Origin + "/api/v1"
-	Token         crypto.Secret  // Mailu's API_TOKEN: printable ASCII without spaces; the caller's to wipe, after the last call
+	Token         crypto.Secret  // Mailu's API_TOKEN: printable ASCII without spaces; the caller must wipe it after the last call
 	CAFile        string         // PEM roots to trust instead of the system's; "" is the system's
 	AllowHTTP     bool           // plain http to a host other than loopback
 	MaxConcurrent int            // requests at a time, >= 1
@@ -33,30 +33,30 @@ type ServerConfig struct {
 	Verify        Verify         // "" is VerifyHash
 }
 
-// Options are what all servers have in common. The zero value is fit for use,
-// and a negative duration is as zero.
+// Options are common to all servers. The zero value is ready to use, and a negative
+// duration counts as zero.
 type Options struct {
-	RetryWait    time.Duration // before the first further try, doubled before the second; 0 is 500 ms
-	MaxRetryWait time.Duration // longest wait between tries, a server's Retry-After included; 0 is 5 s
+	RetryWait    time.Duration // before the first retry, doubled before the second; 0 is 500 ms
+	MaxRetryWait time.Duration // longest wait between tries, including a server's Retry-After; 0 is 5 s
 	UserAgent    string        // "" is "mailu-rotator"
-	// OnRequest, if set, is told of every HTTP request, each try by itself: where
-	// it went, its method, the status or 0 where no answer came, and how long the
-	// whole answer took. It may be called concurrently and must not block.
+	// OnRequest, if set, is called after every try of an HTTP request with its origin,
+	// its method, the status or 0 if no answer came, and the time for the whole answer.
+	// It may be called concurrently and must not block.
 	OnRequest func(origin rotator.Origin, method string, status int, took time.Duration)
 
-	transport http.RoundTripper // instead of the network, for tests that own the clock
+	transport http.RoundTripper // replaces the network in tests that control the clock
 }
 
-// Servers finds the server of an origin. It belongs to one run: a server whose
-// token was refused stays closed in it. [Servers.Fresh] begins the next run.
-// Its methods may be called concurrently.
+// Servers finds the server of an origin. It belongs to one run: a server whose token
+// was refused stays closed in it. [Servers.Fresh] begins the next run. Its methods are
+// safe for concurrent use.
 type Servers struct {
 	endpoints map[rotator.Origin]*endpoint
 	latches   map[string]*latch // by API host, which counts the wrong tokens of all its entries together
 }
 
-// New checks every entry and returns all that is wrong with them in one error,
-// a line each. It reads CA files and opens no connection.
+// New checks every entry and returns all their errors in one, a line each. It reads CA
+// files and opens no connection.
 func New(configs []ServerConfig, options Options) (*Servers, error) {
 	var problems []error
 	endpoints := make(map[rotator.Origin]*endpoint, len(configs))
@@ -68,7 +68,7 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 		for _, err := range wrong {
 			problems = append(problems, fmt.Errorf("mailu server %q: %w", bounded(string(config.Origin)), err))
 		}
-		endpoints[config.Origin] = e // nil where refused, to find it listed twice
+		endpoints[config.Origin] = e // nil if refused, to detect duplicates
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -79,9 +79,9 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 	return (&Servers{endpoints: endpoints}).Fresh(), nil
 }
 
-// Fresh returns the same servers for another run: all of them open again, with
-// connections and limits of concurrency shared, so that two runs at once do not
-// send a server twice as much. It is cheap.
+// Fresh returns the same servers for another run: all of them open again, but with
+// shared connections and concurrency limits, so that two runs at once do not double a
+// server's load. It is cheap.
 func (s *Servers) Fresh() *Servers {
 	latches := make(map[string]*latch, len(s.endpoints))
 	for _, e := range s.endpoints {
@@ -99,8 +99,8 @@ func (s *Servers) Server(origin rotator.Origin) (rotator.Server, error) {
 	return server, nil
 }
 
-// API implements [rotator.Mailu]: it is the host of the entry's api_url. Paths do
-// not count: it is not for a configuration to say that one host has two Mailus.
+// API implements [rotator.Mailu]: it returns the host of the entry's api_url. Paths are
+// ignored: a configuration cannot claim that one host has two Mailus.
 func (s *Servers) API(origin rotator.Origin) string {
 	if e, listed := s.endpoints[origin]; listed {
 		return e.host
@@ -117,8 +117,8 @@ func (s *Servers) server(origin rotator.Origin) (*Server, error) {
 	return &Server{endpoint: e, latch: s.latches[e.host]}, nil
 }
 
-// Close gives up idle connections, those of every [Servers.Fresh] copy too.
-// Servers may be used again afterwards.
+// Close drops idle connections, including those of every [Servers.Fresh] copy. Servers
+// may be used again afterwards.
 func (s *Servers) Close() {
 	for _, e := range s.endpoints {
 		if t, ok := e.transport.(*http.Transport); ok {

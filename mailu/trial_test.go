@@ -33,7 +33,7 @@ func twoEntries(t *testing.T, fake *mailutest.Server, tokenA, tokenB string) (a,
 	return serverOf(t, servers, "https://a.example"), serverOf(t, servers, "https://b.example")
 }
 
-// slowly makes what is sent together arrive together.
+// slowly makes requests that are sent together arrive together.
 func slowly(fake *mailutest.Server) {
 	fake.Inject(mailutest.Fault{Kind: mailutest.Delay, Delay: 20 * time.Millisecond})
 }
@@ -102,7 +102,8 @@ func TestOneTokenOfTwoEntriesIsProvenOnce(t *testing.T) {
 	}
 }
 
-// What each answer says about the token, and so whether the next go together.
+// What each answer shows about the token, and so whether the next requests run
+// concurrently.
 func TestWhatProvesAToken(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -152,7 +153,7 @@ func TestUnprovenServersAreAskedOneAtATime(t *testing.T) {
 	}
 }
 
-// Who waited for the outcome of a trial makes none of its own.
+// Calls that waited for the outcome of a trial start no other trial.
 func TestAProvenTokenLetsThoseWhoWaitedGoTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := onPaper(t, entry("https://mail.example.com"), func(*http.Request) (*http.Response, error) {
@@ -170,7 +171,7 @@ func TestAProvenTokenLetsThoseWhoWaitedGoTogether(t *testing.T) {
 	})
 }
 
-// Two runs at once have each to prove the token, but not at the same time.
+// Two concurrent runs must each prove the token, but not at the same time.
 func TestRunsAtOnceTryATokenOneAfterTheOther(t *testing.T) {
 	fake := mailutest.Run(t, mailutest.Config{})
 	fake.AddUser(user, oldPassword)
@@ -257,7 +258,7 @@ func TestThreeUsersInARowBehindAFirewallCloseTheServer(t *testing.T) {
 	}
 }
 
-// What was on its way when the third user closed the server keeps its own cause.
+// Requests in flight when the third user closed the server keep their own cause.
 func TestTheRowBehindAFirewallChangesNoOtherAnswer(t *testing.T) {
 	var l latch
 	refused := judge(answer{status: 403, body: []byte("<html>"), header: http.Header{}}, words())

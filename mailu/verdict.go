@@ -13,29 +13,30 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// maxRetryAfter bounds what a server can ask for; Mailu's own block is an hour.
+// maxRetryAfter limits the pause that a server can ask for; Mailu's own block is an
+// hour.
 const maxRetryAfter = time.Hour
 
-// verdict is what one attempt comes to. The zero verdict is the careful one:
-// the request may have taken effect and is not sent again.
+// verdict is the result of one attempt. The zero verdict is the careful one: the
+// request may have taken effect and is not sent again.
 type verdict struct {
 	accepted bool
-	answer   answer               // zero where there was none
-	status   int                  // see answer.code; 0 where there was no answer
+	answer   answer               // zero if there was none
+	status   int                  // see answer.code; 0 if there was no answer
 	tls      *tls.ConnectionState // nil without TLS
 
 	proves     bool // Mailu has accepted the token
-	wrongToken bool // Mailu has refused the token, and counted that
+	wrongToken bool // Mailu has refused and counted the token
 	page       bool // a 404 with a page: the API is off, unless it has answered before
-	misplaced  bool // this api_url leads to no API; another of the same host may
+	misplaced  bool // this api_url leads to no API; another one of the same host may
 
-	certain bool           // nothing was changed, for sure
+	certain bool           // certainly nothing was changed
 	again   bool           // worth another try
 	limited bool           // the server asked for a pause
-	pause   *time.Duration // how long, if it said so
+	pause   *time.Duration // its length, if the server gave one
 
 	cause, next string
-	kinds       []error // what the error is, for errors.Is and errors.As
+	kinds       []error // the error's kinds, for errors.Is and errors.As
 }
 
 func (v verdict) pauseOrZero() time.Duration {
@@ -61,11 +62,11 @@ func (e *UnknownUserError) Error() string {
 	return fmt.Sprintf("user %s unknown to this server", e.Username)
 }
 
-// judge reads the status first, or what the body of a 200 says instead. A
-// refusal is certain only in Mailu's own words: it answers no 4xx after an
-// effect, but what stands in front of it may have let the request through, and
-// Mailu be at it still. A plain 500 is not sent again: the usual ones of Mailu
-// repeat (an empty API_TOKEN, in 2.0 an address it finds invalid), and one from
+// judge uses the status, or the code in the body of a 200. A refusal is certain only in
+// Mailu's own form: Mailu answers no 4xx after an effect, but a device in front of it
+// may have passed the request on, and Mailu may still be processing it. A plain 500 is
+// not sent again: Mailu's usual ones repeat (an empty API_TOKEN, in 2.0 an invalid
+// address), and one from the database comes after the user's sessions were ended.
 // the database came after the user's sessions were ended.
 func judge(a answer, words wording) verdict {
 	v := verdict{answer: a, cause: a.describe(words), proves: a.afterToken()}
@@ -109,8 +110,8 @@ func (v *verdict) refuse(kinds ...error) {
 	v.kinds = kinds
 }
 
-// unauthorised closes the server for every refusal of the token, and for any
-// 401: whoever asks for another login does so of all requests.
+// unauthorised closes the server for every refusal of the token, and for any 401: a
+// device that demands another login does so for all requests.
 func (v *verdict) unauthorised(a answer) {
 	v.kinds = []error{rotator.ErrServerUnusable}
 	v.certain = a.fromMailu()
@@ -121,8 +122,8 @@ func (v *verdict) unauthorised(a answer) {
 	}
 }
 
-// intercepted is a refusal that is not Mailu's: it says nothing about the token,
-// nor about other users, and not whether Mailu has seen the request.
+// intercepted is a refusal that is not Mailu's: it says nothing about the token, about
+// other users, or about whether Mailu has received the request.
 func (v *verdict) intercepted() {
 	v.misplaced = false
 	v.kinds = []error{rotator.ErrIntercepted}
@@ -130,8 +131,8 @@ func (v *verdict) intercepted() {
 	v.next = "look for a firewall or proxy in front of Mailu that refuses requests about this user, and see whether api_url is Mailu's API"
 }
 
-// notFound tells three answers apart that share a status: Mailu's about the
-// user, another JSON service's, and the page of a server without the API.
+// notFound distinguishes three answers that share a status: Mailu's about the user,
+// another JSON service's, and the page of a server without the API.
 func (v *verdict) notFound(a answer, words wording) {
 	_, isObject := a.object()
 	switch {
@@ -149,8 +150,8 @@ func (v *verdict) notFound(a answer, words wording) {
 	}
 }
 
-// redirected: Mailu's API sends nobody elsewhere, so that it is off, or is not
-// where the request went. All requests would be answered so.
+// redirected: Mailu's API redirects no request, so the API is off, or is not at this
+// URL. All requests would get this answer.
 func (v *verdict) redirected(a answer, words wording) {
 	v.misplaced = true
 	v.kinds = []error{rotator.ErrServerUnusable}
@@ -163,7 +164,7 @@ func (v *verdict) redirected(a answer, words wording) {
 	if a.asked != nil {
 		target = a.asked.ResolveReference(target)
 	}
-	// No user, query or fragment: they may carry anything.
+	// No user, query or fragment: they may contain anything.
 	place := func(path string) string {
 		return words.clean((&url.URL{Scheme: target.Scheme, Host: target.Host, Path: path}).String())
 	}
@@ -180,8 +181,7 @@ func (v *verdict) redirected(a answer, words wording) {
 	}
 }
 
-// apiBefore is what comes before the part of a path that a request of this
-// package adds.
+// apiBefore returns the part of a path before what this package's requests add.
 func apiBefore(path string) (api string, found bool) {
 	for _, resource := range []string{"/user", "/domain"} {
 		if at := strings.LastIndex(path, resource+"/"); at >= 0 {
@@ -211,8 +211,8 @@ func neverItsTurn(err error, size int) verdict {
 	}
 }
 
-// retryAfter reads seconds or an HTTP date (RFC 9110, section 10.2.3); nil if
-// there is neither.
+// retryAfter reads seconds or an HTTP date (RFC 9110, section 10.2.3); it returns nil
+// without either.
 func retryAfter(h http.Header) *time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	var after time.Duration

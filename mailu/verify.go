@@ -8,14 +8,14 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Proof implements [rotator.Server] by the hash that Mailu returns for the
-// user; it is no login. With [VerifyNone] nothing is asked and there is no
-// check. Else it costs this host 0.3 s of one core at Mailu's 12 rounds, and 2 s at
-// the most that is accepted.
+// Proof implements [rotator.Server] by the hash that Mailu returns for the user; it
+// does not log in. With [VerifyNone] it sends no request and returns no check.
+// Otherwise the check costs this host 0.3 s of one core at Mailu's 12 rounds, and at
+// most 2 s.
 //
-// An error, here or of the check, is [rotator.ErrUnverifiable] if the answer is
-// Mailu's and cannot serve: another scheme, another user's, no such user. It is
-// never [rotator.ErrRefused], which is about pushes.
+// An error, from Proof or from the check, is [rotator.ErrUnverifiable] if the answer is
+// Mailu's but unusable: another scheme, another user's, no such user. It is never
+// [rotator.ErrRefused], which is about pushes.
 func (s *Server) Proof(ctx context.Context, username string, password crypto.Secret) (rotator.HashCheck, error) {
 	if s.verify == VerifyNone {
 		return nil, nil
@@ -44,8 +44,8 @@ func (s *Server) Proof(ctx context.Context, username string, password crypto.Sec
 }
 
 // provesNothing is the advice about a hash that is not Mailu's own: imports and
-// restored backups leave such for single users, and the next password replaces
-// it. Only where it comes back is the server itself one that cannot be asked.
+// restored backups leave such hashes for single users, and the next password replaces
+// them. Only if it returns, verification is impossible with this server.
 const provesNothing = "rotate this tenant, which replaces it; set verify to none only for a server that makes such hashes itself"
 
 func (c *call) check(hash string, password crypto.Secret) (rotator.Proof, error) {

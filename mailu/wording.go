@@ -12,11 +12,11 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// maxWords bounds what a server gets to say in an error, in characters.
+// maxWords limits a server's words in an error, in characters.
 const maxWords = 200
 
-// wording turns a server's words into words for an error: short, printable, and
-// without the secrets of the call, which servers and proxies do echo.
+// wording sanitizes a server's words for an error: short, printable, and without the
+// secrets of the call, which servers and proxies do echo.
 type wording struct {
 	user    string
 	secrets []crypto.Secret
@@ -26,18 +26,18 @@ func (s *Server) wording(user string, password crypto.Secret) wording {
 	return wording{user: user, secrets: []crypto.Secret{s.token, password}}
 }
 
-// clean is what may stand in an error.
+// clean returns text that is safe in an error.
 func (w wording) clean(s string) string { return bounded(w.redacted(s)) }
 
-// redacted redacts twice: before anything is dropped, so that a secret is found
-// as the server wrote it, and after, since dropping can put one together.
+// redacted redacts twice: before anything is dropped, to find a secret as the server
+// wrote it, and after, since dropping can assemble one.
 func (w wording) redacted(s string) string {
 	spellings := w.spellings()
 	return redact(printable(redact(s, spellings)), spellings)
 }
 
-// spellings lists each secret as itself and as the usual encodings write it,
-// longest first, so that no part of a longer one is left over.
+// spellings lists each secret as itself and in the usual encodings, longest first, so
+// that no part of a longer one remains.
 func (w wording) spellings() []string {
 	var all []string
 	for _, secret := range w.secrets {
@@ -62,7 +62,7 @@ func redact(s string, spellings []string) string {
 	return s
 }
 
-// bounded cuts after [maxWords] characters and makes what is left printable.
+// bounded cuts after [maxWords] characters and makes the rest printable.
 func bounded(s string) string {
 	s = printable(s)
 	count := 0
@@ -75,9 +75,8 @@ func bounded(s string) string {
 	return s
 }
 
-// printable drops what could steer a terminal or forge a line of a log: escape
-// sequences whole, control and format characters, broken UTF-8. Runs of space
-// become one.
+// printable drops what could control a terminal or forge a log line: whole escape
+// sequences, control and format characters, broken UTF-8. Runs of space become one.
 func printable(s string) string {
 	var b strings.Builder
 	var in sequence
@@ -95,14 +94,14 @@ func printable(s string) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// sequence follows terminal escape sequences (ECMA-48) through a text.
+// sequence tracks terminal escape sequences (ECMA-48) through a text.
 type sequence int
 
 const (
 	none    sequence = iota
 	escape           // after ESC
 	control          // CSI: up to a byte from @ to ~
-	text             // OSC, DCS and the like: up to BEL or ST
+	text             // OSC, DCS and similar: up to BEL or ST
 )
 
 func (q *sequence) swallows(r rune) bool {

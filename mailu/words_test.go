@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// A username that is taken is one segment of a path, once and twice decoded.
+// An accepted username is one segment of a path, decoded once or twice.
 func FuzzUsername(f *testing.F) {
 	for _, seed := range []string{
 		"admin@example.com", "a/../b@c", "a%2fb@c", "a@b@c", "@", "ü@bücher.example", "a\r\nX: y@c", "a?b#c;d@e", `a\b@c`, "..@..", strings.Repeat("a", 400) + "@b",
@@ -41,7 +41,7 @@ func FuzzRedaction(f *testing.F) {
 	f.Add("zz\x00zzzzzz", "zzzz\x1b]0;\x07zzzz")
 	f.Fuzz(func(t *testing.T, password, text string) {
 		if len(password) < 8 || strings.Contains(crypto.Redacted+crypto.Redacted, password) {
-			return // what is no password of ours
+			return // not a valid password of ours
 		}
 		words := wording{user: user, secrets: []crypto.Secret{crypto.SecretFromString(password)}}
 

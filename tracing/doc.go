@@ -7,13 +7,12 @@
 // It promises:
 //
 //   - a run never waits for a collector, nor fails with it: spans are queued in
-//     bounded memory and dropped beyond;
-//   - a collector that cannot be reached is told once a run, to the function
-//     that Start is given, and not to OpenTelemetry's global error handler;
+//     bounded memory and dropped when it is full;
+//   - a collector that cannot be reached is reported once a run, to the function
+//     given to Start, and not to OpenTelemetry's global error handler;
 //   - no secret is in a span: it has the fields of the log, and errors, which
 //     hold none.
 //
-// Nothing is sent to Vault or Mailu: requests carry no trace context. The
-// package imports rotator and OpenTelemetry alone, and sets none of the latter's
-// globals.
+// Nothing is sent to Vault or Mailu: requests carry no trace context. The package
+// imports only rotator and OpenTelemetry, and sets no OpenTelemetry globals.
 package tracing

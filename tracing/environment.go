@@ -28,8 +28,8 @@ func endpoint(env func(string) string) string {
 	return cmp.Or(env(tracesPrefix+"ENDPOINT"), env(prefix+"ENDPOINT"))
 }
 
-// check refuses what the exporter would silently replace by a default, or
-// complain of with the value, which may be a key, on stderr.
+// check refuses values that the exporter would silently replace by a default, or print
+// to stderr in a complaint: a value may be a key.
 func check(env func(string) string) error {
 	if exporter := env("OTEL_TRACES_EXPORTER"); exporter != "" && exporter != "otlp" {
 		return fmt.Errorf("OTEL_TRACES_EXPORTER: %.40q is not supported: set otlp or none", exporter)
@@ -50,7 +50,7 @@ func check(env func(string) string) error {
 	return nil
 }
 
-// checkHeaders repeats nothing: a header may be an API key.
+// checkHeaders repeats no value: a header may be an API key.
 func checkHeaders(list string) error {
 	if list == "" {
 		return nil
@@ -64,7 +64,7 @@ func checkHeaders(list string) error {
 	return nil
 }
 
-// isHeaderName is RFC 9110, section 5.6.2.
+// isHeaderName implements RFC 9110, section 5.6.2.
 func isHeaderName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		letterOrDigit := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Headers that are taken can be sent, and those that are not are never repeated:
-// one may be an API key.
+// Accepted headers can be sent, and errors never repeat refused ones: one may be an API
+// key.
 func FuzzEnvironment(f *testing.F) {
 	f.Add("http://localhost:4318", "authorization=Bearer%20hunter2hunter2", "http/protobuf", "otlp")
 	f.Add("https://u:hunter2hunter2@h", "", "", "")

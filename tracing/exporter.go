@@ -8,8 +8,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// exporter keeps the errors of another one from OpenTelemetry's global error
-// handler, which would print each of them to stderr, and can be made to give up.
+// exporter keeps the errors of another exporter from OpenTelemetry's global error
+// handler, which would print each of them to stderr. It can be switched off.
 type exporter struct {
 	sdktrace.SpanExporter
 	failed func(error)
@@ -24,7 +24,7 @@ func newExporter(to sdktrace.SpanExporter, failed func(error)) *exporter {
 	return e
 }
 
-// forgive begins a run, in which a failure is news again.
+// forgive begins a run, in which a failure is reported again.
 func (e *exporter) forgive() { e.told.Store(false) }
 
 // ExportSpans implements sdktrace.SpanExporter. It never fails.
@@ -35,7 +35,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	defer stop()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	if err != nil && !e.told.Swap(true) {
-		// The answer of whatever server is there may be a whole page.
+		// The server's answer may be a whole page.
 		e.failed(fmt.Errorf("%.500s", err.Error()))
 	}
 	return nil

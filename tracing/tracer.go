@@ -21,9 +21,9 @@ type Tracer struct {
 	exporter *exporter
 }
 
-// Start returns a tracer at work, or nil where the environment does not want
-// one. failed is told, at most once a run, why spans could not be exported; it
-// may be called by any goroutine. The owner calls [Tracer.Close].
+// Start returns a running tracer, or nil if the environment does not ask for one.
+// failed receives, at most once a run, the reason why spans could not be exported; any
+// goroutine may call it. The owner must call [Tracer.Close].
 func Start(env func(string) string, version string, failed func(error)) (*Tracer, error) {
 	if !Wanted(env) {
 		return nil, nil
@@ -83,12 +83,12 @@ func attributes(part rotator.Part) (all []attribute.KeyValue) {
 	return all
 }
 
-// Close exports what is left and returns when that is done, or ctx has ended.
+// Close exports the remaining spans and returns when that is done, or ctx has ended.
 // Spans that end later are lost.
 func (t *Tracer) Close(ctx context.Context) {
 	stop := context.AfterFunc(ctx, t.exporter.giveUp)
 	defer stop()
 	// It waits for the exporter, which ctx ends; with ctx itself it would leave
 	// its goroutine behind.
-	_ = t.provider.Shutdown(context.WithoutCancel(ctx)) // what fails is told by the exporter
+	_ = t.provider.Shutdown(context.WithoutCancel(ctx)) // the exporter reports errors
 }

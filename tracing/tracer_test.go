@@ -18,7 +18,7 @@ import (
 	"mailu-rotator/tracing/tracingtest"
 )
 
-// bench is a tracer with the environment of the test, and what it told.
+// bench is a tracer with the environment of the test, and its reports.
 type bench struct {
 	*tracing.Tracer
 	mu   sync.Mutex
@@ -85,8 +85,7 @@ func TestPartsBecomeSpans(t *testing.T) {
 	}
 }
 
-// A tenant that somebody else saw to, or that must wait, has a reason and is no
-// error.
+// A tenant that another process rotated, or that must wait, has a reason but no error.
 func TestOutcomesThatAreNoFailureAreNoErrors(t *testing.T) {
 	collector := tracingtest.Start(t)
 	b := newBench(t, collector.URL)
@@ -185,7 +184,8 @@ func TestUnreachableCollectorIsToldOnceARun(t *testing.T) {
 	b.run(t, rotator.Rotated, nil)
 	b.Close(t.Context())
 
-	// The exports run beside the runs: the first may have failed in the second.
+	// Exports run concurrently with runs: the first export may have failed during the
+	// second run.
 	if n := len(b.told); n < 1 || n > 2 || !strings.Contains(b.told[0], "connection refused") {
 		t.Errorf("told %q", b.told)
 	}
@@ -205,7 +205,7 @@ func TestAnswerOfAWrongServerIsCutOff(t *testing.T) {
 	}
 }
 
-// The collector takes the connection and never answers.
+// The collector accepts the connection and never answers.
 func TestCloseWaitsNoLongerThanItMay(t *testing.T) {
 	asked, release := make(chan struct{}, 1), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

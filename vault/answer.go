@@ -16,8 +16,8 @@ import (
 
 const maxAnswerText = 300 // characters of Vault's own words in an error
 
-// answerError is an error answer of Vault on one line. Bodies that are not
-// Vault's JSON stay out: a proxy's error page may echo the request.
+// answerError is an error answer of Vault on one line. It excludes bodies that are not
+// Vault's JSON: a proxy's error page may echo the request.
 type answerError struct{ answer *api.ResponseError }
 
 func (e *answerError) Error() string {
@@ -37,9 +37,9 @@ func (e *answerError) Error() string {
 
 func (e *answerError) Unwrap() error { return e.answer }
 
-// oneLine replaces the API client's many-lined error, if err is just that; what
-// wraps one was written here and stays. Of a request that got an answer of somebody
-// else, the answer is left.
+// oneLine replaces the API client's multi-line error, if err is exactly that; errors
+// that wrap one were written here and stay. For an answer that is not Vault's, it keeps
+// the answer and drops the request.
 func oneLine(err error) error {
 	if request, ok := err.(*url.Error); ok { //nolint:errorlint // just that
 		if answer := foreignOf(request); answer != nil {
@@ -60,14 +60,13 @@ func statusOf(err error) int {
 	return 0
 }
 
-// isVaults reports whether the error answer is in Vault's form, and not that of a
-// proxy in between.
+// isVaults reports whether the error answer is in Vault's form, not a proxy's.
 func isVaults(err error) bool {
 	answer, ok := errors.AsType[*api.ResponseError](err)
-	return ok && !answer.RawError && answer.Errors != nil // Vault lists errors, if only none
+	return ok && !answer.RawError && answer.Errors != nil // Vault always lists errors, if only an empty list
 }
 
-// isAbsence reports whether Vault said that nothing is there.
+// isAbsence reports whether Vault answered 404.
 func isAbsence(err error) bool { return statusOf(err) == http.StatusNotFound }
 
 // says reports whether Vault's own words contain the phrase.
@@ -88,8 +87,8 @@ func describeStatus(code int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
 }
 
-// isRefusal reports whether Vault refused for good: asking again the same way
-// gives the same answer, and nothing was changed.
+// isRefusal reports whether Vault refused permanently: the same request gets the same
+// answer, and nothing was changed.
 func isRefusal(err error) bool {
 	switch code := statusOf(err); code {
 	case http.StatusRequestTimeout, http.StatusPreconditionFailed, http.StatusTooManyRequests, 472, 473:
@@ -99,7 +98,7 @@ func isRefusal(err error) bool {
 	}
 }
 
-// forbid marks a refusal of Vault as [rotator.ErrForbidden].
+// forbid marks a refusal by Vault as [rotator.ErrForbidden].
 func forbid(err error) error {
 	if isRefusal(err) {
 		return fmt.Errorf("%w: %w", rotator.ErrForbidden, err)
@@ -107,13 +106,13 @@ func forbid(err error) error {
 	return err
 }
 
-// passing are phrases of the errors 500 that Vault answers to every request while
-// it, or the storage behind it, has no leader. Any other 500 is about the record
-// that was asked for: its storage may be damaged for good.
+// passing lists phrases of the 500 errors with which Vault answers every request while
+// it, or the storage behind it, has no leader. Any other 500 concerns the requested
+// record: its storage may be permanently damaged.
 var passing = []string{"leader", "node not active", "context canceled", "connection refused"}
 
-// unavailable marks an error that says nothing about the record that was asked
-// for as [rotator.ErrUnavailable], and leaves its text as it is.
+// unavailable marks an error that says nothing about the requested record as
+// [rotator.ErrUnavailable], and keeps its text.
 func unavailable(err error) error {
 	if isAboutVault(err) {
 		return &unavailableError{err}
@@ -125,8 +124,8 @@ type unavailableError struct{ error }
 
 func (e *unavailableError) Unwrap() []error { return []error{e.error, rotator.ErrUnavailable} }
 
-// isAboutVault tells what any other request would have met as well. An answer
-// that came and cannot be used (too large, not JSON) is about what was asked for.
+// isAboutVault reports whether any other request would have failed in the same way. An
+// unusable answer (too large, not JSON) concerns the requested record.
 func isAboutVault(err error) bool {
 	switch statusOf(err) {
 	case http.StatusTooManyRequests, 472, 473, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

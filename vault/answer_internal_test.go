@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Who is told to wait, or to ask somebody else, was not refused.
+// An answer that asks the client to wait, or to ask another node, is not a refusal.
 func TestOnlyAnAnswerForGoodIsForbidden(t *testing.T) {
 	for status, forbidden := range map[int]bool{
 		400: true, 403: true, 404: true, 405: true,

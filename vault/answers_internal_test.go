@@ -14,8 +14,7 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// oneAnswer is a Vault, or what stands in its place, that says one thing to
-// everybody.
+// oneAnswer is a server, Vault or another, that gives every request the same answer.
 type oneAnswer struct {
 	status int
 	body   string
@@ -34,8 +33,7 @@ func (a oneAnswer) client(t *testing.T) *api.Client {
 	return client
 }
 
-// A record is a document of a version, or an error, and never something in
-// between.
+// A record is a document with a version, or an error, and never anything in between.
 func FuzzRecordAnswer(f *testing.F) {
 	for _, body := range []string{
 		`{"data":{"data":{"username":"a@b"},"metadata":{"version":3,"created_time":"2026-01-02T03:04:05.6Z"}}}`,
@@ -63,7 +61,7 @@ func FuzzRecordAnswer(f *testing.F) {
 	})
 }
 
-// An error answer is one short line, and what is not in Vault's form is not
+// An error answer becomes one short line; text that is not in Vault's form is not
 // repeated.
 func FuzzErrorAnswer(f *testing.F) {
 	f.Add(403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`)
@@ -94,8 +92,8 @@ func FuzzErrorAnswer(f *testing.F) {
 	})
 }
 
-// A login ends in a token with a time to live that can be added to a clock, or
-// in an error.
+// A login returns a token with a time to live that can be added to a clock, or an
+// error.
 func FuzzLoginAnswer(f *testing.F) {
 	for _, body := range []string{
 		`{"auth":{"client_token":"s.x","lease_duration":3600,"renewable":true}}`,
@@ -116,7 +114,7 @@ func FuzzLoginAnswer(f *testing.F) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		if status < 200 || status > 499 || status == http.StatusTooManyRequests {
-			return // the rest is waited for
+			return // other answers are retried
 		}
 		client := oneAnswer{status: status, body: body}.client(t)
 		given := &givenToken{auth: Auth{Method: MethodToken, Token: crypto.SecretFromString("s.hunter2hunter2")}}
@@ -136,7 +134,7 @@ func FuzzLoginAnswer(f *testing.F) {
 	})
 }
 
-// A pause is one that can be waited for, whatever Vault asks for.
+// A pause is always finite, whatever Vault asks for.
 func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{"7", "-7", "99999999999999999999", "86401", "Wed, 25 Nov 2026 12:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "", "1.5"} {
 		f.Add(seed, 1)

@@ -14,9 +14,9 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Of a record of 100 MB little more is read than may be, whether a length is
-// announced or not, so that it costs no more than the largest that is taken.
-// Vault itself stores none above 1 MiB; what answers in its place might send one.
+// The client reads little more of a 100 MB record than the limit, with or without a
+// Content-Length, so that it costs no more than the largest accepted record. Vault
+// itself stores none above 1 MiB; another server in its place might send one.
 func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 	const size = 100 << 20
 	chunk := bytes.Repeat([]byte("x"), 1<<16)
@@ -48,14 +48,14 @@ func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 		if !errors.Is(err, errTooLarge) {
 			t.Errorf("length announced %t: got %v", announced, err)
 		}
-		// What the sockets hold of it was sent and never read.
+		// Data in the socket buffers was sent but never read.
 		if mb := sent.Load() >> 20; mb > 4*maxRecordSize>>20 {
 			t.Errorf("length announced %t: %d MB were taken", announced, mb)
 		}
 	}
 }
 
-// A length that is only claimed costs nothing.
+// An announced length alone costs nothing.
 func TestAClaimedLengthIsNotAllocated(t *testing.T) {
 	answer := &api.Response{Response: &http.Response{ContentLength: math.MaxInt64, Body: io.NopCloser(strings.NewReader("{}"))}}
 

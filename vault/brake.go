@@ -7,27 +7,26 @@ import (
 	"time"
 )
 
-// brake is what all callers of one login have in common when Vault limits the
-// rate of their requests (429, as by a quota): the first refusal stops them all
-// for the pause that Vault asks for, instead of each finding out by itself, and
-// then one request at a time feels its way until as many in a row as there are
-// callers were taken.
+// brake limits the rate of all callers of one login after Vault answers 429 (such as by
+// a quota): the first 429 stops them all for the pause that Vault asks for, instead of
+// each one hitting the limit itself. Then requests go one at a time until as many in a
+// row succeeded as there are callers.
 type brake struct {
 	min, max time.Duration // of a pause
-	careful  int           // requests taken in a row that release it
+	careful  int           // successful requests in a row that release it
 
-	mu    sync.Mutex    // guards what follows
-	until time.Time     // nothing is sent before
-	left  int           // requests to be taken one at a time; 0: released
-	turn  chan struct{} // full while one goes alone
+	mu    sync.Mutex    // guards the fields below
+	until time.Time     // nothing is sent earlier
+	left  int           // requests still to be sent one at a time; 0: released
+	turn  chan struct{} // full while a request is sent alone
 }
 
 func newBrake(cfg Config) *brake {
 	return &brake{min: cfg.MinWait, max: cfg.MaxWait, careful: cfg.Workers, turn: make(chan struct{}, 1)}
 }
 
-// enter waits for the end of a pause, and for one's turn while requests go one
-// at a time. Without an error leave has to follow.
+// enter waits for the end of a pause, and, while requests go one at a time, for the
+// caller's turn. After enter returns nil the caller must call leave.
 func (b *brake) enter(ctx context.Context) (alone bool, err error) {
 	if wait, released := b.state(); wait <= 0 && released {
 		return false, nil
@@ -52,7 +51,7 @@ func (b *brake) state() (wait time.Duration, released bool) {
 	return time.Until(b.until), b.left == 0
 }
 
-// leave draws the conclusions from an answer; nil is none.
+// leave updates the state from an answer; nil means no answer.
 func (b *brake) leave(alone bool, resp *http.Response) {
 	b.learn(resp)
 	if alone {

@@ -95,7 +95,7 @@ func TestWhoGivesUpInAPauseDoesNotHoldUpTheNext(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		pass(t, b, taken) // else the bubble ends in a deadlock
+		pass(t, b, taken) // otherwise the bubble deadlocks
 	})
 }
 

@@ -11,14 +11,14 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// nobody is an id that no tenant has: capabilities are asked of a path, not of
-// a policy's pattern.
+// nobody is an id that no tenant has: capabilities are queried for a path, not for a
+// policy's pattern.
 const nobody = rotator.TenantID("00000000-0000-4000-8000-000000000000")
 
 // requirement is what the program must be allowed to do at one path.
 type requirement struct {
 	name         string
-	path         string // that is asked about
+	path         string // the path to query
 	rule         string // of the policy
 	capabilities []string
 }
@@ -32,9 +32,9 @@ func (c *Client) requirements() [3]requirement {
 	}
 }
 
-// checkCapabilities asks Vault, in one request, what the token may do at the
-// paths of [Policy]. mend is the command that writes that policy. told is false
-// where the token may not even ask.
+// checkCapabilities asks Vault, in one request, what the token may do at the paths of
+// [Policy]. mend is the command that writes that policy. told is false if the token is
+// not even allowed to ask.
 func (c *Client) checkCapabilities(ctx context.Context, mend string) (checks [3]rotator.Check, told bool) {
 	needs := c.requirements()
 	held, err := c.capabilities(ctx, needs)
@@ -78,10 +78,10 @@ func (c *Client) capabilities(ctx context.Context, needs [3]requirement) (map[st
 	return held, nil
 }
 
-// judge compares what is needed with what the token may do. A token that may do
-// more is no obstacle, and more than this program should be trusted with.
+// judge compares the required capabilities with the token's. Extra capabilities do not
+// prevent a run, but the program should not have them.
 func (n requirement) judge(held []string, mend string) rotator.Check {
-	if slices.Contains(held, "root") { // which the login has warned of
+	if slices.Contains(held, "root") { // the login has warned of it
 		return rotator.Passed(n.name, "everything, at "+n.rule)
 	}
 	missing, more := without(n.capabilities, held), without(held, n.capabilities)

@@ -17,8 +17,8 @@ import (
 type Client struct {
 	cfg     Config
 	session *session
-	// lookupSaysNothing is set once a fresh token was refused its own lookup,
-	// so that a refused lookup no longer means that a token is gone.
+	// lookupSaysNothing is set once Vault refused a fresh token's own lookup. From then
+	// on a refused lookup no longer means that a token is gone.
 	lookupSaysNothing atomic.Bool
 }
 
@@ -27,23 +27,23 @@ var (
 	_ rotator.Keys  = (*Client)(nil)
 )
 
-// Open logs in and checks that the mount is there and is KV version 2. It waits
-// for a Vault that is sealed or unreachable as every call does: as long as ctx
-// and Config.Patience let it. Where Vault refuses the credentials the error is
-// [rotator.ErrForbidden]. The session outlives ctx; the caller closes it.
+// Open logs in and checks that the mount exists and is KV version 2. Like every call,
+// it waits for a sealed or unreachable Vault until ctx ends or Config.Patience passes.
+// If Vault refuses the credentials the error is [rotator.ErrForbidden]. The session
+// outlives ctx; the caller must close it.
 func Open(ctx context.Context, cfg Config, login *Login) (*Client, error) {
 	c, err := openUnchecked(ctx, cfg, login)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.checkMount(ctx); err != nil {
-		_ = c.Close() // the mount is what the operator must hear about
+		_ = c.Close() // report the mount's error, not this one
 		return nil, err
 	}
 	return c, nil
 }
 
-// openUnchecked is Open before its look at the mount.
+// openUnchecked is Open without the check of the mount.
 func openUnchecked(ctx context.Context, cfg Config, login *Login) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("vault configuration: %w", err)
@@ -56,23 +56,23 @@ func openUnchecked(ctx context.Context, cfg Config, login *Login) (*Client, erro
 	return &Client{cfg: cfg, session: session}, nil
 }
 
-// Close revokes the token if it was made for this session, and forgets it. It
-// takes ten seconds at most and waits for all goroutines of the session; calls
-// that still run fail. Calling it again does nothing. An error means that the
-// token stays valid until its lease ends: worth a warning.
+// Close revokes the token if it was made for this session, and wipes it. It takes ten
+// seconds at most and waits for all goroutines of the session; running calls fail. A
+// second call does nothing. An error means that the token stays valid until its lease
+// ends: worth a warning.
 func (c *Client) Close() error { return c.session.close() }
 
-// call is one request to Vault as errors describe it.
+// call describes one request to Vault for error messages.
 type call struct {
-	verb       string // what it does, for a reader
-	path       string // the path that it asks for
+	verb       string // what it does, for people
+	path       string // the requested path
 	rule       string // the path in the policy that grants it
 	capability string
 }
 
-// do sends a request, and once more if its token turns out to be gone and a new
-// one could be had. It marks as [rotator.ErrForbidden] only what was refused
-// without an earlier try whose outcome is unknown.
+// do sends a request, and repeats it once if its token is no longer valid and a new one
+// could be obtained. It returns [rotator.ErrForbidden] only for a refusal without an
+// earlier try whose outcome is unknown.
 func (c *Client) do(ctx context.Context, what call, send func(context.Context, *api.Client) error) error {
 	if deadline, set := ctx.Deadline(); !set || time.Until(deadline) > c.cfg.Patience {
 		patient, cancel := context.WithTimeout(ctx, c.cfg.Patience)
@@ -97,12 +97,12 @@ func (c *Client) do(ctx context.Context, what call, send func(context.Context, *
 	return fmt.Errorf("%s %s: %w", what.verb, what.path, err)
 }
 
-// errLogin marks a refused login, to tell it from the refusal of the request
-// that made it necessary.
+// errLogin marks a refused login, as distinct from the refusal of the request that made
+// it necessary.
 var errLogin = errors.New("the token is gone and cannot be replaced")
 
-// sendTwice also reports whether the error is the answer to all that was sent,
-// so that no earlier try can have had an effect.
+// sendTwice also reports whether the error answers every try, so that no earlier try
+// can have had an effect.
 func (c *Client) sendTwice(ctx context.Context, send func(context.Context, *api.Client) error) (certain bool, err error) {
 	lease, err := c.session.lease()
 	if err != nil {
@@ -135,15 +135,15 @@ func sendOnce(ctx context.Context, l *lease, send func(context.Context, *api.Cli
 	ctx, failed := withTries(ctx)
 	err = send(ctx, l.api)
 	if errors.Is(err, context.DeadlineExceeded) && failed.last != nil {
-		// That time ran out in the last try says nothing of why there was another.
+		// A timeout in the last try does not explain why it was repeated.
 		err = fmt.Errorf("%w; the try before: %w", err, failed.last)
 	}
 	return failed.n == 0, err
 }
 
-// isGone tells a token that is no longer valid from one that lacks a
-// permission. Vault before 1.10 says "permission denied" in either case, so the
-// token's own lookup has to tell, which the default policy allows.
+// isGone distinguishes a token that is no longer valid from one that lacks a
+// permission. Vault before 1.10 answers "permission denied" in both cases, so isGone
+// looks the token up, which the default policy allows.
 func (c *Client) isGone(ctx context.Context, l *lease, refusal error) (bool, error) {
 	if says(refusal, "invalid token") {
 		return true, nil

@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Time is Vault's own clock, in whole seconds. Any node gives it, sealed and
-// standby ones too; only a Vault that cannot be reached is waited for.
+// Time returns Vault's own clock, in whole seconds. Any node answers, including sealed
+// and standby ones; the call waits only for an unreachable Vault.
 func (c *Client) Time(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
 	defer cancel()

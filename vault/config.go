@@ -16,9 +16,9 @@ const (
 	defaultPatience = 15 * time.Minute
 )
 
-// Config says which Vault, which paths in it and how patiently. The caller has
-// merged file and environment already: nothing is read from the environment
-// here but the usual HTTPS_PROXY and NO_PROXY.
+// Config selects the Vault, the paths in it and the timeouts. The caller has already
+// merged file and environment: this package reads nothing from the environment except
+// the usual HTTPS_PROXY and NO_PROXY.
 type Config struct {
 	// Address is Vault's URL, https or http, such as "https://vault:8200". It may
 	// have the path under which a proxy serves Vault.
@@ -32,32 +32,32 @@ type Config struct {
 	// Mount, Prefix and Leaf place a tenant's record at
 	// <Mount>/data/<Prefix>/<tenant>/<Leaf>. Each is one or more segments.
 	Mount, Prefix, Leaf string
-	// Transit is where the master key lives.
+	// Transit names the master key.
 	Transit Transit
 
-	// Workers is how many calls run at a time; as many connections are kept
-	// open. 0 means 8.
+	// Workers is the number of concurrent calls; as many connections are kept open. 0
+	// means 8.
 	Workers int
 
-	// MinWait and MaxWait bound the pause before a failed request is sent
-	// again, a Retry-After of Vault included; 0 means 500ms and 30s.
+	// MinWait and MaxWait bound the pause before a failed request is repeated,
+	// including a Retry-After of Vault; 0 means 500ms and 30s.
 	MinWait, MaxWait time.Duration
 	// TryTimeout bounds one request; 0 means 90s.
 	TryTimeout time.Duration
-	// Patience bounds one call with all its tries and pauses, where the
-	// caller's context does not end it sooner; 0 means 15m.
+	// Patience bounds one call with all its tries and pauses, unless the caller's
+	// context ends sooner; 0 means 15m.
 	Patience time.Duration
-	// OnWait, if set, is told before every pause why and for how long. It may
-	// be called concurrently and must not block. The error holds no secret.
+	// OnWait, if set, is called before every pause with its cause and length. It may be
+	// called concurrently and must not block. The error holds no secret.
 	OnWait func(cause error, pause time.Duration)
-	// OnRequest, if set, is told of every HTTP request, each try by itself: which
-	// of [Operations] it was, the status or 0 where no answer came, and how long
-	// the answer's header took. It may be called concurrently and must not block.
+	// OnRequest, if set, is called after every try of an HTTP request with its
+	// operation, one of [Operations], the status or 0 if no answer came, and the time
+	// until the answer's header. It may be called concurrently and must not block.
 	OnRequest func(operation string, status int, took time.Duration)
-	// OnToken, if set, is told when the token in use expires: at a login, at each
-	// renewal, and with the zero time where it does not expire or, at the end of
-	// the session, was ours and is revoked. It may be called concurrently and
-	// must not block.
+	// OnToken, if set, is called with the expiry of the token in use: at a login, at
+	// each renewal, and with the zero time if it does not expire or, at the end of the
+	// session, was ours and is revoked. It may be called concurrently and must not
+	// block.
 	OnToken func(expires time.Time)
 }
 
@@ -66,7 +66,7 @@ type Transit struct {
 	Mount, Key string
 }
 
-// Validate reports everything that is wrong, at once.
+// Validate reports all errors together.
 func (c Config) Validate() error {
 	errs := []error{
 		checkAddress(c.Address),
@@ -135,8 +135,8 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// checkPath lets through what means the same in a URL, in a policy and to the
-// client, which joins paths: so no "..", no wildcard, no template, no escape.
+// checkPath accepts only text that means the same in a URL, in a policy and to the
+// client, which joins paths: no "..", no wildcard, no template, no escape.
 func checkPath(what, path string) error {
 	if path == "" {
 		return fmt.Errorf("%s is empty", what)

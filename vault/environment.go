@@ -11,11 +11,11 @@ import (
 
 const vaultVariable = "VAULT_"
 
-// TakeEnvironment removes every VAULT_* variable from the environment of this
-// process and returns a stand-in for os.Getenv that still has them. Vault's API
-// client parses all that it knows of them each time one is made, also those that
-// the [Config] overrides: a CA file that is gone, meant for another program, would
-// stop this one. Call it before other goroutines read the environment.
+// TakeEnvironment removes every VAULT_* variable from the environment of this process
+// and returns a replacement for os.Getenv that still has them. Vault's API client
+// parses all variables that it knows each time one is made, even those that the
+// [Config] overrides: a missing CA file, meant for another program, would stop this
+// one. Call it before other goroutines read the environment.
 func TakeEnvironment() (getenv func(string) string) {
 	taken := map[string]string{}
 	for _, name := range vaultVariables() {
@@ -30,7 +30,7 @@ func TakeEnvironment() (getenv func(string) string) {
 	}
 }
 
-// vaultVariables are the names of those that are set.
+// vaultVariables returns the names of those that are set.
 func vaultVariables() []string {
 	var names []string
 	for _, setting := range os.Environ() {
@@ -42,13 +42,13 @@ func vaultVariables() []string {
 	return names
 }
 
-// environmentError is that of a client that could not be made, for a caller who
-// left the environment as it was. The API client's own message may quote a value.
+// environmentError is returned when a client could not be made because the caller did
+// not call TakeEnvironment. The API client's own message may quote a value.
 func environmentError() error {
 	return fmt.Errorf("set up the vault client: one of these variables of the environment does not parse, and none of them is used: unset %s", strings.Join(vaultVariables(), ", "))
 }
 
-// proxyOf is HTTPS_PROXY, unless NO_PROXY names the host. Plain http goes to no
+// proxyOf returns HTTPS_PROXY, unless NO_PROXY names the host. Plain http goes to no
 // proxy, which would see the token: it is for this host, by any of its names.
 func proxyOf(req *http.Request) (*url.URL, error) {
 	if req.URL.Scheme != "https" {

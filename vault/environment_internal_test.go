@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The standard library reads the proxy variables once in a process, so each case
-// is a process of its own.
+// The standard library reads the proxy variables once per process, so each case runs in
+// its own process.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	const asked = "TEST_PROXY_OF"
 	if address := os.Getenv(asked); address != "" {

@@ -55,7 +55,7 @@ func TestBrokenEnvironmentIsNamedAndNotQuoted(t *testing.T) {
 	}
 }
 
-// Each of them alone ends a program that lets the API client see it.
+// Each variable alone stops a program whose API client sees it.
 func TestTakenEnvironmentBreaksNothing(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	auth := f.appRole(t, nil)
@@ -116,7 +116,7 @@ func TestNoVariableTurnsOffTheCheckOfTheCertificate(t *testing.T) {
 	}
 }
 
-// An open-source server ignores the namespace, so the header is what counts.
+// An open-source server ignores the namespace, so the test checks the header.
 func TestNamespaceIsSentButForHealth(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	f.config.Namespace = "ops/mail/"
@@ -140,8 +140,8 @@ func TestNamespaceIsSentButForHealth(t *testing.T) {
 	}
 }
 
-// recordHeaders returns a function that returns the headers of all requests
-// that have arrived since.
+// recordHeaders returns a function that returns the headers of all requests that
+// arrived since.
 func (f *fixture) recordHeaders() func() []http.Header {
 	var mu sync.Mutex
 	var headers []http.Header

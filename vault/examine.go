@@ -10,15 +10,15 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Examination is what a token finds of all that a run needs in Vault.
+// Examination is the result of checking a token for everything that a run needs.
 type Examination struct {
 	Checks   []rotator.Check
-	Keys     *crypto.Keyring // nil where the master key cannot be had; the caller wipes it
-	Readable bool            // it makes sense to list and read the records
+	Keys     *crypto.Keyring // nil if the master key is not available; the caller must wipe it
+	Readable bool            // listing and reading the records can work
 }
 
-// Examine makes one check of each capability, the mount and the master key.
-// mendPolicy is the command that writes the policy of [Policy].
+// Examine checks each capability, the mount and the master key. mendPolicy is the
+// command that writes the policy of [Policy].
 func (c *Client) Examine(ctx context.Context, mendPolicy string) Examination {
 	may, told := c.checkCapabilities(ctx, mendPolicy)
 	list, data, export := may[0], may[1], may[2]
@@ -46,8 +46,8 @@ const (
 	checkMaster = "master key"
 )
 
-// checkedMount advises on the mount only where Vault told what the token may do: a
-// token that may not even ask is refused whatever the mount is.
+// checkedMount gives advice on the mount only if Vault answered what the token may do:
+// a token that is not allowed to ask is refused whatever the mount is.
 func (c *Client) checkedMount(ctx context.Context, told bool) rotator.Check {
 	err := c.checkMount(ctx)
 	if err == nil {
@@ -62,7 +62,7 @@ func (c *Client) checkedMount(ctx context.Context, told bool) rotator.Check {
 	return rotator.Broken(checkKV, err.Error(), "vault secrets list")
 }
 
-// checkedMasterKey exports the master key and says which versions there are.
+// checkedMasterKey exports the master key and lists its versions.
 func (c *Client) checkedMasterKey(ctx context.Context) (*crypto.Keyring, rotator.Check) {
 	transit := c.cfg.Transit
 	ring, err := c.MasterKeys(ctx)
@@ -84,8 +84,8 @@ func (c *Client) checkedMasterKey(ctx context.Context) (*crypto.Keyring, rotator
 	return ring, rotator.Passed(checkMaster, found)
 }
 
-// diagnose says in short what the errors of [Client.MasterKeys] say, and what
-// mends it. The type of a key cannot be changed.
+// diagnose shortens the errors of [Client.MasterKeys], and returns the fix. The type of
+// a key cannot be changed.
 func (t Transit) diagnose(err error) (found, mend string) {
 	switch {
 	case errors.Is(err, ErrNoMasterKey):

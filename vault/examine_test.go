@@ -14,7 +14,7 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// states is the checks in short: "login ok, mount failed".
+// states summarizes the checks: "login ok, mount failed".
 func states(checks []rotator.Check) string {
 	var all []string
 	for _, c := range checks {
@@ -117,8 +117,8 @@ func TestExaminationIsContentWithTheLeastPolicy(t *testing.T) {
 	}
 }
 
-// TestExaminationFindsEveryMissingCapability: under each lesser policy some
-// check fails, and names the path that is missing.
+// TestExaminationFindsEveryMissingCapability: under each reduced policy some check
+// fails, and names the missing path.
 func TestExaminationFindsEveryMissingCapability(t *testing.T) {
 	f := newFixture(t)
 	auth := f.appRole(t, nil)
@@ -207,8 +207,8 @@ func TestCheckedLoginSaysWhatMendsIt(t *testing.T) {
 	}
 }
 
-// tokenLife checks the login by a token of these parameters. latest is the last
-// moment that its explicit_max_ttl allows.
+// tokenLife checks the login with a token of these parameters. latest is the latest
+// time that its explicit_max_ttl allows.
 func (f *fixture) tokenLife(t *testing.T, method vault.Method, parameters map[string]any) (login rotator.Check, latest string) {
 	t.Helper()
 	parameters["policies"] = []string{"rotator"}
@@ -241,7 +241,7 @@ func TestCheckedLoginSaysWhenTheTokenEndsForGood(t *testing.T) {
 		method     vault.Method
 		parameters map[string]any
 		state      rotator.CheckState
-		found      string // LATEST is its last moment
+		found      string // LATEST is its latest time
 	}{
 		{"an end by explicit_max_ttl", vault.MethodToken, map[string]any{"ttl": "30m", "explicit_max_ttl": "2h"},
 			rotator.CheckWarned, "a token for 30m0s, renewable until LATEST (explicit_max_ttl), policies default, rotator: nothing will replace it"},

@@ -67,7 +67,7 @@ func TestAVersionThatDeletedItselfIsToldFromADeletedOne(t *testing.T) {
 	}
 }
 
-// awaitExpiry waits until the tenant's newest version has deleted itself.
+// awaitExpiry waits until the tenant's newest version has expired.
 func (f *fixture) awaitExpiry(t *testing.T) {
 	t.Helper()
 	for t.Context().Err() == nil {
@@ -79,7 +79,7 @@ func (f *fixture) awaitExpiry(t *testing.T) {
 	}
 }
 
-// What was written under check-and-set before the record deleted itself lands.
+// A check-and-set write prepared before the record expired succeeds.
 func TestAWriteBringsBackARecordThatDeletedItself(t *testing.T) {
 	f := newFixture(t)
 	f.deleteAfter(t, "1s")
@@ -99,8 +99,8 @@ func TestAWriteBringsBackARecordThatDeletedItself(t *testing.T) {
 	}
 }
 
-// The three commands that doctor prints, on an engine and a record that both have
-// the setting, and for a version whose time has come as for one that still has some.
+// The three commands that doctor prints work on an engine and a record that both have
+// the setting, and for an expired version as for one that has time left.
 func TestHowToEndThatARecordDeletesItself(t *testing.T) {
 	for _, after := range []string{"1s", "1h"} {
 		t.Run(after, func(t *testing.T) {

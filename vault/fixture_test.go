@@ -28,8 +28,8 @@ const (
 	revokeOf = "/v1/auth/token/revoke-self"
 )
 
-// fixture is a real Vault with the default layout behind a proxy that the
-// client under test talks through.
+// fixture is a real Vault with the default layout behind a proxy that the client under
+// test uses.
 type fixture struct {
 	server *vaulttest.Server
 	root   *api.Client
@@ -65,13 +65,13 @@ func (f *fixture) withTenant(t *testing.T, fields map[string]any) *fixture {
 	return f
 }
 
-// rootAuth is method token with the root token.
+// rootAuth uses method token with the root token.
 func (f *fixture) rootAuth() vault.Auth {
 	return vault.Auth{Method: vault.MethodToken, Token: crypto.SecretFromString(f.server.RootToken)}
 }
 
-// appRole enables AppRole with a role that has the printed policy, and returns
-// how to log in to it. Extra settings go to the role.
+// appRole enables AppRole with a role that has the printed policy, and returns its
+// login. Extra settings go to the role.
 func (f *fixture) appRole(t *testing.T, settings map[string]any) vault.Auth {
 	t.Helper()
 	policy, err := vault.Policy(f.config)
@@ -119,7 +119,7 @@ func (f *fixture) delete(t *testing.T, path string) {
 	must(t, err)
 }
 
-// open logs in; the session is closed with the test.
+// open logs in; the session is closed at the end of the test.
 func (f *fixture) open(t *testing.T, auth vault.Auth) *vault.Client {
 	t.Helper()
 	client, err := f.tryOpen(t, auth)
@@ -143,7 +143,7 @@ func openWith(t *testing.T, config vault.Config, login *vault.Login) (*vault.Cli
 	return client, err
 }
 
-// revokeAll revokes every token that AppRole has made.
+// revokeAll revokes every token that AppRole has issued.
 func (f *fixture) revokeAll(t *testing.T) {
 	t.Helper()
 	must(t, f.root.Sys().RevokePrefixWithContext(t.Context(), "auth/approle/login"))
@@ -175,7 +175,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// await waits for a KV mount that is still being set up.
+// await waits for a KV mount whose setup has not finished.
 func (f *fixture) await(t *testing.T, path string) {
 	t.Helper()
 	for t.Context().Err() == nil {
@@ -186,7 +186,7 @@ func (f *fixture) await(t *testing.T, path string) {
 	}
 }
 
-// listed is a list as a whole, or its error.
+// listed collects a whole list, or its error.
 func listed(list iter.Seq2[string, error]) (names []string, err error) {
 	for name, err := range list {
 		if err != nil {

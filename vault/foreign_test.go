@@ -14,7 +14,7 @@ import (
 	"mailu-rotator/vault"
 )
 
-// elsewhere is another host, which must not be asked anything.
+// elsewhere is another host, which must receive no request.
 func elsewhere(t *testing.T) (url string, asked *atomic.Int32) {
 	t.Helper()
 	asked = &atomic.Int32{}
@@ -76,7 +76,7 @@ func TestNoCallFollowsARedirect(t *testing.T) {
 	}
 }
 
-// The lifetime watcher has a client of its own.
+// The lifetime watcher has its own client.
 func TestRenewalFollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
@@ -87,7 +87,7 @@ func TestRenewalFollowsNoRedirect(t *testing.T) {
 	})
 	f.open(t, f.appRole(t, nil))
 
-	for f.proxy.Count("PUT", renewOf) < 2 { // the second is that of the token after
+	for f.proxy.Count("PUT", renewOf) < 2 { // the second is for the next token
 		time.Sleep(20 * time.Millisecond)
 	}
 
@@ -169,7 +169,7 @@ func TestOutsideSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 	}
 }
 
-// A login that Vault never saw is not mended by a new secret-id.
+// A new secret-id does not fix a login that never reached Vault.
 func TestCheckedLoginSaysWhatStandsBeforeVault(t *testing.T) {
 	f := newFixture(t)
 	auth := f.appRole(t, nil)
@@ -183,7 +183,7 @@ func TestCheckedLoginSaysWhatStandsBeforeVault(t *testing.T) {
 	}
 }
 
-// Older versions do not know every parameter that asks for another status.
+// Older versions do not know every parameter that changes the status.
 func TestOutsideReadsTheHealthWhateverItsStatus(t *testing.T) {
 	f := newFixture(t)
 	f.config.Patience = 300 * time.Millisecond

@@ -14,9 +14,9 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// CheckLogin logs in as [Open] does, without its look at the mount, and tells
-// what the token is worth. The client is nil where the login failed; otherwise
-// the caller closes it.
+// CheckLogin logs in as [Open] does, without the check of the mount, and reports the
+// token's properties. The client is nil if the login failed; otherwise the caller must
+// close it.
 func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator.Check) {
 	const name = "login"
 	c, err := openUnchecked(ctx, cfg, login)
@@ -38,14 +38,14 @@ func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator
 	return c, rotator.Passed(name, found)
 }
 
-// identity is what a token says of itself.
+// identity holds a token's own properties.
 type identity struct {
 	policies  []string
 	ttl       time.Duration // 0: it does not expire
 	renewable bool
-	periodic  bool      // each renewal gives it its period anew, without the bound of max_lease_ttl
-	created   time.Time // by Vault's clock; zero: not told
-	latest    time.Time // no renewal goes beyond it (explicit_max_ttl, of periodic tokens too); zero: it has no such end
+	periodic  bool      // each renewal restores its full period, without the limit of max_lease_ttl
+	created   time.Time // by Vault's clock; zero: unknown
+	latest    time.Time // no renewal extends beyond it (explicit_max_ttl, also for periodic tokens); zero: no limit
 }
 
 func (c *Client) lookUp(ctx context.Context) (identity, error) {
@@ -74,8 +74,8 @@ func (c *Client) lookUp(ctx context.Context) (identity, error) {
 	return self, nil
 }
 
-// bounds reads what bounds the token's renewals. What is absent or has another form
-// is no bound.
+// bounds reads the limits of the token's renewals. Missing or malformed fields mean no
+// limit.
 func (i *identity) bounds(data map[string]any) {
 	period, _ := seconds(data["period"])
 	i.periodic = period > 0
@@ -93,7 +93,7 @@ func (i *identity) bounds(data map[string]any) {
 func (i identity) life() string {
 	ttl := i.ttl
 	if ttl > 10*time.Minute {
-		ttl = ttl.Round(time.Minute) // a second of it has passed already
+		ttl = ttl.Round(time.Minute) // a second of it has already passed
 	}
 	switch {
 	case i.ttl == 0:
@@ -106,8 +106,8 @@ func (i identity) life() string {
 	return fmt.Sprintf("a token for %s, not renewable", ttl)
 }
 
-// fades says how the token ends for good, where no login can make another; empty
-// where it does not end.
+// fades says when the token ends for good, if no login can make another; empty if it
+// does not end.
 func (i identity) fades(login *Login) string {
 	switch {
 	case login.auth.Method != MethodToken || i.ttl == 0:
@@ -121,9 +121,9 @@ func (i identity) fades(login *Login) string {
 	return ""
 }
 
-// mend is the command that gives the method what it needs to log in, unless the
-// login did not get as far as Vault. The role's name is not known here; the one of
-// the README stands in for it.
+// mend returns the command that gives the method what it needs to log in, unless the
+// login did not reach Vault. The role's name is unknown here; the README's example name
+// stands in for it.
 func (l *Login) mend(err error) string {
 	auth := l.auth
 	if err != nil {
@@ -140,7 +140,7 @@ func (l *Login) mend(err error) string {
 	if statusOf(err) == 404 {
 		return fmt.Sprintf("vault auth enable -path=%s %s", auth.Mount, auth.Method)
 	}
-	const newToken = "vault token create -policy=mailu-rotator -period=24h -field=token" // a periodic one has no last day
+	const newToken = "vault token create -policy=mailu-rotator -period=24h -field=token" // a periodic token can be renewed forever
 	switch auth.Method {
 	case MethodTokenFile:
 		return newToken + " >" + auth.TokenFile

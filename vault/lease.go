@@ -9,20 +9,20 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// lease is one token with the connections that it was obtained over. It is
-// replaced whole, so a certificate that was renewed is used from then on.
+// lease is one token with its connections. It is replaced as a whole, so a renewed
+// certificate takes effect.
 type lease struct {
 	grant       grant
 	api         *api.Client
 	renewal     *api.Client
-	health      *api.Client // without namespace and token: health belongs to the root namespace
+	health      *api.Client // without namespace and token: sys/health belongs to the root namespace
 	connections *http.Client
 	since       time.Time
 	ctx         context.Context // ends when the lease is replaced or the session closed
 	end         func()
 }
 
-// logIn obtains a token over connections of its own, within ctx and Patience.
+// logIn obtains a token over new connections, within ctx and Patience.
 func (s *session) logIn(ctx context.Context) (*lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
@@ -35,7 +35,7 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 		l.end()
 		return nil, err
 	}
-	// From here on the API client has the only copy: it cannot do with less.
+	// From here on the API client holds the only copy, which it needs.
 	l.api.SetToken(l.grant.token.RevealString())
 	l.grant.token.Wipe()
 	if uses := l.grant.uses; uses > 0 {
@@ -47,7 +47,7 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 	return l, nil
 }
 
-// expiry is zero for a token that does not expire.
+// expiry returns the zero time for a token that does not expire.
 func expiry(since time.Time, ttl time.Duration) time.Time {
 	if ttl <= 0 {
 		return time.Time{}
@@ -55,7 +55,7 @@ func expiry(since time.Time, ttl time.Duration) time.Time {
 	return since.Add(ttl)
 }
 
-// connect prepares a lease that has no token yet.
+// connect prepares a lease without a token.
 func (s *session) connect() (*lease, error) {
 	certificate, err := s.login.clientCertificate()
 	if err != nil {
@@ -85,8 +85,8 @@ func (s *session) connect() (*lease, error) {
 	return l, nil
 }
 
-// livedWell tells a token that reached its natural end from one that fails over
-// and over.
+// livedWell reports whether a token lived long enough to count as expired, not as
+// failing repeatedly.
 func (l *lease) livedWell() bool {
 	enough := maxLoginPause
 	if l.grant.ttl > 0 {
@@ -95,15 +95,16 @@ func (l *lease) livedWell() bool {
 	return time.Since(l.since) >= enough
 }
 
-// retire ends a replaced lease. Calls that still use its token are refused and
-// come back with the new one; they would not if they were sent without any.
+// retire ends a replaced lease. It keeps the token: calls that still use it are refused
+// and repeated with the new one, which would not happen if they were sent without a
+// token.
 func retire(l *lease) {
-	_ = l.revoke() // the next login's error, if any, says more
+	_ = l.revoke() // the next login's error, if any, is more specific
 	l.end()
 }
 
-// revoke revokes a token that was made for us. One that is gone already is no
-// error, nor is a batch token, which Vault does not keep.
+// revoke revokes a token that was issued for us. A token that is already gone is no
+// error, nor is a batch token, which Vault does not store.
 func (l *lease) revoke() error {
 	if !l.grant.minted {
 		return nil

@@ -15,14 +15,14 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// List yields the names of all entries under the prefix while Vault's answer
-// arrives: folders, which is what tenants are, and also plain records, so that
-// whatever does not belong there is reported. Each comes once. A list that ends
-// early, by a lost connection or in the middle of its JSON, yields an error, and
-// so does one without entries: [rotator.ErrNoTenants].
+// List yields the names of all entries under the prefix while Vault's answer arrives:
+// folders, which are tenants, and also plain records, so that the caller can report
+// what does not belong there. Each name comes once. A list that ends early, by a lost
+// connection or in the middle of its JSON, yields an error, and so does one without
+// entries: [rotator.ErrNoTenants].
 //
-// Once a name was yielded nothing is tried again, so none comes twice. Whoever
-// ranges over it must not dawdle: the answer as a whole has the time of one try.
+// After the first name List does not retry, so no name comes twice. Consume promptly:
+// the whole answer shares the time limit of one try.
 func (c *Client) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		found := false
@@ -40,12 +40,12 @@ func (c *Client) List(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// errEnough ends a list that nobody wants to hear more of.
+// errEnough ends a list when the consumer stops.
 var errEnough = errors.New("enough")
 
-// list takes what is a folder as it comes. A plain record may be a folder too:
-// it waits for the end. In the order of most stores its folder is still to come
-// then; where the order is another one, a second list tells.
+// list passes on folders as they arrive. A plain record may be a folder too, so it is
+// held back until the end. In the order of most stores its folder comes later in the
+// list; for other orders, a second list decides.
 func (c *Client) list(ctx context.Context, take func(string) bool) error {
 	records, sorted, last := map[string]bool{}, true, ""
 	err := c.listEntries(ctx, func(entry string) bool {
@@ -97,8 +97,8 @@ func (c *Client) listEntries(ctx context.Context, take func(string) bool) error 
 	})
 }
 
-// keysOf passes on the keys of an answer to a list, one by one. It reads the
-// answer to its very end, because half of a list must not pass for a whole one.
+// keysOf passes on the keys of a list answer, one by one. It reads the answer to its
+// end, because half a list must not pass for a whole one.
 func keysOf(body io.Reader, take func(string) bool) error {
 	answer := listAnswer{json.NewDecoder(body)}
 	found := false
@@ -135,10 +135,10 @@ func keysOf(body io.Reader, take func(string) bool) error {
 
 var errNoKeys = errors.New("vault's answer has no list of keys")
 
-// listAnswer is Vault's JSON on its way.
+// listAnswer is Vault's JSON as a stream.
 type listAnswer struct{ *json.Decoder }
 
-// object hands each field of an object to value, which has to read it.
+// object calls value for each field of an object; value must read the field's value.
 func (a listAnswer) object(value func(field string) error) error {
 	if err := a.expect(json.Delim('{')); err != nil {
 		return err
@@ -148,14 +148,14 @@ func (a listAnswer) object(value func(field string) error) error {
 		if err != nil {
 			return err
 		}
-		if err := value(field.(string)); err != nil { // the decoder takes nothing else for a field
+		if err := value(field.(string)); err != nil { // the decoder returns no other type for a field name
 			return err
 		}
 	}
 	return a.expect(json.Delim('}'))
 }
 
-// strings hands each element of an array to take.
+// strings calls take for each element of an array.
 func (a listAnswer) strings(take func(string) bool) error {
 	if err := a.expect(json.Delim('[')); err != nil {
 		return err
@@ -194,7 +194,7 @@ func (a listAnswer) next() (json.Token, error) {
 	return token, complete(err)
 }
 
-// complete tells an answer that ends early from one that has ended.
+// complete turns io.EOF into an error for an answer that ends early.
 func complete(err error) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("vault's answer breaks off: %w", io.ErrUnexpectedEOF)

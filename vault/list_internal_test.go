@@ -34,8 +34,8 @@ func TestKeysAreFoundWhereverTheyAre(t *testing.T) {
 	}
 }
 
-// Wherever a list breaks off, with an error or without one, it is no list: a
-// shorter fleet would make nobody due, and nobody share a user.
+// A list that breaks off anywhere, with or without an error, is an error: in a shorter
+// fleet tenants would not become due, and duplicate users would go unnoticed.
 func TestAListThatBreaksOffIsAnError(t *testing.T) {
 	for n := range len(aList) {
 		if _, err := keys(strings.NewReader(aList[:n])); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -83,7 +83,7 @@ func TestNobodyReadsOnAfterEnough(t *testing.T) {
 	}
 }
 
-// The standard library's way to decode the whole is what the stream is held to.
+// The reference is the standard library's decoder on the whole answer.
 func FuzzListAnswer(f *testing.F) {
 	f.Add(aList)
 	f.Add(`{"data":{"keys":[]}}`)
@@ -101,7 +101,7 @@ func FuzzListAnswer(f *testing.F) {
 			t.Fatalf("got %q of what is no JSON: %v", got, wholeErr)
 		}
 		var want []string
-		_ = json.Unmarshal(whole["data"], &data) // a later one without keys does not count
+		_ = json.Unmarshal(whole["data"], &data) // a later object without keys does not count
 		if err == nil && json.Unmarshal(data["keys"], &want) == nil && len(want) > 0 && !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}

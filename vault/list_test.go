@@ -14,7 +14,7 @@ import (
 
 const listOf = "/v1/vault/metadata/smtp"
 
-// answering is a list in place of the real one.
+// answering replaces the real list.
 func answering(body string) faultproxy.Fault {
 	return faultproxy.Fault{Match: faultproxy.On("GET", listOf), Kind: faultproxy.Status, Status: http.StatusOK, Body: body}
 }
@@ -56,8 +56,8 @@ func TestAListIsTriedAgainUntilItBegins(t *testing.T) {
 	}
 }
 
-// A store need not list in order. A tenant whose name is also a plain record's
-// would be read twice, and would be its own rival.
+// A store need not list in order. A tenant whose name is also a plain record's would be
+// read twice, and would count as its own duplicate.
 func TestATenantThatIsAlsoAPlainRecordIsListedOnceInAnyOrder(t *testing.T) {
 	f := newFixture(t)
 	c := f.open(t, f.rootAuth())
@@ -94,8 +94,8 @@ func TestAListWithoutEntriesIsNoFleet(t *testing.T) {
 	}
 }
 
-// Only Vault knows that nothing is under the prefix; what stands in front of it
-// answers 404 for reasons of its own.
+// Only Vault's 404 means that nothing is under the prefix; a proxy answers 404 for
+// other reasons.
 func TestAProxys404IsNoEmptyFleet(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.rootAuth())

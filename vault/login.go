@@ -27,13 +27,12 @@ const (
 	MethodCert       Method = "cert"       // CertFile, KeyFile; Role
 )
 
-// Auth says how to log in. Files are read again at every login, so that what an
-// agent or an operator has renewed is used; white space around their content
-// does not count.
+// Auth says how to log in. Files are read again at every login, so that renewed ones
+// take effect; white space around their content is ignored.
 type Auth struct {
 	Method Method
-	// Mount is where the method is enabled, without "auth/"; empty means the
-	// method's own name. The token methods have none.
+	// Mount is where the method is enabled, without "auth/"; empty means the method's
+	// own name. It is unused by the token methods.
 	Mount string
 
 	// Token is a ready token.
@@ -43,10 +42,9 @@ type Auth struct {
 
 	RoleIDFile   string
 	SecretIDFile string
-	// SecretIDWrapped says that SecretIDFile holds a wrapping token. It is
-	// unwrapped once and the secret-id is kept as long as the [Login]; another
-	// wrapping token in the file is unwrapped in its turn, and a file that is
-	// gone by then is no error.
+	// SecretIDWrapped says that SecretIDFile holds a wrapping token. It is unwrapped
+	// once and the [Login] keeps the secret-id; another wrapping token in the file is
+	// unwrapped again, and a file that has been removed since is no error.
 	SecretIDWrapped bool
 
 	// Role is the Kubernetes role, or the cert method's certificate role, which
@@ -62,13 +60,12 @@ type Auth struct {
 	// modes to accept. It is used for every file here but CertFile, which is
 	// public, and JWTFile. Required by token_file, approle and cert.
 	ReadSecret func(path string) (crypto.Secret, error)
-	// ReadJWT does so for JWTFile, whose mode the kubelet decides. Required by
-	// kubernetes.
+	// ReadJWT reads JWTFile, whose mode the kubelet decides. Required by kubernetes.
 	ReadJWT func(path string) (crypto.Secret, error)
 }
 
-// Login is a checked [Auth] together with what can be obtained only once. It
-// lives as long as the process and is safe for concurrent use.
+// Login is a checked [Auth] together with credentials that can be obtained only once.
+// It lives as long as the process and is safe for concurrent use.
 type Login struct {
 	auth   Auth
 	method method
@@ -76,24 +73,24 @@ type Login struct {
 
 // method is one way to log in.
 type method interface {
-	// authenticate returns the token. The client has none yet.
+	// authenticate returns the token. The client has no token yet.
 	authenticate(ctx context.Context, client *api.Client) (grant, error)
-	// wipe forgets the secrets that are kept between logins.
+	// wipe erases the secrets that are kept between logins.
 	wipe()
 }
 
-// grant is a token as a login gives it.
+// grant is a token as a login returns it.
 type grant struct {
 	token     crypto.Secret
 	ttl       time.Duration // 0: it does not expire
 	renewable bool
-	uses      int // requests until Vault forgets it; 0: no limit
+	uses      int // requests until it becomes invalid; 0: no limit
 	role      string
-	minted    bool // it was made for us, so it is ours to revoke
+	minted    bool // it was issued for us, so we must revoke it
 }
 
-// NewLogin checks that the fields that the method needs are there. It opens no
-// file and calls nobody.
+// NewLogin checks that the fields that the method needs are set. It opens no file and
+// sends no request.
 func NewLogin(auth Auth) (*Login, error) {
 	if auth.Mount == "" {
 		auth.Mount = string(auth.Method)
@@ -130,7 +127,7 @@ func NewLogin(auth Auth) (*Login, error) {
 	return l, nil
 }
 
-// Wipe forgets a kept secret-id and a given token. The Login must not be used
+// Wipe erases a kept secret-id and a given token. The Login must not be used
 // afterwards.
 func (l *Login) Wipe() { l.method.wipe() }
 
@@ -143,7 +140,7 @@ func (l *Login) authenticate(ctx context.Context, client *api.Client) (grant, er
 	return g, nil
 }
 
-// clientCertificate is what every connection presents, nil for most methods.
+// clientCertificate is the certificate of every connection, nil for most methods.
 func (l *Login) clientCertificate() (*tls.Certificate, error) {
 	c, ok := l.method.(*certificate)
 	if !ok {
@@ -152,7 +149,7 @@ func (l *Login) clientCertificate() (*tls.Certificate, error) {
 	return c.load()
 }
 
-// postLogin is the one request that the minting methods have in common.
+// postLogin sends the login request of the minting methods.
 func postLogin(ctx context.Context, client *api.Client, mount string, credentials map[string]any) (grant, error) {
 	path := "auth/" + mount + "/login"
 	request, err := json.Marshal(credentials)
@@ -160,7 +157,7 @@ func postLogin(ctx context.Context, client *api.Client, mount string, credential
 		return grant{}, fmt.Errorf("%s: the credentials cannot be sent", path)
 	}
 	defer clear(request)
-	// Raw, because the API client's own form leaves out how many uses a token has.
+	// Raw, because the API client's own type omits a token's number of uses.
 	body, err := readBody(client.Logical().WriteRawWithContext(ctx, path, request))
 	defer clear(body)
 	switch {
@@ -189,7 +186,8 @@ func postLogin(ctx context.Context, client *api.Client, mount string, credential
 	}, nil
 }
 
-// loginAnswer is what is needed of it. A number that does not fit is no answer.
+// loginAnswer holds the needed part of the answer. A number that does not fit is an
+// error.
 type loginAnswer struct{ Auth *loginAuth }
 
 type loginAuth struct {
@@ -201,13 +199,13 @@ type loginAuth struct {
 	MFARequirement *api.MFARequirement `json:"mfa_requirement"`
 }
 
-// role is what the methods call the role in the metadata; ROLE where none says it.
+// role returns the role's name from the metadata, or ROLE if no key holds it.
 func (a *loginAuth) role() string {
 	return cmp.Or(a.Metadata["role_name"], a.Metadata["role"], a.Metadata["cert_name"], "ROLE")
 }
 
-// usesError refuses a token that Vault forgets after so many requests: a run needs
-// more, and any of its steps could be the one without a token.
+// usesError refuses a token with a limited number of uses: a run needs more, and any of
+// its steps could lose the token.
 type usesError struct {
 	uses int
 	fix  string
@@ -217,7 +215,7 @@ func (e *usesError) Error() string {
 	return fmt.Sprintf("the token is good for %d requests only (num_uses), and a run needs a token without a limit: %s", e.uses, e.fix)
 }
 
-// unlimited is the command that ends the limit of the uses.
+// unlimited returns the command that removes the limit of uses.
 func (a Auth) unlimited(role string) string {
 	switch a.Method {
 	case MethodAppRole, MethodKubernetes:
@@ -228,15 +226,16 @@ func (a Auth) unlimited(role string) string {
 	return "make it anew without -use-limit"
 }
 
-// maxLifetime of a token in seconds: a hundred years, which any clock can add.
+// maxLifetime limits a token's lifetime in seconds: a hundred years, which any clock
+// can add.
 const maxLifetime = 100 * 365 * 24 * 60 * 60
 
-// lifetime is what Vault says a token has, as far as that can be.
+// lifetime returns the lifetime that Vault announced, limited to the valid range.
 func lifetime(seconds int) time.Duration {
 	return time.Duration(min(max(seconds, 0), maxLifetime)) * time.Second
 }
 
-// readTrimmed reads a secret file; editors and agents end it in a newline.
+// readTrimmed reads a secret file; editors and agents append a newline.
 func readTrimmed(read func(path string) (crypto.Secret, error), path string) (crypto.Secret, error) {
 	raw, err := read(path)
 	if err != nil {

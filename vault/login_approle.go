@@ -13,15 +13,15 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// errIntercepted is returned for a wrapping token that somebody used before.
+// errIntercepted is returned for a wrapping token that was already used.
 var errIntercepted = errors.New("the wrapping token was used before, or has expired: if no earlier start of this program used it, somebody else has the secret-id now; destroy that secret-id and deliver a new wrapped one")
 
 // appRole logs in by role-id and secret-id.
 type appRole struct {
 	auth Auth
 
-	mu        sync.Mutex    // one unwrapping at a time; guards the two below
-	unwrapped crypto.Secret // the wrapping token that secretID came from
+	mu        sync.Mutex    // one unwrapping at a time; guards the fields below
+	unwrapped crypto.Secret // the wrapping token of secretID
 	secretID  crypto.Secret
 }
 
@@ -42,7 +42,7 @@ func (a *appRole) authenticate(ctx context.Context, client *api.Client) (grant, 
 	})
 }
 
-// currentSecretID returns a copy that is the caller's to wipe.
+// currentSecretID returns a copy; the caller must wipe it.
 func (a *appRole) currentSecretID(ctx context.Context, client *api.Client) (crypto.Secret, error) {
 	content, err := readTrimmed(a.auth.ReadSecret, a.auth.SecretIDFile)
 	if err == nil && !a.auth.SecretIDWrapped {
@@ -52,7 +52,7 @@ func (a *appRole) currentSecretID(ctx context.Context, client *api.Client) (cryp
 	defer a.mu.Unlock()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !a.secretID.Empty():
-		// A wrapping token is often removed once it is used.
+		// A wrapping token is often removed after use.
 	case err != nil:
 		return crypto.Secret{}, err
 	case !content.Equal(a.unwrapped):
@@ -63,8 +63,8 @@ func (a *appRole) currentSecretID(ctx context.Context, client *api.Client) (cryp
 	return crypto.SecretFromString(a.secretID.RevealString()), nil
 }
 
-// unwrap looks at where the wrapped answer came from first: whoever intercepts
-// a wrapping token can put another in its place, but not with this origin.
+// unwrap first checks the creation path of the wrapped answer: an attacker who
+// intercepts a wrapping token can replace it, but not with one of this path.
 func (a *appRole) unwrap(ctx context.Context, client *api.Client, wrapping crypto.Secret) error {
 	token := map[string]any{"token": wrapping.RevealString()}
 	info, err := client.Logical().WriteWithContext(ctx, "sys/wrapping/lookup", token)
@@ -79,7 +79,7 @@ func (a *appRole) unwrap(ctx context.Context, client *api.Client, wrapping crypt
 		return fmt.Errorf("the wrapping token was made by %q and not by auth/%s/role/<role>/secret-id: treat it as forged", origin, a.auth.Mount)
 	}
 	secret, err := client.Logical().UnwrapWithContext(ctx, wrapping.RevealString())
-	client.ClearToken() // the unwrapping leaves the wrapping token behind
+	client.ClearToken() // unwrapping leaves the wrapping token in the client
 	if err != nil {
 		return unwrapError(err)
 	}

@@ -19,7 +19,7 @@ func (c *certificate) authenticate(ctx context.Context, client *api.Client) (gra
 
 func (c *certificate) wipe() {}
 
-// load reads both files anew: certificates are renewed under a running daemon.
+// load reads both files again: certificates are renewed under a running daemon.
 func (c *certificate) load() (*tls.Certificate, error) {
 	chain, err := os.ReadFile(c.auth.CertFile)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// kubernetes logs in by a service account's token, which the kubelet renews in
-// its file every hour or so.
+// kubernetes logs in with a service account's token, which the kubelet renews in its
+// file about every hour.
 type kubernetes struct{ auth Auth }
 
 func (k *kubernetes) authenticate(ctx context.Context, client *api.Client) (grant, error) {

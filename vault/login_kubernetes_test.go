@@ -104,9 +104,9 @@ func TestRefusedKubernetesLoginSaysWhatVaultSaid(t *testing.T) {
 	}
 }
 
-// kubernetes enables Kubernetes auth, under a mount that is not the default,
-// with a role that has the printed policy and is bound to the service account
-// rotator, and returns how to log in to it.
+// kubernetes enables Kubernetes auth at a mount other than the default, with a role
+// that has the printed policy and is bound to the service account rotator, and returns
+// its login.
 func (f *fixture) kubernetes(t *testing.T, k *cluster, jwtFile string) vault.Auth {
 	t.Helper()
 	policy, err := vault.Policy(f.config)
@@ -117,7 +117,7 @@ func (f *fixture) kubernetes(t *testing.T, k *cluster, jwtFile string) vault.Aut
 		"kubernetes_host":    k.server.URL,
 		"kubernetes_ca_cert": k.caCert(),
 		"token_reviewer_jwt": reviewerToken,
-		// Tests may themselves run in a pod, whose files Vault would use.
+		// Tests may run in a pod, whose files Vault would use.
 		"disable_local_ca_jwt": true,
 	})
 	f.write(t, "auth/k8s/role/rotator", map[string]any{
@@ -130,8 +130,8 @@ func (f *fixture) kubernetes(t *testing.T, k *cluster, jwtFile string) vault.Aut
 	return vault.Auth{Method: vault.MethodKubernetes, Mount: "k8s", Role: "rotator", JWTFile: jwtFile, ReadJWT: readSecret}
 }
 
-// cluster is a Kubernetes API server as far as Vault needs one: it reviews
-// tokens. It is the only thing in these tests that is not the real one.
+// cluster is a Kubernetes API server as far as Vault needs one: it reviews tokens.
+// Everything else in these tests is real.
 type cluster struct {
 	server *httptest.Server
 
@@ -149,7 +149,7 @@ func newCluster(t *testing.T, valid ...string) *cluster {
 	return k
 }
 
-// accept makes these the only service account tokens that are valid.
+// accept makes these the only valid service account tokens.
 func (k *cluster) accept(valid ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -198,11 +198,11 @@ func (k *cluster) review(w http.ResponseWriter, r *http.Request) {
 	}
 	review.Kind, review.APIVersion = "TokenReview", "authentication.k8s.io/v1"
 	review.Status = k.status(review.Spec.Token, review.Spec.Audiences)
-	w.WriteHeader(http.StatusCreated) // a review is an object that is created
+	w.WriteHeader(http.StatusCreated) // a review is a created object
 	_ = json.NewEncoder(w).Encode(review)
 }
 
-// status refuses as the API server does: with an answer, not with an HTTP error.
+// status refuses as the API server does: in the answer, not with an HTTP error.
 func (k *cluster) status(token string, audiences []string) reviewStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -223,9 +223,9 @@ func (k *cluster) status(token string, audiences []string) reviewStatus {
 	}
 }
 
-// serviceAccountToken is a token as the kubelet projects it, told from others
-// of the account by its id. Its signature is none: Vault, unless it was given
-// the cluster's keys, leaves that to the review.
+// serviceAccountToken is a token as the kubelet projects it, distinguished from others
+// of the account by its id. Its signature is invalid: Vault, unless it has the
+// cluster's keys, leaves that check to the review.
 func serviceAccountToken(t *testing.T, account, id string) string {
 	t.Helper()
 	part := func(content map[string]any) string {

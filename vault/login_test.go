@@ -243,8 +243,8 @@ func TestIncompleteAuthIsRefused(t *testing.T) {
 	}
 }
 
-// A session would end in the middle of a run, and each of its logins would be
-// taken for that of a token that fails over and over.
+// A session would end in the middle of a run, and each of its logins would count as a
+// token that fails repeatedly.
 func TestTokenOfLimitedUsesIsRefusedAtOnce(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	role := f.appRole(t, map[string]any{"token_num_uses": 5})
@@ -294,7 +294,7 @@ func TestTokenBoundToOtherAddressesIsSaidToBe(t *testing.T) {
 
 	c, login := vault.CheckLogin(t.Context(), f.config, l)
 	found := c.Examine(t.Context(), "write the policy")
-	_ = c.Close() // which it may not do either
+	_ = c.Close() // its token cannot be revoked either
 
 	if login.State != rotator.CheckWarned || !strings.Contains(login.Mend, "token_bound_cidrs") {
 		t.Errorf("login: %+v", login)

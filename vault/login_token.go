@@ -12,8 +12,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// givenToken is a token that somebody else obtained, as a value or in a file.
-// It is never revoked by us.
+// givenToken is a token that was obtained elsewhere, as a value or in a file. This
+// package never revokes it.
 type givenToken struct{ auth Auth }
 
 func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (grant, error) {
@@ -40,7 +40,7 @@ func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (gran
 	renewable, _ := self.Data["renewable"].(bool)
 	uses := 0
 	if left, ok := self.Data["num_uses"].(json.Number); ok {
-		n, _ := left.Int64() // what is no number is no limit
+		n, _ := left.Int64() // a non-number is no limit
 		uses = int(n)
 	}
 	return grant{token: token, ttl: ttl, renewable: renewable, uses: uses}, nil
@@ -50,7 +50,7 @@ func (t *givenToken) current() (crypto.Secret, error) {
 	if t.auth.Method == MethodTokenFile {
 		return readTrimmed(t.auth.ReadSecret, t.auth.TokenFile)
 	}
-	// A copy: the session wipes its own.
+	// A copy: the session wipes it.
 	return trimmed("the token", t.auth.Token.Reveal())
 }
 

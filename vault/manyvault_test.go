@@ -12,8 +12,8 @@ import (
 	"mailu-rotator/vault"
 )
 
-// What is measured on a made-up Vault is worth something only if it answers as a
-// real one that holds the same.
+// Measurements on a simulated Vault are valid only if it answers like a real one with
+// the same content.
 func TestManyvaultAnswersAsVaultDoes(t *testing.T) {
 	f := newFixture(t)
 	fleet := manyvault.Fleet{Tenants: 3, Origin: "https://mail.example.com", Rotated: time.Now(), Policy: "90_days"}

@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// checkMount makes sure that records can be what this package takes them for.
-// Any policy that covers something in the mount may ask this.
+// checkMount verifies that the mount is KV version 2. Any policy that covers something
+// in the mount allows this request.
 func (c *Client) checkMount(ctx context.Context) error {
 	mount := c.cfg.Mount
 	var secret *api.Secret
@@ -54,13 +54,13 @@ func (c *Client) checkMount(ctx context.Context) error {
 	return nil
 }
 
-// mountError says what is wrong with the mount, and apart from that, for a
-// doctor, what mends it.
+// mountError says what is wrong with the mount, and separately, for the doctor, how to
+// fix it.
 type mountError struct {
 	found  string
-	advice string // what to do, where the error says so
-	mend   string // the command, where there is one
-	cause  error  // Vault's answer, if it is one
+	advice string // the next action, where the error includes it
+	mend   string // the command, if there is one
+	cause  error  // Vault's answer, if it caused the error
 }
 
 func (e *mountError) Error() string {

@@ -19,8 +19,8 @@ const (
 	fixScheme  = "set vault.address to the scheme that Vault's listener has"
 )
 
-// fixOf says what to do where Vault itself did not answer. It is empty where Vault
-// did, and where the cause is not known.
+// fixOf returns the next action if Vault itself did not answer. It is empty if Vault
+// answered, or if the cause is unknown.
 func fixOf(err error) string {
 	if redirect, ok := errors.AsType[*redirectError](err); ok {
 		return redirect.fix()
@@ -34,8 +34,8 @@ func fixOf(err error) string {
 	return fixOfFault(netfault.Of(err))
 }
 
-// fixOfAnswer knows the answers of what may stand before Vault, whose own always
-// list errors.
+// fixOfAnswer recognizes answers of proxies in front of Vault; Vault's own always list
+// errors.
 func fixOfAnswer(answer *api.ResponseError) string {
 	if !answer.RawError && len(answer.Errors) > 0 {
 		return ""

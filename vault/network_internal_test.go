@@ -7,7 +7,7 @@ import (
 	"mailu-rotator/internal/netfault"
 )
 
-// Which error is which kind is tested in netfault, against real listeners.
+// netfault's tests, against real listeners, cover which error has which kind.
 func TestEveryFaultOfTheNetworkHasItsOwnFix(t *testing.T) {
 	words := map[netfault.Kind]string{
 		netfault.Untrusted:     "vault.ca_file",

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// The operations that [Config.OnRequest] tells apart.
+// The operations that [Config.OnRequest] distinguishes.
 const (
 	opLogin  = "login"
 	opLookup = "lookup" // of the token
 	opRenew  = "renew"
 	opRevoke = "revoke"
 	opUnwrap = "unwrap" // of a wrapped secret-id, and the look at it before
-	opMounts = "mounts" // is the mount there, and KV version 2
-	opHealth = "health" // which has Vault's clock
+	opMounts = "mounts" // does the mount exist, and is it KV version 2
+	opHealth = "health" // which includes Vault's clock
 	opExport = "export" // of the master key
 	opList   = "list"
 	opRead   = "read"
@@ -22,20 +22,20 @@ const (
 	opOther  = "other"
 )
 
-// Operations returns all that [Config.OnRequest] can be told.
+// Operations returns all operations that [Config.OnRequest] can receive.
 func Operations() []string {
 	return []string{
 		opLogin, opLookup, opRenew, opRevoke, opUnwrap, opMounts, opHealth, opExport, opList, opRead, opWrite, opOther,
 	}
 }
 
-// told passes a request on by its operation: paths hold tenants' names.
+// told reports a request by its operation: paths contain tenants' names.
 func (c Config) told(req *http.Request, status int, took time.Duration) {
 	c.OnRequest(c.operationOf(req), status, took)
 }
 
-// operationOf goes by the path, because the lifetime watcher gives its requests
-// no context that could carry a name.
+// operationOf uses the path, because the lifetime watcher's requests have no context
+// that could carry a name.
 func (c Config) operationOf(req *http.Request) string {
 	_, path, _ := strings.Cut(strings.TrimSuffix(req.URL.Path, "/"), "/v1/")
 	switch path {

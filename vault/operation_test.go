@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/vault"
 )
 
-// toldRequests counts what Config.OnRequest is told.
+// toldRequests counts the calls of Config.OnRequest.
 type toldRequests struct {
 	mu   sync.Mutex
 	seen map[string]int // "read 200" -> how often
@@ -32,7 +32,7 @@ func (r *toldRequests) want(t *testing.T, want map[string]int) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.seen, "renew 200") // the lifetime watcher's, in its own time
+	delete(r.seen, "renew 200") // sent by the lifetime watcher at its own times
 	if !maps.Equal(r.seen, want) {
 		t.Errorf("told %v, want %v", r.seen, want)
 	}

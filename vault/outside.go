@@ -15,22 +15,22 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Outside is Vault as anybody sees it who has no token: what sys/health tells,
-// sealed or not. It is a [rotator.TimeSource].
+// Outside is Vault as seen without a token: the content of sys/health, sealed or not.
+// It is a [rotator.TimeSource].
 type Outside struct {
 	cfg         Config
 	connections *http.Client
 	health      *api.Client
 }
 
-// NewOutside prepares the connections, with the client certificate of the login
-// where it has one. It calls nobody; the caller closes it.
+// NewOutside prepares the connections, with the login's client certificate if it has
+// one. It sends no request; the caller must close it.
 func NewOutside(cfg Config, login *Login) (*Outside, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("vault configuration: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	cfg.Namespace = "" // health belongs to the root namespace
+	cfg.Namespace = "" // sys/health belongs to the root namespace
 	certificate, err := login.clientCertificate()
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func NewOutside(cfg Config, login *Login) (*Outside, error) {
 	return &Outside{cfg: cfg, connections: connections, health: health}, nil
 }
 
-// Close gives up the connections.
+// Close drops the connections.
 func (o *Outside) Close() { o.connections.CloseIdleConnections() }
 
 // Time is Vault's own clock, in whole seconds.
@@ -65,8 +65,8 @@ const (
 	checkActive      = "active node"
 )
 
-// Check asks once how Vault is. The first check that failed is the last that
-// was made; an address that does not answer costs [Config.Patience].
+// Check queries Vault's health once. It stops at the first failed check; an address
+// that does not answer costs [Config.Patience].
 func (o *Outside) Check(ctx context.Context) []rotator.Check {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Patience)
 	defer cancel()
@@ -88,7 +88,7 @@ func (o *Outside) answers(health *api.HealthResponse) string {
 	return fmt.Sprintf("Vault %s at %s, %s", health.Version, o.cfg.Address, security)
 }
 
-// judgeHealth stops at the first that failed.
+// judgeHealth stops at the first failed check.
 func judgeHealth(h *api.HealthResponse) []rotator.Check {
 	if !h.Initialized {
 		return append([]rotator.Check{rotator.Broken(checkInitialised, "never initialised", "vault operator init")},
@@ -111,8 +111,8 @@ func judgeHealth(h *api.HealthResponse) []rotator.Check {
 	return append(checks, rotator.Passed(checkActive, ""))
 }
 
-// describe leaves out the request, which the check's name and address tell, and
-// what the fix says.
+// describe omits the request, which the check's name and address show, and what the fix
+// says.
 func (o *Outside) describe(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Sprintf("%s does not answer within %s", o.cfg.Address, o.cfg.Patience)

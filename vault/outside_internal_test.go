@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Clusters are not run in the tests: what their nodes answer is.
+// The tests run no cluster: the nodes' answers are given.
 func TestHealthOfEveryKindOfNode(t *testing.T) {
 	for name, test := range map[string]struct {
 		health api.HealthResponse

@@ -2,7 +2,7 @@ package vault
 
 import "mailu-rotator/rotator"
 
-// dataPath is where a tenant's record is. The name is parsed again because the
+// dataPath returns the path of a tenant's record. It parses the name again because the
 // API client joins paths: "../x" would leave the prefix.
 func dataPath(cfg Config, tenant rotator.TenantID) (string, error) {
 	id, err := rotator.ParseTenantID(string(tenant))
@@ -18,7 +18,7 @@ func exportPath(cfg Config) string {
 	return cfg.Transit.Mount + "/export/encryption-key/" + cfg.Transit.Key
 }
 
-// The paths of the policy's rules; Vault matches a list with a final slash.
+// The paths of the policy's rules; Vault matches a list path with a final slash.
 
 func listRule(cfg Config) string { return listPath(cfg) + "/" }
 

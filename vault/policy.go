@@ -2,15 +2,14 @@ package vault
 
 import "fmt"
 
-// Policy returns the least Vault policy, in HCL, under which everything here
-// works for this configuration, together with Vault's own `default` policy,
-// which a token must have as well, but for [Client.Create]. Within a namespace it is written in that
-// namespace. It fails for a configuration that does not pass
+// Policy returns the minimal Vault policy, in HCL, for everything in this package
+// except [Client.Create]. A token also needs Vault's `default` policy. In a namespace
+// the policy must be written there. It fails for a configuration that does not pass
 // [Config.Validate].
 func Policy(cfg Config) (string, error) { return policyOf(cfg, keepingRule) }
 
-// AddingPolicy is the same with "create", for whoever adds tenants
-// ([Client.Create]). The daemon does without.
+// AddingPolicy is [Policy] plus "create", for commands that add tenants
+// ([Client.Create]). The daemon does not need it.
 func AddingPolicy(cfg Config) (string, error) { return policyOf(cfg, addingRule) }
 
 func policyOf(cfg Config, rule string) (string, error) {

@@ -15,7 +15,7 @@ import (
 	"mailu-rotator/vault"
 )
 
-// work is everything that a sweep asks of Vault.
+// work sends every request of a sweep.
 func work(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
 	login, err := vault.NewLogin(auth)
 	if err != nil {
@@ -45,7 +45,7 @@ func work(ctx context.Context, config vault.Config, auth vault.Auth) (err error)
 	return err
 }
 
-// adding is the same, after a new tenant's record was made.
+// adding does the same after creating a new tenant's record.
 func adding(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
 	login, err := vault.NewLogin(auth)
 	if err != nil {
@@ -104,7 +104,7 @@ func TestPolicyOfTheDaemonCreatesNothing(t *testing.T) {
 	}
 }
 
-// lesserPolicies takes away each stanza, and each capability, in turn.
+// lesserPolicies removes each stanza, and each capability, in turn.
 func lesserPolicies(t *testing.T, policy string, capabilities int) (lesser []string) {
 	t.Helper()
 	stanzas := regexp.MustCompile(`(?s)path "[^"]+" \{.*?\n\}\n`).FindAllString(policy, -1)

@@ -11,7 +11,7 @@ import (
 	"mailu-rotator/vault"
 )
 
-// A proxy that serves Vault under a path, as one with several tools behind it.
+// A proxy may serve Vault under a path, beside other tools.
 func TestVaultMayBeUnderAPath(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	behind, err := url.Parse(f.server.Addr)

@@ -15,16 +15,16 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Read returns the newest version of the tenant's record, numbers as
-// json.Number. [rotator.ErrAbsent] covers a record that never was and one whose
-// newest version is deleted or destroyed; the error says which.
+// Read returns the newest version of the tenant's record, numbers as json.Number.
+// [rotator.ErrAbsent] covers a record that never existed and one whose newest version
+// is deleted or destroyed; the error says which.
 func (c *Client) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
 	return c.read(ctx, tenant, nil)
 }
 
-// ReadVersion returns the record as it was at an earlier version. It needs no
-// more permission than Read. [rotator.ErrAbsent] covers a version that is
-// deleted, destroyed or dropped from the history.
+// ReadVersion returns an earlier version of the record. It needs no more permission
+// than Read. [rotator.ErrAbsent] covers a version that is deleted, destroyed or dropped
+// from the history.
 func (c *Client) ReadVersion(ctx context.Context, tenant rotator.TenantID, version int) (rotator.Document, error) {
 	return c.read(ctx, tenant, url.Values{"version": {strconv.Itoa(version)}})
 }
@@ -55,8 +55,8 @@ func (c *Client) read(ctx context.Context, tenant rotator.TenantID, query url.Va
 	return doc, nil
 }
 
-// record is Vault's answer to a read. That of a deleted version has the status of
-// one that never was, 404, and metadata besides.
+// record is Vault's answer to a read. The answer for a deleted version has status 404,
+// as if it never existed, but includes metadata.
 type record struct {
 	absent bool
 	Data   struct {
@@ -72,9 +72,9 @@ type metadata struct {
 	Destroyed    bool
 }
 
-// recordOf decodes an answer once. The API client's own form of it would have been
-// decoded, compared and copied, and then taken apart here. A 404 that is neither
-// Vault's error nor a deleted version stays an error.
+// recordOf decodes an answer once. The API client would decode, compare and copy it,
+// and this package would decode it again. A 404 that is neither Vault's error nor a
+// deleted version stays an error.
 func recordOf(resp *api.Response, err error) (r record, _ error) {
 	absence := err
 	if r.absent = isAbsence(err); r.absent {
@@ -108,14 +108,13 @@ func (r record) document() (rotator.Document, error) {
 	if r.Data.Data == nil {
 		return rotator.Document{}, &rotator.DeletedError{Version: version, Expired: m.expired(), Err: m.deletion(version)}
 	}
-	written, _ := time.Parse(time.RFC3339, m.CreatedTime)  // zero where Vault does not say
-	expires, _ := time.Parse(time.RFC3339, m.DeletionTime) // zero where it does not delete the version
+	written, _ := time.Parse(time.RFC3339, m.CreatedTime)  // zero if Vault does not say
+	expires, _ := time.Parse(time.RFC3339, m.DeletionTime) // zero if Vault does not delete the version
 	return rotator.Document{Version: version, Fields: r.Data.Data, Written: written, Expires: expires}, nil
 }
 
-// expired reports whether Vault deleted the version by itself, by a
-// delete_version_after, which counts in whole seconds. By hand that happens once
-// in a billion.
+// expired reports whether Vault deleted the version by a delete_version_after, which
+// counts in whole seconds. A manual deletion matches a whole second once in a billion.
 func (m *metadata) expired() bool {
 	written, err := time.Parse(time.RFC3339, m.CreatedTime)
 	deleted, errDeleted := time.Parse(time.RFC3339, m.DeletionTime)
@@ -135,12 +134,11 @@ func (m *metadata) deletion(version int) error {
 	return fmt.Errorf("version %d has no data", version)
 }
 
-// Write stores doc.Fields as the version after doc.Version, if that is still
-// the current one, and returns the new version. See [rotator.Store] for what
-// its errors promise. Without the policy's "create" a record whose metadata was
-// deleted is refused with [rotator.ErrForbidden]. A soft delete leaves the
-// version as it is, so a write that was prepared before it brings the record
-// back.
+// Write stores doc.Fields as the version after doc.Version, if that is still the
+// current one, and returns the new version. See [rotator.Store] for the guarantees of
+// its errors. Without the policy's "create", Vault refuses to write a record whose
+// metadata was deleted: [rotator.ErrForbidden]. A soft delete keeps the version number,
+// so a write that was prepared before it restores the record.
 func (c *Client) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
 	path, err := dataPath(c.cfg, tenant)
 	if err != nil {
@@ -152,10 +150,9 @@ func (c *Client) Write(ctx context.Context, tenant rotator.TenantID, doc rotator
 	return c.put(ctx, path, "update", doc)
 }
 
-// Create stores fields as the first version of the tenant's record. A record
-// that is there, or was and has its metadata still, is a [rotator.ErrConflict].
-// It needs the policy's "create", which [Policy] leaves out and [AddingPolicy]
-// has.
+// Create stores fields as the first version of the tenant's record. If a record exists,
+// or was deleted but still has its metadata, the error is [rotator.ErrConflict]. It
+// needs the policy's "create", which [Policy] leaves out and [AddingPolicy] has.
 func (c *Client) Create(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
 	path, err := dataPath(c.cfg, tenant)
 	if err != nil {
@@ -164,8 +161,7 @@ func (c *Client) Create(ctx context.Context, tenant rotator.TenantID, fields map
 	return c.put(ctx, path, "create", rotator.Document{Fields: fields})
 }
 
-// put writes by check-and-set on doc.Version; that of a record that is to be
-// made is 0.
+// put writes by check-and-set on doc.Version, which is 0 for a new record.
 func (c *Client) put(ctx context.Context, path, capability string, doc rotator.Document) (int, error) {
 	var secret *api.Secret
 	err := c.do(ctx, call{

@@ -16,9 +16,9 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Vault's KV engine itself gives numbers as 64-bit floats, to every client. So
-// what can be kept is what it gives, and two tests say so: one on what the
-// client does with digits, one on the real round trip.
+// Vault's KV engine itself returns numbers as 64-bit floats to every client. So the
+// client can only keep what it receives. Two tests check this: one on the client's
+// handling of digits, one on the real round trip.
 
 func TestNumbersPassThroughDigitForDigit(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
@@ -136,7 +136,7 @@ func TestWriteOfUnknownOutcomeIsNotForbidden(t *testing.T) {
 	}
 }
 
-// A proxy may answer so after Vault has done what was asked.
+// A proxy may answer like this after Vault has executed the request.
 func TestAProxysRefusalSaysNothingOfTheRecord(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.rootAuth())
@@ -157,7 +157,7 @@ func TestAProxysRefusalSaysNothingOfTheRecord(t *testing.T) {
 	}
 }
 
-// The refusal of the second token says nothing about what the first one did.
+// The refusal of the second token says nothing about the effect of the first try.
 func TestWriteOfUnknownOutcomeStaysSoWithAnotherToken(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.appRole(t, nil))
@@ -336,7 +336,7 @@ func TestCreateMakesTheFirstVersion(t *testing.T) {
 	}
 }
 
-// Whatever is left of a record is in the way of another one.
+// Any remainder of a record prevents the creation of another.
 func TestCreateWhereThereIsARecordIsAConflict(t *testing.T) {
 	for name, arrange := range map[string]func(*testing.T, *fixture){
 		"current": func(*testing.T, *fixture) {},

@@ -18,27 +18,27 @@ const (
 
 var errClosed = errors.New("the vault session is closed")
 
-// session holds a good token: it renews it, and replaces it by one login for
-// all who find it gone.
+// session holds a valid token: it renews it, and replaces an invalid one by one login
+// for all callers.
 type session struct {
 	cfg    Config
 	login  *Login
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // every goroutine of the session and of its leases
+	wg     sync.WaitGroup // every goroutine of the session and its leases
 
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards all fields below
 	current *lease
-	flight  *flight       // the login under way
-	failure error         // what the last login failed with
-	last    time.Time     // when the last login ended
-	pause   time.Duration // least time from last to the next login
+	flight  *flight       // the running login
+	failure error         // the error of the last login
+	last    time.Time     // the end of the last login
+	pause   time.Duration // minimum time from last to the next login
 }
 
-// flight is one login that all who need it wait for.
+// flight is one login that all its callers wait for.
 type flight struct {
 	done  chan struct{}
-	calm  bool // the token that it replaces has lived well
+	calm  bool // the token that it replaces lived long enough
 	lease *lease
 	err   error
 }
@@ -67,9 +67,8 @@ func (s *session) lease() (*lease, error) {
 	return s.current, nil
 }
 
-// replace returns a lease other than stale, by one login for all callers.
-// Logins keep a growing distance: where the last one failed, its error is the
-// answer until the next may be tried.
+// replace returns a lease other than stale, by one login for all callers. Logins keep a
+// growing distance: until the next one may start, callers get the last one's error.
 func (s *session) replace(ctx context.Context, stale *lease) (*lease, error) {
 	f, err := s.join(stale)
 	if err != nil {
@@ -97,7 +96,7 @@ func (s *session) join(stale *lease) (*flight, error) {
 	case s.failure != nil && wait > 0:
 		return nil, s.failure
 	}
-	f := &flight{done: make(chan struct{}), calm: stale.livedWell()} // without the wait, which would count as life
+	f := &flight{done: make(chan struct{}), calm: stale.livedWell()} // computed before the wait, which would count as life
 	s.flight = f
 	s.wg.Go(func() { s.fly(f, stale, wait) })
 	return f, nil
@@ -138,19 +137,18 @@ func (s *session) land(f *flight) {
 	}
 }
 
-// keep renews the lease until that ends, however it ends, and then sees to it
-// that the lease is replaced before its token expires.
+// keep renews the lease until that ends for any reason, and then has the lease replaced
+// before its token expires.
 func (s *session) keep(l *lease) {
 	if !l.grant.renewable || l.grant.ttl <= 0 {
-		return // it is used as long as Vault takes it
+		return // it is used until Vault refuses it
 	}
 	s.renew(l)
 	s.succeed(l)
 }
 
-// succeed returns once the lease has a successor. It does not wait for the end of
-// the lease, which comes after the revocation of its token, however long that
-// takes.
+// succeed returns once the lease has a successor. It does not wait for the end of the
+// old lease, which follows the revocation of its token and can take long.
 func (s *session) succeed(l *lease) {
 	for {
 		if _, err := s.replace(l.ctx, l); err == nil {
@@ -162,8 +160,8 @@ func (s *session) succeed(l *lease) {
 	}
 }
 
-// renew ends with the first renewal that fails: the watcher's other behaviour
-// asks without a pause when Vault answers 400.
+// renew ends with the first renewal that fails: otherwise the watcher repeats requests
+// without a pause when Vault answers 400.
 func (s *session) renew(l *lease) {
 	watcher, err := l.renewal.NewLifetimeWatcher(&api.LifetimeWatcherInput{
 		Secret: &api.Secret{Auth: &api.SecretAuth{

@@ -13,9 +13,9 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// The old token's revocation hangs: its lease goes on after it was replaced.
+// The old token's revocation hangs: its lease continues after it was replaced.
 func TestKeeperEndsOnceItsLeaseIsReplaced(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // ends a loop that would go on
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // ends a loop that would never end
 	defer cancel()
 	old := &lease{ctx: ctx}
 	s := &session{ctx: t.Context(), cfg: Config{}.withDefaults(), current: &lease{}, pause: minLoginPause}
@@ -27,7 +27,7 @@ func TestKeeperEndsOnceItsLeaseIsReplaced(t *testing.T) {
 	}
 }
 
-// timedLogin notes when it was used, and takes as long as it is told to.
+// timedLogin records when it was used, and takes a set time.
 type timedLogin struct {
 	method
 	at   []time.Time
@@ -41,7 +41,7 @@ func (l *timedLogin) authenticate(context.Context, *api.Client) (grant, error) {
 	return grant{token: crypto.SecretFromString("hvs.token")}, l.err
 }
 
-// sessionOf is one whose first login was just now.
+// sessionOf returns a session whose first login has just happened.
 func sessionOf(t *testing.T, login *timedLogin) *session {
 	t.Helper()
 	s, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{method: login})
@@ -157,7 +157,7 @@ func TestAFailedLoginIsTheAnswerUntilTheNextMayBeTried(t *testing.T) {
 	})
 }
 
-// countedLogin fails at once, as a secret-id file that is gone does.
+// countedLogin fails immediately, like a missing secret-id file.
 type countedLogin struct {
 	method
 	logins int

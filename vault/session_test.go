@@ -87,7 +87,8 @@ func TestGivenTokenThatIsGoneIsAClearError(t *testing.T) {
 		}
 	}
 
-	// The first waits for the second login's turn; the others are told at once.
+	// The first caller waits until the second login is allowed; the others get the
+	// error at once.
 	if d := time.Since(start); d > 15*time.Second {
 		t.Errorf("it took %s to learn that", d)
 	}
@@ -200,7 +201,7 @@ func TestEverythingAtOnceWithAClose(t *testing.T) {
 	}
 }
 
-// concurrently returns the joined errors of n calls at once.
+// concurrently returns the joined errors of n concurrent calls.
 func concurrently(n int, call func() error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup

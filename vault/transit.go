@@ -20,16 +20,15 @@ const masterKeyType = "aes256-gcm96"
 var (
 	// ErrNoMasterKey: Transit has no key of the configured name.
 	ErrNoMasterKey = errors.New("no such transit key")
-	// ErrNotExportable: the key exists, but Transit does not give it away.
+	// ErrNotExportable: the key exists, but Transit does not export it.
 	ErrNotExportable = errors.New("transit key is not exportable")
 	// ErrWrongKeyType: the key is not AES-256.
 	ErrWrongKeyType = errors.New("transit key is not AES-256")
 )
 
-// MasterKeys exports every version from the key's min_decryption_version on.
-// The caller wipes the keyring. Its errors are [ErrNoMasterKey],
-// [ErrNotExportable], [ErrWrongKeyType], [rotator.ErrForbidden], or say that
-// Vault could not be asked.
+// MasterKeys exports every version from the key's min_decryption_version on. The caller
+// must wipe the keyring. Its errors are [ErrNoMasterKey], [ErrNotExportable],
+// [ErrWrongKeyType], [rotator.ErrForbidden], or say that Vault did not answer.
 func (c *Client) MasterKeys(ctx context.Context) (*crypto.Keyring, error) {
 	path, key := exportPath(c.cfg), c.cfg.Transit.Key
 	var body []byte
@@ -65,7 +64,7 @@ func (t Transit) exportCommand() string {
 	return fmt.Sprintf("vault write %s/keys/%s/config exportable=true", t.Mount, t.Key)
 }
 
-// readBody reads into one buffer of the right size: a growing one leaves copies
+// readBody reads into one buffer of the right size: a growing buffer leaves copies
 // behind.
 func readBody(resp *api.Response, err error) ([]byte, error) {
 	if resp != nil {
@@ -79,7 +78,7 @@ func readBody(resp *api.Response, err error) ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-// keyring decodes the answer of transit/export. It wipes its copies.
+// keyring decodes the answer of transit/export and wipes its copies.
 func keyring(body []byte) (*crypto.Keyring, error) {
 	var answer struct {
 		Data struct {
@@ -95,7 +94,7 @@ func keyring(body []byte) (*crypto.Keyring, error) {
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, errors.New("vault's answer is not JSON of the expected form") // the decoder's error may quote it
 	}
-	// Vault before 1.14 does not say the type; the length is checked anyhow.
+	// Vault before 1.14 does not return the type; the length is checked anyway.
 	if kind := answer.Data.Type; kind != "" && kind != masterKeyType {
 		return nil, fmt.Errorf("%w: its type is %q, need %q", ErrWrongKeyType, kind, masterKeyType)
 	}

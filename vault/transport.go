@@ -19,15 +19,15 @@ import (
 
 const (
 	maxRecordSize = 8 << 20
-	maxListSize   = 256 << 20 // some two million tenants
-	spareConns    = 4         // logins, renewals and health checks beside the workers
+	maxListSize   = 256 << 20 // about two million tenants
+	spareConns    = 4         // for logins, renewals and health checks beside the workers
 )
 
-// errTooLarge is returned while reading an answer that passes its bound.
+// errTooLarge is returned when an answer exceeds its limit.
 var errTooLarge = errors.New("answer is too large")
 
-// newHTTPClient builds the connections of one login. A certificate is presented
-// on each of them, because Vault checks it again when the token is renewed.
+// newHTTPClient builds the connections of one login. Each presents the certificate,
+// because Vault checks it again when the token is renewed.
 func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if cfg.CAFile != "" {
@@ -41,8 +41,8 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 		}
 	}
 	if certificate != nil {
-		// Not Certificates: those are withheld unless the server names their
-		// issuer, and Vault's cert method accepts issuers that it never names.
+		// Not Certificates: the TLS library withholds those unless the server names
+		// their issuer, and Vault's cert method accepts issuers that it never names.
 		tlsConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return certificate, nil
 		}
@@ -63,8 +63,8 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 	}, nil
 }
 
-// newAPI builds a client without a token whose retries last as long as the
-// call's context.
+// newAPI builds a client without a token that retries as long as the call's context
+// lasts.
 func newAPI(cfg Config, connections *http.Client) (*api.Client, error) {
 	retry := newRetry(cfg)
 	return newAPIClient(cfg, &api.Config{
@@ -75,9 +75,9 @@ func newAPI(cfg Config, connections *http.Client) (*api.Client, error) {
 	})
 }
 
-// newRenewalAPI builds the client of the lifetime watcher, which gives its
-// requests no context: they end with life instead, and their pauses are short
-// enough to be waited for.
+// newRenewalAPI builds the client of the lifetime watcher. The watcher gives its
+// requests no context: they end with life instead, and their pauses are short enough to
+// wait for.
 func newRenewalAPI(life context.Context, cfg Config, connections *http.Client) (*api.Client, error) {
 	bounded := *connections.Transport.(*boundedTransport)
 	bounded.life = life
@@ -112,15 +112,15 @@ func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 	return client, nil
 }
 
-// boundedTransport bounds every single request in time and every answer in
-// size, and their rate where Vault asks for it. It ends at an answer that is not
-// Vault's, so that nobody above it follows a redirect: net/http and the API client
-// both would.
+// boundedTransport limits every request in time and every answer in size, and the
+// request rate when Vault asks for it. It returns an error for an answer that is not
+// Vault's, so that no caller follows a redirect: net/http and the API client both
+// would.
 type boundedTransport struct {
 	next  *http.Transport
-	brake *brake // shared by all that copies of it send
+	brake *brake // shared by all copies
 	try   time.Duration
-	life  context.Context // ends requests that carry no context of their own; nil: all do
+	life  context.Context // ends requests that have no context of their own; nil: all have one
 	told  func(req *http.Request, status int, took time.Duration)
 }
 
@@ -134,7 +134,7 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		}
 		return nil, err
 	}
-	// Its own time begins with its turn.
+	// The time limit starts with the request's turn.
 	ctx, cancel := context.WithTimeout(ctx, t.try)
 	done := func() { cancel(); end() }
 	begun := time.Now()
@@ -155,7 +155,7 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	return resp, nil
 }
 
-// alive returns a context that ends with life as well.
+// alive returns a context that also ends with life.
 func (t *boundedTransport) alive(ctx context.Context) (context.Context, func()) {
 	if t.life == nil {
 		return ctx, func() {}
@@ -165,7 +165,8 @@ func (t *boundedTransport) alive(ctx context.Context) (context.Context, func()) 
 	return ctx, func() { release(); cancel() }
 }
 
-// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
+// CloseIdleConnections implements the interface that http.Client.CloseIdleConnections
+// uses.
 func (t *boundedTransport) CloseIdleConnections() { t.next.CloseIdleConnections() }
 
 func sizeLimit(req *http.Request) int64 {
@@ -185,7 +186,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.left < 0 {
 		return 0, errTooLarge
 	}
-	// One byte more than allowed tells a full answer from a cut one.
+	// One byte more than allowed distinguishes a full answer from a cut one.
 	n, err := b.body.Read(p[:min(int64(len(p)), b.left+1)])
 	b.left -= int64(n)
 	if b.left < 0 {

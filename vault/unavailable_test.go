@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// An error is about Vault if any other request would have met it, and about the
-// record otherwise.
+// An error is about Vault if any other request would have met it, and about the record
+// otherwise.
 func TestErrorsTellVaultFromTheRecord(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	f.config.Patience = 600 * time.Millisecond
@@ -76,7 +76,7 @@ func TestATokenThatCannotBeReplacedIsAboutVault(t *testing.T) {
 	}
 }
 
-// Answers that came and cannot be used.
+// Answers that arrived and cannot be used.
 func TestGarbageIsAboutTheRecord(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.rootAuth())
@@ -92,7 +92,8 @@ func TestGarbageIsAboutTheRecord(t *testing.T) {
 	}
 }
 
-// Vault stores and serves more than is read: its own limit is that of a request.
+// Vault stores and serves more than this client reads: its own limit is that of a
+// request.
 func TestARecordOverTheLimitIsAboutTheRecord(t *testing.T) {
 	f := newFixture(t)
 	huge := map[string]any{}
@@ -109,8 +110,8 @@ func TestARecordOverTheLimitIsAboutTheRecord(t *testing.T) {
 	}
 }
 
-// A record whose storage is damaged is answered so for good; a Vault without a
-// leader finds one.
+// Vault fails permanently for a record with damaged storage; a Vault without a leader
+// recovers.
 func TestADamagedRecordIsAskedForFiveTimes(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.rootAuth())
@@ -129,7 +130,7 @@ func TestADamagedRecordIsAskedForFiveTimes(t *testing.T) {
 	}
 }
 
-// What all records rest on is waited for, whatever the 500 says.
+// Requests that all records depend on are retried, whatever the 500 says.
 func TestThe500OfAListIsWaitedFor(t *testing.T) {
 	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
 	c := f.open(t, f.rootAuth())

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// deadNetwork refuses every connection and notes when.
+// deadNetwork refuses every connection and records the time.
 type deadNetwork struct{ tried []time.Time }
 
 func (d *deadNetwork) RoundTrip(*http.Request) (*http.Response, error) {
@@ -17,8 +17,8 @@ func (d *deadNetwork) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("connection refused")
 }
 
-// The API client's real loop, on a clock of its own: what a caller that waits
-// for an unreachable Vault sends in each minute.
+// Runs the API client's real loop with a fake clock: how many requests a caller sends
+// per minute while it waits for an unreachable Vault.
 func TestAnUnreachableVaultIsTriedAFewTimesAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := &deadNetwork{}

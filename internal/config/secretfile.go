@@ -83,8 +83,8 @@ func podsSecret() fileRule {
 	return fileRule{forbidden: 0o022, most: MaxSecretSize, chmod: "644"}
 }
 
-// publicFile is for certificates: they are no secret, but a writer of them decides whom
-// we trust.
+// publicFile is for certificates: they are no secret, but a writer of them decides
+// which servers we trust.
 func publicFile() fileRule {
 	return fileRule{forbidden: 0o022, most: 1 << 20, chmod: "644"}
 }

@@ -56,7 +56,7 @@ func (l scrapeLog) Println(v ...any) {
 	l(fmt.Errorf("scrape: %s", strings.TrimSpace(fmt.Sprintln(v...))))
 }
 
-// healthz and readyz need no token: a kubelet has none, and they name no tenant or
+// healthz and readyz need no token: a kubelet cannot send one, and they name no tenant or
 // server.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	if !s.Health.Live() {

@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// answer is what the admin says, before a fault may take it away.
+// answer is the admin's answer, before a fault may remove it.
 type answer struct {
 	status int
 	header http.Header
@@ -41,7 +41,7 @@ func internalError() answer {
 	return message(http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
 }
 
-// nginxPage is what nginx answers where it does not ask the admin.
+// nginxPage is nginx's answer to requests that it does not pass to the admin.
 func nginxPage(status int) answer {
 	title := fmt.Sprintf("%d %s", status, http.StatusText(status))
 	page := "<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + title +
@@ -77,6 +77,6 @@ func (s *Server) send(w http.ResponseWriter, c call, a answer) {
 	}
 	s.answered(c.entry, a.status)
 	w.WriteHeader(a.status)
-	// A client that has hung up is its own business.
+	// Errors of a client that has hung up do not matter.
 	_, _ = w.Write(a.body)
 }

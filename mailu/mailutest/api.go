@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// call is one request with its body read to the end, as gunicorn hands it on: the client may be gone by now, and the
-// effect happens all the same.
+// call is one request whose body was read completely, as gunicorn passes it on: the client may have gone, and the
+// effect happens anyway.
 type call struct {
 	request *http.Request
 	body    []byte
@@ -42,21 +42,22 @@ func (s *Server) handle(c call) answer {
 	if offered := s.rule(path); offered != nil {
 		return route(c, offered)
 	}
-	// What matches a rule but for slashes in a row is sent there (Werkzeug, merge_slashes).
+	// A path that matches a rule after merging slashes is redirected there (Werkzeug, merge_slashes).
 	if merged := mergeSlashes(path); s.rule(merged) != nil {
 		target := *c.request.URL
 		target.Path, target.RawPath = merged, ""
 		target.Scheme, target.Host = "http", c.request.Host
 		return redirectPage(http.StatusPermanentRedirect, target.String())
 	}
-	// What matches no rule is Flask's own 404 page, since the Api is made without catch_all_404s (api/v1/__init__.py).
+	// A path that matches no rule gets Flask's own 404 page, since the Api is made without catch_all_404s
+	// (api/v1/__init__.py).
 	return notFoundPage()
 }
 
 type methods map[string]func(call) answer
 
-// rule is what a path offers, nil for a path that no rule matches. Flask's string converter takes one segment that is
-// not empty, and of the rules here only the two roots end in a slash.
+// rule returns the methods of a path, nil for a path that no rule matches. Flask's string converter takes one segment
+// that is not empty, and of the rules here only the two roots end in a slash.
 func (s *Server) rule(path string) methods {
 	switch path {
 	case "/api/":
@@ -94,7 +95,7 @@ func mergeSlashes(path string) string {
 	return path
 }
 
-// route answers 405 and OPTIONS before anything is checked, and HEAD as GET, as Flask's routing does.
+// route answers 405 and OPTIONS before any check, and HEAD as GET, as Flask's routing does.
 func route(c call, offered methods) answer {
 	method := c.request.Method
 	if method == http.MethodHead {
@@ -113,8 +114,8 @@ func route(c call, offered methods) answer {
 	return a
 }
 
-// disabled: with API=false nginx leaves out its location /api, and the path falls to WEBROOT_REDIRECT or to no file
-// (core/nginx/conf/nginx.conf). The admin itself serves /api whatever API says (__init__.py create_app_from_config).
+// disabled: with API=false nginx omits its location /api, and the path leads to WEBROOT_REDIRECT or to no file
+// (core/nginx/conf/nginx.conf). The admin itself serves /api whatever API is (__init__.py create_app_from_config).
 func (s *Server) disabled() answer {
 	if !s.config.WebmailRedirect {
 		return nginxPage(http.StatusNotFound)
@@ -152,7 +153,7 @@ func noHeader() answer {
 
 func wrongToken() answer { return message(http.StatusForbidden, "Invalid API token") }
 
-// list is api/v1/user.py Users.get: fields that are null are left out here, and only here.
+// list is api/v1/user.py Users.get: it omits null fields, unlike the other methods.
 func (s *Server) list(c call) answer {
 	if refusal, ok := s.authorise(c); !ok {
 		return refusal
@@ -185,8 +186,8 @@ func (s *Server) find(c call, email string) answer {
 // patch is api/v1/user.py User.patch. flask-restx validates the payload before it calls the method with its decorators
 // (resource.py Resource.dispatch_request), so a bad body is a 415 or 400 even without a token, and counts for nothing.
 //
-// Once the token is accepted: an invalid address is a 400, in 2.0 a 500 unless the body names an address too. An unknown
-// user is a 404. Everything else is a 200: also a body without raw_password, which changes nothing, and an empty
+// Once the token is accepted: an invalid address is a 400, in 2.0 a 500 unless the body also has an address. An unknown
+// user is a 404. Everything else is a 200, including a body without raw_password, which changes nothing, and an empty
 // raw_password, which locks the user out.
 func (s *Server) patch(c call, email string) answer {
 	data, refusal, ok := payload(c, s.userModel(), nil)
@@ -237,8 +238,8 @@ func (s *Server) delete(c call, email string) answer {
 	return verdict(http.StatusOK, fmt.Sprintf("User %s has been deleted", email))
 }
 
-// hash takes the time that it takes. passlib refuses more than 4096 characters (passlib/utils/handlers.py
-// validate_secret), which nobody catches: 500.
+// hash takes as long as Mailu's hashing. passlib refuses more than 4096 characters (passlib/utils/handlers.py
+// validate_secret), which Mailu does not catch: 500.
 func (s *Server) hash(password string) (string, error) {
 	if characters := len([]rune(password)); characters > 4096 {
 		return "", fmt.Errorf("hash %d characters: too many for passlib", characters)

@@ -18,7 +18,7 @@ const (
 	fresh  = `{"raw_password": "new password"}`
 )
 
-// reply is an answer read to its end.
+// reply is a complete answer.
 type reply struct {
 	status int
 	header http.Header

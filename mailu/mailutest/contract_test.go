@@ -15,7 +15,7 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// recording is what the real Mailu answered, one request after the other. Its note says how it was made.
+// recording holds a real Mailu's answers, in order. Its note says how it was made.
 type recording struct {
 	Requests []recordedRequest
 }
@@ -37,7 +37,7 @@ type recordedAnswer struct {
 	Allow       string
 }
 
-// differences are where mailutest answers otherwise, and why that may stay.
+// differences lists where mailutest answers differently, and why that is acceptable.
 var differences = map[mailutest.Release]map[string]string{
 	mailutest.Release2024: {
 		"get api root": "the page is Swagger's, and nobody reads it: mailutest keeps the title",
@@ -45,7 +45,7 @@ var differences = map[mailutest.Release]map[string]string{
 	},
 }
 
-// recordedChars is where a text is cut off. Of 2.0 there are statuses and content types alone.
+// recordedChars is the length at which a text is cut off. For 2.0 only statuses and content types are recorded.
 const recordedChars = 600
 
 func TestAnswersAsTheRealMailuDid(t *testing.T) {
@@ -84,7 +84,7 @@ func TestEveryListedDifferenceIsOfTheRecording(t *testing.T) {
 	}
 }
 
-// asRecorded is the state that the recording began with. Each of its requests came from an address of its own.
+// asRecorded is the state at the start of the recording. Each of its requests came from its own address.
 func asRecorded(t *testing.T, release mailutest.Release) *mailutest.Server {
 	t.Helper()
 	server := mailutest.Run(t, mailutest.Config{Release: release, RateLimit: -1})
@@ -132,7 +132,7 @@ func (r recordedRequest) request(server *mailutest.Server) request {
 	return ask
 }
 
-// payload makes the bodies that the recording only describes.
+// payload builds the bodies that the recording only describes.
 func (r recordedRequest) payload() string {
 	switch r.Name {
 	case "patch 4096 wide":
@@ -152,7 +152,7 @@ func (r recordedRequest) payload() string {
 	return r.Body
 }
 
-// compare says what differs, and nothing where nothing does.
+// compare returns the differences, or "".
 func compare(asked recordedRequest, want recordedAnswer, got reply) string {
 	media, _, err := mime.ParseMediaType(got.header.Get("Content-Type"))
 	switch {
@@ -189,8 +189,8 @@ func compareText(want, got string) string {
 	return ""
 }
 
-// compareJSON compares keys, types and values; of what the recording cut off, the part before. A hash and what a host's
-// DNS is told are compared by type alone.
+// compareJSON compares keys, types and values; where the recording was cut off, only the part before. It compares only
+// the types of a hash and of a host's DNS entries.
 func compareJSON(want, got string) string {
 	wanted, whole := pairs(want)
 	shown, _ := pairs(got)
@@ -216,7 +216,8 @@ func compareJSON(want, got string) string {
 	return ""
 }
 
-// pairs are those of an object, or of the first object of a list, up to where the text is cut off; nil if it is neither.
+// pairs returns the fields of an object, or of the first object of a list, up to where the text is cut off; nil if it
+// is neither.
 func pairs(text string) (object map[string]any, whole bool) {
 	list := strings.HasPrefix(text, "[")
 	decoder := json.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "[")))
@@ -239,7 +240,7 @@ func pairs(text string) (object map[string]any, whole bool) {
 	return object, err == nil && !list || list
 }
 
-// Two that nobody recorded, but that were seen on the same servers.
+// Two cases that were not recorded, but seen on the same servers.
 func TestSlashesInARowAreMerged(t *testing.T) {
 	server := runWithAlice(t, mailutest.Config{})
 

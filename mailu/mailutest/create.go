@@ -8,10 +8,9 @@ import (
 )
 
 // create is api/v1/user.py Users.post. The order is: payload (400, 415), token, address (400), domain (404), hash, commit.
-//
-// A user who is there is a 409, and so is one more than the domain's max_users. 2.0 looks for neither: there the database
-// refuses the first, which nobody catches, so 500, and makes the second. No quota of the domain is looked at in either.
-// What is not sent has the defaults of models.py.
+// An existing user is a 409, and so is one more than the domain's max_users. 2.0 checks neither: there the database
+// refuses the first, which is not caught, so 500, and accepts the second. Neither release checks the domain's quota.
+// Fields that are not sent have the defaults of models.py.
 func (s *Server) create(c call) answer {
 	model := s.userModel()
 	model["email"] = "string"
@@ -45,7 +44,7 @@ func (s *Server) create(c call) answer {
 	return verdict(http.StatusOK, fmt.Sprintf("User %s has been created", email))
 }
 
-// insert is false for an address that is taken.
+// insert returns false for an address that is taken.
 func (s *Server) insert(email, hash, password string, fields map[string]any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,14 +10,14 @@ type domain struct {
 	maxUsers int // -1: any number
 }
 
-// AddDomain stores a domain. The domains of the users that AddUser and AddUserHash store are there without it.
+// AddDomain stores a domain. The domains of users from AddUser and AddUserHash exist without it.
 func (s *Server) AddDomain(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.addDomain(name)
 }
 
-// SetMaxUsers is max_users of a domain, which is added if need be.
+// SetMaxUsers sets max_users of a domain, which is added if it does not exist.
 func (s *Server) SetMaxUsers(name string, maxUsers int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,7 +33,7 @@ func (s *Server) addDomain(name string) *domain {
 	return s.domains[key]
 }
 
-// findDomain is api/v1/domain.py Domain.get. A name that is no domain has 400 in the body alone, and 200 for a status.
+// findDomain is api/v1/domain.py Domain.get. An invalid domain name has code 400 only in the body, and status 200.
 func (s *Server) findDomain(c call, name string) answer {
 	if refusal, ok := s.authorise(c); !ok {
 		return refusal
@@ -52,7 +52,7 @@ func (s *Server) findDomain(c call, name string) answer {
 	return jsonAnswer(http.StatusOK, row)
 }
 
-// patchDomain is api/v1/domain.py Domain.patch, of which max_users alone has an effect here.
+// patchDomain is api/v1/domain.py Domain.patch; only max_users has an effect here.
 func (s *Server) patchDomain(c call, name string) answer {
 	model := map[string]string{"comment": "string", "max_users": "integer", "max_aliases": "integer", "max_quota_bytes": "integer",
 		"signup_enabled": "boolean", "alternatives": "array"}
@@ -94,7 +94,7 @@ func (s *Server) full(name string) bool {
 	return most != -1 && count >= most
 }
 
-// showDomain is the domain as GET shows it. The host of its DNS entries is mail.example.com.
+// showDomain is the domain in the form of GET. The host of its DNS entries is mail.example.com.
 func (s *Server) showDomain(name string) (row map[string]any, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

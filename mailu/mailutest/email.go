@@ -58,7 +58,7 @@ func isDigit(r rune) bool {
 	return r >= '0' && r <= '9'
 }
 
-// addressKey is the form that addresses are stored and looked up in: lower case, the domain as punycode (models.py
+// addressKey is the form in which addresses are stored and looked up: lower case, the domain as punycode (models.py
 // IdnaEmail.process_bind_param).
 func addressKey(email string) string {
 	local, name, found := strings.Cut(email, "@")
@@ -77,7 +77,7 @@ func domainKey(name string) string {
 	return name
 }
 
-// unicodeAddress is the form that addresses are shown in (models.py IdnaEmail.process_result_value).
+// unicodeAddress is the form in which addresses are shown (models.py IdnaEmail.process_result_value).
 func unicodeAddress(key string) string {
 	local, name, _ := strings.Cut(key, "@")
 	return local + "@" + unicodeDomain(name)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Kind is what goes wrong. Where it says "effect", the request has been handled as ever, authorisation included; only the
-// answer differs.
+// Kind is the kind of a fault. "Effect" means that the request has been handled normally, including authorisation; only
+// the answer differs.
 type Kind int
 
 const (
@@ -15,7 +15,7 @@ const (
 	Status Kind = iota + 1
 	// StatusAfter answers Fault.Status (default 500) after the effect.
 	StatusAfter
-	// Delay waits for Fault.Delay, then handles the request as ever.
+	// Delay waits for Fault.Delay, then handles the request normally.
 	Delay
 	// DelayAfter handles the request, and answers after Fault.Delay.
 	DelayAfter
@@ -23,16 +23,16 @@ const (
 	ResetBefore
 	// ResetAfter resets the connection after the effect: the answer is lost.
 	ResetAfter
-	// HangBefore says nothing until the client gives up or the server closes, without effect.
+	// HangBefore sends nothing until the client gives up or the server closes, without effect.
 	HangBefore
 	// HangAfter does the same after the effect.
 	HangAfter
-	// LateEffect fails at once, with Fault.Status where it is set and a reset where not; the effect follows after
+	// LateEffect fails immediately, with Fault.Status if it is set and a reset otherwise; the effect follows after
 	// Fault.Delay. Server.Settle waits for it.
 	LateEffect
-	// HTMLPage answers a page of nginx with Fault.Status (default 502) without effect.
+	// HTMLPage answers with a page of nginx and Fault.Status (default 502) without effect.
 	HTMLPage
-	// Lie answers PATCH and POST as a success without effect. Other methods have none, and are handled as ever.
+	// Lie answers PATCH and POST as a success without effect. Other methods are handled normally.
 	Lie
 	// Redirect answers Fault.Status (default 302) with Fault.Location, without effect.
 	Redirect
@@ -40,33 +40,34 @@ const (
 	HugeBody
 	// EndlessBody has the effect and answers 200 with a body that never ends, a kilobyte every Fault.Delay (default 10 ms).
 	EndlessBody
-	// GarbageJSON has the effect and answers 200, application/json, with something else.
+	// GarbageJSON has the effect and answers 200, application/json, with a body that is not JSON.
 	GarbageJSON
 )
 
-// Fault says which requests fail, and how. The zero values of Method, Email, Skip and Times match every request, always.
+// Fault selects requests and how they fail. The zero values of Method, Email, Skip and Times match every request,
+// always.
 type Fault struct {
 	Kind   Kind
 	Method string // default: any
-	Email  string // the user in the path, in any case; a POST has none there. Default: any path
-	Skip   int    // so many matching requests pass first
-	Times  int    // so many fail; 0: until ClearFaults
+	Email  string // the user in the path, in any case; a POST has none. Default: any path
+	Skip   int    // number of matching requests that pass first
+	Times  int    // number that fail; 0: until ClearFaults
 
-	Status     int           // where the Kind has one
-	Body       string        // instead of the Kind's own, for Status, StatusAfter, HTMLPage, Redirect and GarbageJSON
+	Status     int           // if the Kind has one
+	Body       string        // replaces the Kind's own, for Status, StatusAfter, HTMLPage, Redirect and GarbageJSON
 	RetryAfter string        // the header Retry-After with the same Kinds; default: none
 	Location   string        // for Redirect. Default: the same path on the host "elsewhere.example"
-	Delay      time.Duration // where the Kind has one
+	Delay      time.Duration // if the Kind has one
 	Size       int           // for HugeBody
 }
 
-// armed is a Fault with what is left of its counts.
+// armed is a Fault with its remaining counts.
 type armed struct {
 	Fault
 	skip, times int
 }
 
-// Inject arms faults. Of those that match a request, the one injected first happens; a fault that is used up is gone. It
+// Inject arms faults. The first injected one that matches a request happens; a fault that is used up is removed. It
 // panics on a Fault without a Kind.
 func (s *Server) Inject(faults ...Fault) {
 	s.mu.Lock()
@@ -79,7 +80,7 @@ func (s *Server) Inject(faults ...Fault) {
 	}
 }
 
-// ClearFaults disarms all. What a fault has begun goes on: hanging requests hang, late effects come.
+// ClearFaults disarms all. Effects of earlier faults continue: hanging requests hang, late effects come.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +130,7 @@ func (f Fault) status(otherwise int) int {
 	return f.Status
 }
 
-// dress puts the fault's own body and headers on an answer.
+// dress adds the fault's own body and headers to an answer.
 func (f Fault) dress(a answer) answer {
 	if f.Body != "" {
 		a.body = []byte(f.Body)

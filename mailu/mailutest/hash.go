@@ -13,12 +13,12 @@ import (
 	"golang.org/x/crypto/blowfish" //nolint:staticcheck // deprecated for new formats; bcrypt is made of it, and its package takes no salt
 )
 
-// Mailu stores what passlib's bcrypt_sha256 makes, version 2 (mailu/models.py User.get_password_context; passlib/handlers/
-// bcrypt.py class bcrypt_sha256): bcrypt of base64(HMAC-SHA256(key = salt, password)). The HMAC key is the salt as its
-// 22 characters of text. The 44 characters that result stay below the 72 bytes that bcrypt reads, so a password of any
-// length counts whole, and a zero byte in it is harmless.
+// Mailu stores hashes of passlib's bcrypt_sha256, version 2 (mailu/models.py User.get_password_context;
+// passlib/handlers/bcrypt.py class bcrypt_sha256): bcrypt of base64(HMAC-SHA256(key = salt, password)). The HMAC key is
+// the salt as its 22 characters of text. The resulting 44 characters stay below the 72 bytes that bcrypt reads, so
+// every character of a long password counts, and a zero byte in it is harmless.
 
-// hashPassword gives password a new salt and returns the string that Mailu would store.
+// hashPassword returns the string that Mailu would store for password, with a new salt.
 func hashPassword(password string, rounds int) (string, error) {
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
@@ -35,8 +35,8 @@ func hashWithSalt(password, salt string, rounds int) (string, error) {
 	return fmt.Sprintf("$bcrypt-sha256$v=2,t=2b,r=%d$%s$%s", rounds, salt, digest), nil
 }
 
-// verifyPassword is deliberately built on x/crypto/bcrypt and not on bcryptDigest: two implementations have to agree
-// before a login succeeds. A string that is not a version 2 hash verifies nothing.
+// verifyPassword deliberately uses x/crypto/bcrypt and not bcryptDigest: two implementations must agree before a login
+// succeeds. A string that is not a version 2 hash verifies nothing.
 func verifyPassword(hash, password string) bool {
 	rounds, salt, digest, ok := parseHash(hash)
 	if !ok {
@@ -65,14 +65,14 @@ func prehash(password, salt string) []byte {
 	return []byte(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
 
-// bcryptDigest is bcrypt (Provos and Mazières, "A Future-Adaptable Password Scheme", 1999) with the salt chosen by the
-// caller, which x/crypto/bcrypt does not offer and version 2 needs: there the salt is known before the key is.
+// bcryptDigest is bcrypt (Provos and Mazières, "A Future-Adaptable Password Scheme", 1999) with a salt from the caller,
+// which x/crypto/bcrypt does not offer and version 2 needs: there the salt is known before the key.
 func bcryptDigest(key []byte, salt string, rounds int) (string, error) {
 	rawSalt, err := bcryptBase64().DecodeString(salt)
 	if err != nil {
 		return "", fmt.Errorf("decode bcrypt salt: %w", err)
 	}
-	// Every bcrypt since 2a expands the key with the zero byte that ends a C string.
+	// Every bcrypt since 2a appends the zero byte that ends a C string to the key.
 	key = append(key[:len(key):len(key)], 0)
 	cipher, err := blowfish.NewSaltedCipher(key, rawSalt)
 	if err != nil {
@@ -88,7 +88,7 @@ func bcryptDigest(key []byte, salt string, rounds int) (string, error) {
 			cipher.Encrypt(text[block:], text[block:])
 		}
 	}
-	// The first implementation forgot the last of the 24 bytes, and all others follow it.
+	// The first implementation omitted the last of the 24 bytes, and all others do the same.
 	return bcryptBase64().EncodeToString(text[:23]), nil
 }
 

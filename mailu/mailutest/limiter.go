@@ -9,8 +9,8 @@ import (
 // limiter is AUTH_RATELIMIT_IP: a moving window of failures for every client network, /24 for IPv4 and /48 for IPv6
 // (mailu/limiter.py should_rate_limit_ip, rate_limit_ip; mailu/utils.py extract_network_from_ip; configuration.py).
 //
-// Every failure counts, the same wrong token again too: rate_limit_ip deduplicates only where a user name is given, and
-// api/common.py gives none. The block ends when the oldest failure leaves the window. Refusals by the limit do not
+// Every failure counts, including a repeated wrong token: rate_limit_ip deduplicates only with a user name, and
+// api/common.py passes none. The block ends when the oldest failure leaves the window. Refusals by the limit do not
 // prolong it.
 type limiter struct {
 	limit  int

@@ -10,7 +10,7 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// clock is the injected time; it starts anywhere and moves only when told.
+// clock is the injected time; it starts anywhere and moves only when told to.
 type clock struct{ offset atomic.Int64 }
 
 func (c *clock) now() time.Time {
@@ -142,7 +142,7 @@ func TestANegativeLimitIsNone(t *testing.T) {
 	}
 }
 
-// from is a transport whose connections come from this address of the loopback network.
+// from is a transport that connects from this loopback address.
 func from(t *testing.T, address string) *http.Transport {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}

@@ -15,10 +15,11 @@ import (
 	"unicode/utf8"
 )
 
-// payload reads and validates the body of PATCH and POST as Werkzeug 3.0 (wrappers/request.py Request.get_json) and flask-restx
-// (model.py ModelBase.validate, with validate=True in api/v1/__init__.py) do. Names outside the model are let through.
+// payload reads and validates the body of PATCH and POST as Werkzeug 3.0 (wrappers/request.py Request.get_json) and
+// flask-restx (model.py ModelBase.validate, with validate=True in api/v1/__init__.py) do. Names outside the model are
+// accepted.
 //
-// model has the JSON types of the fields that are known; required are those without which there is a complaint.
+// model maps the known fields to their JSON types; required lists the mandatory ones.
 func payload(c call, model map[string]string, required []string) (data map[string]any, refusal answer, ok bool) {
 	if !isJSON(c.request.Header.Get("Content-Type")) {
 		return nil, message(http.StatusUnsupportedMediaType,
@@ -30,7 +31,7 @@ func payload(c call, model map[string]string, required []string) (data map[strin
 		return nil, message(http.StatusBadRequest,
 			"The browser (or proxy) sent a request that this server could not understand."), false
 	}
-	// Neither Python's limit of recursion nor a character that UTF-8 has no bytes for is caught by anybody.
+	// Mailu catches neither Python's recursion limit nor a character that UTF-8 cannot encode.
 	if depth(value) > maxDepth || loneSurrogate().Match(text) {
 		return nil, internalError(), false
 	}
@@ -55,7 +56,7 @@ func payload(c call, model map[string]string, required []string) (data map[strin
 	return data, answer{}, true
 }
 
-// maxDepth is about where Python gives up.
+// maxDepth is roughly Python's recursion limit.
 const maxDepth = 900
 
 func depth(value any) int {
@@ -75,13 +76,12 @@ func depth(value any) int {
 	return 1 + deepest
 }
 
-// loneSurrogate finds half a character: one of a pair without the other. It would be stored as one, and the hash cannot
-// take it.
+// loneSurrogate finds half of a surrogate pair. Mailu would store it as it is, and the hash fails on it.
 func loneSurrogate() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\\ud[89ab][0-9a-f]{2}(?:[^\\]|\\[^u]|\\u[^d]|\\ud[^c-f]|$)`)
 }
 
-// decodeText is Python's json.detect_encoding for what begins with a byte order mark.
+// decodeText is Python's json.detect_encoding for text that begins with a byte order mark.
 func decodeText(body []byte) []byte {
 	if rest, marked := bytes.CutPrefix(body, []byte("\xef\xbb\xbf")); marked {
 		return rest
@@ -102,7 +102,7 @@ func decodeText(body []byte) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
-// validDates: a date that does not parse is a ValueError, which nobody catches.
+// validDates: a date that does not parse is a ValueError, which Mailu does not catch.
 func validDates(data map[string]any) bool {
 	for _, name := range []string{"reply_startdate", "reply_enddate"} {
 		if text, sent := data[name].(string); sent {
@@ -128,7 +128,7 @@ func invalid(complaints map[string]string) answer {
 	})
 }
 
-// complaint repeats the value that was sent, as jsonschema does: the body of a 400 may hold what was meant as a password.
+// complaint repeats the sent value, as jsonschema does: the body of a 400 may contain what was meant as a password.
 func complaint(value any, kind string) string {
 	text := fmt.Sprintf("%v", value)
 	switch value := value.(type) {
@@ -154,8 +154,8 @@ func isKind(value any, kind string) bool {
 	return false
 }
 
-// userModel is api/v1/user.py user_fields_put with the JSON types of its fields. Null is none of them. user_fields_post is
-// the same with email.
+// userModel is api/v1/user.py user_fields_put with the JSON types of its fields; null is not allowed. user_fields_post
+// is the same with email.
 func (s *Server) userModel() map[string]string {
 	model := map[string]string{
 		"raw_password":         "string",
@@ -186,7 +186,7 @@ func (s *Server) userModel() map[string]string {
 	return model
 }
 
-// columns leaves what is stored as it was sent: the model without the password.
+// columns returns the columns that are stored as they were sent: the model without the password.
 func (s *Server) columns(data map[string]any) map[string]any {
 	fields := map[string]any{}
 	for name := range s.userModel() {

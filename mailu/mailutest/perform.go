@@ -55,8 +55,8 @@ func (s *Server) perform(w http.ResponseWriter, c call, f Fault) {
 	}
 }
 
-// plain is JSON as the admin gives it: of a refused token, of a method that refuses, of an exception. HTMLPage is for
-// what others answer.
+// plain is JSON in the admin's form: of a refused token, of a method that refuses, of an exception. HTMLPage is for
+// answers of other servers.
 func (f Fault) plain() answer {
 	status := f.status(http.StatusInternalServerError)
 	switch status {
@@ -94,11 +94,11 @@ func (s *Server) hang(c call) {
 	case <-c.request.Context().Done():
 	case <-s.closing:
 	}
-	// Returning would send an empty 200.
+	// A normal return would send an empty 200.
 	panic(http.ErrAbortHandler)
 }
 
-// handleLate is a request that a proxy gave up on while it still lay in the admin's queue.
+// handleLate is a request that a proxy gave up on while it was still in the admin's queue.
 func (s *Server) handleLate(c call, delay time.Duration) {
 	s.addLate(1)
 	go func() {
@@ -177,7 +177,7 @@ func (s *Server) drip(w http.ResponseWriter, c call, pause time.Duration) {
 	}
 }
 
-// reset ends the connection with RST where it can: no lingering, so that the client sees a reset and not an end.
+// reset ends the connection with RST if possible: no lingering, so that the client sees a reset and not an end.
 func reset(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -188,9 +188,9 @@ func reset(w http.ResponseWriter) {
 		raw = encrypted.NetConn()
 	}
 	if tcp, ok := raw.(*net.TCPConn); ok {
-		// Without it the client sees an end of file, which is a failure just as good.
+		// On an error the client sees an end of file, which is also a failure.
 		_ = tcp.SetLinger(0)
 	}
-	// raw and not connection: a TLS goodbye would be an answer.
+	// raw and not connection: TLS would send a close alert, which is an answer.
 	_ = raw.Close()
 }

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Request is what the server remembers of a request: never a body, never a header.
+// Request is what the server records about a request: never a body, never a header.
 type Request struct {
 	Time       time.Time
 	Method     string
 	Path       string // decoded
-	Status     int    // 0 where no answer was sent, or none yet
-	Authorised bool   // the right token was seen; false too where the request did not get as far
+	Status     int    // 0 if no answer was sent, or none yet
+	Authorised bool   // the token was accepted; false too if the request ended before that check
 }
 
-// Requests are all that have arrived so far, in order, those under way included.
+// Requests returns all requests that have arrived so far, in order, including unfinished ones.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,22 +26,22 @@ func (s *Server) Requests() []Request {
 	return seen
 }
 
-// Count is how many requests with this method have arrived; "" counts all.
+// Count returns how many requests with this method have arrived; "" counts all.
 func (s *Server) Count(method string) int {
 	seen := s.Requests()
 	seen = slices.DeleteFunc(seen, func(r Request) bool { return method != "" && r.Method != method })
 	return len(seen)
 }
 
-// MaxInFlight is the greatest number of requests that were under way at once, from arrival to the end of the answer,
-// those waiting for a worker included: it measures the client, whatever Config.Workers.
+// MaxInFlight is the greatest number of concurrent requests, from arrival to the end of the answer, including those
+// waiting for a worker: it measures the client, whatever Config.Workers is.
 func (s *Server) MaxInFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.maxInFlight
 }
 
-// arrive books a request, or reports false once the server is closed.
+// arrive records a request, or returns false after the server is closed.
 func (s *Server) arrive(r *http.Request) (*Request, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

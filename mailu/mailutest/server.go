@@ -20,13 +20,13 @@ type Server struct {
 	caFile    string
 	http      *http.Server
 	limiter   *limiter
-	workers   chan struct{} // a token in it is a request being worked on
+	workers   chan struct{} // each token in it is a request being handled
 	closing   chan struct{} // closed by Close: ends what hangs, drips or waits
 	running   sync.WaitGroup
 	lateEnded *sync.Cond // on mu
 	closeOnce sync.Once
 
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu          sync.Mutex
 	closed      bool
 	token       string
@@ -60,9 +60,9 @@ func Start(config Config) (*Server, error) {
 		return nil, fmt.Errorf("start mailu: %w", err)
 	}
 	s.origin = "http://" + listener.Addr().String()
-	// Hijacking, which the resets need, is HTTP/1 only: the protocol is left at that.
+	// Hijacking, which the resets need, works only with HTTP/1, so no other protocol is enabled.
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), Protocols: new(http.Protocols)}
-	// Clients that refuse the certificate are tests doing their work.
+	// Tests may refuse the certificate on purpose.
 	s.http.ErrorLog = log.New(io.Discard, "", 0)
 	s.http.Protocols.SetHTTP1(true)
 	if config.TLS {
@@ -76,12 +76,12 @@ func Start(config Config) (*Server, error) {
 
 func (s *Server) answer(listener net.Listener) {
 	s.running.Go(func() {
-		// Serve ends with Close, which says all there is to say.
+		// Serve ends with Close, which reports any error.
 		_ = s.http.Serve(listener)
 	})
 }
 
-// AddHostname gives the server one more origin, as one more name in HOSTNAMES does: all of them lead to the same admin,
+// AddHostname gives the server one more origin, like one more name in HOSTNAMES: all of them lead to the same admin,
 // with the same users and the same token. It returns the origin.
 func (s *Server) AddHostname() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -97,15 +97,15 @@ func (s *Server) AddHostname() (string, error) {
 	return scheme + origin, nil
 }
 
-// Close ends the server: connections are cut, what hangs is let go, late effects still to come are dropped. It returns
-// when nothing of the server runs any more. Closing twice is allowed.
+// Close ends the server: it cuts connections, releases hanging requests and drops late effects. It returns when nothing
+// of the server is running. Closing twice is allowed.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
 		close(s.closing)
-		// The listener is gone either way.
+		// The listener is closed in any case.
 		_ = s.http.Close()
 		s.running.Wait()
 		s.Settle()
@@ -115,24 +115,24 @@ func (s *Server) Close() {
 	})
 }
 
-// Origin is the scheme, host and port that a webmail_url would name, such as "https://127.0.0.1:40123".
+// Origin is scheme, host and port as in a webmail_url, such as "https://127.0.0.1:40123".
 func (s *Server) Origin() string { return s.origin }
 
-// CAPEM is the certificate of the authority behind a TLS server, nil without TLS.
+// CAPEM is the CA certificate of a TLS server, nil without TLS.
 func (s *Server) CAPEM() []byte { return s.authority.pem }
 
-// CAFile is a file with CAPEM that lasts until Close, "" without TLS.
+// CAFile is a file with CAPEM that exists until Close, "" without TLS.
 func (s *Server) CAFile() string { return s.caFile }
 
-// Token is the API token in force.
+// Token is the current API token.
 func (s *Server) Token() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.token
 }
 
-// SetToken changes the API token, as a restart of the admin with another API_TOKEN would. With "" the API answers an
-// HTML 500 to everything.
+// SetToken changes the API token, like a restart of the admin with another API_TOKEN. With "" the API answers an HTML
+// 500 to everything.
 func (s *Server) SetToken(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

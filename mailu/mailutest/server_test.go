@@ -123,7 +123,7 @@ func TestCloseTwice(t *testing.T) {
 	server.Close()
 }
 
-// trusting is a transport that trusts the server's authority, where it has one.
+// trusting is a transport that trusts the server's CA, if it has one.
 func trusting(t *testing.T, server *mailutest.Server) *http.Transport {
 	t.Helper()
 	pool := x509.NewCertPool()

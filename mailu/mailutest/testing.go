@@ -2,8 +2,8 @@ package mailutest
 
 import "testing"
 
-// Run starts a server for one test and closes it when the test ends. Unless the Config says otherwise the passwords cost
-// what a test can afford: Rounds is 4.
+// Run starts a server for one test and closes it when the test ends. The default of Rounds is 4 here, so that hashing
+// is cheap.
 func Run(tb testing.TB, config Config) *Server {
 	tb.Helper()
 	if config.Rounds == 0 {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// authority is a certificate authority with one server certificate below it. Both live a day, by the host's clock: a
-// test's own clock has no say in TLS.
+// authority is a certificate authority with one server certificate. Both are valid for a day, by the host's clock: a
+// test's own clock does not affect TLS.
 type authority struct {
 	pem    []byte
 	server tls.Certificate

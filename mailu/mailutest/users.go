@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// user is a row of Mailu's table user, and what hangs on it.
+// user is a row of Mailu's table user, with related state.
 type user struct {
 	hash     string
 	sets     []Set          // through the API
@@ -16,17 +16,17 @@ type user struct {
 	fields   map[string]any // the other columns that the API shows, by their API names
 }
 
-// AddUser stores an enabled user with a new hash of password; one of the same address is replaced.
+// AddUser stores an enabled user with a new hash of password; it replaces a user of the same address.
 func (s *Server) AddUser(email, password string) {
 	hash, err := hashPassword(password, s.config.Rounds)
 	if err != nil {
-		// Start has checked the cost, so nothing is left that a caller could handle.
+		// Start has checked the cost, so no error remains that a caller could handle.
 		panic(fmt.Sprintf("mailutest: %v", err))
 	}
 	s.AddUserHash(email, hash)
 }
 
-// AddUserHash stores an enabled user with this hash, whatever it is: other schemes are kept, and accept no password here.
+// AddUserHash stores an enabled user with this hash, in any scheme; schemes other than Mailu's accept no password here.
 func (s *Server) AddUserHash(email, hash string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,8 +44,8 @@ func (s *Server) DeleteUser(email string) {
 // changeAtLogin is the switch that makes the web interface demand a new password at the next login.
 const changeAtLogin = "change_pw_next_login"
 
-// SetFlag is a switch of a user under its name in the API, such as "enable_imap". It panics on a name that this release
-// does not show as a switch, or an unknown user.
+// SetFlag sets a user's switch by its name in the API, such as "enable_imap". It panics for a name that is not a switch
+// in this release, and for an unknown user.
 func (s *Server) SetFlag(email, name string, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,12 +56,12 @@ func (s *Server) SetFlag(email, name string, on bool) {
 	u.fields[name] = on
 }
 
-// Flag is a switch of a user, false for one that this release does not show.
+// Flag returns a user's switch, false for one that this release does not have.
 func (s *Server) Flag(email, name string) bool {
 	return s.user(email).fields[name] == true
 }
 
-// SetEnabled is the switch "enabled" of a user: a disabled one has a password that can be set and no login.
+// SetEnabled sets the switch "enabled" of a user: for a disabled one the password can be set, but no login works.
 func (s *Server) SetEnabled(email string, enabled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,25 +75,25 @@ func (s *Server) Hash(email string) string {
 	return s.user(email).hash
 }
 
-// PasswordSets is how many times the API has set this user's password, faults or not.
+// PasswordSets counts how often the API has set this user's password, including requests with faults.
 func (s *Server) PasswordSets(email string) int {
 	return len(s.user(email).sets)
 }
 
-// Set is a password that the API has set.
+// Set is a password set through the API.
 type Set struct {
 	Time     time.Time // by Config.Now
-	Password string    // in the clear: for comparing, never for printing
+	Password string    // in the clear: compare it, never print it
 }
 
-// Sets are the passwords that the API has set, in order, whatever was answered: for a judge who does not believe the
-// client. Their times and those of Shown are taken together with the effect, so they tell what came first.
+// Sets returns the passwords that the API has set, in order, whatever it answered: for a judge that must not trust the
+// client. Their times and those of Shown are taken together with the effect, so they show which came first.
 func (s *Server) Sets(email string) []Set {
 	return slices.Clone(s.user(email).sets)
 }
 
-// Shown is when GET showed the user's hash, in order, whatever became of the answer. Nobody can have proven a password
-// at another time.
+// Shown returns when GET showed the user's hash, in order, whether or not the answer arrived. At no other time can a
+// client have verified a password.
 func (s *Server) Shown(email string) []time.Time {
 	return slices.Clone(s.user(email).shown)
 }
@@ -107,13 +107,14 @@ func (s *Server) OpenSession(email string) {
 	}
 }
 
-// Sessions is how many web sessions of the user are open.
+// Sessions is the number of the user's open web sessions.
 func (s *Server) Sessions(email string) int {
 	return s.user(email).sessions
 }
 
-// Accepts is what a login would decide, by verifying the stored hash; nothing is counted or changed. The empty password
-// never opens an account, not even one whose hash is that of the empty password (models.py User.check_password).
+// Accepts reports whether a login would succeed, by verifying the stored hash; it counts and changes nothing. The empty
+// password never opens an account, not even one whose hash is that of the empty password (models.py
+// User.check_password).
 func (s *Server) Accepts(email, password string) bool {
 	u := s.user(email)
 	if password == "" || u.fields["enabled"] != true {
@@ -122,9 +123,9 @@ func (s *Server) Accepts(email, password string) bool {
 	return verifyPassword(u.hash, password)
 }
 
-// Login decides as Accepts does and then, as Mailu does, renews a hash that was made with another cost than
-// CREDENTIAL_ROUNDS (models.py User.check_password calls passlib's verify_and_update): the hash changes, the password
-// stays. A client that compares hashes instead of verifying them takes that for a foreign password.
+// Login decides as Accepts does and then, like Mailu, renews a hash whose cost differs from CREDENTIAL_ROUNDS
+// (models.py User.check_password calls passlib's verify_and_update): the hash changes, the password stays. A client
+// that compares hashes instead of verifying them would take that for a foreign password.
 func (s *Server) Login(email, password string) bool {
 	if !s.Accepts(email, password) {
 		return false
@@ -142,7 +143,7 @@ func (s *Server) Login(email, password string) bool {
 	return true
 }
 
-// user is a copy; the zero user stands for an unknown one.
+// user returns a copy; the zero user if it is unknown.
 func (s *Server) user(email string) user {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +156,7 @@ func (s *Server) user(email string) user {
 	return row
 }
 
-// show is the user as GET shows it.
+// show returns the user in the form of GET.
 func (s *Server) show(email string) (row map[string]any, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,14 +168,14 @@ func (s *Server) show(email string) (row map[string]any, found bool) {
 	return u.row(email), true
 }
 
-// row is what the API shows of a user.
+// row is the API's form of a user.
 func (u *user) row(email string) map[string]any {
 	row := map[string]any{"email": unicodeAddress(addressKey(email)), "password": u.hash}
 	maps.Copy(row, u.fields)
 	return row
 }
 
-// addresses are those of all users, in order.
+// addresses returns the addresses of all users, in order.
 func (s *Server) addresses() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +183,7 @@ func (s *Server) addresses() []string {
 }
 
 // update is the part of PATCH that changes the row. A new password ends the user's web sessions (models.py
-// User.set_password, utils.py prune_sessions; releases of 2024.06 before September 2024 ended everybody's).
+// User.set_password, utils.py prune_sessions; releases of 2024.06 before September 2024 ended everyone's).
 func (s *Server) update(email, hash, password string, fields map[string]any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +204,8 @@ func (s *Server) update(email, hash, password string, fields map[string]any) boo
 	return true
 }
 
-// newUserFields are the columns of api/v1/user.py user_fields_get beside email and password, with the defaults of models.py.
+// newUserFields are the columns of api/v1/user.py user_fields_get except email and password, with the defaults of
+// models.py.
 func (s *Server) newUserFields() map[string]any {
 	fields := map[string]any{
 		"comment":              "",

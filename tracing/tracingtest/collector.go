@@ -1,6 +1,5 @@
-// Package tracingtest is an OTLP collector for tests: a real HTTP server that
-// decodes what it is sent with OpenTelemetry's own protocol definitions and
-// keeps it.
+// Package tracingtest is an OTLP collector for tests: a real HTTP server that decodes
+// requests with OpenTelemetry's own protocol definitions and keeps them.
 package tracingtest
 
 import (
@@ -33,7 +32,7 @@ type Span struct {
 type Collector struct {
 	URL string
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	spans   []Span
 	bodies  []byte
 	headers []http.Header
@@ -103,21 +102,21 @@ func values(all []*common.KeyValue) map[string]string {
 	return m
 }
 
-// Spans returns what has come so far, in the order in which the spans ended.
+// Spans returns the spans received so far, in the order in which they ended.
 func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Span(nil), c.spans...)
 }
 
-// Headers returns those of each request.
+// Headers returns the headers of each request.
 func (c *Collector) Headers() []http.Header {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]http.Header(nil), c.headers...)
 }
 
-// Bytes returns everything that has come, as it was on the wire.
+// Bytes returns everything received, as it was on the wire.
 func (c *Collector) Bytes() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

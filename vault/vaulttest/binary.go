@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// findBinary asks test/devstack/vault.sh unless the caller knows better. The first
-// time on a machine that can take minutes, with progress on standard error.
+// findBinary asks test/devstack/vault.sh unless the caller gives a binary. The first
+// time on a machine this can take minutes, with progress on standard error.
 func findBinary(ctx context.Context, given string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -22,7 +22,7 @@ func findBinary(ctx context.Context, given string) (string, error) {
 	}
 	script := filepath.Join(filepath.Dir(source), "..", "..", "test", "devstack", "vault.sh")
 	cmd := exec.CommandContext(ctx, script)
-	// An interrupt lets the script stop its compiler and remove what it left.
+	// An interrupt lets the script stop its compiler and clean up.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Stderr = os.Stderr
 	path, err := cmd.Output()

@@ -17,11 +17,11 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// clashes is how often a start gives way to somebody else on its port.
+// clashes is how often a start retries because its port was taken.
 const clashes = 20
 
-// launch starts the process on a free port. Between the choice of the port and
-// Vault's listening somebody else can take it; then another one is tried.
+// launch starts the process on a free port. Another process can take the port before
+// Vault listens; then launch tries another one.
 func (s *Server) launch(ctx context.Context) error {
 	var err error
 	for range clashes {
@@ -39,8 +39,8 @@ func (s *Server) launch(ctx context.Context) error {
 	return err
 }
 
-// relaunch starts the process on the port it had, waiting for whoever took it
-// meanwhile, such as an outgoing connection of another test.
+// relaunch starts the process on its previous port. It waits while that is in use, such
+// as by an outgoing connection of another test.
 func (s *Server) relaunch(ctx context.Context) error {
 	var err error
 	for range clashes {
@@ -68,7 +68,7 @@ func (s *Server) spawn(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.process = p
-	s.http.CloseIdleConnections() // they led to the predecessor
+	s.http.CloseIdleConnections() // they led to the old process
 	return nil
 }
 
@@ -85,15 +85,15 @@ func (s *Server) config() string {
 		storage, s.listen, security, s.Addr)
 }
 
-// ceremony is what initialising a server yields. With a Dir it is kept beside
-// the data: useless secrets of a server that only tests ever talk to.
+// ceremony is the result of initialising a server. With a Dir it is stored beside the
+// data: these secrets belong to a server that only tests use.
 type ceremony struct {
 	UnsealKey string `json:"unseal_key"`
 	RootToken string `json:"root_token"`
 }
 
-// open initialises a new server, or finds the ceremony of an old one, and
-// unseals it.
+// open initialises a new server, or loads the ceremony of an existing one, and unseals
+// it.
 func (s *Server) open(ctx context.Context) error {
 	client, err := s.Client()
 	if err != nil {
@@ -148,7 +148,7 @@ func initialise(ctx context.Context, client *api.Client, file string) (ceremony,
 	return c, nil
 }
 
-// freePort returns an address that nobody listens on at this moment.
+// freePort returns an address on which nothing listens at the moment.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -158,7 +158,7 @@ func freePort() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// newHTTPClient makes what api.DefaultConfig would, without the environment.
+// newHTTPClient returns what api.DefaultConfig would, without the environment.
 func newHTTPClient(roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{

@@ -15,7 +15,7 @@ import (
 	"mailu-rotator/internal/child"
 )
 
-// errPortTaken: somebody else listens on the port that Vault was given.
+// errPortTaken: another process listens on Vault's port.
 var errPortTaken = errors.New("port taken")
 
 // process is a running server whose output is being read.
@@ -25,16 +25,16 @@ type process struct {
 	exited <-chan struct{}
 }
 
-// startProcess returns when the server listens, which it says on its output:
-// asking the port instead could reach somebody else's server.
+// startProcess returns when the server reports on its output that it listens: a
+// connection to the port could reach another server.
 func startProcess(ctx context.Context, log io.Writer, binary string, args ...string) (*process, error) {
 	p := &process{
 		cmd:    exec.Command(binary, args...),
 		output: &output{log: log, ready: make(chan struct{})},
 	}
-	// The same writer for both makes exec use one pipe and one reader.
+	// With the same writer for both, exec uses one pipe and one reader.
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
-	// Nothing of the caller's VAULT_* or BAO_* may configure the server.
+	// None of the caller's VAULT_* or BAO_* may configure the server.
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "TMPDIR=" + os.TempDir()}
 
 	var err error
@@ -56,12 +56,12 @@ func startProcess(ctx context.Context, log io.Writer, binary string, args ...str
 }
 
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it has ended otherwise
+	_ = p.cmd.Process.Kill() // error: it has already exited
 	<-p.exited
 }
 
 func (p *process) stop(patience time.Duration) {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it has ended otherwise
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // error: it has already exited
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
@@ -69,8 +69,8 @@ func (p *process) stop(patience time.Duration) {
 	}
 }
 
-// output forwards what the server prints, keeps the end of it for error
-// messages, and notices when the server says that it serves.
+// output forwards the server's output, keeps its end for error messages, and detects
+// when the server reports that it serves.
 type output struct {
 	log   io.Writer
 	ready chan struct{}
@@ -80,7 +80,7 @@ type output struct {
 	found bool
 }
 
-// keptBytes holds Vault's start-up log, where the reason for a failure is.
+// keptBytes is enough for Vault's start-up log, which has the reason for a failure.
 const keptBytes = 16 << 10
 
 func (o *output) Write(b []byte) (int, error) {
@@ -96,7 +96,7 @@ func (o *output) Write(b []byte) (int, error) {
 		o.kept = append(o.kept[:0], o.kept[extra:]...)
 	}
 	if o.log != nil {
-		_, _ = o.log.Write(b) // for people; what matters is kept above
+		_, _ = o.log.Write(b) // for people; the needed part is kept above
 	}
 	return len(b), nil
 }

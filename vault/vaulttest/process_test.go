@@ -82,7 +82,7 @@ func TestBrokenBinaryIsExplained(t *testing.T) {
 	}
 }
 
-// TestMain doubles as a parent that is killed: see TestServerDiesWithItsParent.
+// TestMain also acts as a parent that is killed: see TestServerDiesWithItsParent.
 func TestMain(m *testing.M) {
 	if os.Getenv("VAULTTEST_PARENT") == "" {
 		os.Exit(m.Run())
@@ -98,7 +98,7 @@ func TestMain(m *testing.M) {
 
 func TestServerDiesWithItsParent(t *testing.T) {
 	parent := exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), "VAULTTEST_PARENT=1", "TMPDIR="+t.TempDir()) // nobody is left to remove its files
+	parent.Env = append(os.Environ(), "VAULTTEST_PARENT=1", "TMPDIR="+t.TempDir()) // no process remains to remove its files
 	parent.Stderr = os.Stderr
 	out, err := parent.StdoutPipe()
 	if err != nil {
@@ -142,7 +142,7 @@ func askHealth(addr string) error {
 	return nil
 }
 
-// buffer is a bytes.Buffer that the server may write while the test reads.
+// buffer is a bytes.Buffer that the server can write while the test reads.
 type buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer

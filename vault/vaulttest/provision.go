@@ -11,11 +11,11 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Layout says where the secrets are: a tenant's is at {Prefix}/{tenant}/{Leaf}
-// of the KV v2 engine Mount, the master key is TransitKey of TransitMount.
+// Layout is where the secrets are: a tenant's is at {Prefix}/{tenant}/{Leaf} of the KV
+// v2 engine Mount, the master key is TransitKey of TransitMount.
 type Layout struct{ Mount, Prefix, Leaf, TransitMount, TransitKey string }
 
-// DefaultLayout is the layout that the program expects unless configured.
+// DefaultLayout is the program's default layout.
 func DefaultLayout() Layout {
 	return Layout{Mount: "vault", Prefix: "smtp", Leaf: "admin", TransitMount: "transit", TransitKey: "smtp-master"}
 }
@@ -23,9 +23,9 @@ func DefaultLayout() Layout {
 // Path is a tenant's secret below the mount, as Put and Get take it.
 func (l Layout) Path(tenant string) string { return path.Join(l.Prefix, tenant, l.Leaf) }
 
-// Provision makes the server ready for a layout: a KV v2 engine, a Transit
-// engine, an exportable AES-256 key. What is there already stays as it is. The
-// other helpers use the layout provisioned last, DefaultLayout before that.
+// Provision prepares the server for a layout: a KV v2 engine, a Transit engine, an
+// exportable AES-256 key. Existing ones are kept. The other helpers use the layout
+// provisioned last, initially DefaultLayout.
 func (s *Server) Provision(ctx context.Context, l Layout) error {
 	client, err := s.Client()
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Server) RotateKey(ctx context.Context) error {
 	return nil
 }
 
-// Put writes a new version of a secret, whatever the current one is.
+// Put writes a new version of a secret, whatever the current version is.
 func (s *Server) Put(ctx context.Context, path string, fields map[string]any) error {
 	client, err := s.Client()
 	if err != nil {
@@ -76,8 +76,8 @@ func (s *Server) Put(ctx context.Context, path string, fields map[string]any) er
 	return nil
 }
 
-// Get reads the current version of a secret. The error wraps
-// api.ErrSecretNotFound where there is none, or where it has been deleted.
+// Get reads the current version of a secret. The error wraps api.ErrSecretNotFound if
+// it does not exist or is deleted.
 func (s *Server) Get(ctx context.Context, path string) (fields map[string]any, version int, err error) {
 	client, err := s.Client()
 	if err != nil {
@@ -93,13 +93,13 @@ func (s *Server) Get(ctx context.Context, path string) (fields map[string]any, v
 	return secret.Data, secret.VersionMetadata.Version, nil
 }
 
-// Token makes a token with these policies and "default", never a root token.
+// Token creates a token with these policies and "default", never a root token.
 func (s *Server) Token(ctx context.Context, policies ...string) (string, error) {
 	client, err := s.Client()
 	if err != nil {
 		return "", err
 	}
-	// Without a list Vault would hand down the policies of the root token.
+	// Without a list the token would inherit the root token's policies.
 	request := &api.TokenCreateRequest{Policies: append([]string{"default"}, policies...)}
 	secret, err := client.Auth().Token().CreateWithContext(ctx, request)
 	if err != nil {
@@ -144,8 +144,8 @@ func mountOnce(ctx context.Context, client *api.Client, mount string, wanted *ap
 	return nil
 }
 
-// awaitKV waits until a new KV v2 engine takes requests: for a few milliseconds
-// after it was mounted it answers 400, "Upgrading from non-versioned".
+// awaitKV waits until a new KV v2 engine accepts requests: for a few milliseconds after
+// it is mounted it answers 400, "Upgrading from non-versioned".
 func awaitKV(ctx context.Context, client *api.Client, mount string) error {
 	for {
 		_, err := client.Logical().ReadWithContext(ctx, mount+"/config")

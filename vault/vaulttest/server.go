@@ -1,10 +1,9 @@
-// Package vaulttest runs real Vault servers for tests and the demo: started in
-// well under a second, on loopback, killed with their parent, and sealed,
-// stopped and restarted at will.
+// Package vaulttest runs real Vault servers for tests and the demo: they start in well
+// under a second, on loopback, die with their parent, and can be sealed, stopped and
+// restarted.
 //
-// Whatever a test learns here it learned from Vault: nothing is imitated. The
-// binary is the one of Options.Binary or the one that test/devstack/vault.sh finds
-// or builds.
+// Nothing is imitated: tests learn how Vault really behaves. The binary is
+// Options.Binary or the one that test/devstack/vault.sh finds or builds.
 package vaulttest
 
 import (
@@ -22,24 +21,22 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Options say what kind of server Start starts. The zero value is a server in
-// memory, without TLS.
+// Options configure the server. The zero value is a server in memory, without TLS.
 type Options struct {
-	// Binary is a vault or bao; empty means whatever test/devstack/vault.sh says.
+	// Binary is a vault or bao; empty means the one that test/devstack/vault.sh finds.
 	Binary string
-	// Dir makes the server store its data, its unseal key and its root token
-	// there, so that they outlive Restart, Stop and the process itself. Empty
-	// means memory.
+	// Dir is where the server stores its data, its unseal key and its root token, so
+	// that they outlive Restart, Stop and the process itself. Empty means memory.
 	Dir string
-	// TLS gives the listener a certificate of a CA made for it, see
-	// Server.CACert. Client certificates are accepted: see Server.ClientCert.
+	// TLS gives the listener a certificate of its own CA, see Server.CACert. Client
+	// certificates are accepted: see Server.ClientCert.
 	TLS bool
-	// Log receives what the server prints; nil drops it.
+	// Log receives the server's output; nil drops it.
 	Log io.Writer
 }
 
-// Server is one Vault process, initialised and unsealed by Start. Its methods
-// may be called from several goroutines.
+// Server is one Vault process, initialised and unsealed by Start. Its methods are safe
+// for concurrent use.
 type Server struct {
 	Addr      string // http(s)://127.0.0.1:port, the same after Restart
 	RootToken string
@@ -58,7 +55,7 @@ type Server struct {
 	layout  Layout
 }
 
-// startTimeout bounds a start whose context does not. A loaded machine needs a
+// startTimeout bounds a start whose context has no deadline. A loaded machine needs a
 // second; a server that hangs must not hang the test.
 const startTimeout = time.Minute
 
@@ -88,8 +85,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Run starts a server for one test and stops it at the end of that test. It
-// fails the test if it cannot; it never skips.
+// Run starts a server for one test and stops it at the end of the test. On an error it
+// fails the test; it never skips.
 func Run(t testing.TB, o Options) *Server {
 	t.Helper()
 	s, err := Start(t.Context(), o)
@@ -100,8 +97,8 @@ func Run(t testing.TB, o Options) *Server {
 	return s
 }
 
-// Client returns a client with the root token. Nothing of it comes from the
-// environment, it does not retry, and its connections are its own.
+// Client returns a client with the root token. It ignores the environment, does not
+// retry, and has its own connections.
 func (s *Server) Client() (*api.Client, error) {
 	s.mu.Lock()
 	transport := s.http
@@ -114,8 +111,8 @@ func (s *Server) Client() (*api.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client for %s: %w", s.Addr, err)
 	}
-	// NewClient took token, namespace and headers from the environment, and
-	// every request would look up VAULT_WRAP_TTL.
+	// NewClient took token, namespace and headers from the environment, and every
+	// request would look up VAULT_WRAP_TTL.
 	client.ClearNamespace()
 	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
 	client.SetToken(s.RootToken)
@@ -123,7 +120,7 @@ func (s *Server) Client() (*api.Client, error) {
 	return client, nil
 }
 
-// PID is the number of the process, 0 where none was started.
+// PID is the process id, 0 if none was started.
 func (s *Server) PID() int {
 	if p := s.running(); p != nil {
 		return p.cmd.Process.Pid
@@ -131,15 +128,15 @@ func (s *Server) PID() int {
 	return 0
 }
 
-// Kill ends the process at once, as a crash would, and waits until it is gone.
+// Kill ends the process immediately, like a crash, and waits until it is gone.
 func (s *Server) Kill() {
 	if p := s.running(); p != nil {
 		p.kill()
 	}
 }
 
-// Stop ends the process in an orderly way, or by force after ten seconds, and
-// removes the temporary files of a server without a Dir.
+// Stop ends the process in an orderly way, or by force after ten seconds, and removes
+// the temporary files of a server without a Dir.
 func (s *Server) Stop() {
 	if p := s.running(); p != nil {
 		p.stop(10 * time.Second)
@@ -149,8 +146,8 @@ func (s *Server) Stop() {
 	}
 }
 
-// Restart stops the process if it runs, starts it again at the same address
-// and unseals it. Only a server with a Dir has anything to come back to.
+// Restart stops the process if it runs, starts it again at the same address and unseals
+// it. Only a server with a Dir keeps its data.
 func (s *Server) Restart(ctx context.Context) error {
 	if s.opts.Dir == "" {
 		return errors.New("restart vault: storage in memory is lost with the process: set Options.Dir")

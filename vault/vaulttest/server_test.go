@@ -13,7 +13,7 @@ import (
 
 const tenant = "3f1c2a44-0d7e-4f6b-9a51-6f0c1d2e3b4a"
 
-// provisioned runs a server with the default layout and one secret in it.
+// provisioned runs a server with the default layout and one secret.
 func provisioned(t *testing.T, o vaulttest.Options) (*vaulttest.Server, string) {
 	t.Helper()
 	s := vaulttest.Run(t, o)

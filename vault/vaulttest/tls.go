@@ -56,8 +56,8 @@ func newAuthority(dir string) (*authority, error) {
 	return a, err
 }
 
-// ClientCert issues a client certificate with this common name, signed by the
-// CA of CACert, and returns the PEM files of it and of its key.
+// ClientCert issues a client certificate with this common name, signed by the CA of
+// CACert, and returns the PEM files of the certificate and its key.
 func (s *Server) ClientCert(name string) (certFile, keyFile string, err error) {
 	if s.ca == nil {
 		return "", "", errors.New("client certificate: the server has no TLS: set Options.TLS")
