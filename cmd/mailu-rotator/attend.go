@@ -11,17 +11,17 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// attendedPatience is how long one call waits for a Vault that does not answer
-// while somebody watches; the daemon has more.
+// attendedPatience is how long one call waits for a Vault that does not answer while an
+// operator watches; the daemon waits longer.
 const attendedPatience = time.Minute
 
-// attend does work once, for somebody who watches: with a progress bar on a
-// terminal, until a signal interrupts it. An interrupt that left nothing to
-// print is the error.
+// attend does work once for an operator who watches: with a progress bar on a terminal,
+// until a signal interrupts it. If the interrupt left nothing to print, attend returns
+// it as the error.
 func attend(ctx context.Context, path string, stderr io.Writer, work func(context.Context, *fleet) error) (interrupted bool, err error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	context.AfterFunc(ctx, stop) // a second signal ends the program immediately
 
 	bar := newProgress(stderr)
 	fleet, log, err := loadFleet(path, bar, nil)

@@ -14,13 +14,12 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// passwordRevealed is the event of a break-glass look at a password.
+// passwordRevealed is the event of a break-glass reveal of a password.
 const passwordRevealed = "password revealed"
 
-// audit records an event together with who caused it and where, in the system
-// log and in our own at warn, whatever log.level says. A host without a system
-// log is no reason to refuse, since our own then says so; it is one if neither
-// can be written.
+// audit records an event with who caused it and where, in the system log and in our own
+// at warn, whatever log.level is. A host without a system log is no reason to refuse,
+// since our own log then says so; audit fails only if neither log can be written.
 func (l *logger) audit(system func() (io.WriteCloser, error), event string, fields ...zap.Field) error {
 	fields = append(fields, callerFields()...)
 	inSystem := writeTo(system, event+" "+inOneLine(fields))
@@ -29,7 +28,7 @@ func (l *logger) audit(system func() (io.WriteCloser, error), event string, fiel
 	} else {
 		fields = append(fields, zap.String("system_log", "not written: "+inSystem.Error()))
 	}
-	// Past Check, which would ask log.level.
+	// Bypass Check, which would apply log.level.
 	entry := zapcore.Entry{Level: zap.WarnLevel, Time: time.Now(), Message: event}
 	if err := errors.Join(l.zap.Core().Write(entry, fields), flush(l.out)); err != nil && inSystem != nil {
 		return fmt.Errorf("%s: it can be recorded nowhere, so it is not done: %w", event, errors.Join(err, inSystem))
@@ -46,8 +45,8 @@ func writeTo(open func() (io.WriteCloser, error), line string) error {
 	return errors.Join(err, log.Close())
 }
 
-// inOneLine is the fields as key=value, quoted where a value has spaces or
-// worse.
+// inOneLine formats the fields as key=value, quoted if a value has spaces or control
+// characters.
 func inOneLine(fields []zap.Field) string {
 	values := zapcore.NewMapObjectEncoder()
 	pairs := make([]string, len(fields))
@@ -62,9 +61,9 @@ func inOneLine(fields []zap.Field) string {
 	return strings.Join(pairs, " ")
 }
 
-// callerFields say who runs this process and where. The login is the one that
-// the kernel remembers through su and sudo (proc_pid_loginuid(5)); sudo's
-// variable is only what the environment says.
+// callerFields say who runs this process and where. The login is the one that the
+// kernel keeps through su and sudo (proc_pid_loginuid(5)); sudo's variable is only a
+// claim of the environment.
 func callerFields() []zap.Field {
 	host, err := os.Hostname()
 	if err != nil {
@@ -85,7 +84,7 @@ func callerFields() []zap.Field {
 	return fields
 }
 
-// userName is the name of a user, or its number where it has none.
+// userName returns the name of a user, or its number if it has no name.
 func userName(uid string) string {
 	if u, err := user.LookupId(uid); err == nil {
 		return u.Username
@@ -96,13 +95,13 @@ func userName(uid string) string {
 func loginName() string {
 	text, err := os.ReadFile("/proc/self/loginuid")
 	uid := strings.TrimSpace(string(text))
-	if err != nil || uid == "4294967295" { // -1: nobody logged in, such as under a service manager
+	if err != nil || uid == "4294967295" { // -1: no login, such as under a service manager
 		return ""
 	}
 	return userName(uid)
 }
 
-// terminalName is the first of the standard streams that is a terminal.
+// terminalName names the first standard stream that is a terminal.
 func terminalName() string {
 	for _, file := range []*os.File{os.Stdin, os.Stderr, os.Stdout} {
 		if !isTerminal(file) {

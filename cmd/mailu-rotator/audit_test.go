@@ -21,7 +21,7 @@ import (
 
 func noSystemLog() (io.WriteCloser, error) { return nil, errors.New("no system log here") }
 
-// brokenPipe is a stderr that nobody reads.
+// brokenPipe is a stderr without a reader.
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }

@@ -13,9 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Who may not dump the program's memory may not read it either: what the kernel
-// shows of such a process belongs to root. Another program of the same user is
-// the proof that this would show.
+// A process that cannot be dumped cannot be read either: its /proc files belong to
+// root. Another program of the same user shows that the test would notice.
 func TestTheProcessIsClosedToItsOwnUser(t *testing.T) {
 	t.Parallel()
 	user := ordinaryUser()
@@ -39,8 +38,8 @@ func TestTheProcessIsClosedToItsOwnUser(t *testing.T) {
 	}
 }
 
-// ordinaryUser is who runs the test, or somebody without privileges: what root
-// runs belongs to root anyhow.
+// ordinaryUser returns the user who runs the test, or an unprivileged one instead of
+// root: root's processes belong to root anyway.
 func ordinaryUser() uint32 {
 	if user := os.Geteuid(); user != 0 {
 		return uint32(user)
@@ -48,8 +47,8 @@ func ordinaryUser() uint32 {
 	return 65_533
 }
 
-// startHeld starts a command as that user. Its last argument is a pipe, which is
-// added here, and at which it waits until the test is over.
+// startHeld starts a command as that user. It adds a pipe as the last argument, at
+// which the command waits until the test is over.
 func startHeld(t *testing.T, user uint32, argv ...string) *os.Process {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "held-") // a test's own directory is closed to other users
@@ -70,7 +69,7 @@ func startHeld(t *testing.T, user uint32, argv ...string) *os.Process {
 
 	var writer int
 	await(t, argv[0]+" to open the pipe", func() (err error) {
-		writer, err = unix.Open(pipe, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // an error as long as nobody reads
+		writer, err = unix.Open(pipe, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // an error while the pipe has no reader
 		return err
 	})
 	t.Cleanup(func() { _ = unix.Close(writer) })

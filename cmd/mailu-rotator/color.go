@@ -7,13 +7,13 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// palette colors words that say already what the color says; the zero palette
-// leaves them as they are.
+// palette colors words whose text already says the same; the zero palette leaves them
+// unchanged.
 type palette struct{ on bool }
 
-// newPalette decides by when: "always", "never", or else only what goes to a
-// terminal, and not where NO_COLOR is set. What was asked for wins over the
-// environment, as https://no-color.org wants it.
+// newPalette decides by when: "always", "never", or otherwise only for a terminal and
+// without NO_COLOR. An explicit choice overrides the environment, as
+// https://no-color.org requires.
 func newPalette(when string, out io.Writer) palette {
 	switch when {
 	case "always":

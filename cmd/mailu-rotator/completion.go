@@ -7,9 +7,9 @@ import (
 	"mailu-rotator/internal/config"
 )
 
-// completeValues lets the shell complete the values of flags, without asking
-// anybody: what is known beforehand, and what the configuration says. Where a
-// command has registered its own completion for a flag that one stays.
+// completeValues lets the shell complete the values of flags without network access:
+// fixed values, and names from the configuration. A flag's own completion function
+// stays.
 func completeValues(root *cobra.Command, path *string) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	values := map[string]cobra.CompletionFunc{
@@ -23,7 +23,7 @@ func completeValues(root *cobra.Command, path *string) {
 		commands = append(commands, cmd.Commands()...)
 		register := func(f *pflag.Flag) {
 			if complete := values[f.Name]; complete != nil {
-				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // an error: it has one
+				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // an error: it has its own completion
 			}
 		}
 		cmd.LocalNonPersistentFlags().VisitAll(register)
@@ -31,8 +31,8 @@ func completeValues(root *cobra.Command, path *string) {
 	}
 }
 
-// origins are those of the configuration that --config names. One that cannot
-// be read or is wrong completes nothing: the command itself will say so.
+// origins returns the origins of the configuration that --config names. An unreadable
+// or invalid one completes nothing: the command itself reports it.
 func origins(path *string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		cfg, err := config.Load(*path, secretless)

@@ -11,7 +11,7 @@ func newConfigCommand(path *string) *cobra.Command {
 		Use:   "config",
 		Short: "Look at the configuration",
 		Args:  cobra.NoArgs,
-		// A command that cannot run takes any argument for a call for help.
+		// For a command that cannot run cobra takes any argument as a request for help.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(&cobra.Command{

@@ -10,8 +10,8 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// The tests here kill `tenant add` where a tenant is half-added, and let the same
-// command, or a daemon's run, go on.
+// The tests here kill `tenant add` while a tenant is half-added, and let the same
+// command, or a daemon's run, continue.
 
 const newTenant = "33333333-5eed-4000-8000-000000000001"
 
@@ -25,8 +25,7 @@ func (s *site) mustAllowAdding(t *testing.T) {
 	must(t, s.issueToken(t.Context(), s.name+"-adding"))
 }
 
-// startAdding runs tenant add; the tenant is known to the site as soon as its
-// record is there.
+// startAdding runs tenant add; the site knows the tenant as soon as its record exists.
 func (s *site) startAdding(t *testing.T, user string) *program {
 	t.Helper()
 	return s.start(t, "tenant", "add", "--first", "--tenant", newTenant, "--user", user, "--webmail-url", s.mailus[0].Origin())
@@ -41,7 +40,7 @@ func (s *site) adopt(user string) *tenant {
 func TestKilledWhileAddingATenant(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		exists bool // the user, in Mailu
+		exists bool // the user exists in Mailu
 		kind   mailutest.Kind
 		told   bool // Mailu has the pending password
 		then   string
@@ -85,7 +84,7 @@ func TestKilledWhileAddingATenant(t *testing.T) {
 			switch {
 			case test.then == "add":
 				s.startAdding(t, user).mustEnd(t, exitDone)
-			case !test.exists && !test.told: // nobody to push to: it says so, and the command goes on
+			case !test.exists && !test.told: // no user to push to: the daemon reports it, and the command continues
 				s.start(t, "--run-now", "--due-only").mustEnd(t, exitFailures)
 				s.startAdding(t, user).mustEnd(t, exitDone)
 			default:
@@ -99,7 +98,7 @@ func TestKilledWhileAddingATenant(t *testing.T) {
 func TestKilledWhileVaultIsToldOfANewTenant(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		writes int // until one hangs
+		writes int // writes before one hangs
 		told   bool
 	}{
 		{"the first write", 1, false},

@@ -11,11 +11,10 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// The tests here kill the real program at the worst moments, and let another
-// process finish what it left. What is true afterwards is asked of Vault and of
-// Mailu, never of a report.
+// The tests here kill the real program at the worst moments, and let another process
+// finish its work. They check the result in Vault and in Mailu, never in a report.
 
-// shortClaims let the second process take over within seconds.
+// shortClaims lets the second process take over within seconds.
 const shortClaims = "rotation.claim_ttl=4s"
 
 func TestKilledBeforeThePushTookEffect(t *testing.T) {
@@ -98,8 +97,9 @@ func TestKilledWhileTheCommitHangs(t *testing.T) {
 	s.mustHaveCommitted(t, acme, left.pending)
 }
 
-// A repeated emergency run wants every password to be its own: it finishes what
-// the first one left and, since that is older than its start, rotates once more.
+// A repeated emergency run must create every password itself: it finishes the
+// half-finished rotations of the first run and, since those passwords are older than
+// its start, rotates once more.
 func TestEmergencyRunReplacesWhatAKilledOneLeft(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme", "age=400")
@@ -147,7 +147,7 @@ func (s *site) mustBeHalfFinished(t *testing.T, who *tenant) held {
 	return h
 }
 
-// mustHaveCommitted wants just the pending password to have become current.
+// mustHaveCommitted checks that exactly the pending password has become current.
 func (s *site) mustHaveCommitted(t *testing.T, who *tenant, pending string) {
 	t.Helper()
 	h, err := s.settled(t.Context(), who)

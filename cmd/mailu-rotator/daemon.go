@@ -15,7 +15,7 @@ import (
 )
 
 // runDaemon sweeps by schedule until SIGTERM or SIGINT; SIGHUP reloads the
-// configuration, and keeps the old one if the new one is bad.
+// configuration, and keeps the old one if the new one is invalid.
 func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	fleet, log, err := loadFleet(path, stderr, nil)
 	if err != nil {
@@ -59,7 +59,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 				outlets.attach(fleet)
 				daemon.Reload(settingsOf(fleet))
 			}
-			watch.tell((*notify.Socket).Ready) // either way it goes on
+			watch.tell((*notify.Socket).Ready) // the daemon runs in both cases
 		case <-ended:
 			outlets.close(ctx)
 			log.zap.Info("daemon stopped")

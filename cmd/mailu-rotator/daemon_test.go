@@ -10,7 +10,7 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// everySecond makes a daemon sweep all the time; never, not within a test.
+// everySecond makes a daemon sweep all the time; never means not during a test.
 const (
 	everySecond = "rotation.schedule=@every 1s"
 	never       = "rotation.schedule=0 0 29 2 *"
@@ -57,7 +57,7 @@ func TestReloadRefusesABadConfigurationAndTakesAGoodOne(t *testing.T) {
 	daemon := s.start(t)
 	await(t, "a rotation", func() error { return s.rotated(t.Context(), first) })
 
-	// The second server is not listed yet, so its tenant is left alone.
+	// The second server is not listed yet, so its tenant is skipped.
 	_, err = s.startMailu("two")
 	must(t, err)
 	foreign := s.mustSeed(t, "foreign", "mailu=two", "age=400")
@@ -104,8 +104,8 @@ func TestDaemonEndsWhileItWaitsForVault(t *testing.T) {
 	daemon.stop(t)
 }
 
-// The grace bounds how long an end may take: a server that hangs must not make
-// systemd kill the daemon. The rotation is left half-finished, for the next one.
+// The grace period limits the shutdown: because of a hanging server systemd must not
+// kill the daemon. The rotation stays half-finished for the next daemon.
 func TestDaemonWaitsNoLongerThanItsGrace(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme", "age=400")

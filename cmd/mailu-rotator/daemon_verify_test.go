@@ -42,8 +42,8 @@ func TestDaemonRepairsOnlyOnceItIsTold(t *testing.T) {
 	daemon.stop(t)
 }
 
-// A verification that is interrupted prints nothing and changes nothing, and
-// what it could not look at is no finding.
+// An interrupted verification prints and changes nothing, and reports no finding for
+// tenants that it did not check.
 func TestInterruptedVerificationReportsNothing(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme")

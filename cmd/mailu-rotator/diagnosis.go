@@ -10,8 +10,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// shownFlaws bounds what is listed of a fleet in disorder; --output json has
-// all.
+// shownFlaws limits the listed flaws of a badly broken fleet; --output json has all.
 const shownFlaws = 20
 
 func printDiagnosis(out io.Writer, d diagnosis, format string) error {
@@ -40,8 +39,8 @@ func printDiagnosis(out io.Writer, d diagnosis, format string) error {
 	return nil
 }
 
-// writeCheck is a line, or more where an error has more, and one for what mends
-// it.
+// writeCheck prints a check in one line, or more for a multi-line error, and a line
+// with the fix.
 func writeCheck(text *strings.Builder, p palette, c rotator.Check, width int) {
 	name := printable(c.Name)
 	pad := strings.Repeat(" ", width-utf8.RuneCountInString(name))

@@ -107,8 +107,8 @@ func mustHaveExample(t *testing.T, printed string) {
 	}
 }
 
-// TestDiagnosisListsSomeFlawsAndCountsTheRest: a fleet in disorder must not
-// scroll away what matters.
+// TestDiagnosisListsSomeFlawsAndCountsTheRest: a long list must not scroll the
+// important checks away.
 func TestDiagnosisListsSomeFlawsAndCountsTheRest(t *testing.T) {
 	d := diagnosis{records: &rotator.Examination{}}
 	for range 10_000 {

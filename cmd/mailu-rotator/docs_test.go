@@ -16,7 +16,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Where the documents are, from here.
+// The paths of the documents, relative to this package.
 const (
 	manPage     = "../../man/mailu-rotator.8"
 	commandsDoc = "../../docs/commands.md"
@@ -116,7 +116,7 @@ func TestReportDocShowsWhatIsPrinted(t *testing.T) {
 	}
 }
 
-// docSection is what stands below a heading of a document, until the next one.
+// docSection returns the text below a heading of a document, up to the next one.
 func docSection(t *testing.T, path, heading string) string {
 	t.Helper()
 	_, page, found := strings.Cut(readDoc(t, path), "\n## "+heading+"\n")
@@ -136,7 +136,7 @@ func readDoc(t *testing.T, path string) string {
 	return string(data)
 }
 
-// commandTree is the command line with the commands that cobra adds when it runs.
+// commandTree is the command line, including the commands that cobra adds at run time.
 func commandTree() []*cobra.Command {
 	root := newRootCommand()
 	root.InitDefaultHelpCmd()
@@ -148,7 +148,7 @@ func commandTree() []*cobra.Command {
 	return all
 }
 
-// commandNames are those that do something, without the program's name.
+// commandNames returns the runnable commands, without the program's name.
 func commandNames() (names []string) {
 	for _, cmd := range commandTree()[1:] {
 		if cmd.Runnable() && !cmd.Hidden {
@@ -182,14 +182,14 @@ func flagsOf(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-// mentions looks for the name as a whole: --limit is not in --limits.
+// mentions searches for the whole name: --limit is not in --limits.
 func mentions(page, name string) bool {
 	return regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(name) + `($|[^\w-])`).MatchString(page)
 }
 
 func lastWord(s string) string { return s[strings.LastIndex(s, " ")+1:] }
 
-// documentedEvents are the messages that rotator/events.go declares.
+// documentedEvents returns the messages that rotator/events.go declares.
 func documentedEvents(t *testing.T) (names []string) {
 	t.Helper()
 	declared := regexp.MustCompile(`EventName = "([^"]+)"`).FindAllStringSubmatch(readDoc(t, "../../rotator/events.go"), -1)
@@ -203,7 +203,7 @@ func documentedEvents(t *testing.T) (names []string) {
 	return names
 }
 
-// logMessages are what this package logs by itself.
+// logMessages returns the messages that this package itself logs.
 func logMessages(t *testing.T) (names []string) {
 	t.Helper()
 	for _, file := range []string{"daemon.go", "fleet.go", "log.go", "monitor.go", "outlets.go"} {

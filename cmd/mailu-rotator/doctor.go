@@ -14,8 +14,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// doctorPatience is how long one call waits for a Vault that does not answer:
-// whoever calls the doctor wants to hear that it does not.
+// doctorPatience is how long one call waits for a Vault that does not answer: an
+// operator who runs the doctor wants to know that soon.
 const doctorPatience = 5 * time.Second
 
 func newDoctorCommand(path *string) *cobra.Command {
@@ -64,20 +64,20 @@ func runDoctor(ctx context.Context, path, output string, stdout, stderr io.Write
 	return nil
 }
 
-// diagnosis is all that a doctor found.
+// diagnosis is the doctor's result.
 type diagnosis struct {
 	config            string
 	started, finished time.Time
 	sections          []section
 	records           *rotator.Examination // nil if they could not be read
-	mends             []string             // of the records' flaws
+	mends             []string             // commands that fix the records' flaws
 }
 
-// section is the checks of one part of the installation.
+// section holds the checks of one part of the installation.
 type section struct {
 	title    string
 	checks   []rotator.Check
-	required bool // without it no run can take place
+	required bool // no run can start without it
 }
 
 func (d diagnosis) count(state rotator.CheckState) int {
@@ -112,7 +112,7 @@ func (d diagnosis) status() int {
 	return code
 }
 
-// lines splits an error that joins several, as the configuration's do.
+// lines splits an error that joins several, such as the configuration's.
 func lines(err error) []error {
 	if err == nil {
 		return nil

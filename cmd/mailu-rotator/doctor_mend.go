@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// command is how this program is called with this configuration.
+// command returns the command line that runs this program with this configuration.
 func (d *doctor) command(args string) string {
 	if d.path == defaultConfigPath {
 		return "mailu-rotator " + args
@@ -24,7 +24,7 @@ func (d *doctor) policyCommand() string {
 	return d.command("policy") + " | vault policy write mailu-rotator -"
 }
 
-// mendFlaw is what mends a record; empty where there is nothing to mend.
+// mendFlaw returns the command that fixes a record; empty if none is needed.
 func (d *doctor) mendFlaw(f rotator.Flaw) string {
 	v := d.fleet.cfg.Vault
 	record := recordArgs(v, f.Tenant)
@@ -64,20 +64,21 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 	return ""
 }
 
-// endExpiry keeps a record from deleting itself. Both the engine and the record can
-// have the setting, and neither changes the end of versions that are written
-// already: to undelete one takes that away, whether it has come or not.
+// endExpiry returns the commands that stop a record from deleting itself. Both the
+// engine and the record can have the setting, and changing it does not affect versions
+// that are already written: undeleting such a version removes its deletion time, before
+// or after it has passed.
 func endExpiry(mount, record string, version int) string {
 	return fmt.Sprintf("vault write %s/config delete_version_after=0s && vault kv metadata patch -delete-version-after=0s %s && vault kv undelete -versions=%d %s",
 		mount, record, version, record)
 }
 
-// mendFields corrects the fields of a record. FIELD=VALUE cannot remove one, nor
-// reach into pending: that takes a JSON merge patch (RFC 7396), in which null
-// removes. With check-and-set it changes nothing but the version that was read,
-// which no process has taken up since.
+// mendFields returns the commands that correct the fields of a record. FIELD=VALUE can
+// neither remove a field nor change one inside pending: that needs a JSON merge patch
+// (RFC 7396), in which null removes. With check-and-set the patch changes only the
+// version that was read, which no process has taken up since.
 func mendFields(f rotator.Flaw, record string) string {
-	if slices.Contains(f.Fields, "password") { // nobody can seal one by hand
+	if slices.Contains(f.Fields, "password") { // a password cannot be sealed by hand
 		return "vault kv rollback -version=VERSION " + record
 	}
 	var values []string
@@ -88,7 +89,7 @@ func mendFields(f rotator.Flaw, record string) string {
 		case inner:
 			inPending[field] = "VALUE"
 			patch["pending"], merge = inPending, true
-		case name == "pending" || name == "key_version": // without one every version is tried
+		case name == "pending" || name == "key_version": // without key_version every version is tried
 			patch[name], merge = nil, true
 		default:
 			patch[name] = "VALUE"
@@ -98,13 +99,13 @@ func mendFields(f rotator.Flaw, record string) string {
 	if !merge {
 		return "vault kv patch " + record + " " + strings.Join(values, " ")
 	}
-	text, _ := json.Marshal(patch) // fails with texts and null never
+	text, _ := json.Marshal(patch) // never fails for strings and null
 	return fmt.Sprintf("echo '%s' | vault kv patch -method=patch -cas=%d %s -", text, f.Version, record)
 }
 
-// mendSealed: a rotation replaces a current password. A pending one goes, and what
-// the history has of it comes back if Mailu holds that; without any other
-// password, the addition is given up.
+// mendSealed: a rotation replaces a current password. A pending one is removed, and its
+// copy in the history is restored if Mailu holds it; without any other password, the
+// addition is abandoned.
 func (d *doctor) mendSealed(f rotator.Flaw, record string) string {
 	switch {
 	case slices.Contains(f.Fields, "pending"):
@@ -115,7 +116,7 @@ func (d *doctor) mendSealed(f rotator.Flaw, record string) string {
 	return d.command("--run-now --tenant " + f.Tenant)
 }
 
-// mendToken names the file that the right token goes to.
+// mendToken names the file for the right token.
 func mendToken(s config.Server, c mailu.Checked) rotator.Check {
 	if c.WrongToken {
 		host := string(s.Origin)

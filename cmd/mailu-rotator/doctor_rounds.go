@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/vault"
 )
 
-// doctor goes through an installation from what everything rests on to the
-// single record. What needs something that failed is not checked.
+// doctor checks an installation, from what everything depends on to the single record.
+// It skips checks whose requirements failed.
 type doctor struct {
 	path   string
 	stderr io.Writer
@@ -33,7 +33,7 @@ const (
 	everythingElse  = "everything else"
 )
 
-// examine goes as far as ctx lets it; the servers are asked meanwhile.
+// examine runs all checks until ctx ends, and those of the servers concurrently.
 func (d *doctor) examine(ctx context.Context) diagnosis {
 	result := diagnosis{config: d.path, started: time.Now()}
 	setUp := section{title: "Configuration", required: true, checks: d.configuration()}
@@ -54,8 +54,8 @@ func (d *doctor) examine(ctx context.Context) diagnosis {
 	return result
 }
 
-// configuration also wires the fleet, if there is enough to do so. A bad file is
-// no reason to stop: whatever needs it says so in its turn.
+// configuration also wires the fleet, if there is enough to do so. An unreadable secret
+// file is no reason to stop: the check that needs it reports it.
 func (d *doctor) configuration() []rotator.Check {
 	cfg, err := config.Load(d.path, getenv)
 	if err != nil {
@@ -102,8 +102,8 @@ func mendProgram(err error) string {
 	return mendFile(err)
 }
 
-// vault stops at the first check that everything after it needs. What the
-// records look like is a section of its own: a run can do without some of them.
+// vault stops at the first failed check on which all later ones depend. The records
+// have their own section: a run can work without some of them.
 func (d *doctor) vault(ctx context.Context, result *diagnosis) (checks, records []rotator.Check) {
 	skip := func(because string, rest ...string) ([]rotator.Check, []rotator.Check) {
 		return append(checks, rotator.Skipped(because, rest...)...), rotator.Skipped(because, checkWellFormed)
@@ -128,7 +128,7 @@ func (d *doctor) vault(ctx context.Context, result *diagnosis) (checks, records 
 	if client == nil {
 		return skip("the login failed", everythingElse)
 	}
-	defer func() { _ = client.Close() }() // its token ends by itself
+	defer func() { _ = client.Close() }() // its token expires anyway
 	found := client.Examine(ctx, d.policyCommand())
 	if found.Keys != nil {
 		defer found.Keys.Wipe()
@@ -145,7 +145,7 @@ func failed(checks []rotator.Check) bool {
 	return slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
 }
 
-// records looks at every record without opening it, see [rotator.Sweep.Examine].
+// records examines every record without opening it, see [rotator.Sweep.Examine].
 func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto.Keyring, result *diagnosis) (listed, wellFormed rotator.Check) {
 	servers, err := d.fleet.servers()
 	if err != nil {
@@ -173,7 +173,7 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 	return rotator.Passed(checkRecords, tenants(found.Tenants)), wellFormed
 }
 
-// mailu asks the servers whose token could be read.
+// mailu checks the servers whose token could be read.
 func (d *doctor) mailu(ctx context.Context) []rotator.Check {
 	servers, err := d.fleet.servers()
 	if err != nil {

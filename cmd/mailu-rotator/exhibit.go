@@ -27,7 +27,7 @@ func printExhibit(out io.Writer, e exhibit, flags showFlags) error {
 	return nil
 }
 
-// printRaw ends the line for people only: in a pipe it would become part of the
+// printRaw adds a line break only on a terminal: in a pipe it would become part of the
 // password.
 func printRaw(out io.Writer, e exhibit) error {
 	text := e.password.Reveal()
@@ -41,7 +41,7 @@ func printRaw(out io.Writer, e exhibit) error {
 	return nil
 }
 
-// exhibitLines are the lines of the table, each a name and a value.
+// exhibitLines returns the lines of the table, each a name and a value.
 func exhibitLines(e exhibit, now time.Time) (lines [][2]string) {
 	add := func(name, value string) {
 		if value != "" {
@@ -111,7 +111,7 @@ func dueOf(r rotator.Record, now time.Time) string {
 	return fmt.Sprintf("%s, in %s%s", date, age(r.Due.Sub(now)), spreadFrom(r))
 }
 
-// spreadFrom says when the policy alone would have it due, if that is later.
+// spreadFrom returns the due date by the policy alone, if spread makes it earlier.
 func spreadFrom(r rotator.Record) string {
 	if !r.Due.Before(r.PolicyEnd) {
 		return ""

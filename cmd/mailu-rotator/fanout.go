@@ -7,7 +7,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// observers tells all of them, in this order.
+// observers calls all of them, in this order.
 func observers(all ...rotator.Observer) rotator.Observer {
 	return func(e rotator.Event) {
 		for _, observe := range all {
@@ -16,7 +16,7 @@ func observers(all ...rotator.Observer) rotator.Observer {
 	}
 }
 
-// tracers tells all of them but nil; a part ends for the last one first.
+// tracers calls all of them except nil; a part ends in reverse order.
 func tracers(all ...rotator.Tracer) rotator.Tracer {
 	all = slices.DeleteFunc(all, func(t rotator.Tracer) bool { return t == nil })
 	return func(ctx context.Context, part rotator.Part) (context.Context, func(error)) {

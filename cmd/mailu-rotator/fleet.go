@@ -18,7 +18,7 @@ import (
 	"mailu-rotator/vault"
 )
 
-// fleet is what one configuration describes, ready to be swept.
+// fleet is everything that one configuration describes, ready to run.
 type fleet struct {
 	cfg       *config.Config
 	login     *vault.Login
@@ -26,13 +26,13 @@ type fleet struct {
 	owner     string
 	log       *logger
 	observe   rotator.Observer
-	hooks     rotator.Observer // a part of observe
+	hooks     rotator.Observer // part of observe
 	trace     rotator.Tracer
 	meters    meters
-	patience  time.Duration // with a Vault that does not answer; 0: vault's default
+	patience  time.Duration // for a Vault that does not answer; 0: vault's default
 }
 
-// meters are told what a run does, beside the observer. All may be nil.
+// meters are further callbacks of a run, beside the observer. All may be nil.
 type meters struct {
 	board        *rotator.Board
 	vaultRequest func(operation string, status int, took time.Duration)
@@ -40,8 +40,8 @@ type meters struct {
 	mailuRequest func(origin rotator.Origin, method string, status int, took time.Duration)
 }
 
-// newFleet wires a configuration. former may be nil; a reload passes the fleet
-// that it replaces, because a wrapped secret-id can be had only once.
+// newFleet wires a configuration. former may be nil; a reload passes the fleet that it
+// replaces, because a wrapped secret-id can be unwrapped only once.
 func newFleet(cfg *config.Config, log *logger, former *fleet) (*fleet, error) {
 	passwords, err := crypto.NewGenerator(cfg.Password.Recipe())
 	if err != nil {
@@ -59,10 +59,10 @@ func newFleet(cfg *config.Config, log *logger, former *fleet) (*fleet, error) {
 	return f, err
 }
 
-// sweep is one run of the daemon; its report is in the log, which does not name
-// those to whom nothing was to be done.
+// sweep is one run of the daemon; its report goes to the log, which does not name
+// tenants without a change.
 func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Duration) error {
-	defer debug.FreeOSMemory() // what a run needed, the hours until the next one do not
+	defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
 	return f.with(ctx, func(s *rotator.Sweep) error {
 		s.Brief = true
 		_, err := s.Run(ctx, sel, window)
@@ -70,7 +70,7 @@ func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Du
 	})
 }
 
-// verify is one verification of the daemon; what it finds is in the log.
+// verify is one verification of the daemon; its findings go to the log.
 func (f *fleet) verify(ctx context.Context) error {
 	defer debug.FreeOSMemory()
 	return f.with(ctx, func(s *rotator.Sweep) error {
@@ -79,7 +79,7 @@ func (f *fleet) verify(ctx context.Context) error {
 	})
 }
 
-// lapsed looks at a few tenants between runs, see [rotator.Sweep.Lapsed].
+// lapsed checks a few tenants between runs, see [rotator.Sweep.Lapsed].
 func (f *fleet) lapsed(ctx context.Context, tenants []rotator.TenantID) (lapsed bool, err error) {
 	err = f.with(ctx, func(s *rotator.Sweep) error {
 		lapsed, err = s.Lapsed(ctx, tenants)
@@ -88,8 +88,8 @@ func (f *fleet) lapsed(ctx context.Context, tenants []rotator.TenantID) (lapsed 
 	return lapsed, err
 }
 
-// newOwner names this process in claims: no other process, host or boot has the
-// same name.
+// newOwner names this process in claims; the name is unique among processes, hosts and
+// boots.
 func newOwner() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -100,12 +100,12 @@ func newOwner() string {
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(id[:]))
 }
 
-// with opens a session, runs do on a sweep in it, and ends the session.
+// with opens a session, calls do with its sweep, and ends the session.
 func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
 	return f.withRegistry(ctx, func(s *rotator.Sweep, _ rotator.Registry) error { return do(s) })
 }
 
-// withRegistry is the same for what makes records and users.
+// withRegistry is the same for commands that create records and users.
 func (f *fleet) withRegistry(ctx context.Context, do func(*rotator.Sweep, rotator.Registry) error) error {
 	servers, err := f.servers()
 	if err != nil {
@@ -157,7 +157,7 @@ func vaultConfigOf(v config.Vault) vault.Config {
 	}
 }
 
-// recordArgs names a tenant's record to `vault kv`.
+// recordArgs returns the arguments that name a tenant's record to `vault kv`.
 func recordArgs(v config.Vault, tenant string) string {
 	return fmt.Sprintf("-mount=%s %s/%s/%s", v.Mount, v.Prefix, tenant, v.Leaf)
 }
@@ -172,17 +172,17 @@ func authOf(a config.Auth) vault.Auth {
 	}
 }
 
-// mailuServers are the servers of one run. One whose token cannot be read is
-// out of that run, the others are not.
+// mailuServers are the servers of one run. A server whose token cannot be read is
+// excluded from the run; the others are not.
 type mailuServers struct {
 	*mailu.Servers
 	broken map[rotator.Origin]error
-	apis   map[rotator.Origin]string // of those
-	tokens []crypto.Secret           // of the others
+	apis   map[rotator.Origin]string // of the excluded servers
+	tokens []crypto.Secret           // of the included servers
 }
 
-// servers reads the tokens anew, so that one that was exchanged is used from
-// the next run on.
+// servers reads the tokens again, so that a replaced token takes effect in the next
+// run.
 func (f *fleet) servers() (*mailuServers, error) {
 	s := &mailuServers{broken: map[rotator.Origin]error{}, apis: map[rotator.Origin]string{}}
 	var usable []mailu.ServerConfig
@@ -210,7 +210,7 @@ func (f *fleet) servers() (*mailuServers, error) {
 	return s, nil
 }
 
-// Close ends the connections and forgets the tokens.
+// Close drops the connections and wipes the tokens.
 func (s *mailuServers) Close() {
 	s.Servers.Close()
 	s.wipe()
@@ -230,8 +230,8 @@ func (s *mailuServers) Server(origin rotator.Origin) (rotator.Server, error) {
 	return s.Servers.Server(origin)
 }
 
-// API implements rotator.Mailu. A server that is out of the run has its users all
-// the same.
+// API implements rotator.Mailu. It also answers for a server that is excluded from the
+// run, because its users still exist.
 func (s *mailuServers) API(origin rotator.Origin) string {
 	if api, found := s.apis[origin]; found {
 		return api

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// What a daemon answers is outcomes of tenants, by their names, or an error.
+// A daemon's answer parses as outcomes of tenants, by their names, or is an error.
 func FuzzReadOutcomes(f *testing.F) {
 	for _, seed := range []string{
 		`{"tenants":[{"tenant":"x","outcome":"failed","at":"2026-01-02T03:04:05Z","reason":"\u001b[2J"}]}`,
@@ -30,8 +30,8 @@ func FuzzReadOutcomes(f *testing.F) {
 	})
 }
 
-// What is made visible can neither steer a terminal nor hide, and inside a JSON
-// string it is still the same text.
+// The output of visible neither controls a terminal nor hides characters, and inside a
+// JSON string it is still the same text.
 func FuzzVisible(f *testing.F) {
 	f.Add(hostileText)
 	f.Add("two\nlines\tof ümlaut 日本")
@@ -51,7 +51,7 @@ func FuzzVisible(f *testing.F) {
 	})
 }
 
-// A cell is no formula, whatever is in it, and a line of CSV stays one.
+// A cell is never a formula, whatever it contains, and a CSV line stays one line.
 func FuzzCSVCell(f *testing.F) {
 	for _, seed := range []string{"=1+1", "\t=1", "＝1", "\"=1", "a,b\nc", "\ufeff=1", "\u200b=1", "-", "'=1"} {
 		f.Add(seed)
@@ -71,7 +71,7 @@ func FuzzCSVCell(f *testing.F) {
 	})
 }
 
-// A time of the command line is one, or a complaint that quotes it.
+// A time on the command line is valid, or the error quotes it.
 func FuzzParseTime(f *testing.F) {
 	for _, seed := range []string{"2026-01-02T15:04:05Z", "2026-01-02", "", "2026-02-30", "0000-00-00", "9999-12-31T23:59:59+14:00", "now\x1b[2J"} {
 		f.Add(seed)
@@ -87,7 +87,7 @@ func FuzzParseTime(f *testing.F) {
 	})
 }
 
-// What a record holds is one line of the table, whatever it is.
+// Every record's text takes exactly one line of the table.
 func FuzzTableCell(f *testing.F) {
 	f.Add(hostileText)
 	f.Add("")

@@ -7,13 +7,13 @@ import (
 	"runtime/metrics"
 )
 
-// boundGarbage lets a daemon's garbage grow to what the collector has to look
-// through, and not to what there is. The collector's own measure is the whole
-// heap; the tenants on the board are most of that in a large fleet and hold
-// nothing to look through, so a million of them would be there twice before
-// anything was collected. It costs what collecting a heap without them costs.
+// boundGarbage sizes a daemon's garbage by the scannable part of the heap instead of
+// the whole heap, which is the collector's default. In a large fleet most of the heap
+// is the board's tenants, which contain no pointers to scan; with a million tenants the
+// default would let the heap double before a collection. The cost of collecting is that
+// of a heap without them.
 //
-// An operator who has set GOGC knows better.
+// It does nothing if the operator has set GOGC.
 func boundGarbage() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -22,30 +22,29 @@ func boundGarbage() {
 }
 
 const (
-	// minGarbage, in bytes, is always allowed. With half of that, which is Go's
-	// own measure, a sweep over a small fleet spends a tenth of its time collecting.
+	// minGarbage, in bytes, is always allowed. With half of that, Go's default, a sweep
+	// over a small fleet spends a tenth of its time collecting.
 	minGarbage = 8 << 20
-	// maxPercent makes it the least size of a heap, which Go takes for 4 MiB at 100.
+	// maxPercent makes it the minimum heap size, which is 4 MiB at 100.
 	maxPercent = 200
 )
 
-// garbagePercent is how much garbage may be there, as a percentage of the heap
-// that is in use.
+// garbagePercent is the allowed garbage, as a percentage of the live heap.
 func garbagePercent(live, scannable uint64) int {
 	garbage := max(min(scannable, live), minGarbage)
 	return int(min(100*garbage/max(live, 1), maxPercent))
 }
 
-// heap is what the last collection has left, and how much of that is looked
-// through, in bytes.
+// heap returns the live heap after the last collection, and its scannable part, in
+// bytes.
 func heap() (live, scannable uint64) {
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
 	metrics.Read(samples)
 	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
 }
 
-// afterEachCollection calls f on a goroutine of the runtime, as long as the
-// process lives.
+// afterEachCollection calls f on a goroutine of the runtime after each collection,
+// until the process ends.
 func afterEachCollection(f func()) {
 	runtime.AddCleanup(new([64]byte), func(f func()) {
 		afterEachCollection(f)

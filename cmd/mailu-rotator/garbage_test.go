@@ -34,7 +34,7 @@ func TestEachCollectionIsFollowedByAnother(t *testing.T) {
 	afterEachCollection(func() {
 		select {
 		case collected <- struct{}{}:
-		default: // this test is over
+		default: // this test has ended
 		}
 	})
 

@@ -2,5 +2,5 @@
 
 package main
 
-// hardenProcess does what it can outside Linux, which is nothing.
+// hardenProcess does nothing outside Linux.
 func hardenProcess() error { return nil }

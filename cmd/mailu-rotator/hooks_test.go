@@ -16,8 +16,8 @@ import (
 	"mailu-rotator/internal/hook"
 )
 
-// hookUp sets all three hooks to a shell's command, in which $0 is the path
-// given. The shell's own arguments show that they arrive as they are.
+// hookUp sets all three hooks to a shell command, in which $0 is the path. The shell's
+// own arguments show that they are passed unchanged.
 func hookUp(t *testing.T, command, path string) (settings []string) {
 	t.Helper()
 	argv, err := json.Marshal([]string{"/bin/sh", "-c", command, path})
@@ -28,8 +28,7 @@ func hookUp(t *testing.T, command, path string) (settings []string) {
 	return settings
 }
 
-// told returns what hooks appended to a file, by hook, and hands it to the log
-// scan.
+// told returns what hooks appended to a file, by hook, and adds it to the log scan.
 func (s *site) told(t *testing.T, file string) map[hook.Name][]hook.Document {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -117,7 +116,7 @@ func TestHooksAreToldOfARunThatCouldNotTakePlace(t *testing.T) {
 	must(t, s.issueToken(t.Context(), "default"))
 	must(t, s.writeConfig(hookUp(t, "cat >>$0", file)...))
 
-	s.start(t, "--run-now", "--dry-run").mustEnd(t, exitCannotRun) // nobody waits for it
+	s.start(t, "--run-now", "--dry-run").mustEnd(t, exitCannotRun) // no operator waits for it
 	s.start(t, "--run-now").mustEnd(t, exitCannotRun)
 
 	all := s.told(t, file)
@@ -140,8 +139,8 @@ func TestFailingHooksFailNothing(t *testing.T) {
 	}
 }
 
-// The daemon rotates all of its tenants while the first one's hook hangs; told
-// to stop, it waits for the hooks, but not for longer than it may.
+// The daemon rotates all of its tenants while the first one's hook hangs; when stopped,
+// it waits for the hooks, but only for a limited time.
 func TestHooksDoNotHoldUpADaemon(t *testing.T) {
 	s := newTestSite(t)
 	var all []*tenant
@@ -214,7 +213,7 @@ func TestReloadChangesTheHooks(t *testing.T) {
 	}
 }
 
-// A hook that cannot be run is said, and stops nobody.
+// A hook that cannot be run is reported, and stops no rotation.
 func TestAHookThatCannotBeRunStopsNoRotation(t *testing.T) {
 	dir := t.TempDir()
 	plain, open := dir+"/plain", dir+"/open"

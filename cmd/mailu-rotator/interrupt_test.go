@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// TestInterruptFinishesWhatIsInFlight: the canary's push is under way when the
-// signal comes, and slow enough that it is still under way afterwards.
+// TestInterruptFinishesWhatIsInFlight: the canary's push is in flight when the signal
+// comes, and slow enough to be in flight afterwards.
 func TestInterruptFinishesWhatIsInFlight(t *testing.T) {
 	for name, signal := range map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM} {
 		t.Run(name, func(t *testing.T) {
@@ -42,8 +42,8 @@ func TestInterruptFinishesWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// A second signal is for an operator who will not wait: what was in flight is
-// left half-finished, which the next run mends.
+// A second signal is for an operator who will not wait: the rotation in flight stays
+// half-finished, and the next run finishes it.
 func TestSecondInterruptEndsTheRunAtOnce(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme", "age=400")
@@ -57,8 +57,8 @@ func TestSecondInterruptEndsTheRunAtOnce(t *testing.T) {
 		case <-run.ended:
 			return nil
 		default:
-			// One that comes before the first was noticed counts as the first; the
-			// last one may come too late.
+			// A signal that arrives before the first was handled counts as the first;
+			// the last one may come too late.
 			_ = run.cmd.Process.Signal(syscall.SIGINT)
 			return fmt.Errorf("still running")
 		}

@@ -10,8 +10,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// isJournal tells whether what is written to out arrives in systemd's journal
-// (JOURNAL_STREAM of systemd.exec(5)). Fields can then be sent as such.
+// isJournal reports whether out is connected to systemd's journal (JOURNAL_STREAM of
+// systemd.exec(5)), which accepts fields.
 func isJournal(out io.Writer) bool {
 	file, isFile := out.(interface{ Fd() uintptr })
 	if !isFile || file.Fd() != 2 {
@@ -21,17 +21,17 @@ func isJournal(out io.Writer) bool {
 	return answer && err == nil
 }
 
-// journalCore sends entries by the journal's own protocol: an entry has its
-// level as PRIORITY, its message as EVENT, and each field under its own name in
-// capitals, so that `journalctl TENANT=t-1` finds what happened to a tenant.
-// MESSAGE is the line that a terminal would show, less the time and the level.
+// journalCore sends entries by the journal's own protocol: an entry has its level as
+// PRIORITY, its message as EVENT, and each field under its own name in capitals, so
+// that `journalctl TENANT=t-1` finds a tenant's entries. MESSAGE is the line that a
+// terminal would show, without the time and the level.
 type journalCore struct {
 	zapcore.LevelEnabler
 	fields []zapcore.Field
 	line   zapcore.Encoder
 	send   func(message string, priority journal.Priority, fields map[string]string) error
-	do     func(func() error) error // sends, or has it sent: the journal may keep a sender waiting
-	// otherwise takes the lines that the journal did not.
+	do     func(func() error) error // sends, now or later: the journal may block a sender
+	// otherwise receives the entries that the journal did not accept.
 	otherwise zapcore.Core
 }
 
@@ -45,14 +45,14 @@ func newJournalCore(level zapcore.Level, otherwise zapcore.Core) *journalCore {
 	}
 }
 
-// With is zapcore.Core's.
+// With implements zapcore.Core.
 func (c *journalCore) With(fields []zapcore.Field) zapcore.Core {
 	with := *c
 	with.fields = append(c.fields[:len(c.fields):len(c.fields)], fields...)
 	return &with
 }
 
-// Check is zapcore.Core's.
+// Check implements zapcore.Core.
 func (c *journalCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.Enabled(entry.Level) {
 		return checked.AddCore(entry, c)
@@ -60,7 +60,7 @@ func (c *journalCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) 
 	return checked
 }
 
-// Write is zapcore.Core's.
+// Write implements zapcore.Core.
 func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	all := append(c.fields[:len(c.fields):len(c.fields)], fields...)
 	line, err := c.line.EncodeEntry(entry, all)
@@ -78,10 +78,10 @@ func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	})
 }
 
-// Sync is zapcore.Core's; the journal has what was sent.
+// Sync implements zapcore.Core; the journal already has every entry.
 func (c *journalCore) Sync() error { return nil }
 
-// journalFields never begin with an underscore, which only the journal's own may.
+// journalFields never begin with an underscore, which is reserved for the journal.
 func journalFields(event string, fields []zapcore.Field) map[string]string {
 	values := zapcore.NewMapObjectEncoder()
 	for _, field := range fields {

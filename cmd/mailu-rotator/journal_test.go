@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// sent is what a journal would get. Whether a real one takes it is tested under
-// a real systemd (systemd/boottest).
+// sent records what a journal would receive. systemd/boottest tests a real journal
+// under a real systemd.
 type sent struct {
 	message  string
 	priority journal.Priority

@@ -10,9 +10,9 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// A Vault that limits the rate of requests is met by a run with sixteen workers.
-// The requests that it refuses are counted: a storm would be many for each that
-// it takes.
+// A run with sixteen workers meets a Vault that limits the rate of requests. The test
+// counts refused requests: without a common pause there would be many for each accepted
+// one.
 func TestAVaultQuotaSlowsTheRunAndCausesNoStorm(t *testing.T) {
 	const tenants, rate, workers = 48, 15, 16
 	s := newTestSite(t)
@@ -30,18 +30,18 @@ func TestAVaultQuotaSlowsTheRunAndCausesNoStorm(t *testing.T) {
 	for _, who := range s.tenants {
 		must(t, s.rotated(t.Context(), who))
 	}
-	// The list, and a read and two writes for each tenant. Refused are at most
-	// what the workers have in flight at the first refusal, and then, one at a
-	// time, what comes after each pause of at least half a second (vault/brake.go)
-	// of the seconds that the quota stretches the run to.
+	// Required: the list, and a read and two writes for each tenant. Refused: at most
+	// the requests in flight at the first refusal, and then, one at a time, one request
+	// after each pause of at least half a second (vault/brake.go) during the seconds
+	// that the quota adds to the run.
 	needed, sent := 1+3*tenants, s.countVault(proxy)
 	if most := needed + workers + 4*(needed/rate+1); sent <= needed || sent > most {
 		t.Errorf("%d requests were sent, want more than the %d that are needed, and no more than %d", sent, needed, most)
 	}
 }
 
-// limitVault puts a quota on the site's mount, in requests a second. The root
-// client meets it too, until it is lifted.
+// limitVault sets a quota on the site's mount, in requests a second. It also applies to
+// the root client, until it is lifted.
 func (s *site) limitVault(t *testing.T, rate int) (lift func()) {
 	t.Helper()
 	quota := "sys/quotas/rate-limit/" + s.name
@@ -64,9 +64,9 @@ func (s *site) countVault(proxy *faultproxy.Proxy) (n int) {
 	return n
 }
 
-// Servers that never answer, as many as there are workers and more: the healthy
-// one's tenants are rotated all the same, and the silent ones have been sent
-// one request each by then, the canary's.
+// At least as many servers never answer as there are workers: the healthy server's
+// tenants are still rotated, and each silent server has received only one request, the
+// canary's.
 func TestSilentServersKeepNothingFromAHealthyOne(t *testing.T) {
 	const silent, tenants = 4, 12
 	s := newTestSite(t)
@@ -76,7 +76,7 @@ func TestSilentServersKeepNothingFromAHealthyOne(t *testing.T) {
 		must(t, err)
 		server.Inject(mailutest.Fault{Kind: mailutest.HangBefore})
 		for n := range 2 {
-			s.mustSeed(t, fmt.Sprintf("%s-%d", name, n), "mailu="+name, "age=500") // older, so first
+			s.mustSeed(t, fmt.Sprintf("%s-%d", name, n), "mailu="+name, "age=500") // older, so earlier in the order
 		}
 	}
 	var healthy []*tenant

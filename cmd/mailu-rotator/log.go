@@ -12,8 +12,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// logger turns events into log lines: the event's name is the message, so that
-// a log can be searched for it, and the rest are fields.
+// logger turns events into log lines: the event's name is the message, so that a log
+// can be searched for it, and the rest are fields.
 type logger struct {
 	zap *zap.Logger
 	out io.Writer
@@ -37,7 +37,7 @@ func newLogger(cfg config.Log, out io.Writer) *logger {
 	return l
 }
 
-// standardErrorOf finds standard error, also behind a progress bar.
+// standardErrorOf finds standard error, even behind a progress bar.
 func standardErrorOf(out io.Writer) (*standardError, bool) {
 	if bar, isBar := out.(*progress); isBar {
 		out = bar.out
@@ -75,9 +75,9 @@ func isTerminal(w io.Writer) bool {
 	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
-func (l *logger) sync() { _ = flush(l.out) } // nothing could be done
+func (l *logger) sync() { _ = flush(l.out) } // there is no better place to report it
 
-// vaultWaits tells why a run stands still.
+// vaultWaits logs why a run is waiting.
 func (l *logger) vaultWaits(cause error, pause time.Duration) {
 	l.zap.Warn("waiting for vault", zap.Error(cause), zap.Duration("wait", pause))
 }
@@ -89,8 +89,8 @@ func (l *logger) observe(e rotator.Event) {
 	}
 }
 
-// severity: info means that something changed, warn that an operator may look,
-// error that one must.
+// severity: info means that something changed, warn that an operator may look, error
+// that an operator must.
 func severity(e rotator.Event) zapcore.Level {
 	switch e.Name {
 	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
@@ -109,7 +109,7 @@ func severity(e rotator.Event) zapcore.Level {
 		case e.Outcome.Failure():
 			return zap.ErrorLevel
 		}
-		return zap.DebugLevel // what was done has been said by its steps
+		return zap.DebugLevel // its steps have already been logged
 	case rotator.TenantVerified:
 		if e.Err != nil {
 			return zap.WarnLevel
@@ -123,7 +123,7 @@ func severity(e rotator.Event) zapcore.Level {
 	return zap.InfoLevel
 }
 
-// fields leaves out what does not apply to the event.
+// fields omits fields that do not apply to the event.
 func fields(e rotator.Event) []zap.Field {
 	var all []zap.Field
 	add := func(key, value string) {

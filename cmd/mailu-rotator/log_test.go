@@ -14,8 +14,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// TestSeverity: info means that something changed, warn that an operator may
-// look, error that one must; debug is for steps, and for what is as it was.
+// TestSeverity: info means that something changed, warn that an operator may look,
+// error that an operator must; debug is for steps and unchanged tenants.
 func TestSeverity(t *testing.T) {
 	failure := errors.New("why")
 	for _, c := range []struct {

@@ -10,16 +10,16 @@ import (
 	"mailu-rotator/vault"
 )
 
-// operatorLogin is the flag of commands that an operator runs with their own
-// Vault token, because the program's is not allowed what they do.
+// operatorLogin is the flag of commands that an operator runs with their own Vault
+// token, because the program's policy does not allow what they do.
 type operatorLogin struct{ fromEnv bool }
 
 func (l *operatorLogin) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&l.fromEnv, "vault-token-from-env", false, "use the token in VAULT_TOKEN instead of the configured login")
 }
 
-// apply replaces the fleet's login, if the flag says so. The token is not ours
-// to revoke.
+// apply replaces the fleet's login, if the flag is set. We never revoke an operator's
+// token.
 func (l *operatorLogin) apply(f *fleet) error {
 	if !l.fromEnv {
 		return nil

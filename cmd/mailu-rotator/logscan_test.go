@@ -12,17 +12,17 @@ import (
 	"testing"
 )
 
-// ledger holds all that the program printed and all secrets that the tests know
-// of, and finds the ones in the others.
+// ledger holds everything that the program printed and all secrets that the tests know,
+// and searches the output for the secrets.
 type ledger struct {
 	mu      sync.Mutex // guards both
 	printed []printed
-	secrets map[string]string // in one of their forms -> what it is
+	secrets map[string]string // a secret in one of its forms -> its description
 }
 
 type printed struct {
 	by   string
-	text func() string // asked at the end, when the program has ended
+	text func() string // called at the end, after the program has ended
 }
 
 func (l *ledger) record(by string, text func() string) {
@@ -43,14 +43,14 @@ func (l *ledger) addToken(what, secret string) {
 	}
 }
 
-// addKey adds a master key in the forms in which bytes get printed.
+// addKey adds a master key in every form in which bytes are printed.
 func (l *ledger) addKey(what string, key []byte) {
 	l.addToken(what, string(key))
 	l.addToken(what+", Go syntax", strings.Trim(fmt.Sprint(key), "[]"))
 }
 
-// forms are the ways in which a secret would show up in a log line, an error or
-// a URL. Padding is left off, so that base64 is found inside longer strings.
+// forms returns every form in which a secret could appear in a log line, an error or a
+// URL. Padding is removed, so that base64 is found inside longer strings.
 func forms(secret string) []string {
 	quoted, _ := json.Marshal(secret) // a string always has a JSON form
 	return []string{

@@ -1,6 +1,6 @@
-// Command mailu-rotator keeps the Mailu admin password of every tenant younger
-// than its policy says. Without a command it is the daemon; with --run-now it
-// is the one-shot for the day when everything must be rotated at once.
+// Command mailu-rotator keeps the Mailu admin password of every tenant younger than its
+// policy says. Without a command it is the daemon; with --run-now it is a single run,
+// for the day when every password must be rotated immediately.
 //
 // This package only parses, wires and prints: the work is in rotator, vault,
 // mailu and crypto.
@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"os"
 
-	_ "time/tzdata" // rotation.timezone works on hosts without zone files
+	_ "time/tzdata" // for rotation.timezone on hosts without zone files
 
 	"mailu-rotator/vault"
 )
@@ -23,11 +23,11 @@ const (
 	exitCannotRun   = 1   // nothing was tried: configuration, Vault, clock
 	exitFailures    = 2   // some tenants failed; the report says which
 	exitInterrupted = 130 // as a shell reports SIGINT
-	exitUnread      = 141 // as a shell reports SIGPIPE, which ends the program: the report's reader is gone
+	exitUnread      = 141 // as a shell reports SIGPIPE, which ends the program: the report's reader has gone
 )
 
-// getenv is os.Getenv. main replaces it by one that keeps Vault's variables to
-// itself.
+// getenv is os.Getenv. main replaces it with a function that keeps Vault's variables
+// out of the process environment.
 var getenv = os.Getenv
 
 func main() {
@@ -58,14 +58,14 @@ func run(args []string) int {
 		return exitUnread
 	case err == nil:
 		return exitDone
-	case errors.As(err, &status): // the report has said it all
+	case errors.As(err, &status): // the report has already said everything
 		return status.code
 	}
 	fmt.Fprintf(stderr, "mailu-rotator: %s\n", visible(err.Error()))
 	return exitCannotRun
 }
 
-// statusError ends the program with a status and without another word.
+// statusError ends the program with a status and no further output.
 type statusError struct{ code int }
 
 func (e *statusError) Error() string { return fmt.Sprintf("exit status %d", e.code) }

@@ -21,12 +21,12 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// shared is what all tests of this package have in common. TestMain has no
-// other way to hand it to them.
+// shared is the common state of all tests of this package; TestMain can pass it only
+// through a variable.
 var shared *house
 
-// house is the real program and a real Vault, in which each test has a mount, a
-// key and a token of its own, and the memory of all that was printed.
+// house holds the real program and a real Vault, in which each test has its own mount,
+// key and token, and a record of everything printed.
 type house struct {
 	dir    string // holds the binary
 	binary string
@@ -34,12 +34,12 @@ type house struct {
 	root   *api.Client
 	sites  atomic.Int64
 	seeded time.Time // the "now" of all seeds, so that equal ones are sealed once
-	sealed sync.Map  // what passwords were sealed to, and
-	opened sync.Map  // what sealed ones were opened to: deriving a key is slow
+	sealed sync.Map  // sealed passwords by password, and
+	opened sync.Map  // passwords by sealed password: deriving a key is slow
 	ledger ledger
 }
 
-// TestMain ends with the log scan: only then has everything been printed.
+// TestMain ends with the log scan, after everything has been printed.
 func TestMain(m *testing.M) {
 	if path, asked := os.LookupEnv(searchedRun); asked {
 		if err := runAndSearch(path, os.Stdin, os.Stdout); err != nil {
@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 func runTests(m *testing.M) int {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() != "" {
-		return m.Run() // fuzz targets use none of this, and each of their workers comes by here
+		return m.Run() // fuzz targets need no setup, and each of their workers calls TestMain
 	}
 	h, err := openHouse(context.Background())
 	if err != nil {
@@ -74,8 +74,8 @@ func runTests(m *testing.M) int {
 	return code
 }
 
-// runWide lets more tests run at once than there are processors, since they wait
-// for other processes most of the time; -parallel still decides if it says more.
+// runWide lets more tests run in parallel than there are processors, since they mostly
+// wait for other processes; -parallel wins if it allows more.
 func runWide(m *testing.M) int {
 	const atOnce = 8
 	parallel := flag.Lookup("test.parallel")
@@ -104,7 +104,7 @@ func openHouse(ctx context.Context) (h *house, err error) {
 	if h.vault, err = vaulttest.Start(ctx, vaulttest.Options{}); err != nil {
 		return h, err
 	}
-	// Mounts transit once, before tests that run in parallel could race for it.
+	// Mounts transit once, before parallel tests could race to do it.
 	if err = h.vault.Provision(ctx, vaulttest.DefaultLayout()); err != nil {
 		return h, err
 	}
@@ -113,15 +113,15 @@ func openHouse(ctx context.Context) (h *house, err error) {
 	return h, err
 }
 
-// build makes the program that ships, under the race detector if the tests are.
-// It runs in processes of its own, because hardening, signals, exit statuses
-// and a terminal belong to a process.
+// build builds the shipped program, with the race detector if the tests have it. It
+// runs in its own processes, because hardening, signals, exit statuses and a terminal
+// belong to a process.
 func (h *house) build(ctx context.Context) error {
 	h.binary = filepath.Join(h.dir, "mailu-rotator")
 	args := []string{"build", "-ldflags", "-X main.version=v1.2.3-test -X main.commit=c0de -X main.epoch=1795392000", "-o", h.binary}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		// The standard library's hashes are left out: watched, each of the many key
-		// derivations takes six times as long.
+		// The standard library's hashes are excluded: under the race detector each of
+		// the many key derivations takes six times as long.
 		args = append(args, "-race", "-gcflags=crypto/internal/fips140/...=-race=false")
 	}
 	output, err := exec.CommandContext(ctx, "go", append(args, ".")...).CombinedOutput()

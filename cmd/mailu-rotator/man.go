@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// newManCommand writes the manual pages of the commands, from what --help says
-// of them; mailu-rotator(8) itself is written by hand. It is for `make man`, and
-// for packagers without the sources.
+// newManCommand writes the manual pages of the commands from their help texts;
+// mailu-rotator(8) itself is written by hand. It is for `make man`, and for packagers
+// without the sources.
 func newManCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIRECTORY",
@@ -38,7 +38,7 @@ func newManCommand() *cobra.Command {
 	}
 }
 
-// sourceDate is that of the sources and not of the day, so that the same sources
+// sourceDate is the date of the sources, not of the build, so that the same sources
 // give the same pages.
 func sourceDate(epoch string) (time.Time, error) {
 	seconds, err := strconv.ParseInt(epoch, 10, 64)
@@ -48,8 +48,7 @@ func sourceDate(epoch string) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// leaves are the commands that do something. Those that cobra adds are in
-// mailu-rotator(8).
+// leaves returns the runnable commands. Those that cobra adds are in mailu-rotator(8).
 func leaves(cmd *cobra.Command) (all []*cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		switch {
@@ -65,7 +64,7 @@ func leaves(cmd *cobra.Command) (all []*cobra.Command) {
 
 func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
-// manual is the page in mdoc(7), as mailu-rotator.8 is.
+// manual returns the page in mdoc(7), like mailu-rotator.8.
 func manual(cmd *cobra.Command, date time.Time) string {
 	var page strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&page, format+"\n", args...) }
@@ -98,7 +97,7 @@ func manual(cmd *cobra.Command, date time.Time) string {
 	return page.String()
 }
 
-// shownFlags are the command's own and the inherited ones, by name.
+// shownFlags returns the command's own and inherited flags, by name.
 func shownFlags(cmd *cobra.Command) (flags []*pflag.Flag) {
 	cmd.InitDefaultHelpFlag()
 	cmd.InheritedFlags() // now in Flags as well
@@ -117,7 +116,7 @@ func description(cmd *cobra.Command) string {
 	return cmd.Short + "."
 }
 
-// option is a flag in the macros of mdoc, without what surrounds it.
+// option formats a flag with mdoc macros, without its surroundings.
 func option(f *pflag.Flag) string {
 	macros := "Fl -" + f.Name
 	if f.Shorthand != "" {
@@ -129,13 +128,13 @@ func option(f *pflag.Flag) string {
 	return macros
 }
 
-// paragraphs begins each sentence on a line of its own, as roff wants it.
+// paragraphs begins each sentence on a new line, as roff requires.
 func paragraphs(long string) string {
 	long = strings.ReplaceAll(roffText(long), "\n\n", "\n.Pp\n")
 	return regexp.MustCompile(`([.?]) +([A-Z])`).ReplaceAllString(long, "$1\n$2")
 }
 
-// roffText keeps roff from reading plain text as its own.
+// roffText keeps roff from interpreting plain text.
 func roffText(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "--", `\-\-`).Replace(s)
 	lines := strings.Split(s, "\n")
@@ -147,7 +146,7 @@ func roffText(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// literal is text in which every hyphen can be copied and pasted.
+// literal formats text in which every hyphen can be copied and pasted.
 func literal(s string) string {
 	s = strings.ReplaceAll(roffText(s), `\-`, "-")
 	return strings.ReplaceAll(s, "-", `\-`)

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// mustFind is the command with the name, as the program has it.
+// mustFind returns the command with the name from the program.
 func mustFind(t *testing.T, words ...string) *cobra.Command {
 	t.Helper()
 	cmd, _, err := newRootCommand().Find(words)
@@ -39,7 +39,7 @@ func TestManualOfACommand(t *testing.T) {
 	}
 }
 
-// What roff would read as its own is read as text.
+// roff must not interpret plain text.
 func TestManualKeepsPlainTextPlain(t *testing.T) {
 	for plain, want := range map[string]string{
 		`a\b`:              `a\eb`,
@@ -53,7 +53,7 @@ func TestManualKeepsPlainTextPlain(t *testing.T) {
 	}
 }
 
-// A page, and --help, are only as good as what the command says of itself.
+// A manual page, like --help, is only as good as the command's help text.
 func TestEveryCommandSaysWhatAManualNeeds(t *testing.T) {
 	for _, cmd := range leaves(newRootCommand()) {
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") || !cmd.HasExample() {

@@ -22,22 +22,22 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// searchedRun is the variable that makes the test binary a run whose memory is
-// searched afterwards, with this configuration.
+// searchedRun is the variable that makes the test binary do a run with this
+// configuration and then search its own memory.
 const searchedRun = "MAILU_ROTATOR_SEARCHED_RUN"
 
-// mask is laid over what is searched for: the search must not find itself.
+// mask is XORed over the searched text: the search must not find itself.
 const mask = 0xa5
 
-// finding is what the run says of itself: how often each secret is in memory.
+// finding is the run's report: how often each secret is in memory.
 type finding struct {
 	Rotated int
 	Copies  map[string]int
 }
 
-// After a run nothing is left that the program can still get at. What the
-// collector has freed it overwrites here (GODEBUG=clobberfree=1), which it does
-// not do elsewhere: there such copies last until their memory is used again.
+// After a run the program can reach no secret. This test has the collector overwrite
+// freed memory (GODEBUG=clobberfree=1), which it does not do otherwise: there such
+// copies remain until their memory is reused.
 func TestARunLeavesNoSecretWithinReach(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme", "age=400")
@@ -92,8 +92,8 @@ func (s *site) searchedRun(t *testing.T, secrets map[string]string) (found findi
 	return found
 }
 
-// runAndSearch is the other process: it rotates as the program does, and then
-// looks through its own memory.
+// runAndSearch is the other process: it rotates as the program does, and then searches
+// its own memory.
 func runAndSearch(path string, stdin io.Reader, stdout io.Writer) error {
 	wanted := map[string][]byte{}
 	if err := json.NewDecoder(stdin).Decode(&wanted); err != nil {
@@ -105,7 +105,7 @@ func runAndSearch(path string, stdin io.Reader, stdout io.Writer) error {
 	found := finding{Copies: map[string]int{}}
 	var err error
 	ended := make(chan struct{})
-	go func() { // with a stack of its own, which is given back
+	go func() { // with its own stack, which is freed afterwards
 		defer close(ended)
 		found.Rotated, wanted["new password"], err = rotateOnce(path)
 	}()
@@ -113,7 +113,7 @@ func runAndSearch(path string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	for range 40 {
-		for range 3 { // pools give up what is in them at the second, and stacks that are over go back to the system
+		for range 3 { // pools release their content at the second collection, and stacks of ended goroutines return to the system
 			debug.FreeOSMemory()
 		}
 		if err := search(wanted, found.Copies); err != nil {
@@ -122,12 +122,12 @@ func runAndSearch(path string, stdin io.Reader, stdout io.Writer) error {
 		if found.nothingLeft() {
 			break
 		}
-		time.Sleep(50 * time.Millisecond) // a connection's goroutines, with its buffers, end after it
+		time.Sleep(50 * time.Millisecond) // a connection's goroutines, with their buffers, end later
 	}
 	return json.NewEncoder(stdout).Encode(found)
 }
 
-// nothingLeft leaves out what was planted.
+// nothingLeft ignores the planted copies.
 func (f finding) nothingLeft() bool {
 	for what, n := range f.Copies {
 		if n > 0 && what != "sure to be in" {
@@ -137,7 +137,7 @@ func (f finding) nothingLeft() bool {
 	return true
 }
 
-// rotateOnce returns how many tenants were rotated, and the last password, masked.
+// rotateOnce returns the number of rotated tenants, and the last password, masked.
 func rotateOnce(path string) (rotated int, masked []byte, err error) {
 	fleet, _, err := loadFleet(path, io.Discard, nil)
 	if err != nil {
@@ -158,7 +158,7 @@ func rotateOnce(path string) (rotated int, masked []byte, err error) {
 	return rotated, masked, err
 }
 
-// masking lays the mask over the bytes themselves.
+// masking applies the mask to the bytes in place.
 func masking(b []byte) []byte {
 	for i := range b {
 		b[i] ^= mask
@@ -166,8 +166,8 @@ func masking(b []byte) []byte {
 	return b
 }
 
-// search counts what is in the heap, where Go also has its stacks, and in the
-// variables of the program.
+// search counts matches in the heap, which includes Go's stacks, and in the program's
+// variables.
 func search(wanted map[string][]byte, copies map[string]int) error {
 	for what := range wanted {
 		copies[what] = 0
@@ -200,8 +200,8 @@ func search(wanted map[string][]byte, copies map[string]int) error {
 	return nil
 }
 
-// isHeap goes by the address of something there: Go's heap is in one piece of the
-// address space, and the race detector's shadow, which has no end, is elsewhere.
+// isHeap uses the address of a heap object: Go's heap is in one part of the address
+// space, and the race detector's huge shadow memory in another.
 func isHeap(address uint64) bool {
 	var there uint64
 	_, err := fmt.Sscanf(fmt.Sprintf("%p", new([64 << 10]byte)), "0x%x", &there)
@@ -209,7 +209,7 @@ func isHeap(address uint64) bool {
 }
 
 func searchRegion(region io.Reader, wanted map[string][]byte, copies map[string]int) error {
-	const longest = 256 // of what is searched for
+	const longest = 256 // of the searched texts
 	window := make([]byte, 1<<20+longest)
 	kept := 0
 	for {
@@ -217,7 +217,7 @@ func searchRegion(region io.Reader, wanted map[string][]byte, copies map[string]
 		masking(window[kept : kept+n])
 		for what, secret := range wanted {
 			seen := bytes.Count(window[:kept+n], secret)
-			if kept > 0 { // counted before
+			if kept > 0 { // already counted
 				seen -= bytes.Count(window[:min(kept, kept+n)], secret)
 			}
 			copies[what] += seen

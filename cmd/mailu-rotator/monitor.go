@@ -18,18 +18,18 @@ import (
 	"mailu-rotator/vault"
 )
 
-// watch is what a daemon shows of itself. It outlives reloads.
+// watch is the daemon's monitoring. It outlives reloads.
 type watch struct {
 	board   *rotator.Board
 	metrics *monitor.Metrics
 	health  *monitor.Health
 	server  *monitor.Server
 	systemd *notify.Socket
-	log     atomic.Pointer[logger] // a reload may change it
+	log     atomic.Pointer[logger] // a reload may replace it
 	config  atomic.Pointer[config.Config]
 }
 
-// newWatch makes the daemon's fleet tell all that it shows.
+// newWatch connects the daemon's fleet to its metrics, page and listener.
 func newWatch(f *fleet) (*watch, error) {
 	listen, err := listenOf(f.cfg.Listen)
 	if err != nil {
@@ -54,7 +54,7 @@ func newWatch(f *fleet) (*watch, error) {
 	return w, nil
 }
 
-// renew goes on with the fleet that a reload has made.
+// renew switches to the fleet that a reload has made.
 func (w *watch) renew(f *fleet) error {
 	listen, err := listenOf(f.cfg.Listen)
 	if err != nil {
@@ -82,9 +82,8 @@ func (w *watch) attach(f *fleet) {
 	}
 }
 
-// during listens, and feeds systemd's watchdog, while the daemon runs, which is
-// until ctx ends, and as long as it takes to end: what is in flight then can be
-// watched too.
+// during runs the listener and systemd's watchdog while the daemon runs: until ctx ends
+// and the shutdown is complete, so that rotations in flight are visible too.
 func (w *watch) during(ctx context.Context, run func(context.Context)) {
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watchers sync.WaitGroup
@@ -96,7 +95,7 @@ func (w *watch) during(ctx context.Context, run func(context.Context)) {
 	watchers.Wait()
 }
 
-// tell tells systemd, which may have asked for it.
+// tell sends systemd a message, if systemd asked for it.
 func (w *watch) tell(what func(*notify.Socket) error) {
 	if err := what(w.systemd); err != nil {
 		w.log.Load().zap.Warn("systemd not told", zap.Error(err))

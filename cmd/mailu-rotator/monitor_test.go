@@ -22,10 +22,10 @@ import (
 
 const metricsDoc = "../../docs/metrics.md"
 
-// anyPort lets daemons of many tests listen at once; the log says where.
+// anyPort lets daemons of many tests listen at the same time; the log has the address.
 const anyPort = "listen.address=127.0.0.1:0"
 
-// address is where the daemon has said last that it listens.
+// address returns where the daemon last reported to listen.
 func (p *program) address(t *testing.T, times int) string {
 	t.Helper()
 	p.mustLog(t, "listening", times)
@@ -33,7 +33,7 @@ func (p *program) address(t *testing.T, times int) string {
 	return all[len(all)-1][1]
 }
 
-// fetch asks a daemon over HTTP and keeps the answer for the log scan.
+// fetch queries a daemon over HTTP and adds the answer to the log scan.
 func (s *site) fetch(t *testing.T, address, path, token string) (status int, body string) {
 	t.Helper()
 	client := http.DefaultClient
@@ -94,7 +94,7 @@ func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
 		`tenants{state="ok"} 2`,
 		`tenants{state="invalid"} 1`,
 		`tenants{state="overdue"} 0`,
-		`findings{state="unknown user"} 0`, // once a verification has been
+		`findings{state="unknown user"} 0`, // after a verification
 		`rotations_total{origin="`+origin+`",outcome="rotated"} 1`,
 		`rotations_total{origin="`+origin+`",outcome="refused"} 0`,
 		`step_duration_seconds_count{step="push"} 1`,
@@ -109,7 +109,7 @@ func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
 		`build_info{goversion="`+runtime.Version()+`",version="v1.2.3-test"} 1`,
 	)
 	for _, counted := range []string{
-		`runs_total{result="failures",task="sweep"}`, // of the lost one
+		`runs_total{result="failures",task="sweep"}`, // of the failed run
 		`vault_request_duration_seconds_count{operation="login"}`,
 		`vault_request_duration_seconds_count{operation="write"}`,
 		`last_success_timestamp_seconds{task="sweep"}`,
@@ -157,7 +157,7 @@ func TestMetricsTellOfAServerThatRefusesItsToken(t *testing.T) {
 	origin := s.mailus[0].Origin()
 
 	daemon := s.start(t)
-	daemon.mustLog(t, "sweep finished", 1) // the one that only finishes
+	daemon.mustLog(t, "sweep finished", 1) // the sweep that only finishes
 	address := daemon.address(t, 1)
 
 	s.awaitSeries(t, address,

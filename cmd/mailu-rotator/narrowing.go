@@ -10,7 +10,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// narrowing are the flags that narrow a run to some tenants, as given.
+// narrowing holds the flags that limit a run to some tenants.
 type narrowing struct {
 	tenants []string
 	servers []string
@@ -21,7 +21,7 @@ func (n *narrowing) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&n.servers, "server", nil, "only tenants of the Mailu server with this `origin` (repeatable)")
 }
 
-// narrow checks the flags and puts them into the selection.
+// narrow checks the flags and applies them to the selection.
 func (n *narrowing) narrow(sel *rotator.Selection, cfg *config.Config) error {
 	for _, name := range n.tenants {
 		tenant, err := rotator.ParseTenantID(name)

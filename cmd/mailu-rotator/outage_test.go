@@ -29,8 +29,7 @@ func TestTokenRevokedDuringTheRunIsReplaced(t *testing.T) {
 	must(t, s.rotated(t.Context(), beta))
 }
 
-// The last word of a run is to give its token back: it would otherwise live on
-// for as long as its lease.
+// A run revokes its token last: otherwise it would stay valid until its lease ends.
 func TestTokenIsRevokedAtTheEnd(t *testing.T) {
 	s := newTestSite(t)
 	s.mustSeed(t, "acme", "age=400")
@@ -45,8 +44,8 @@ func TestTokenIsRevokedAtTheEnd(t *testing.T) {
 	}
 }
 
-// An unreachable Vault may come back: an emergency run says what it waits for,
-// and an operator can end it. Nothing has been tried then.
+// An unreachable Vault may come back: an emergency run says what it waits for, and an
+// operator can end it. Nothing has been changed then.
 func TestUnreachableVaultIsWaitedForUntilInterrupted(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme", "age=400")
@@ -65,7 +64,7 @@ func TestUnreachableVaultIsWaitedForUntilInterrupted(t *testing.T) {
 	must(t, s.untouched(t.Context(), acme))
 }
 
-// A certificate that nobody vouches for does not get better by waiting.
+// An untrusted certificate does not become trusted by waiting.
 func TestUntrustedVaultEndsTheRun(t *testing.T) {
 	s := newTestSite(t)
 	stranger := vaulttest.Run(t, vaulttest.Options{TLS: true})

@@ -18,11 +18,11 @@ const (
 	maxOutcomes      = 256 << 20 // bytes; a million tenants with a reason each
 )
 
-// outcomes is what a daemon remembers of its tenants, by their names.
+// outcomes are a daemon's last results, by tenant name.
 type outcomes map[string]monitor.TenantOutcome
 
-// askDaemon asks the daemon that listens where the configuration says. It
-// returns nil where none is to listen, and an error where none answers.
+// askDaemon queries the daemon at the address in the configuration. It returns nil if
+// the configuration has none, and an error if nothing answers.
 func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	listen, err := listenOf(c)
 	if err != nil || listen.Network == "" {
@@ -31,8 +31,7 @@ func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	defer listen.Token.Wipe()
 	ctx, cancel := context.WithTimeout(ctx, outcomesPatience)
 	defer cancel()
-	// The host says which name the daemon is asked by: without a token it answers
-	// to those of loopback only.
+	// The host is a loopback name: without a token the daemon answers only to those.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+monitor.OutcomesPath, nil)
 	if err != nil {
 		return nil, err
@@ -40,7 +39,7 @@ func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	prover := monitor.NewProver(listen.Token)
 	guarded := !listen.Token.Empty()
 	if guarded {
-		prover.Sign(req) // the token itself is not for whoever holds the port
+		prover.Sign(req) // another program may hold the port: never send it the token
 	}
 	resp, err := dialer(listen).RoundTrip(req)
 	if err != nil {
@@ -68,8 +67,8 @@ func readOutcomes(from io.Reader) (outcomes, error) {
 	return known, nil
 }
 
-// dialer reaches the daemon, and nobody else: it knows no proxy, and an address
-// that stands for all interfaces is asked over loopback.
+// dialer connects only to the daemon: it uses no proxy, and it replaces an address that
+// stands for all interfaces by loopback.
 func dialer(l monitor.Listen) *http.Transport {
 	return &http.Transport{
 		DisableKeepAlives: true,

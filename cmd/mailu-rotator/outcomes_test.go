@@ -11,8 +11,7 @@ import (
 	"mailu-rotator/internal/config"
 )
 
-// A failure that left nothing behind is in no record: only the daemon that met
-// it knows.
+// A failure that left no trace is in no record: only the daemon that had it knows.
 func TestStatusTellsWhatTheDaemonRemembers(t *testing.T) {
 	s := newTestSite(t)
 	s.mustSeed(t, "gone", "age=400", "absent=user")

@@ -14,21 +14,20 @@ import (
 	"mailu-rotator/tracing"
 )
 
-// How long hooks, and then the export of traces, may take once the program is to
-// end. With rotation.shutdown_grace they have to fit into TimeoutStopSec= of the
-// unit.
+// Time limits for hooks, and then for the export of traces, when the program stops.
+// Together with rotation.shutdown_grace they must fit into TimeoutStopSec= of the unit.
 const (
 	hooksGrace  = 10 * time.Second
 	tracesGrace = 5 * time.Second
 )
 
-// outlets is where a process's events go beside its log, over all reloads.
+// outlets are the receivers of a process's events beside its log, across reloads.
 type outlets struct {
 	hooks  *hook.Runner
-	traces *tracing.Tracer // nil: nobody asked for any
+	traces *tracing.Tracer // nil: traces are off
 }
 
-// openOutlets begins with the fleet. The caller closes it.
+// openOutlets starts with the fleet. The caller must close it.
 func openOutlets(f *fleet) *outlets {
 	o := &outlets{hooks: hook.Start(rotator.SystemClock{}, hookSettings(f.cfg.Hooks, f.log))}
 	var err error
@@ -39,8 +38,7 @@ func openOutlets(f *fleet) *outlets {
 	return o
 }
 
-// attach makes the events of the fleet, which may be a reloaded one, come here
-// as well.
+// attach connects the events of the fleet, which may be a reloaded one.
 func (o *outlets) attach(f *fleet) {
 	o.hooks.Reload(hookSettings(f.cfg.Hooks, f.log))
 	for _, err := range lines(f.cfg.CheckHooks()) {
@@ -53,8 +51,8 @@ func (o *outlets) attach(f *fleet) {
 	}
 }
 
-// close waits for the hooks that are left, and no longer than their grace once
-// ctx has ended, and exports what is left.
+// close waits for the remaining hooks, at most for their grace period after ctx has
+// ended, and exports the remaining traces.
 func (o *outlets) close(ctx context.Context) {
 	patient, cancel := outlasting(ctx, hooksGrace)
 	defer cancel()
@@ -69,18 +67,18 @@ func (o *outlets) close(ctx context.Context) {
 
 func (l *logger) tracesFailed(err error) { l.zap.Warn("traces not exported", zap.Error(err)) }
 
-// outlasting returns a context that ends so long after parent.
+// outlasting returns a context that ends that long after parent.
 func outlasting(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() {
-		_ = rotator.SystemClock{}.Sleep(ctx, grace) // cut short when nobody waits any more
+		_ = rotator.SystemClock{}.Sleep(ctx, grace) // ends early when cancelled
 		cancel()
 	})
 	return ctx, func() { stop(); cancel() }
 }
 
-// refused tells the hooks of an attended run that could not take place. The
-// daemon's is an event; this one is told to whoever attends.
+// refused runs the hooks of an attended run that could not start. For the daemon's runs
+// this is an event.
 func (f *fleet) refused(ctx context.Context, name rotator.EventName, err error) {
 	if err != nil && ctx.Err() == nil {
 		f.hooks(rotator.Event{Name: name, Err: err})

@@ -10,31 +10,31 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// overview is the fleet at a glance, and the tenants of it that are shown.
+// overview is a summary of the fleet, and the tenants to list.
 type overview struct {
 	now      time.Time
 	total    int
 	count    map[rotator.Standing]int
-	problems int           // tenants that somebody has to look at
+	problems int           // tenants that need attention
 	vanish   int           // of them, those whose record deletes itself
 	oldest   time.Duration // of the known ages; negative: none is known
-	next     time.Time     // when the first of those that are ok falls due; zero: none ever does
-	week     int           // how many of them do within 7 days,
+	next     time.Time     // when the first of the ok tenants falls due; zero: never
+	week     int           // how many of them fall due within 7 days,
 	month    int           // and within 30
-	beyond   int           // tenants that the limit left out
-	tenants  []standing    // the most urgent first
-	asked    bool          // the daemon has told what it remembers of them
-	unasked  error         // why not, where one should be there
+	beyond   int           // tenants omitted by the limit
+	tenants  []standing    // most urgent first
+	asked    bool          // the daemon has returned its last outcomes
+	unasked  error         // why not, if it should have
 }
 
-// standing is a tenant as it stands at the time of the overview.
+// standing is a tenant's state at the time of the overview.
 type standing struct {
 	rotator.Entry
 	state   rotator.Standing
 	problem bool
 }
 
-// newOverview sorts all.
+// newOverview sorts all tenants.
 func newOverview(all []rotator.Status, now time.Time, t rotator.Timetable) *overview {
 	rotator.SortByUrgency(all, now, t)
 	o := &overview{now: now, total: len(all), count: map[rotator.Standing]int{}, oldest: -1, tenants: make([]standing, len(all))}
@@ -45,7 +45,7 @@ func newOverview(all []rotator.Status, now time.Time, t rotator.Timetable) *over
 	return o
 }
 
-// remember puts what the daemon has told beside the records.
+// remember adds the daemon's outcomes to the records.
 func (o *overview) remember(known outcomes) {
 	o.asked = known != nil
 	for i := range o.tenants {
@@ -81,14 +81,15 @@ func (o *overview) reckon(s standing) {
 	}
 }
 
-// lastOutcome is the tenant's, or of a record that deletes itself when it does.
+// lastOutcome is the tenant's last outcome; for a record that deletes itself, when that
+// happens.
 func (s standing) lastOutcome(now time.Time) (o rotator.Outcome, at time.Time, reason string) {
 	o, at, reason = s.LastOutcome(now)
 	return o, at, cmp.Or(reason, s.Expiry())
 }
 
-// show leaves only tenants in these states, and of them the most urgent; 0 means
-// no limit. The totals stay.
+// show keeps only tenants in these states, and of them the most urgent; 0 means no
+// limit. The totals are unchanged.
 func (o *overview) show(states []rotator.Standing, limit int) {
 	o.tenants = slices.DeleteFunc(o.tenants, func(s standing) bool { return !slices.Contains(states, s.state) })
 	if limit > 0 && len(o.tenants) > limit {

@@ -68,7 +68,7 @@ func printOverviewJSON(out io.Writer, o *overview) error {
 	return encodeJSON(out, doc)
 }
 
-// source says where the last outcomes are from.
+// source says where the last outcomes come from.
 func (o *overview) source() string {
 	if o.asked {
 		return "daemon"
@@ -83,7 +83,7 @@ func instant(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// seconds are whole ones; nil means unknown.
+// seconds rounds to whole seconds; nil means unknown.
 func seconds(d time.Duration, known bool) *int64 {
 	if !known {
 		return nil
@@ -99,7 +99,7 @@ var csvHeader = []string{
 
 func printOverviewCSV(out io.Writer, o *overview) error {
 	w := csv.NewWriter(out)
-	_ = w.Write(csvHeader) // w.Error has the first error
+	_ = w.Write(csvHeader) // w.Error returns the first error
 	for _, s := range o.tenants {
 		j := s.json(o.now)
 		_ = w.Write([]string{
@@ -118,10 +118,10 @@ func csvNumber(n *int64) string {
 	return strconv.FormatInt(*n, 10)
 }
 
-// csvText keeps what others have written into a record from being a formula
+// csvText prevents a text that others have written into a record from being a formula
 // when a spreadsheet opens the file: such a cell gets a leading apostrophe
-// (https://owasp.org/www-community/attacks/CSV_Injection). What a terminal would
-// obey is quoted as in the tables; no cell begins with a tab or a line break.
+// (https://owasp.org/www-community/attacks/CSV_Injection). Terminal control characters
+// are quoted as in the tables; no cell begins with a tab or a line break.
 func csvText(s string) string {
 	s = printable(s)
 	if s != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(s)[0]) {

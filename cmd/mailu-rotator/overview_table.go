@@ -14,9 +14,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// printOverviewTable prints plain lines, for a pager as for a terminal. The
-// narrow table has one line of the screen for each tenant: what is longer is cut
-// there, and nowhere else.
+// printOverviewTable prints plain lines, for a pager as for a terminal. The narrow
+// table has one screen line for each tenant: only there longer lines are cut.
 func printOverviewTable(out io.Writer, o *overview, wide bool, p palette) error {
 	width := 0
 	if !wide {
@@ -24,7 +23,7 @@ func printOverviewTable(out io.Writer, o *overview, wide bool, p palette) error 
 	}
 	lines := o.totals(p)
 	switch {
-	case len(o.tenants) == 0: // the totals say so
+	case len(o.tenants) == 0: // the totals show it
 	case wide:
 		lines = append(lines, "", o.wide(p))
 	default:
@@ -32,12 +31,12 @@ func printOverviewTable(out io.Writer, o *overview, wide bool, p palette) error 
 	}
 	w := bufio.NewWriter(out)
 	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
-		fmt.Fprintln(w, text.Snip(line, width, "…")) // Flush has the first error
+		fmt.Fprintln(w, text.Snip(line, width, "…")) // Flush returns the first error
 	}
 	return w.Flush()
 }
 
-// totals come first: they are what is read most, and what a pager shows first.
+// totals come first: they are read most, and a pager shows them first.
 func (o *overview) totals(p palette) []string {
 	var counts []string
 	for _, state := range rotator.Standings() {
@@ -71,8 +70,8 @@ func (o *overview) coming() string {
 	return fmt.Sprintf("next due %s; due within 7 days: %d, within 30: %d", o.next.UTC().Format(time.DateOnly), o.week, o.month)
 }
 
-// narrow says user and server rather than the tenant's id, which takes half a
-// line and tells nobody anything. Where a record names no user the id must do.
+// narrow shows user and server instead of the tenant's id, which takes half a line and
+// has no meaning for people. If a record names no user it shows the id.
 func (o *overview) narrow(p palette) string {
 	t := newTable("STATE", "LEFT", "AGE", "POLICY", "USER", "SERVER", "LAST OUTCOME")
 	t.SetColumnConfigs([]table.ColumnConfig{right(2), right(3)})
@@ -127,7 +126,7 @@ func (s standing) left(now time.Time) string {
 	return age(d)
 }
 
-// last is the outcome, its date, and the reason.
+// last formats the outcome, its date, and the reason.
 func (s standing) last(now time.Time) string {
 	outcome, at, reason := s.lastOutcome(now)
 	words := cell(string(outcome))
@@ -140,7 +139,7 @@ func (s standing) last(now time.Time) string {
 	return words
 }
 
-// date is in UTC, as the records are.
+// date is in UTC, like the records.
 func date(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -148,7 +147,7 @@ func date(t time.Time) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// standing colors a word that says the state already.
+// standing colors a word that already names the state.
 func (p palette) standing(word string, state rotator.Standing) string {
 	switch state {
 	case rotator.StandingOverdue, rotator.StandingInvalid:
@@ -161,7 +160,7 @@ func (p palette) standing(word string, state rotator.Standing) string {
 	return word
 }
 
-// screenWidth is 0 where there is no screen.
+// screenWidth is 0 if out is not a terminal.
 func screenWidth(out io.Writer) int {
 	file, isFile := out.(interface{ Fd() uintptr })
 	if !isFile {

@@ -26,7 +26,7 @@ func nightly(t *testing.T) rotator.Timetable {
 	return rotator.Timetable{Schedule: schedule, Timezone: time.UTC, Jitter: 10 * time.Minute, Window: 6 * time.Hour}
 }
 
-// aged is a tenant whose password is so many days old.
+// aged returns a tenant whose password is that many days old.
 func aged(n int, policy string, days int, edits ...func(*rotator.Candidate)) rotator.Status {
 	id := rotator.TenantID(fmt.Sprintf("0f8fad5b-d9cb-469f-a165-%012d", n))
 	parsed, _ := rotator.ParsePolicy(policy)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDaemonShowsItsFleetOnThePage: what the page says is looked at elsewhere;
-// here it is about the real fleet, as a sweep left it.
+// TestDaemonShowsItsFleetOnThePage: other tests check the page's content; this one
+// checks that it shows the real fleet after a sweep.
 func TestDaemonShowsItsFleetOnThePage(t *testing.T) {
 	s := newTestSite(t)
 	old := s.mustSeed(t, "old", "age=400")

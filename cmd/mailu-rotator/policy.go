@@ -42,8 +42,8 @@ the one of --with-create.`,
 	return cmd
 }
 
-// secretless lets the policy be printed where the secrets are not: by an
-// administrator, before the service has any. Nothing is read from these.
+// secretless lets an administrator print the policy on a host without the secrets,
+// before the service has any. The files are not read.
 func secretless(name string) string {
 	value := getenv(name)
 	switch name {

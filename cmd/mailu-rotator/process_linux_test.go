@@ -13,9 +13,9 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// TestProcessShowsNoSecrets looks at a run that holds a token, the master key
-// and a password: neither its arguments nor its environment give them away, and
-// a crash would not either.
+// TestProcessShowsNoSecrets checks a run that holds a token, the master key and a
+// password: neither its arguments nor its environment contain them, and a crash would
+// not reveal them.
 func TestProcessShowsNoSecrets(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme", "age=400")
@@ -28,7 +28,7 @@ func TestProcessShowsNoSecrets(t *testing.T) {
 		file := fmt.Sprintf("/proc/%d/%s", run.cmd.Process.Pid, name)
 		text, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrPermission) {
-			continue // what nobody can read gives nothing away
+			continue // unreadable files reveal nothing
 		}
 		must(t, err)
 		if len(text) == 0 {

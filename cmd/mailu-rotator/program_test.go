@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what should take a moment: long enough
-// for a loaded machine under the race detector.
+// patience is how long a test waits for something that should take a moment: long
+// enough for a loaded machine under the race detector.
 const patience = 3 * time.Minute
 
 // program is the real program, running or ended.
@@ -41,14 +41,14 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start runs the program with the site's configuration until it ends, or is
-// killed with the test. Nothing of the environment reaches it.
+// start runs the program with the site's configuration until it ends, or is killed with
+// the test. It gets nothing from the environment.
 func (s *site) start(t testing.TB, args ...string) *program {
 	t.Helper()
 	return s.startIn(t, nil, args...)
 }
 
-// startIn gives it variables of the environment besides.
+// startIn adds environment variables.
 func (s *site) startIn(t testing.TB, environment []string, args ...string) *program {
 	t.Helper()
 	p := &program{ended: make(chan struct{})}
@@ -64,7 +64,7 @@ func (s *site) launch(t testing.TB, p *program) {
 	must(t, p.cmd.Start())
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // the status is asked for by those whom it concerns
+		_ = p.cmd.Wait() // tests check the status themselves
 	}()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.ended })
 	s.ledger.record(t.Name()+" stdout", p.stdout.String)
@@ -76,14 +76,14 @@ func (p *program) signal(t *testing.T, s os.Signal) {
 	must(t, p.cmd.Process.Signal(s))
 }
 
-// kill is a crash: the program cannot do a thing about it.
+// kill is a crash, which the program cannot handle.
 func (p *program) kill(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGKILL)
 	<-p.ended
 }
 
-// mustEnd waits for the end, and for this status.
+// mustEnd waits for the end and checks the status.
 func (p *program) mustEnd(t *testing.T, status int) {
 	t.Helper()
 	select {
@@ -96,7 +96,7 @@ func (p *program) mustEnd(t *testing.T, status int) {
 	}
 }
 
-// mustLog waits until the log has so many lines with the message.
+// mustLog waits until the log has that many lines with the message.
 func (p *program) mustLog(t *testing.T, message string, times int) {
 	t.Helper()
 	await(t, message, func() error {
@@ -107,7 +107,7 @@ func (p *program) mustLog(t *testing.T, message string, times int) {
 	})
 }
 
-// await polls until check is content.
+// await polls until check returns nil.
 func await(t *testing.T, what string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

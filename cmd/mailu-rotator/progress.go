@@ -9,12 +9,12 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// progress is a bar with counts, rate and time left, where its output is a
-// terminal. Log lines go through it, so that they do not run into the bar.
+// progress is a bar with counts, rate and time left, if its output is a terminal. Log
+// lines go through it, so that they do not run into the bar.
 type progress struct {
 	mu  sync.Mutex
 	out io.Writer
-	bar *progressbar.ProgressBar // nil until the plan is made
+	bar *progressbar.ProgressBar // nil until the plan is known
 }
 
 func newProgress(out io.Writer) *progress { return &progress{out: out} }
@@ -49,7 +49,7 @@ func (p *progress) observe(e rotator.Event) {
 	}
 }
 
-// begin shows the bar. The caller has the lock.
+// begin shows the bar. The caller holds the lock.
 func (p *progress) begin(doing string, count int) {
 	if count == 0 || !isTerminal(p) {
 		return
@@ -59,7 +59,7 @@ func (p *progress) begin(doing string, count int) {
 		progressbar.OptionSetDescription(doing),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
-	_ = p.bar.RenderBlank() // a terminal that cannot be written to changes nothing
+	_ = p.bar.RenderBlank() // an unwritable terminal changes nothing
 }
 
 // Write puts a log line above the bar.

@@ -34,7 +34,7 @@ func printTable(out io.Writer, report rotator.Report) error {
 	return nil
 }
 
-// summary is the last line: how many there were, and what became of them.
+// summary is the last line: the number of tenants by outcome.
 func summary(report rotator.Report) string {
 	var counts []string
 	for _, outcome := range rotator.Outcomes() {
@@ -60,11 +60,11 @@ func tenants(n int) string {
 	return fmt.Sprintf("%d tenants", n)
 }
 
-// maxCell bounds what a record may put into a column, in characters: no user is
-// longer than 254.
+// maxCell limits the text from a record in a column, in characters: no user is longer
+// than 254.
 const maxCell = 254
 
-// cell keeps a column's place where there is no value.
+// cell keeps an empty column's place.
 func cell(s string) string {
 	if s == "" {
 		return "-"
@@ -72,7 +72,7 @@ func cell(s string) string {
 	return printable(fmt.Sprintf("%.*s", maxCell, s))
 }
 
-// printable keeps what Vault holds from steering the terminal or breaking the
+// printable prevents text from Vault from controlling the terminal or breaking the
 // table's lines.
 func printable(s string) string {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -81,7 +81,7 @@ func printable(s string) string {
 	return s
 }
 
-// age is in days, as policies are, and finer below two of them.
+// age is in days, like policies, and in smaller units below two days.
 func age(d time.Duration) string {
 	switch {
 	case d < 0:

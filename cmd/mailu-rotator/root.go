@@ -65,7 +65,7 @@ func firstSet(cmd *cobra.Command, names []string) string {
 	return ""
 }
 
-// names are the flags that mean nothing without --run-now.
+// names returns the flags that require --run-now.
 func (f *runNowFlags) names() (names []string) {
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	new(runNowFlags).register(set)

@@ -9,9 +9,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs the specifications of the command line, one feature a file.
-// Each script has a site of its own, so that all of them share one Vault. The
-// commands beside testscript's own are in scriptcmd_test.go.
+// TestScripts runs the specifications of the command line, one feature a file. Each
+// script has its own site, so that all of them share one Vault. The additional commands
+// are in scriptcmd_test.go.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -63,7 +63,7 @@ func setUpScript(env *testscript.Env) error {
 
 func siteOf(ts *testscript.TestScript) *site { return ts.Value(siteKey{}).(*site) }
 
-// about makes a command that checks each tenant it names.
+// about makes a command that checks each named tenant.
 func about(check func(*site, context.Context, *tenant) error) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, names []string) {
 		if neg || len(names) == 0 {

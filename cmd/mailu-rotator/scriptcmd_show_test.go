@@ -10,12 +10,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdReveals runs a program that is to show one password of one tenant, and
-// nothing else that is secret:
+// cmdReveals runs a program that must print one password of one tenant, and no other
+// secret:
 //
 //	reveals acme first|begun mailu-rotator show $acme --reveal
 //
-// What it printed besides is in shown.txt.
+// Its other output is in shown.txt.
 func cmdReveals(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: reveals tenant first|begun program [arg...]")
@@ -33,9 +33,8 @@ func cmdReveals(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("shown.txt"), []byte(rest), 0o600))
 }
 
-// recordRevealed records what was printed but for the one place where the
-// password was asked for: a second one, or one in another form, is a leak as
-// anywhere. It returns the rest.
+// recordRevealed records the output except the one place where the password was
+// requested: a second one, or one in another form, is a leak. It returns the rest.
 func (l *ledger) recordRevealed(by, printed, password string) (rest string, err error) {
 	form := password
 	if strings.HasPrefix(printed, "{") {
@@ -47,12 +46,12 @@ func (l *ledger) recordRevealed(by, printed, password string) (rest string, err 
 	if !found {
 		return "", fmt.Errorf("%s: the password is not shown", by)
 	}
-	// A space keeps what is left from being read together.
+	// A space keeps the two parts from being read as one text.
 	l.record(by, func() string { return before + " " + after })
 	return before + after, nil
 }
 
-// jsonForm is how the program writes a text in JSON, without the quotes.
+// jsonForm returns a text as the program writes it in JSON, without the quotes.
 func jsonForm(text string) (string, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

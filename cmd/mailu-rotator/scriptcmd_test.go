@@ -15,7 +15,7 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// cmdExits runs a program and wants just this exit status:
+// cmdExits runs a program and checks its exact exit status:
 //
 //	exits 2 mailu-rotator --run-now -c config.yaml
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
@@ -85,8 +85,8 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdMailu starts a Mailu server, whose origin is then $NAME, and does to it
-// what its administrator may:
+// cmdMailu starts a Mailu server, whose origin is then $NAME, and does what its
+// administrator can do:
 //
 //	mailu start NAME
 //	mailu start-without-api NAME
@@ -131,8 +131,8 @@ func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdAdopt makes a tenant that the program has added known to the script's
-// checks; $NAME is then its id.
+// cmdAdopt makes a tenant that the program has added known to the script's checks;
+// $NAME is then its id.
 func cmdAdopt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: adopt name id mailu user")
@@ -143,7 +143,7 @@ func cmdAdopt(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], args[1])
 }
 
-// cmdSeed makes a tenant, see site.seed; $NAME is then its id.
+// cmdSeed creates a tenant, see site.seed; $NAME is then its id.
 func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: seed name [key=value...]")
@@ -153,7 +153,7 @@ func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], s.tenants[args[0]].id)
 }
 
-// cmdPut writes a record of any name under the prefix, which is no tenant's.
+// cmdPut writes a record with any name under the prefix that is no tenant's.
 func cmdPut(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: put name [key=value...]")
@@ -187,7 +187,7 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	m.Inject(mailutest.Fault{Kind: mailutest.Status, Method: args[1], Status: status})
 }
 
-// cmdRequests counts what a Mailu server was sent: requests one PATCH 0.
+// cmdRequests counts the requests to a Mailu server: requests one PATCH 0.
 func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: requests mailu method count")
@@ -199,8 +199,7 @@ func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdLogs wants a file to hold log lines as JSON and nothing else, and at least
-// one of them.
+// cmdLogs checks that a file holds only JSON log lines, and at least one of them.
 func cmdLogs(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: logs file")
@@ -232,7 +231,7 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[1], value)
 }
 
-// cmdField compares a field of a tenant's record, as Vault holds it now:
+// cmdField compares a field of a tenant's current record in Vault:
 //
 //	field acme key_version 2
 func cmdField(ts *testscript.TestScript, neg bool, args []string) {

@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdHolds sets what Mailu holds for a tenant, behind Vault's back:
+// cmdHolds changes what Mailu holds for a tenant, without Vault's knowledge:
 //
 //	holds acme by-hand    a password that Vault has never held
 //	holds acme first      the seeded one
@@ -49,7 +49,7 @@ func tenantOf(ts *testscript.TestScript, name string) *tenant {
 	return t
 }
 
-// cmdHistory does to a record what an operator may:
+// cmdHistory changes a record as an operator can:
 //
 //	history acme begin          a dead process leaves a pending password
 //	history acme overwrite N    version N as a whole becomes the newest
@@ -98,7 +98,7 @@ func (s *site) mergePatch(ctx context.Context, t *tenant, text string) error {
 	return err
 }
 
-// edit writes version n (0: the newest) with a change as the newest version.
+// edit writes a changed copy of version n (0: the newest) as the newest version.
 func (s *site) edit(ctx context.Context, t *tenant, n int, change func(map[string]any)) error {
 	l := s.layout()
 	secret, err := s.root.KVv2(l.Mount).GetVersion(ctx, l.Path(t.id), n)
@@ -109,7 +109,8 @@ func (s *site) edit(ctx context.Context, t *tenant, n int, change func(map[strin
 	return s.store(ctx, t, secret.Data)
 }
 
-// cmdAgree wants a tenant at rest with just this password in Vault and Mailu:
+// cmdAgree checks that a tenant is at rest with exactly this password in Vault and
+// Mailu:
 //
 //	agree acme first|begun
 func cmdAgree(ts *testscript.TestScript, neg bool, args []string) {

@@ -109,15 +109,15 @@ func findTenant(ctx context.Context, s *rotator.Sweep, name string) (rotator.Ten
 	return rotator.ParseTenantID(name)
 }
 
-// exhibit is what there is to show.
+// exhibit is the content of show.
 type exhibit struct {
 	record   rotator.Record
-	account  string        // what Mailu, if it was asked, showed of the user that somebody should know
-	revealed string        // "current" or "pending"; empty where no password is shown
-	password crypto.Secret // empty likewise
+	account  string        // what Mailu, if asked, says about the user that an operator should know
+	revealed string        // "current" or "pending"; empty: no password is shown
+	password crypto.Secret // also empty then
 }
 
-// reveal opens a password, and leaves a trace of that before anybody sees it.
+// reveal opens a password, and records that before anybody sees it.
 func (f *fleet) reveal(ctx context.Context, s *rotator.Sweep, flags showFlags, shown *exhibit) (err error) {
 	cred, pending := shown.record.Credential, flags.pending
 	if flags.accepted {

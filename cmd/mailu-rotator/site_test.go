@@ -19,15 +19,15 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// site is what one installation of the program works on: a KV mount and a
-// master key in the shared Vault, Mailu servers, tenants, and a directory with
-// the configuration and the secret files.
+// site is one installation of the program: a KV mount and a master key in the shared
+// Vault, Mailu servers, tenants, and a directory with the configuration and the secret
+// files.
 type site struct {
 	*house
 	dir     string
 	name    string // of mount, policy and AppRole in Vault
 	key     string // the master key, which sites share unless they change it
-	address string // where the program finds Vault: there, or a proxy before it
+	address string // Vault's address for the program: direct, or a proxy's
 	auth    map[string]any
 	mailus  []*mailuServer // in the order of the configuration
 	tenants map[string]*tenant
@@ -53,8 +53,8 @@ func (h *house) newSite(dir string) *site {
 	}
 }
 
-// provision makes mount and key, and a token that may do what the program says
-// that it needs, and nothing else.
+// provision creates mount and key, and a token with exactly the policy that the program
+// prints.
 func (s *site) provision(ctx context.Context) error {
 	layout := s.layout()
 	if err := s.vault.Provision(ctx, layout); err != nil {
@@ -88,7 +88,7 @@ func (s *site) secretFile(name, content string) error {
 	return os.WriteFile(filepath.Join(s.dir, name), []byte(content+"\n"), 0o600)
 }
 
-// startMailu runs a server with a token of its own.
+// startMailu runs a server with its own token.
 func (s *site) startMailu(name string) (*mailuServer, error) {
 	return s.startMailuWith(name, mailutest.Config{})
 }
@@ -104,7 +104,7 @@ func (s *site) startMailuWith(name string, config mailutest.Config) (*mailuServe
 	return m, s.secretFile(name+".token", server.Token())
 }
 
-// mailu is the server with the name, or the only one for "".
+// mailu returns the server with the name, or the only one for "".
 func (s *site) mailu(name string) (*mailuServer, error) {
 	i := slices.IndexFunc(s.mailus, func(m *mailuServer) bool { return m.name == name })
 	switch {
@@ -140,8 +140,8 @@ func (s *site) enableAppRole(ctx context.Context, policy string) error {
 	return s.secretFile("secret-id", secret.Data["secret_id"].(string))
 }
 
-// leave hands what happened here to the log scan and stops the Mailu servers.
-// It has a context of its own, since a test's ends before its cleanup begins.
+// leave adds all output to the log scan and stops the Mailu servers. It has its own
+// context, since a test's ends before its cleanup begins.
 func (s *site) leave() error {
 	defer s.closeMailus()
 	return s.confess(context.Background())
@@ -155,9 +155,9 @@ func (s *site) closeMailus() {
 
 func (s *site) configFile() string { return filepath.Join(s.dir, "config.yaml") }
 
-// writeConfig writes the configuration, as JSON, which is YAML. A setting is
-// section.key=value, the value of a list in JSON; server.key=value is for every
-// Mailu server.
+// writeConfig writes the configuration as JSON, which is YAML. A setting is
+// section.key=value, the value of a list in JSON; server.key=value is for every Mailu
+// server.
 func (s *site) writeConfig(settings ...string) error {
 	layout := s.layout()
 	server := map[string]any{}
@@ -168,7 +168,7 @@ func (s *site) writeConfig(settings ...string) error {
 		},
 		"rotation": map[string]any{},
 		"verify":   map[string]any{},
-		"listen":   map[string]any{"address": ""}, // tests would be in each other's way
+		"listen":   map[string]any{"address": ""}, // a fixed port would conflict between tests
 		"hooks":    map[string]any{},
 		"log":      map[string]any{},
 		"server":   server,

@@ -73,7 +73,7 @@ func (f *statusFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.color, "color", "auto", "color tables: `when` is auto (on a terminal, without NO_COLOR), always or never")
 }
 
-// shown checks the flags against each other and returns the states to be shown.
+// shown checks the flags against each other and returns the states to show.
 func (f *statusFlags) shown() ([]rotator.Standing, error) {
 	switch {
 	case !slices.Contains([]string{"table", "wide", "json", "csv"}, f.output):

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// surviveBrokenPipes makes a write to a pipe that nobody reads fail, where Go would
-// end the program: a journal or pager that goes away must not leave rotations
-// half-finished. Children begin with the signal's default action.
+// surviveBrokenPipes makes a write to a pipe without a reader fail, instead of ending
+// the program: a journal or pager that goes away must not leave rotations
+// half-finished. Child processes start with the signal's default action.
 func surviveBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
-// dieOfBrokenPipe ends the program as one ends whose report nobody reads: by the
-// signal, unless that is ignored.
+// dieOfBrokenPipe ends the program by SIGPIPE, as usual for a program whose report has
+// no reader, unless that signal is ignored.
 func dieOfBrokenPipe() {
 	signal.Reset(syscall.SIGPIPE)
 	_, _ = os.Stdout.Write([]byte("\n"))
 }
 
 // standardOutput is where reports go. It remembers that its reader has gone, as in
-// `status | head`: that is no error to speak of.
+// `status | head`: that is no error to report.
 type standardOutput struct {
 	file *os.File
 	gone bool
@@ -37,11 +37,11 @@ func (r *standardOutput) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Fd tells whether it is a terminal.
+// Fd lets callers check for a terminal.
 func (r *standardOutput) Fd() uintptr { return r.file.Fd() }
 
 const (
-	// maxUnwritten is how many log lines wait for a reader that does not read.
+	// maxUnwritten is how many log lines are queued for a slow reader.
 	maxUnwritten = 4096
 	// flushPatience is how long the end of the program waits for that reader.
 	flushPatience = 2 * time.Second
@@ -49,18 +49,18 @@ const (
 
 var errDropped = errors.New("dropped: the reader of standard error does not read")
 
-// standardError is written by a goroutine of its own: a run that has claims must not
-// wait for a reader that does not read. What does not fit is dropped and counted.
+// standardError is written by its own goroutine: a run that holds claims must not wait
+// for a slow reader. Lines that do not fit are dropped and counted.
 type standardError struct {
 	file   *os.File
 	jobs   chan func()
 	done   chan struct{} // closed by close
 	lost   atomic.Int64
-	onLost atomic.Pointer[func(n int64)] // told of what was dropped, once there is room again
-	failed atomic.Pointer[error]         // of a write since the last flush
+	onLost atomic.Pointer[func(n int64)] // called with the number of dropped lines, once there is room again
+	failed atomic.Pointer[error]         // first failed write since the last flush
 }
 
-// newStandardError returns a writer to the file. The caller closes it.
+// newStandardError returns a writer to the file. The caller must close it.
 func newStandardError(file *os.File) *standardError {
 	s := &standardError{file: file, jobs: make(chan func(), maxUnwritten), done: make(chan struct{})}
 	go func() {
@@ -86,7 +86,7 @@ func (s *standardError) tellLost() {
 	}
 }
 
-// do does the job after those before it, and drops it where too many wait.
+// do queues the job, and drops it if too many wait.
 func (s *standardError) do(job func()) {
 	select {
 	case s.jobs <- job:
@@ -96,7 +96,7 @@ func (s *standardError) do(job func()) {
 	}
 }
 
-// later is do for what may fail: flush says so.
+// later is do for a job that can fail; flush returns its error.
 func (s *standardError) later(write func() error) {
 	s.do(func() {
 		if err := write(); err != nil {
@@ -105,7 +105,7 @@ func (s *standardError) later(write func() error) {
 	})
 }
 
-// Write implements [io.Writer]. It never fails; flush says what has.
+// Write implements [io.Writer]. It never fails; flush returns errors.
 func (s *standardError) Write(p []byte) (int, error) {
 	line := bytes.Clone(p)
 	s.later(func() error {
@@ -115,15 +115,15 @@ func (s *standardError) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Fd tells whether it is a terminal, or the journal.
+// Fd lets callers check for a terminal or the journal.
 func (s *standardError) Fd() uintptr { return s.file.Fd() }
 
-// flush waits until all is written, though not for ever, and returns why something
-// since the last flush was not.
+// flush waits, for a limited time, until everything is written, and returns the first
+// error since the last flush.
 func (s *standardError) flush() error {
 	patience := time.NewTimer(flushPatience)
 	defer patience.Stop()
-	for range 2 { // a job may have left another one, see journalCore
+	for range 2 { // a job may have queued another one, see journalCore
 		written := make(chan struct{})
 		select {
 		case s.jobs <- func() { close(written) }:
@@ -142,13 +142,13 @@ func (s *standardError) flush() error {
 	return nil
 }
 
-// close writes what is left.
+// close writes the rest.
 func (s *standardError) close() {
-	_ = s.flush() // there is nobody left to tell
+	_ = s.flush() // there is no place left to report it
 	close(s.done)
 }
 
-// flush waits for what writes later than it is told to.
+// flush waits for a writer that writes asynchronously.
 func flush(w io.Writer) error {
 	if later, isLater := w.(interface{ flush() error }); isLater {
 		return later.flush()

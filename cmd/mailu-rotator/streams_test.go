@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startOn starts the program with standard output and error of the test's choice;
-// nil is what a program has otherwise.
+// startOn starts the program with standard output and error chosen by the test; nil
+// means the usual ones.
 func (s *site) startOn(t *testing.T, stdout, stderr *os.File, args ...string) *program {
 	t.Helper()
 	p := &program{ended: make(chan struct{})}
@@ -42,14 +42,14 @@ func unread(t *testing.T) *os.File {
 	return writer
 }
 
-// stalled is a pipe whose reader is there and does not read; a page fills it.
+// stalled is a pipe whose reader exists and does not read; a page fills it.
 func stalled(t *testing.T) (reader, writer *os.File) {
 	t.Helper()
 	reader, writer, err := os.Pipe()
 	must(t, err)
 	_, err = unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize())
 	must(t, err)
-	must(t, syscall.SetNonblock(int(writer.Fd()), false)) // Fd has done so; the child gets the same description
+	must(t, syscall.SetNonblock(int(writer.Fd()), false)) // Fd has made it blocking; the child gets the same description
 	t.Cleanup(func() { reader.Close(); writer.Close() })
 	return reader, writer
 }
@@ -62,7 +62,7 @@ func noSpace(t *testing.T) *os.File {
 	return full
 }
 
-// withoutReader are the ways in which nobody takes what is written.
+// withoutReader are the ways in which output has no reader.
 var withoutReader = map[string]func(*testing.T) *os.File{
 	"gone":      unread,
 	"full disk": noSpace,
@@ -120,7 +120,7 @@ func TestCommandsGoOnWithoutTheReaderOfTheirLog(t *testing.T) {
 	}
 }
 
-// The report's reader is gone, as in `status | head`: that is nobody's failure.
+// The report's reader has gone, as in `status | head`: that is no failure.
 func TestAReportThatNobodyReadsEndsQuietly(t *testing.T) {
 	s := newTestSite(t)
 	acme := s.mustSeed(t, "acme", "age=400")
@@ -190,7 +190,7 @@ func TestDroppedLogLinesAreCountedOnceThereIsRoom(t *testing.T) {
 
 	select {
 	case n := <-told:
-		if n < 90 || n > 100 { // some were on their way
+		if n < 90 || n > 100 { // some were in flight
 			t.Errorf("%d were dropped", n)
 		}
 	case <-time.After(patience):

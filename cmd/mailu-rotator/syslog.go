@@ -7,7 +7,7 @@ import (
 	"log/syslog"
 )
 
-// openSystemLog is where auditors look: the host's log of authorisations.
+// openSystemLog opens the host's authorisation log, which auditors read.
 func openSystemLog() (io.WriteCloser, error) {
 	return syslog.New(syslog.LOG_AUTHPRIV|syslog.LOG_NOTICE, "mailu-rotator")
 }

@@ -7,5 +7,5 @@ import (
 	"io"
 )
 
-// openSystemLog has nothing to open here.
+// openSystemLog always fails here.
 func openSystemLog() (io.WriteCloser, error) { return nil, errors.New("this system has none") }

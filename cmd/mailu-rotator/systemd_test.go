@@ -26,7 +26,7 @@ func (s *site) startService(t *testing.T, environment ...string) (*program, serv
 	return s.startIn(t, append(environment, "NOTIFY_SOCKET="+address)), serviceManager{conn}
 }
 
-// mustHear waits for a message that begins so, and skips the others.
+// mustHear waits for a message with this prefix, and skips the others.
 func (m serviceManager) mustHear(t *testing.T, start string) {
 	t.Helper()
 	must(t, m.SetReadDeadline(time.Now().Add(patience)))
@@ -76,8 +76,7 @@ func TestDaemonFeedsTheWatchdogThatSystemdSets(t *testing.T) {
 	daemon.stop(t)
 }
 
-// Whoever starts the daemon does not count it as started before its
-// configuration has been read.
+// systemd must not count the daemon as started before its configuration has been read.
 func TestSystemdIsNotToldOfADaemonWithABadConfiguration(t *testing.T) {
 	s := newTestSite(t)
 	must(t, s.writeConfig("rotation.schedule=at night"))
@@ -85,7 +84,7 @@ func TestSystemdIsNotToldOfADaemonWithABadConfiguration(t *testing.T) {
 	daemon, systemd := s.startService(t)
 	daemon.mustEnd(t, exitCannotRun)
 
-	// Had the program said anything, it would be read before this.
+	// Any message of the program would be read before this one.
 	_, err := systemd.WriteTo([]byte("X_MARK=1"), systemd.LocalAddr())
 	must(t, err)
 	buffer := make([]byte, 4096)

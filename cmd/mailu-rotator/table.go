@@ -2,9 +2,9 @@ package main
 
 import "github.com/jedib0t/go-pretty/v6/table"
 
-// newTable is a table without lines, as operators feed to awk and grep. Its
-// columns are measured in cells of a terminal: neither escape codes nor wide
-// characters move them.
+// newTable returns a table without lines, which operators can pass to awk and grep. Its
+// columns are measured in terminal cells: neither escape codes nor wide characters
+// shift them.
 func newTable(header ...any) table.Writer {
 	t := table.NewWriter()
 	t.SetStyle(table.Style{

@@ -8,9 +8,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdTame copies a report and puts names in the place of all that differs from
-// run to run, so that it can be compared with a golden file: $NAME for tenants
-// and Mailu servers, $VAULT, TIME, DATE, AGE, DURATION, SITE and VERSION.
+// cmdTame copies a report and replaces everything that differs from run to run by
+// names, so that it can be compared with a golden file: $NAME for tenants and Mailu
+// servers, $VAULT, TIME, DATE, AGE, DURATION, SITE and VERSION.
 func cmdTame(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: tame file copy")

@@ -19,14 +19,14 @@ func newTenantCommand(path *string) *cobra.Command {
 		Use:   "tenant",
 		Short: "Add tenants",
 		Args:  cobra.NoArgs,
-		// A command that cannot run takes any argument for a call for help.
+		// For a command that cannot run cobra takes any argument as a request for help.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTenantAddCommand(path), newTenantImportCommand(path))
 	return cmd
 }
 
-// addingFlags are what adding one tenant and many have in common, as given.
+// addingFlags are the common flags of adding one tenant and many.
 type addingFlags struct {
 	operatorLogin
 	first      bool
@@ -83,14 +83,13 @@ half-added, the table says how; 130 interrupted.`,
 	cmd.Flags().StringVar(&tenant, "tenant", "", "the tenant's `id`, a UUID version 4 (default a new one)")
 	cmd.Flags().StringVar(&addition.Policy, "policy", "", "how old the password may grow: `N_days` or manual (default as configured)")
 	for _, required := range []string{"user", "webmail-url"} {
-		_ = cmd.MarkFlagRequired(required) // it was defined above
+		_ = cmd.MarkFlagRequired(required) // the flag is defined above
 	}
 	flags.register(cmd.Flags())
 	return cmd
 }
 
-// runAdditions reads what is to be added once the configuration is known to be
-// well.
+// runAdditions reads the list of additions after the configuration has been checked.
 func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, stderr io.Writer, read func() ([]rotator.Addition, error)) error {
 	var report rotator.Report
 	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {

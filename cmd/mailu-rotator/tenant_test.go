@@ -10,21 +10,21 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// tenant is one record and its user in Mailu, as they were seeded.
+// tenant is one record and its user in Mailu, as seeded.
 type tenant struct {
 	name    string // in the test
 	id      string
 	user    string
 	mailu   *mailuServer
-	first   string // the password that Mailu and Vault had at first
+	first   string // the initial password in Mailu and Vault
 	begun   string // the pending password of a dead or a living process, if any
 	version int    // of the record
 }
 
-// seed makes a record and its user. Besides fields as they are stored, with Go
+// seed creates a record and its user. Besides fields as they are stored, with Go
 // escapes, the settings are mailu=NAME, age=DURATION or age=DAYS, policy=POLICY,
-// without=FIELD, absent=user, and pending=dead or pending=alive: a password that
-// a process left half-finished, or is at.
+// without=FIELD, absent=user, and pending=dead or pending=alive: a password that a dead
+// process left half-finished, or that a living one is rotating.
 func (s *site) seed(ctx context.Context, name string, settings ...string) error {
 	n := len(s.tenants)
 	t := &tenant{
@@ -52,7 +52,7 @@ func (s *site) seed(ctx context.Context, name string, settings ...string) error 
 	return s.store(ctx, t, record)
 }
 
-// split tells the settings of seed from fields.
+// split separates the settings of seed from fields.
 func split(settings []string) (options map[string]string, fields map[string]any, err error) {
 	options, fields = map[string]string{}, map[string]any{}
 	for _, setting := range settings {
@@ -109,7 +109,7 @@ func (s *site) record(ctx context.Context, t *tenant, options map[string]string,
 	return record, err
 }
 
-// pending is what prepare leaves behind.
+// pending returns what prepare writes.
 func (s *site) pending(ctx context.Context, t *tenant, claim string) (map[string]any, error) {
 	begun := s.seeded.Add(-time.Hour)
 	until := begun.Add(5 * time.Minute)
@@ -147,12 +147,12 @@ func (s *site) sealFor(ctx context.Context, t *tenant, lastRotated, password str
 	return string(sealed), nil
 }
 
-// openedKey is all that decides what a sealed password opens to.
+// openedKey holds everything that determines what a sealed password opens to.
 func openedKey(t *tenant, lastRotated string, version int64, sealed string) string {
 	return fmt.Sprint(t.id, lastRotated, version, sealed)
 }
 
-// store writes the record as it is now to be found.
+// store writes the record as its current version.
 func (s *site) store(ctx context.Context, t *tenant, record map[string]any) error {
 	l := s.layout()
 	written, err := s.root.KVv2(l.Mount).Put(ctx, l.Path(t.id), record)

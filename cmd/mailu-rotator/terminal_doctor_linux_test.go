@@ -34,7 +34,7 @@ func TestDoctorIsColoredOnATerminalUnlessNO_COLORIsSet(t *testing.T) {
 	}
 }
 
-// TestDoctorFindsVaultSealed has a Vault of its own, since sealing it would stop
+// TestDoctorFindsVaultSealed has its own Vault, since sealing the shared one would stop
 // all other tests.
 func TestDoctorFindsVaultSealed(t *testing.T) {
 	s := newTestSite(t)

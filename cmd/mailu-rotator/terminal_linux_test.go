@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTerminalShowsProgressAndWholeLogLines runs the program with stderr on a
-// terminal and stdout in a pipe, as `mailu-rotator --run-now | less` has it.
+// TestTerminalShowsProgressAndWholeLogLines runs the program with stderr on a terminal
+// and stdout in a pipe, as in `mailu-rotator --run-now | less`.
 func TestTerminalShowsProgressAndWholeLogLines(t *testing.T) {
 	s := newTestSite(t)
 	for i := range 6 {
@@ -30,7 +30,7 @@ func TestTerminalShowsProgressAndWholeLogLines(t *testing.T) {
 	_, _ = io.Copy(&p.stderr, screen) // reading ends with EIO when the program closes its side
 	p.mustEnd(t, exitDone)
 
-	// The last step is not seen: the bar goes away at the end.
+	// The last step is not visible: the bar is removed at the end.
 	if raw := p.stderr.String(); !regexp.MustCompile(`(?s)rotating +0% .*\(0/6.*rotating +83% .*\(5/6, \d+ tenants/\w+\) \[\w+:\w+\]`).MatchString(raw) {
 		t.Errorf("no progress bar with counts, rate and time left:\n%q", raw)
 	}
@@ -49,8 +49,8 @@ func TestTerminalShowsProgressAndWholeLogLines(t *testing.T) {
 	}
 }
 
-// openTerminal makes a pseudo-terminal (pty(7)): what is written to the
-// terminal comes out of the screen.
+// openTerminal opens a pseudo-terminal (pty(7)): text written to the terminal comes out
+// of the screen.
 func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -66,8 +66,8 @@ func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	return screen, terminal
 }
 
-// shown is what stays on a screen: it knows the carriage return, after which
-// the line is written over, and "erase the line".
+// shown returns the final lines of a screen: it interprets the carriage return, after
+// which the line is overwritten, and "erase the line".
 func shown(raw string) (lines []string) {
 	var line []rune
 	column := 0

@@ -12,7 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// onTerminal is what status prints to a terminal of 120 columns.
+// onTerminal returns what status prints to a terminal of 120 columns.
 func onTerminal(t *testing.T, s *site, env []string, args ...string) string {
 	t.Helper()
 	screen, terminal := openTerminal(t)

@@ -11,9 +11,9 @@ import (
 	"mailu-rotator/internal/faultproxy"
 )
 
-// TestTwoDaemonsAndAnEmergencyRunAtOnce: all are at the same tenants all the
-// time. After the emergency run each tenant has one password that was made
-// since its start, not none and not two, and nobody was locked out meanwhile.
+// TestTwoDaemonsAndAnEmergencyRunAtOnce: all process the same tenants all the time.
+// After the emergency run each tenant has exactly one password created since its start,
+// and no tenant was locked out in between.
 func TestTwoDaemonsAndAnEmergencyRunAtOnce(t *testing.T) {
 	s := newTestSite(t)
 	_, err := s.startMailu("two")
@@ -54,9 +54,9 @@ func TestTwoDaemonsAndAnEmergencyRunAtOnce(t *testing.T) {
 	}
 }
 
-// TestEmergencyRunRotatesWhatAnotherFinishedMeanwhile: the run is about to take
-// over a half-finished rotation when another process finishes that one. The
-// password is then one from before the emergency, and not good enough.
+// TestEmergencyRunRotatesWhatAnotherFinishedMeanwhile: the run is about to take over a
+// half-finished rotation when another process finishes it. That password is older than
+// the emergency, so the run must rotate again.
 func TestEmergencyRunRotatesWhatAnotherFinishedMeanwhile(t *testing.T) {
 	s := newTestSite(t)
 	half := s.mustSeed(t, "half", "age=1", "pending=dead")

@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/tracing/tracingtest"
 )
 
-// collect starts a collector whose takings go to the log scan.
+// collect starts a collector whose spans go to the log scan.
 func (s *site) collect(t *testing.T) (*tracingtest.Collector, []string) {
 	t.Helper()
 	collector := tracingtest.Start(t)
@@ -17,8 +17,8 @@ func (s *site) collect(t *testing.T) (*tracingtest.Collector, []string) {
 	return collector, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL}
 }
 
-// tree writes each span as its path of names, with the outcome or state and
-// "failed" where there is one, in an order that does not depend on chance.
+// tree returns each span as its path of names, with the outcome or state and "failed",
+// in a stable order.
 func tree(t *testing.T, spans []tracingtest.Span) (paths []string) {
 	t.Helper()
 	byID := map[string]tracingtest.Span{}
@@ -96,7 +96,7 @@ func TestDaemonExportsWhatIsLeftWhenItStops(t *testing.T) {
 	collector, environment := s.collect(t)
 	must(t, s.writeConfig(everySecond, noJitter))
 
-	// Within the test nothing but the end makes it export.
+	// During the test only the end causes an export.
 	daemon := s.startIn(t, append(environment, "OTEL_BSP_SCHEDULE_DELAY=3600000"))
 	daemon.mustLog(t, "rotation committed", 1)
 	daemon.mustLog(t, "sweep finished", 2)

@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/internal/truth"
 )
 
-// held is what Vault holds for a tenant, opened without the program's help.
+// held is what Vault holds for a tenant, opened without the program's code.
 type held struct {
 	version     int
 	lastRotated string
@@ -67,7 +67,7 @@ func (s *site) open(ring *crypto.Keyring, t *tenant, fields map[string]any) (str
 	return password.RevealString(), nil
 }
 
-// confess tells the ledger every password that Vault has ever held here.
+// confess tells the ledger every password that Vault has ever held for this site.
 func (s *site) confess(ctx context.Context) error {
 	for _, t := range s.tenants {
 		newest, err := s.read(ctx, t, 0)
@@ -83,9 +83,9 @@ func (s *site) confess(ctx context.Context) error {
 	return nil
 }
 
-// reachable is the invariant of any moment: Mailu accepts a password that Vault
-// holds. While somebody is at the tenant Vault may be a step ahead of what was
-// read, so a mismatch is read again.
+// reachable is the invariant at any moment: Mailu accepts a password that Vault holds.
+// While a process works on the tenant Vault may be a step ahead of what was read, so a
+// mismatch is read again.
 func (s *site) reachable(ctx context.Context, t *tenant) error {
 	for range 3 {
 		h, err := s.read(ctx, t, 0)
@@ -113,14 +113,14 @@ func (s *site) settled(ctx context.Context, t *tenant) (held, error) {
 	return h, nil
 }
 
-// accepts is settled, for callers who want no details.
+// accepts is settled without details.
 func (s *site) accepts(ctx context.Context, t *tenant) error {
 	_, err := s.settled(ctx, t)
 	return err
 }
 
-// rotated: at rest with a password that neither the seed nor anybody before the
-// program has made.
+// rotated: at rest with a password that neither the seed nor anyone but the program
+// made.
 func (s *site) rotated(ctx context.Context, t *tenant) error {
 	h, err := s.settled(ctx, t)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *site) rotated(ctx context.Context, t *tenant) error {
 	return nil
 }
 
-// finished: at rest with the very password that was pending.
+// finished: at rest with exactly the password that was pending.
 func (s *site) finished(ctx context.Context, t *tenant) error {
 	h, err := s.settled(ctx, t)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *site) finished(ctx context.Context, t *tenant) error {
 	return nil
 }
 
-// untouched: not one write to Vault, not one password set in Mailu.
+// untouched: no write to Vault, no password set in Mailu.
 func (s *site) untouched(ctx context.Context, t *tenant) error {
 	h, err := s.read(ctx, t, 0)
 	switch {

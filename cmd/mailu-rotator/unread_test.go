@@ -10,8 +10,8 @@ import (
 	"mailu-rotator/internal/faultproxy"
 )
 
-// damage lets Vault give no record of two tenants: the storage of one is damaged,
-// and the other has grown beyond what is read.
+// damage makes Vault return no record for two tenants: the storage of one is damaged,
+// and the other exceeds the size limit of a read.
 func (s *site) damage(t *testing.T, damaged, grown *tenant) {
 	t.Helper()
 	l := s.layout()

@@ -33,7 +33,7 @@ func printVerificationTable(out io.Writer, v rotator.Verification, repair bool) 
 	return nil
 }
 
-// verificationSummary is the last line, and the way out where there is one.
+// verificationSummary is the last line, and the remedy if there is one.
 func verificationSummary(v rotator.Verification, repair bool) string {
 	var counts []string
 	for _, state := range rotator.States() {

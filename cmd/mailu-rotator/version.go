@@ -11,12 +11,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// These are set by the linker: see the Makefile. A program built without it says
-// of the latter two what Go has seen of the checkout, if anything.
+// The linker sets these: see the Makefile. Otherwise the latter two come from Go's
+// build information, if there is any.
 var (
 	version = "development"
 	commit  string
-	epoch   string // SOURCE_DATE_EPOCH: when the sources were committed, in seconds
+	epoch   string // SOURCE_DATE_EPOCH: the commit time of the sources, in seconds
 )
 
 func newVersionCommand() *cobra.Command {
@@ -33,8 +33,8 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// provenance is the commit that the program was made from and its date, RFC 3339;
-// what is not known is "unknown".
+// provenance returns the commit of the program and its date, RFC 3339; unknown values
+// are "unknown".
 func provenance(commit, epoch string, read func() (*debug.BuildInfo, bool)) (_, date string) {
 	if seconds, err := strconv.ParseInt(epoch, 10, 64); err == nil {
 		date = time.Unix(seconds, 0).UTC().Format(time.RFC3339)

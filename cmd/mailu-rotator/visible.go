@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// visible writes what a terminal could obey, or a reader be misled by, as the
-// escapes of JSON: control characters that zap lets through (DEL, the 8-bit
-// ones), direction marks, zero widths. Lines stay lines. In a JSON string an
-// escape means the character itself, so no reader of a log loses anything.
+// visible escapes, in JSON's notation, what could control a terminal or mislead a
+// reader: control characters that zap lets through (DEL, the 8-bit ones), direction
+// marks, zero widths. It keeps line breaks. In a JSON string an escape means the
+// character itself, so no reader of a log loses anything.
 func visible(s string) string {
 	hidden := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, hidden) {
@@ -31,7 +31,8 @@ func visible(s string) string {
 	return b.String()
 }
 
-// visibleWriter makes each write [visible]; a character must not come in two.
+// visibleWriter applies [visible] to each write; a character must not be split between
+// writes.
 type visibleWriter struct{ io.Writer }
 
 func (w visibleWriter) Write(p []byte) (int, error) {

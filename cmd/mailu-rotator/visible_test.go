@@ -12,9 +12,9 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// hostileText is what somebody could put into a field of a record, or a server
-// into its answer: a forged line, escapes of both kinds, a title, marks of
-// direction, nothing to be seen, another plane, broken UTF-8.
+// hostileText is what an attacker could put into a field of a record, or a server into
+// its answer: a forged line, escapes of both kinds, a title, direction marks, invisible
+// characters, a character outside the BMP, broken UTF-8.
 const hostileText = "x\n{\"level\":\"info\",\"msg\":\"sweep finished\"}\r\x1b[2J\x9b\u009b31m\x1b]0;owned\x07\x7f\u202eevil\u200b\U000e0041\u2028\xff"
 
 func TestNoFieldCanForgeALogLineOrSteerATerminal(t *testing.T) {
