@@ -18,7 +18,7 @@ type fleetCollector struct {
 	scope atomic.Pointer[Scope]
 
 	tenants, oldest, nextDue, surveyed *prometheus.Desc
-	oldestPending, findings            *prometheus.Desc
+	oldestPending, findings, expiring  *prometheus.Desc
 	breaker, nextRun                   *prometheus.Desc
 	rotated, due, state                *prometheus.Desc // per tenant, if enabled
 }
@@ -34,6 +34,7 @@ func newFleetCollector(board *rotator.Board) *fleetCollector {
 		nextDue:       desc("next_due_timestamp_seconds", "When the tenant that is due first is, or was, due."),
 		surveyed:      desc("last_survey_timestamp_seconds", "When all records were last read; 0 if never."),
 		oldestPending: desc("oldest_pending_age_seconds", "Age of the oldest pending password; 0 if none is pending."),
+		expiring:      desc("records_expiring", "Records that Vault deletes by itself before their policy has them written anew."),
 		findings:      desc("findings", "Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"),
 		breaker:       desc("breaker_state", "1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"),
 		nextRun:       desc("next_run_timestamp_seconds", "When the next run begins; 0 if none is scheduled.", "task"),
@@ -46,7 +47,7 @@ func newFleetCollector(board *rotator.Board) *fleetCollector {
 // Describe implements [prometheus.Collector].
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		c.tenants, c.oldest, c.nextDue, c.surveyed, c.oldestPending, c.findings, c.breaker, c.nextRun, c.rotated, c.due, c.state,
+		c.tenants, c.oldest, c.nextDue, c.surveyed, c.oldestPending, c.findings, c.expiring, c.breaker, c.nextRun, c.rotated, c.due, c.state,
 	} {
 		ch <- desc
 	}
@@ -80,6 +81,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.tenants, float64(f.standings[standing]), string(standing))
 	}
 	gauge(c.oldestPending, f.oldestPending.Seconds())
+	gauge(c.expiring, float64(f.expiring))
 	if f.aged {
 		gauge(c.oldest, f.oldest.Seconds())
 		gauge(c.nextDue, seconds(f.nextDue))
@@ -112,6 +114,7 @@ type totals struct {
 	oldest        time.Duration
 	nextDue       time.Time
 	oldestPending time.Duration
+	expiring      int
 }
 
 func tally(tenants iter.Seq[rotator.Entry], now time.Time, t rotator.Timetable) totals {
@@ -123,6 +126,9 @@ func tally(tenants iter.Seq[rotator.Entry], now time.Time, t rotator.Timetable) 
 		}
 		if e.Pending != nil && !e.Begun.IsZero() {
 			f.oldestPending = max(f.oldestPending, now.Sub(e.Begun))
+		}
+		if e.Vanishes() {
+			f.expiring++
 		}
 		if e.Due.IsZero() {
 			continue

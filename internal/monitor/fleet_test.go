@@ -60,7 +60,7 @@ func TestATenantOfNoTimeIsInNoNumberOfAges(t *testing.T) {
 func TestNothingIsSaidOfTenantsBeforeTheFirstSurvey(t *testing.T) {
 	w := watch(t)
 
-	w.wantNone(t, `tenants{state="ok"}`, `oldest_age_seconds`, `next_due_timestamp_seconds`, `oldest_pending_age_seconds`)
+	w.wantNone(t, `tenants{state="ok"}`, `oldest_age_seconds`, `next_due_timestamp_seconds`, `oldest_pending_age_seconds`, `records_expiring`)
 	w.want(t, map[string]float64{`last_survey_timestamp_seconds`: 0})
 }
 
@@ -70,6 +70,23 @@ func TestAFleetWithoutAgesHasNoOldest(t *testing.T) {
 
 	w.wantNone(t, `oldest_age_seconds`, `next_due_timestamp_seconds`)
 	w.want(t, map[string]float64{`tenants{state="ok"}`: 1, `oldest_pending_age_seconds`: 0})
+}
+
+func TestRecordsThatDeleteThemselvesAreCounted(t *testing.T) {
+	w := watch(t)
+	in := func(d time.Duration) func(*rotator.Status) {
+		return func(s *rotator.Status) { s.Expires = noon.Add(d) }
+	}
+	w.board.Survey([]rotator.Status{
+		aged(t, t1, day), aged(t, t2, day, in(time.Hour)), aged(t, t3, day, in(30*day)), aged(t, t4, day, in(90*day)), // of a policy of 30 days
+		aged(t, "5", 400*day, manual, in(90*day)),
+	})
+	w.want(t, map[string]float64{`records_expiring`: 3})
+
+	mended := aged(t, t2, day)
+	w.tell(rotator.Event{Name: rotator.TenantDone, Tenant: t2, Origin: serverA, Outcome: rotator.Rotated, Status: &mended})
+
+	w.want(t, map[string]float64{`records_expiring`: 2})
 }
 
 func TestBreakersAreClosedUntilTheyAreNot(t *testing.T) {

@@ -199,6 +199,8 @@ func TestTheHeadlineIsWhatMatters(t *testing.T) {
 	due.Tenants[0].Due = due.Now.Add(-time.Hour)
 	invalid := pagetest.Healthy(12)
 	invalid.Tenants[0].Fault = "malformed"
+	expiring := pagetest.Healthy(12)
+	expiring.Tenants[3].Expires = expiring.Now.Add(time.Hour)
 	stale := pagetest.Healthy(12)
 	stale.Surveyed = stale.Now.Add(-3 * 24 * time.Hour)
 	stale.Runs = nil
@@ -213,6 +215,7 @@ func TestTheHeadlineIsWhatMatters(t *testing.T) {
 		"some are overdue":          {overdue, "4 of 298 passwords are overdue."},
 		"one is due":                {due, "1 of 12 passwords is due."},
 		"one is invalid":            {invalid, "1 record is invalid."},
+		"one deletes itself":        {expiring, "1 record deletes itself before a rotation writes it anew."},
 		"Vault is sealed":           {pagetest.Sealed(300), "The last sweep could not take place."},
 		"the daemon sleeps":         {stale, "What is shown here is old."},
 		"a server was given up":     {stopped, "https://mail1.example.com was given up in the last run."},
@@ -232,5 +235,22 @@ func TestTheHeadlineIsWhatMatters(t *testing.T) {
 				t.Errorf("the tab says %q", title.text())
 			}
 		})
+	}
+}
+
+func TestRecordsThatDeleteThemselvesAreListed(t *testing.T) {
+	s := pagetest.Healthy(12)
+	s.Tenants[3].Expires, s.Tenants[5].Expires = s.Now.Add(2*time.Hour), s.Now.Add(time.Hour)
+	s.Tenants[7].Expires = s.Now.Add(10 * 365 * 24 * time.Hour) // long after its policy's end
+
+	d := open(t, s, "/")
+
+	said := d.one(tag("section.verdict"), "the verdict").text()
+	if !strings.HasPrefix(said, "2 records delete themselves before a rotation writes them anew.") || !strings.Contains(said, s.Tenants[5].Tenant) {
+		t.Errorf("the verdict is %s", said)
+	}
+	found := open(t, s, "/?q=deletes+itself")
+	if n := len(found.tenants()); n != 2 || strings.Count(found.id("tenants").text(), "the record deletes itself at 2026-11-25T1") != 2 {
+		t.Errorf("%d tenants are found: %s", n, found.id("tenants").text())
 	}
 }

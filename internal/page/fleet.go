@@ -13,8 +13,10 @@ type fleet struct {
 	timetable rotator.Timetable
 	rows      []*row // most urgent first
 	standings map[rotator.Standing]int
-	failed    int // tenants on which the last run failed
-	problems  int // tenants with which the last verification found a problem
+	failed    int  // tenants on which the last run failed
+	problems  int  // tenants with which the last verification found a problem
+	expiring  int  // tenants whose record deletes itself too early
+	expires   *row // the first of them; nil where there is none
 }
 
 // row is one tenant.
@@ -35,6 +37,12 @@ func newFleet(s rotator.Snapshot, t rotator.Timetable) fleet {
 		}
 		if r.State.Problem() {
 			f.problems++
+		}
+		if r.Vanishes() {
+			f.expiring++
+			if f.expires == nil || r.Expires.Before(f.expires.Expires) {
+				f.expires = r
+			}
 		}
 	}
 	slices.SortFunc(f.rows, func(a, b *row) int {

@@ -148,7 +148,7 @@ func (r *row) shows(word string) bool {
 	has := func(text string, most int) bool { return strings.Contains(strings.ToLower(visible(text, most)), word) }
 	return has(r.Tenant, maxName) || has(r.User, maxName) || has(string(r.Origin), maxName) ||
 		strings.Contains(string(r.standing), word) || strings.Contains(string(r.Outcome), word) || strings.Contains(string(r.State), word) ||
-		has(r.Fault, maxReason) || has(r.Reason, maxReason)
+		has(r.Fault, maxReason) || has(r.Reason, maxReason) || strings.Contains(r.expiry(), word)
 }
 
 // sortRows keeps rows with equal keys in order of urgency.
@@ -229,6 +229,22 @@ func newTenant(f fleet, r *row) tenant {
 
 // standingReason is empty if the standing needs no explanation.
 func standingReason(f fleet, r *row) string {
+	reason, expiry := standingText(f, r), r.expiry()
+	if reason == "" || expiry == "" {
+		return reason + expiry
+	}
+	return reason + "; " + expiry
+}
+
+// expiry says when the record deletes itself, where that is too early.
+func (r *row) expiry() string {
+	if !r.Vanishes() {
+		return ""
+	}
+	return r.Expiry()
+}
+
+func standingText(f fleet, r *row) string {
 	switch {
 	case r.Fault != "":
 		return visible(r.Fault, maxReason)

@@ -122,6 +122,14 @@ func concerns(f fleet) []concern {
 			Detail: "Not rotated until the record is fixed or its origin is listed.",
 		})
 	}
+	if f.expiring > 0 {
+		add(concern{
+			Tone: toneBad, Text: deletes(f.expiring),
+			Detail: fmt.Sprintf("By delete_version_after, the first on %s, of %s: the password is lost then. mailu-rotator doctor says how to end that.",
+				f.expires.Expires.UTC().Format("2006-01-02 15:04 UTC"), visible(f.expires.Tenant, maxName)),
+			Link: expiring().link(),
+		})
+	}
 	if f.problems > 0 {
 		add(concern{
 			Tone: toneBad, Text: fmt.Sprintf("The last verification found a problem with %s.", count(f.problems, "tenant")),
@@ -165,6 +173,13 @@ func (f fleet) halfFinished() int {
 }
 
 func (f fleet) moment(t time.Time) moment { return moment{At: t, Now: f.Now} }
+
+func deletes(n int) string {
+	if n == 1 {
+		return "1 record deletes itself before a rotation writes it anew."
+	}
+	return count(n, "record") + " delete themselves before a rotation writes them anew."
+}
 
 func are(n int) string {
 	if n == 1 {
