@@ -69,6 +69,9 @@ func (r *run) attempt(ctx context.Context, j *job) (result Result) {
 	c := j.Credential
 	if j.attempted {
 		fresh, err := r.rotator.read(ctx, c.Tenant)
+		if isWithdrawn(err) {
+			return Result{Credential: c, Outcome: Ignored, Err: err}
+		}
 		if err != nil {
 			return Result{Credential: c, Outcome: j.result.Outcome, Err: err}
 		}

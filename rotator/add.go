@@ -40,6 +40,8 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 	adder.Store = newRecord{Store: r.Store, registry: registry, blank: c.fields}
 	now, err := adder.read(ctx, c.Tenant)
 	switch {
+	case isWithdrawn(err):
+		return Result{Credential: c, Outcome: Invalid, Err: err}
 	case err != nil:
 		return Result{Credential: c, Outcome: Failed, Err: err}
 	case !r.sameUser(now, c): // somebody was quicker
@@ -51,6 +53,9 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 		return Result{Credential: now, Outcome: Fresh, Reason: reason}
 	}
 	result := adder.Rotate(ctx, now, judgeAddition, true)
+	if result.Outcome == Ignored { // it is withdrawn, since another tenant has the user
+		result.Outcome = Invalid
+	}
 	if result.Outcome == Fresh { // somebody else added it meanwhile
 		_, result.Reason = judgeAddition(result.Credential)
 		result.Err = nil

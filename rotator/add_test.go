@@ -82,7 +82,7 @@ func TestAnAdditionTakesTheUserOverOrCreatesIt(t *testing.T) {
 				t.Errorf("got %s (%s): %v, %d passwords", result.Outcome, result.Reason, result.Err, h.made)
 			}
 			h.mustBeAdded(t)
-			h.mustHaveVersions(t, 2)
+			h.mustHaveVersions(t, 3)
 		})
 	}
 }
@@ -288,7 +288,7 @@ func TestTwoWhoAddTheSameTenantMakeOnePassword(t *testing.T) {
 		t.Errorf("got %s: %v", result.Outcome, result.Err)
 	}
 	h.mustBeAdded(t)
-	h.mustHaveVersions(t, 2)
+	h.mustHaveVersions(t, 3)
 }
 
 // Whatever fails, wherever a process dies and whoever goes on when: see

@@ -74,7 +74,7 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 	defer r.keys.Wipe()
 	plan := r.decideAdditions(fleet, additions)
 	nameAdditions(plan, fleet)
-	r.rotator.Alone = r.newcomers(fleet)
+	r.rotator.Rivals = r.namesakes(settled(fleet))
 	r.registry = lendingRegistry{registry, r.host}
 	report.Rows = r.act(ctx, plan, AdditionPlanned)
 	report.Finished = s.Clock.Now()
@@ -124,42 +124,6 @@ func nameAdditions(plan []Decision, fleet []Candidate) {
 			d.Name = string(d.Credential.Tenant)
 		}
 		taken[d.Name] = true
-	}
-}
-
-// errNotAlone: two commands added one user under two ids.
-var errNotAlone = errors.New("nothing was pushed, since another tenant has this user by now")
-
-// newcomers looks for records that were made since the fleet was read. Who adds a
-// user asks for them when its own record is there, so that of two who add one user
-// at least the later one sees the other, and stops. A record that cannot be read may
-// name any user.
-func (r *run) newcomers(fleet []Candidate) func(context.Context, Credential) error {
-	known := make(map[string]bool, len(fleet))
-	for _, c := range fleet {
-		known[c.Name] = true
-	}
-	return func(ctx context.Context, mine Credential) error {
-		user := userKey(Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
-		var unseen []string
-		err := r.listFleet(ctx, func(name string) {
-			if !known[name] && name != string(mine.Tenant) {
-				unseen = append(unseen, name)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		for _, name := range unseen {
-			c := r.candidate(ctx, name)
-			switch {
-			case c.transient() || errors.Is(c.Err, ErrForbidden):
-				return fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", name, c.Err)
-			case userKey(c) == user:
-				return fmt.Errorf("%w, tenant %s: remove one of the two records (`vault kv metadata delete`)", errNotAlone, name)
-			}
-		}
-		return nil
 	}
 }
 
@@ -267,13 +231,15 @@ func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision
 	refused := func(format string, args ...any) Decision {
 		return Decision{Candidate: asked, Outcome: Invalid, Reason: fmt.Sprintf(format, args...)}
 	}
-	if len(same) > 1 {
+	if same = contenders(same); len(same) > 1 {
 		return refused("%s", rivalry(asked, len(same)))
 	}
 	if len(same) == 0 {
 		switch {
 		case named.Name == "" || asked.Name == "":
 			return Decision{Candidate: asked, Action: Add, Reason: toBeAdded}
+		case isWithdrawn(named.Err):
+			return refused("%s, or leave the id out", named.Err)
 		case errors.Is(named.Err, ErrAbsent):
 			return refused("its record was deleted: bring it back (`vault kv undelete`), or remove what is left of it (`vault kv metadata delete`): %s", named.Err)
 		}

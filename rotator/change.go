@@ -43,7 +43,9 @@ func (r *rotation) write(ctx context.Context, step change) error {
 			return err
 		}
 		r.uncertain = true
-		if readErr := r.reread(ctx); readErr != nil {
+		if readErr := r.reread(ctx); isWithdrawn(readErr) {
+			return readErr // by whoever has the user
+		} else if readErr != nil {
 			return errors.Join(err, readErr)
 		}
 		switch {

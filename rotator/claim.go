@@ -27,6 +27,7 @@ const (
 	fieldOwner        = "owner"
 	fieldClaimedUntil = "claimed_until"
 	fieldTakeovers    = "takeovers"
+	fieldAdmitted     = "admitted"
 )
 
 // Pending is a password that Vault holds and Mailu may know: a rotation under
@@ -36,6 +37,9 @@ type Pending struct {
 	LastRotated string // when it was made; what it is sealed for, and the record's last_rotated once committed
 	KeyVersion  crypto.KeyVersion
 	Claim       Claim
+	// Admitted, of a tenant that is being added: no other record of the fleet had its
+	// user when this one was there already. Before that nothing is pushed.
+	Admitted bool
 
 	fields map[string]any
 }
@@ -81,6 +85,7 @@ func parsePending(raw any) (*Pending, error) {
 		p.Claim.Until = until
 	}
 	p.Claim.Takeovers = r.wholeNumber(fieldTakeovers, 0)
+	p.Admitted = r.flag(fieldAdmitted)
 	if err := r.complaints(); err != nil {
 		return nil, fmt.Errorf("%s is malformed: %w", fieldPending, err)
 	}
@@ -99,6 +104,9 @@ func (p Pending) fieldsOut() map[string]any {
 	fields[fieldClaimedUntil] = formatTime(p.Claim.Until)
 	if p.Claim.Takeovers > 0 {
 		fields[fieldTakeovers] = json.Number(strconv.Itoa(p.Claim.Takeovers))
+	}
+	if p.Admitted {
+		fields[fieldAdmitted] = true
 	}
 	return fields
 }

@@ -26,6 +26,12 @@ const (
 	fieldPending     = "pending"
 )
 
+// ownFields are those of a record that this program reads and writes.
+var ownFields = []string{
+	fieldUsername, fieldPassword, fieldWebmailURL, fieldCreatedAt,
+	fieldLastRotated, fieldPolicy, fieldKeyVersion, fieldPending,
+}
+
 // Credential is one tenant's record, understood. The fields of others stay in
 // it and are written back as they were.
 type Credential struct {
@@ -50,8 +56,12 @@ type Credential struct {
 // ParseCredential reads a record. The default policy is that of a record without
 // one; its spread holds for any. Where fields are malformed it returns all
 // complaints in one error, beside a Credential that has what could be read, so
-// that a report can show it; such a record must not be rotated.
+// that a report can show it; such a record must not be rotated. A record that was
+// withdrawn is an [ErrAbsent].
 func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
+	if withdrawn := withdrawal(doc.Fields); withdrawn != nil {
+		return Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, Expires: doc.Expires, fields: doc.Fields}, withdrawn
+	}
 	c, err := parseFields(tenant, doc, defaultPolicy)
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -282,6 +292,16 @@ func (r *fieldReader) pending(raw any) *Pending {
 // keyVersion reads a number, or a string of digits as `vault kv put` stores it.
 func (r *fieldReader) keyVersion() crypto.KeyVersion {
 	return crypto.KeyVersion(r.wholeNumber(fieldKeyVersion, 1))
+}
+
+// flag is false where the field is absent or wrong.
+func (r *fieldReader) flag(name string) bool {
+	value := r.fields[name]
+	set, isBool := value.(bool)
+	if value != nil && !isBool {
+		r.check(name, fmt.Errorf("%s is not true or false but %s", name, describe(value)))
+	}
+	return set
 }
 
 // wholeNumber is 0 where the field is absent or wrong.

@@ -9,6 +9,9 @@ import (
 // deliver pushes and verifies, in one turn at the server. A push whose outcome is
 // unknown is settled by what Mailu turns out to hold.
 func (r *rotation) deliver(ctx context.Context) error {
+	if err := r.admit(ctx); err != nil {
+		return fmt.Errorf("admit: %w", err)
+	}
 	if err := r.takeTurn(ctx); err != nil {
 		return fmt.Errorf("push: %w", err)
 	}
@@ -85,7 +88,7 @@ func (r *rotation) leaveTurn() {
 
 // cannotHaveReached tells the errors after which there is nothing to look for.
 func cannotHaveReached(err error) bool {
-	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errNotAlone) || errors.Is(err, errImproper)
+	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper) || isWithdrawn(err)
 }
 
 // mayNotBeAsked tells the errors after which the server must be left alone.

@@ -58,8 +58,9 @@ const (
 	VerificationFinished    EventName = "verification finished"    // Count: problems
 	VerificationInterrupted EventName = "verification interrupted" // the program was told to stop before its end
 	AdditionStarted         EventName = "addition started"
-	AdditionPlanned         EventName = "addition planned"  // Count: tenants to add
-	AdditionFinished        EventName = "addition finished" // Count: tenants that failed
+	AdditionPlanned         EventName = "addition planned"   // Count: tenants to add
+	AdditionWithdrawn       EventName = "addition withdrawn" // another tenant has the user, Err says which
+	AdditionFinished        EventName = "addition finished"  // Count: tenants that failed
 	ResealStarted           EventName = "reseal started"
 	ResealPlanned           EventName = "reseal planned"    // Count: records to seal anew
 	PasswordResealed        EventName = "password resealed" // with the newest master key; it is the same password

@@ -32,6 +32,7 @@ const (
 	FlawExpires      FlawKind = "expires"       // it deletes itself, but later than that
 	FlawShortHistory FlawKind = "short history" // the store keeps too few earlier versions to go back to
 	FlawAbsent       FlawKind = "absent"        // a folder without a record
+	FlawWithdrawn    FlawKind = "withdrawn"     // what is left of an addition, since another tenant has its user
 	FlawMalformed    FlawKind = "malformed"     // it cannot be understood
 	FlawUnlisted     FlawKind = "unlisted"      // its origin is not in the configuration
 	FlawShared       FlawKind = "shared user"   // another tenant names the same user
@@ -48,7 +49,7 @@ const (
 // opened, as long as it has the flaw, or whether it is lost by it. The others are
 // for somebody to know.
 func (k FlawKind) Serious() bool {
-	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign, FlawExpires, FlawShortHistory, FlawOneAddress}, k)
+	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign, FlawWithdrawn, FlawExpires, FlawShortHistory, FlawOneAddress}, k)
 }
 
 // Examination is what the records of the whole fleet look like.
@@ -130,6 +131,9 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 		}
 	}
 	switch {
+	case isWithdrawn(c.Err):
+		note(FlawWithdrawn, c.Err.Error())
+		return serious, slight
 	case c.Foreign:
 		note(FlawForeign, "not a tenant id (a UUID version 4): never touched")
 		return serious, slight

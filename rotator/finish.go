@@ -58,13 +58,14 @@ func (r *rotation) holdClaim(ctx context.Context) error {
 		return errOvertaken
 	}
 	claim, now := r.cred.Pending.Claim, r.Clock.Now()
-	if r.fenced && claim.Owner == r.Owner && claim.Until.Sub(now) > r.ClaimTTL/2 {
+	if r.fenced && claim.Owner == r.Owner && claim.Until.Sub(now) > r.ClaimTTL/2 && !r.cred.open() {
 		return nil
 	}
 	return r.takeOver(ctx)
 }
 
-// takeOver rewrites the claim, and nothing else, by check-and-set.
+// takeOver rewrites the claim, and nothing else, by check-and-set. That of a tenant
+// that is being added is admitted by it.
 func (r *rotation) takeOver(ctx context.Context) (err error) {
 	ctx, end := r.step(ctx, PartTakeOver)
 	defer func() { end(err) }()
@@ -83,11 +84,17 @@ func (r *rotation) takeOver(ctx context.Context) (err error) {
 			r.shared = r.shared || c.Pending.Claim.Owner != r.Owner
 			claim = r.newClaim(c.Pending.Claim.Takeovers + 1)
 			mine := *c.Pending
+			if c.open() && c.Pending.Claim.Owner == r.Owner {
+				claim.Takeovers-- // each addition has this write
+			}
+			mine.Admitted = c.BeingAdded()
 			mine.LastRotated, mine.KeyVersion, mine.Claim = r.next.LastRotated, r.next.KeyVersion, claim
 			c.Pending = &mine
 			return nil
 		},
-		landed: func(c Credential) bool { return c.holdsPending(r.next) && c.Pending.Claim == claim },
+		landed: func(c Credential) bool {
+			return c.holdsPending(r.next) && c.Pending.Claim == claim && !c.open()
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)

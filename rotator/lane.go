@@ -333,7 +333,7 @@ func (l *lane) conclude(ctx context.Context) {
 func (l *lane) report(j *job) {
 	after := Candidate{Name: j.Name, Credential: j.result.Credential}
 	if errors.Is(j.result.Err, ErrMalformed) || errors.Is(j.result.Err, ErrAbsent) {
-		after.Err = j.result.Err
+		after.Err, after.Foreign = j.result.Err, isWithdrawn(j.result.Err)
 	}
 	status := StatusOf(l.clock.Now(), after, 1)
 	l.Observe.observe(Event{

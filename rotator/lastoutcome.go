@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
 	switch rotated, believed := pastTime(s.LastRotated, now); {
 	case s.Foreign:
-		return Ignored, time.Time{}, notATenant
+		return Ignored, time.Time{}, cmp.Or(s.Fault, notATenant)
 	case s.Fault != "":
 		return Invalid, time.Time{}, s.Fault
 	case s.UnderWay(now):

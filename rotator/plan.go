@@ -18,7 +18,7 @@ type Candidate struct {
 	API        string     // that requests for it go to, as [Mailu].API names it; "": its origin's host
 	Err        error      // why it cannot be rotated
 	Unlisted   error      // why no token may be sent to its origin; matters once it is to be rotated
-	Foreign    bool       // not a tenant at all
+	Foreign    bool       // not a tenant at all; withdrawn, if Err says so
 	Failed     bool       // the last run that had anything to do with it failed
 }
 
@@ -38,6 +38,14 @@ func (c Candidate) transient() bool {
 	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
 }
 
+// whyForeign says why the entry is ignored.
+func (c Candidate) whyForeign() string {
+	if c.Err != nil {
+		return c.Err.Error()
+	}
+	return notATenant
+}
+
 // unread reports whether the store has not given the record.
 func (c Candidate) unread() bool { return c.transient() || errors.Is(c.Err, ErrForbidden) }
 
@@ -46,7 +54,7 @@ func (c Candidate) unread() bool { return c.transient() || errors.Is(c.Err, ErrF
 func (c Candidate) unfit() (Outcome, string) {
 	switch {
 	case c.Foreign:
-		return Ignored, notATenant
+		return Ignored, c.whyForeign()
 	case c.transient():
 		return Failed, c.Err.Error()
 	case c.Err != nil:
@@ -196,11 +204,12 @@ func (c Credential) halfFinished() string {
 	return halfFinishedBy(c.Pending.Claim)
 }
 
-// sharedUsers counts the tenants that name each user.
+// sharedUsers counts the tenants that name each user. Additions that are still open
+// do not count: nothing is pushed for them until it is settled who has the user.
 func sharedUsers(candidates []Candidate) map[string]int {
 	count := make(map[string]int, len(candidates))
 	for _, c := range candidates {
-		if key := userKey(c); key != "" {
+		if key := userKey(c); key != "" && !c.open() {
 			count[key]++
 		}
 	}

@@ -84,12 +84,8 @@ func (c Credential) WebmailURL() string {
 // OtherFields are the names of the fields that belong to somebody else, sorted.
 // Their values are nobody's business: they may be secrets.
 func (c Credential) OtherFields() []string {
-	ours := []string{
-		fieldUsername, fieldPassword, fieldWebmailURL, fieldCreatedAt,
-		fieldLastRotated, fieldPolicy, fieldKeyVersion, fieldPending,
-	}
 	names := slices.Sorted(maps.Keys(c.fields))
-	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ours, name) })
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ownFields, name) })
 }
 
 // ErrNothingPending: the record has no pending password to reveal.

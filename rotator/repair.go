@@ -34,6 +34,10 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 	if err == nil {
 		err = x.confirm(ctx)
 	}
+	if withdrawn := withdrawnBy(err); withdrawn != nil {
+		f.State, f.Reason = StateIgnored, withdrawn.Error()
+		return
+	}
 	if err != nil {
 		f.Reason = fmt.Sprintf("%s; not repaired: %v", f.Reason, err)
 		return

@@ -28,10 +28,10 @@ type Rotator struct {
 	// a push. It is so no more until end is called, or ctx ends first. nil: it is.
 	Turn func(ctx context.Context, origin Origin, n int) (end func(), err error)
 
-	// Alone refuses the first push of a tenant that is being added if another record
-	// names its user by now. It is asked once the tenant's own record is written. nil:
-	// nobody else adds tenants.
-	Alone func(ctx context.Context, c Credential) error
+	// Rivals finds the other records that name c's user. It is asked once c's own
+	// record is written, and before the first push for it. nil: nobody else adds
+	// tenants.
+	Rivals func(ctx context.Context, c Credential) ([]Candidate, error)
 }
 
 // Result is how a rotation ended.
@@ -56,6 +56,9 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	defer func() { run.password.Wipe() }()
 
 	outcome, err := run.carryOut(ctx)
+	if withdrawn := withdrawnBy(err); withdrawn != nil {
+		outcome, err = Ignored, withdrawn
+	}
 	result := Result{Rotation: run.id, Credential: run.cred, Outcome: outcome, Reason: expiry(run.cred.Expires), Err: err}
 	if outcome == Rotated || outcome == Finished {
 		result.Reason = run.withRemark(result.Reason)
@@ -204,11 +207,6 @@ func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) erro
 func (r *rotation) push(ctx context.Context) (err error) {
 	if err := sendable(r.password); err != nil {
 		return err
-	}
-	if r.Alone != nil && r.cred.BeingAdded() {
-		if err := r.Alone(ctx, r.cred); err != nil {
-			return err
-		}
 	}
 	if err := r.holdClaim(ctx); err != nil {
 		return err

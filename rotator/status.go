@@ -42,7 +42,7 @@ type Status struct {
 	Begun       time.Time // when the pending password was made; zero: unknown
 	Expires     time.Time // when the store deletes the record by itself; zero: never
 	Fault       string    // why it is not rotated, for people; empty if nothing is wrong
-	Foreign     bool      // not a tenant at all
+	Foreign     bool      // not a tenant at all; withdrawn, if Fault says so
 }
 
 // StatusOf understands a candidate of a fleet in which rivals tenants, itself
@@ -60,7 +60,6 @@ func StatusOf(now time.Time, c Candidate, rivals int) Status {
 		s.Begun, _ = pastTime(pending.LastRotated, now)
 	}
 	switch {
-	case c.Foreign:
 	case c.Err != nil:
 		s.Fault = c.Err.Error()
 	case rivals > 1:

@@ -174,7 +174,7 @@ func (s *survey) take(place int, c Candidate, before int) error {
 // nothing, whose error it returns. The caller holds the lock.
 func (s *survey) count(c Candidate, before int) error {
 	switch {
-	case c.Foreign: // not read
+	case c.Foreign && c.Err == nil: // not read
 	case !c.transient():
 		s.reads++
 		s.unread = 0
@@ -274,6 +274,9 @@ func (r *run) candidate(ctx context.Context, name string) Candidate {
 		return c
 	}
 	c.Credential, c.Err = ParseCredential(tenant, doc, r.DefaultPolicy)
+	if c.Foreign = isWithdrawn(c.Err); c.Foreign {
+		return c
+	}
 	_, c.Unlisted = r.Mailu.Server(c.Credential.Origin)
 	c.API = r.Mailu.API(c.Credential.Origin)
 	c.Failed = r.Board.failed(name)

@@ -164,7 +164,9 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, Trace: s.Trace,
 		Turn: newTurns(host.workers).take,
 	}
-	return &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host, store: &storeHealth{}}, nil
+	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host, store: &storeHealth{}}
+	rotator.Rivals = r.namesakes(nil)
+	return r, nil
 }
 
 func (s *Sweep) envelope(keys *crypto.Keyring) Envelope {

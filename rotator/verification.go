@@ -166,7 +166,7 @@ func (f *Finding) expires(c Credential, now time.Time) {
 func unasked(c Candidate) (State, string) {
 	switch {
 	case c.Foreign:
-		return StateIgnored, notATenant
+		return StateIgnored, c.whyForeign()
 	case c.Err != nil && (errors.Is(c.Err, ErrAbsent) || errors.Is(c.Err, ErrMalformed)):
 		return StateUnreadable, c.Err.Error()
 	case c.Err != nil:

@@ -102,7 +102,8 @@ func TestKilledWhileVaultIsToldOfANewTenant(t *testing.T) {
 		told   bool
 	}{
 		{"the first write", 1, false},
-		{"the commit", 2, true},
+		{"the admission", 2, false},
+		{"the commit", 3, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newTestSite(t)

@@ -39,6 +39,8 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 		return "vault kv metadata patch -max-versions=10 " + record
 	case rotator.FlawAbsent:
 		return fmt.Sprintf("vault kv list -mount=%s %s/%s", v.Mount, v.Prefix, f.Tenant)
+	case rotator.FlawWithdrawn:
+		return "vault kv metadata delete " + record
 	case rotator.FlawMalformed:
 		return mendFields(f, record)
 	case rotator.FlawShared:

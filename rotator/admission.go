@@ -1,0 +1,221 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Two commands may add one user under two ids, and check-and-set does not order writes
+// to two records. So an addition is open when its record is written: nothing is pushed
+// for it yet. Its process then reads the fleet once more. Of two processes that do so
+// at least the later one sees the other record, and the same rule tells both of them
+// which record loses. The record that loses is withdrawn by check-and-set, by either
+// process; the process that sees no other record sets [Pending].Admitted by
+// check-and-set in its own. Only one of these two writes succeeds. A record that is
+// admitted may have been pushed, and is never withdrawn.
+
+// fieldWithdrawn is in the place of all other fields of this program in a record
+// that was withdrawn. Such a record names no user. It stays, because a write of its
+// first version may still be on its way, which check-and-set refuses as long as
+// there is a version.
+const fieldWithdrawn = "withdrawn"
+
+// errNotAlone: another record names the user, and neither can be withdrawn.
+var errNotAlone = errors.New("nothing was pushed, since another tenant has this user by now")
+
+// withdrawnError is the [ErrAbsent] of a record that was withdrawn.
+type withdrawnError struct{ winner string }
+
+func (e *withdrawnError) Error() string {
+	return fmt.Sprintf("withdrawn: %.500s; nothing was pushed for this record: remove what is left of it (`vault kv metadata delete`)", e.winner)
+}
+
+func (*withdrawnError) Unwrap() error { return ErrAbsent }
+
+// withdrawal is that of a record that was withdrawn; nil of any other.
+func withdrawal(fields map[string]any) *withdrawnError {
+	winner, _ := fields[fieldWithdrawn].(string)
+	if winner == "" || fields[fieldUsername] != nil || fields[fieldPassword] != nil || fields[fieldPending] != nil {
+		return nil
+	}
+	return &withdrawnError{winner}
+}
+
+func withdrawnBy(err error) *withdrawnError {
+	var withdrawn *withdrawnError
+	errors.As(err, &withdrawn)
+	return withdrawn
+}
+
+func isWithdrawn(err error) bool { return withdrawnBy(err) != nil }
+
+// open reports whether the tenant is being added and not admitted yet.
+func (c Credential) open() bool { return c.BeingAdded() && c.Pending != nil && !c.Pending.Admitted }
+
+// open is false of a record that is not understood: it may be anything.
+func (c Candidate) open() bool { return c.Err == nil && c.Credential.open() }
+
+// contenders are the records of one user that no other one of them beats. More than
+// one are rivals.
+func contenders(same []Candidate) []Candidate {
+	var all []Candidate
+	for _, c := range same {
+		if beatenBy(c.Credential.open(), c.Name, same) == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// beatenBy is the record of the same user that an open record with this id loses to: one
+// that is not open, or else the one with the smallest id, if that is smaller. nil: none.
+func beatenBy(open bool, id string, others []Candidate) (winner *Candidate) {
+	if !open {
+		return nil
+	}
+	for i, c := range others {
+		if !c.open() {
+			return &others[i]
+		}
+		if c.Name < id && (winner == nil || c.Name < winner.Name) {
+			winner = &others[i]
+		}
+	}
+	return winner
+}
+
+// admit makes sure that a tenant that is being added has its user for itself. After
+// an error nothing was pushed.
+func (r *rotation) admit(ctx context.Context) error {
+	if !r.cred.open() {
+		return nil
+	}
+	if r.Rivals != nil {
+		if err := r.outdo(ctx); err != nil {
+			return err
+		}
+	}
+	return r.takeOver(ctx)
+}
+
+// outdo withdraws the records that lose to this one, or this one.
+func (r *rotation) outdo(ctx context.Context) error {
+	for range maxRebases {
+		rivals, err := r.Rivals(ctx, r.cred)
+		if err != nil {
+			return err
+		}
+		if winner := beatenBy(true, string(r.cred.Tenant), rivals); winner != nil {
+			return r.giveUp(ctx, *winner)
+		}
+		me := Candidate{Name: string(r.cred.Tenant), Credential: r.cred}
+		for _, rival := range rivals {
+			err = errors.Join(err, r.withdraw(ctx, rival.Credential, me))
+		}
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return &storeError{fmt.Errorf("%w: the records of the same user change all the time; the next run goes on", ErrConflict)}
+}
+
+// giveUp withdraws the record of this addition, as long as it is open.
+func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
+	for range maxRebases {
+		err := r.withdraw(ctx, r.cred, winner)
+		if err == nil {
+			return &withdrawnError{possession(winner)}
+		}
+		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) {
+			return err
+		}
+		if readErr := r.reread(ctx); isWithdrawn(readErr) {
+			return readErr
+		} else if readErr != nil {
+			return errors.Join(err, readErr)
+		}
+		switch {
+		case !r.cred.holdsPending(r.next):
+			return errOvertaken
+		case !r.cred.open():
+			return fmt.Errorf("%w, tenant %s: remove one of the two records (`vault kv metadata delete`)", errNotAlone, winner.Name)
+		case !errors.Is(err, ErrConflict):
+			return err
+		}
+	}
+	return &storeError{fmt.Errorf("%w %d times in a row; the next run goes on", ErrConflict, maxRebases)}
+}
+
+// withdraw takes an open record out of the fleet, if it is as it was read. Its pending
+// password, which was never pushed, stays in the history. The fields of others stay.
+func (r *rotation) withdraw(ctx context.Context, c Credential, winner Candidate) error {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	fields := maps.Clone(c.fields)
+	for _, name := range ownFields {
+		delete(fields, name)
+	}
+	fields[fieldWithdrawn] = possession(winner)
+	if _, err := r.Store.Write(ctx, c.Tenant, Document{Version: c.Version, Fields: fields}); err != nil {
+		return &storeError{fmt.Errorf("withdraw tenant %s: %w", c.Tenant, err)}
+	}
+	r.Observe.observe(Event{Name: AdditionWithdrawn, Tenant: string(c.Tenant), Origin: c.Origin, Err: errors.New(possession(winner))})
+	return nil
+}
+
+func possession(c Candidate) string {
+	return fmt.Sprintf("tenant %s has the user %s", c.Name, c.Credential.Username)
+}
+
+// settled are the names of a fleet that are not read again before an addition is
+// admitted: no process adds a tenant under them.
+func settled(fleet []Candidate) map[string]bool {
+	known := make(map[string]bool, len(fleet))
+	for _, c := range fleet {
+		known[c.Name] = !c.open()
+	}
+	return known
+}
+
+// namesakes looks for the records that name a user, except under the known names. A
+// record that cannot be read may name any user.
+func (r *run) namesakes(known map[string]bool) func(context.Context, Credential) ([]Candidate, error) {
+	return func(ctx context.Context, mine Credential) ([]Candidate, error) {
+		var unseen []string
+		err := r.listFleet(ctx, func(name string) {
+			if !known[name] && name != string(mine.Tenant) {
+				unseen = append(unseen, name)
+			}
+		})
+		if err != nil {
+			return nil, &storeError{err}
+		}
+		read := make([]Candidate, len(unseen))
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.SetLimit(max(r.Workers, 1))
+		for i, name := range unseen {
+			group.Go(func() error {
+				read[i] = r.candidate(groupCtx, name)
+				if c := read[i]; c.unread() {
+					return &storeError{fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", name, c.Err)}
+				}
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+		user := userKey(Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
+		var same []Candidate
+		for _, c := range read {
+			if userKey(c) == user {
+				same = append(same, c)
+			}
+		}
+		return same, nil
+	}
+}
