@@ -35,9 +35,22 @@ type seeded struct {
 }
 
 func bugs() []seeded {
+	twoAdd := []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, user, webmail)}
 	return []seeded{
 		{scenario{
-			name: "an addition does not look again when its record is there", world: noRecord, rest: atMostOneAdded,
+			name: "an addition is not admitted in its record", world: noRecord, rest: oneNamesTheUser, commands: twoAdd,
+			bug: func(_ string, s *rotator.Sweep) { s.Store = secretive{s.Store} },
+		}, "without a live claim"},
+		{scenario{
+			name: "an addition is withdrawn without check-and-set", world: noRecord, rest: oneNamesTheUser, commands: twoAdd,
+			bug: func(_ string, s *rotator.Sweep) { s.Store = ruthless{s.Store} },
+		}, "withdraws b, which may have been pushed"},
+		{scenario{
+			name: "an addition that gives way is not withdrawn", world: noRecord, rest: oneNamesTheUser, commands: twoAdd,
+			bug: func(_ string, s *rotator.Sweep) { s.Store = idle{s.Store} },
+		}, "seen in two records"},
+		{scenario{
+			name: "an addition does not look again when its record is there", world: noRecord, rest: oneNamesTheUser,
 			commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, user, webmail)},
 			bug:      func(_ string, s *rotator.Sweep) { s.Store = &frozen{Store: s.Store} },
 		}, "locked out"},
@@ -168,6 +181,37 @@ func (s blind) Write(ctx context.Context, t rotator.TenantID, doc rotator.Docume
 		return 0, err
 	}
 	return s.Store.Write(ctx, t, rotator.Document{Version: now.Version, Fields: doc.Fields})
+}
+
+// secretive admits additions without a word of it in the record.
+type secretive struct{ rotator.Store }
+
+func (s secretive) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {
+	doc.Fields = copyOf(doc.Fields)
+	if pending, found := doc.Fields["pending"].(map[string]any); found {
+		delete(pending, "admitted")
+	}
+	return s.Store.Write(ctx, t, doc)
+}
+
+// ruthless withdraws whatever is there by now.
+type ruthless struct{ rotator.Store }
+
+func (s ruthless) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {
+	if doc.Fields["withdrawn"] != nil {
+		return blind(s).Write(ctx, t, doc)
+	}
+	return s.Store.Write(ctx, t, doc)
+}
+
+// idle withdraws nothing, and says that it did.
+type idle struct{ rotator.Store }
+
+func (s idle) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {
+	if doc.Fields["withdrawn"] != nil {
+		return doc.Version + 1, nil
+	}
+	return s.Store.Write(ctx, t, doc)
 }
 
 // lax opens whatever was sealed, with whatever fields beside it.

@@ -115,7 +115,7 @@ func newWorld(s *scenario, seed maphash.Seed) *world {
 	w := &world{
 		scenario: s, seed: seed, now: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC),
 		records: map[rotator.TenantID]*record{}, users: map[string]string{}, faults: s.faults, stale: s.stale, asks: -1,
-		whole: map[rotator.TenantID]bool{}, shown: map[string]bool{}, names: map[string]string{}, sealed: map[string]string{},
+		whole: map[rotator.TenantID]bool{}, set: map[string]bool{}, shown: map[string]bool{}, names: map[string]string{}, sealed: map[string]string{},
 	}
 	s.world(w)
 	w.asks = 0
@@ -335,6 +335,9 @@ func (w *world) state() uint64 {
 	var sum uint64
 	for user, password := range w.users {
 		sum += mix(maphash.String(w.seed, user), maphash.String(w.seed, w.name(password)))
+	}
+	for user := range w.set {
+		sum += mix(4, maphash.String(w.seed, user))
 	}
 	for shown := range w.shown {
 		user, password, _ := strings.Cut(shown, " ")

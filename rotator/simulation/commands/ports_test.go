@@ -275,13 +275,13 @@ func (w *world) effect(p *process, r *request, f fate) answer {
 			return answer{err: errors.Join(rotator.ErrUnknownUser, rotator.ErrRefused)}
 		}
 		w.checkPush(p, user, r.password)
-		w.users[user] = r.password
+		w.users[user], w.set[user] = r.password, true
 	case createUser:
 		if w.users[user] != "" {
 			return answer{err: errors.Join(rotator.ErrNotCreated, rotator.ErrRefused)}
 		}
 		w.checkPush(p, user, r.password)
-		w.users[user] = r.password
+		w.users[user], w.set[user] = r.password, true
 	case proof:
 		switch w.users[user] {
 		case "":

@@ -3,6 +3,7 @@ package commands_test
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"mailu-rotator/rotator"
 )
@@ -22,10 +23,17 @@ func rivalries() (all []scenario) {
 			scenario{name: "rivals, one to be added, " + n.what, world: history(one, one), commands: []command{runNow(), adding("tenant add", tenantB, n.user, n.webmail)}, faults: 1, only: deadly, after: []command{daemon()}, rest: aWhole},
 			scenario{name: "a rival appears, " + n.what, world: history(one, one), commands: []command{runNow(), repairing("repair")}, operator: addRival(n.user, n.webmail), after: []command{daemon()}, rest: aAccepted},
 			scenario{name: "two additions without ids, " + n.what, world: noRecord, commands: []command{adding("tenant add", "", user, webmail), adding("another tenant add", "", n.user, n.webmail)}, after: []command{daemon()}, rest: oneAdded},
-			scenario{name: "two additions with ids, " + n.what, world: noRecord, commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, n.user, n.webmail)}, after: []command{daemon()}, rest: atMostOneAdded},
+			scenario{name: "two additions with ids, " + n.what, world: noRecord, commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, n.user, n.webmail)}, after: []command{daemon()}, rest: oneNamesTheUser},
+			scenario{name: "two additions with ids, one dies, " + n.what, world: noRecord, commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, n.user, n.webmail)}, faults: 1, only: deadly, after: []command{daemon()}, rest: oneNamesTheUser},
 		)
 	}
-	return all
+	return append(all,
+		scenario{name: "two additions with ids, lost answers", world: noRecord, commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, user, webmail)}, faults: 1, after: []command{daemon()}, rest: oneNamesTheUser},
+		scenario{name: "two additions with ids, no user yet", world: func(*world) {}, commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, user, webmail)}, after: []command{daemon()}, rest: oneNamesTheUser},
+		scenario{name: "an addition beside one that died, and a daemon", world: leftOpen, commands: []command{adding("tenant add", tenantA, user, webmail), daemon()}, after: []command{daemon()}, rest: oneNamesTheUser},
+		scenario{name: "an emergency run beside an addition that died", world: beside(history(one, one)), commands: []command{runNow(), daemon()}, after: []command{daemon()}, rest: oneNamesTheUser},
+		scenario{name: "two additions that died", world: beside(leftOpen), commands: []command{daemon()}, faults: 1, after: []command{daemon()}, rest: oneNamesTheUser},
+	)
 }
 
 // deadly leaves the fates that end a process.
@@ -78,13 +86,52 @@ func oneAdded(w *world) {
 	w.mustBeWhole(w.added()...)
 }
 
-// atMostOneAdded is rest where both were given an id: each of the two may have seen
-// the other and stopped.
-func atMostOneAdded(w *world) {
-	if len(w.added()) > 1 {
-		w.violate("%d tenants were added: %s", len(w.added()), w.describe())
+// oneNamesTheUser is rest where both were given an id: one record is a tenant's, the
+// other one, if any, names nobody. Where nothing failed one command has added it, and
+// the other one says who has the user.
+func oneNamesTheUser(w *world) {
+	var naming []rotator.TenantID
+	for _, t := range w.tenantIDs() {
+		if w.fields(t)["username"] != nil {
+			naming = append(naming, t)
+		}
 	}
-	w.mustBeWhole(w.added()...)
+	if len(naming) != 1 {
+		w.violate("%d records name the user: %s", len(naming), w.describe())
+	}
+	w.mustBeWhole(naming...)
+	var told []string
+	for _, p := range w.commands {
+		if strings.HasSuffix(p.name, "tenant add") {
+			told = append(told, p.said)
+		}
+	}
+	said := strings.Join(told, "; ")
+	if w.scenario.faults == 0 && len(told) == 2 && (strings.Count(said, " added ") != 1 || strings.Count(said, " has the user ") != 1) {
+		w.violate("the two say: %s", said)
+	}
+}
+
+// leftOpen is the record B of an addition that died before it was admitted.
+func leftOpen(w *world) {
+	w.users[user] = one
+	w.put(tenantB, w.openAddition(tenantB))
+}
+
+// beside is a world with such a record C.
+func beside(make func(*world)) func(*world) {
+	return func(w *world) {
+		make(w)
+		w.put(tenantC, w.openAddition(tenantC))
+	}
+}
+
+func (w *world) openAddition(t rotator.TenantID) map[string]any {
+	sealed := w.seal(t, nil, born, "Never-pushed-"+string(t[:1]), 1)
+	sealed["owner"], sealed["claimed_until"] = "dead", born
+	fields := blank(user, webmail)
+	fields["pending"] = sealed
+	return fields
 }
 
 // runNowOf is an emergency run that names one tenant.

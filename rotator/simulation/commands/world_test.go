@@ -35,6 +35,7 @@ type world struct {
 	acted    int // of the operator's acts
 
 	whole map[rotator.TenantID]bool // whose password Mailu accepted once
+	set   map[string]bool           // users whose password a command has set
 	shown map[string]bool           // passwords that Mailu was seen to hold, by user
 	asks  int                       // of the list, so far: when somebody looked at the fleet
 	told  strings.Builder           // the schedule, for people
@@ -188,6 +189,9 @@ func (w *world) open(t rotator.TenantID, fields map[string]any) string {
 // seal makes the fields of a current password, as of a rotation that ended long ago.
 func (w *world) seal(t rotator.TenantID, fields map[string]any, lastRotated, password string, key crypto.KeyVersion) map[string]any {
 	fields = maps.Clone(fields)
+	if fields == nil {
+		fields = map[string]any{}
+	}
 	w.names[password] = password
 	e := envelope{world: w, by: "before " + lastRotated, newest: key, seals: map[string]int{}}
 	sealed, _, _ := e.Seal(crypto.Binding{TenantID: string(t), LastRotated: lastRotated}, crypto.SecretFromString(password))
@@ -217,11 +221,35 @@ func (w *world) check() {
 			w.violate("tenant %s is locked out: Mailu accepts %q", t[:1], w.name(w.users[userOf(fields)]))
 		}
 	}
+	for user := range w.set {
+		holds := func(t rotator.TenantID) bool {
+			fields := w.fields(t)
+			return fields != nil && userOf(fields) == user && slices.Contains(w.holds(t, fields), w.users[user])
+		}
+		if !slices.ContainsFunc(w.tenantIDs(), holds) {
+			w.violate("no record has the password that Mailu accepts, %q", w.name(w.users[user]))
+		}
+	}
+}
+
+// isOpen reports whether a record is that of an addition for which nothing was pushed yet.
+func isOpen(fields map[string]any) bool {
+	pending, found := fields["pending"].(map[string]any)
+	return found && fields["password"] == nil && pending["admitted"] != true
 }
 
 // checkWrite looks at a write as it lands.
 func (w *world) checkWrite(by *process, t rotator.TenantID, former, fields map[string]any) {
 	if former == nil {
+		return
+	}
+	if fields["withdrawn"] != nil {
+		if !isOpen(former) {
+			w.violate("%s withdraws %s, which may have been pushed", by.name, t[:1])
+		}
+		if former["note"] != fields["note"] {
+			w.violate("%s changes the field note of others", by.name)
+		}
 		return
 	}
 	for _, name := range []string{"note", "created_at", "username", "webmail_url"} {
@@ -267,7 +295,7 @@ func (w *world) checkPush(p *process, user, password string) {
 		if pending, found := fields["pending"].(map[string]any); found && pending["owner"] == p.name && w.stands(pending) && w.open(t, pending) == password {
 			claimed = true
 		}
-		if w.records[t].since < p.looked {
+		if w.records[t].since < p.looked && !isOpen(fields) {
 			rivals = append(rivals, t)
 		}
 	}
@@ -287,6 +315,12 @@ func (w *world) describe() string {
 	}
 	for _, t := range w.tenantIDs() {
 		fields, state := w.records[t].newest().fields, ""
+		if fields["withdrawn"] != nil {
+			state = " withdrawn"
+		}
+		if isOpen(fields) {
+			state += " open"
+		}
 		if w.records[t].newest().deleted {
 			state = " deleted"
 		}

@@ -13,6 +13,7 @@ import (
 const (
 	tenantA rotator.TenantID = "a0000000-0000-4000-8000-000000000000"
 	tenantB rotator.TenantID = "b0000000-0000-4000-8000-000000000000"
+	tenantC rotator.TenantID = "c0000000-0000-4000-8000-000000000000"
 )
 
 func sweeping(name string, sel rotator.Selection) command {
