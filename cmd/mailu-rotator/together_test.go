@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,4 +103,71 @@ func (s *site) mustHaveOnePasswordSince(t *testing.T, who *tenant, cutoff time.T
 	if len(since) != 1 {
 		t.Errorf("%s got %d passwords since the emergency run began, want 1", who.name, len(since))
 	}
+}
+
+// Two imports name the same users under ids of their own: each user has one tenant,
+// and one line of the two is told who has the user.
+func TestTwoImportsOfOneUserUnderTwoIDs(t *testing.T) {
+	const users = 8
+	s := newTestSite(t)
+	s.mustAllowAdding(t)
+	one := s.mailus[0]
+	var imports [2]*program
+	for n := range imports {
+		lines := "tenant,user,webmail_url\n"
+		for u := range users {
+			user := fmt.Sprintf("u%d@new.example", u)
+			one.AddUser(user, "set by hand")
+			// Of half of the users the first import has the smaller id.
+			lines += fmt.Sprintf("3333333%d-5eed-4000-8000-%012d,%s,%s\n", (n+u)%2, u, user, one.Origin())
+		}
+		must(t, os.WriteFile(filepath.Join(s.dir, fmt.Sprintf("import%d.csv", n)), []byte(lines), 0o600))
+	}
+
+	for n := range imports {
+		imports[n] = s.start(t, "tenant", "import", "--first", "--output", "json", filepath.Join(s.dir, fmt.Sprintf("import%d.csv", n)))
+	}
+	rows := map[string][]string{}
+	for _, p := range imports {
+		<-p.ended
+		for user, said := range p.mustReport(t) {
+			rows[user] = append(rows[user], said)
+		}
+	}
+	s.start(t, "status").mustEnd(t, exitDone) // and nobody is invalid
+
+	for u := range users {
+		user := fmt.Sprintf("u%d@new.example", u)
+		said := strings.Join(rows[user], " / ")
+		if strings.Count(said, "added") != 1 || strings.Count(said, "invalid withdrawn: tenant ")+strings.Count(said, " already") != 1 {
+			t.Errorf("%s: the imports say %s", user, said)
+		}
+		var whole []string
+		for n := range 2 {
+			who := &tenant{name: user, id: fmt.Sprintf("3333333%d-5eed-4000-8000-%012d", n, u), user: user, mailu: one, version: 1}
+			if held, err := s.read(t.Context(), who, 0); err == nil && held.current != "" && held.pending == "" && one.Accepts(user, held.current) {
+				whole = append(whole, who.id)
+			}
+		}
+		if len(whole) != 1 || one.PasswordSets(user) != 1 {
+			t.Errorf("%s: tenants %v, pushed %d times", user, whole, one.PasswordSets(user))
+		}
+	}
+	s.start(t, "--run-now", "--due-only").mustEnd(t, exitDone)
+}
+
+// mustReport is the outcome and the reason of each user in a JSON report.
+func (p *program) mustReport(t *testing.T) map[string]string {
+	t.Helper()
+	var report struct {
+		Tenants []struct{ User, Outcome, Reason string } `json:"tenants"`
+	}
+	if err := json.Unmarshal([]byte(p.stdout.String()), &report); err != nil {
+		t.Fatalf("%v: %s\n%s", err, p.stdout.String(), p.stderr.String())
+	}
+	said := map[string]string{}
+	for _, row := range report.Tenants {
+		said[row.User] = row.Outcome + " " + row.Reason
+	}
+	return said
 }
