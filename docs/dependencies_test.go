@@ -1,4 +1,4 @@
-// Package docs has the tests of documents that belong to no package.
+// Package docs tests documents that belong to no package.
 package docs
 
 import (
@@ -75,8 +75,8 @@ func TestLicencesOfAllThatIsLinkedAreHandedOn(t *testing.T) {
 	}
 }
 
-// licenceOf goes by phrases that no other licence has. A text that has none, or
-// one of a licence that does not fit, fails the test: somebody has to read it.
+// licenceOf recognizes licences by phrases that no other licence has. A text without
+// such a phrase, or of an unsuitable licence, fails the test: a person must read it.
 func licenceOf(t *testing.T, path, dir string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "[LC][IO][CP][EY]*"))
@@ -149,7 +149,7 @@ func firstColumn(t *testing.T, heading string) (names []string) {
 	return names
 }
 
-// rows are the lines below a heading that begin with a name in code.
+// rows returns the table rows below a heading that begin with a name in code.
 func rows(t *testing.T, heading string) []string {
 	t.Helper()
 	page, err := os.ReadFile("dependencies.md")
@@ -166,7 +166,7 @@ func rows(t *testing.T, heading string) []string {
 
 func run(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
-	if _, err := os.ReadFile("../go.mod"); err != nil { // also tells go test when a kept result is out of date
+	if _, err := os.ReadFile("../go.mod"); err != nil { // reading it also invalidates go test's cached result
 		t.Fatal(err)
 	}
 	cmd := exec.Command(name, args...)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The page claims that tests show what it says: they have to be there.
+// The page names tests as evidence: they must exist.
 func TestEveryTestThatTheThreatModelNamesExists(t *testing.T) {
 	page, err := os.ReadFile("security.md")
 	if err != nil {
@@ -32,7 +32,7 @@ func TestEveryTestThatTheThreatModelNamesExists(t *testing.T) {
 	}
 }
 
-// And it claims to list what is fuzzed: no more and no less than there is.
+// The page claims to list all fuzz targets: the lists must be equal.
 func TestTheThreatModelListsEveryFuzzTarget(t *testing.T) {
 	page, err := os.ReadFile("security.md")
 	if err != nil {

@@ -32,7 +32,7 @@ func sameBytes(t *testing.T, here, there release) {
 	}
 }
 
-// sums are the SHA-256 of what was made, by name.
+// sums are the SHA-256 of the built files, by name.
 func sums(t *testing.T, r release) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(r.tree, "dist", "mailu-rotator*"))
@@ -148,8 +148,9 @@ func tarIsInOrder(t *testing.T, r release) {
 	}
 }
 
-// members are the entries of the tar that a program prints. All are root's, of the
-// date of the sources, and nobody else may write them or become somebody by them.
+// members returns the entries of the tar that a program prints, and checks them: all
+// are root's, have the date of the sources, and are neither writable by others nor
+// setuid.
 func members(t *testing.T, name string, args ...string) (entries []*tar.Header) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// No engine runs here, so this is what can be told without one: the image takes
-// nothing but what was made, is let see it, and does not run as root.
+// No container engine runs here, so the test checks what it can without one: the image
+// contains only what was built, its user can read it, and it does not run as root.
 func imageTakesWhatWasMade(t *testing.T, r release) {
 	definition := string(readFile(t, filepath.Join(r.tree, "deploy", "container", "Containerfile")))
 	seen := strings.Fields(string(readFile(t, filepath.Join(r.tree, ".dockerignore"))))

@@ -1,5 +1,5 @@
-// Package packaging has the tests of what make package makes. It is made for
-// real, twice, and read back by dpkg-deb, rpm and Go's own readers.
+// Package packaging tests the output of make package. The tests build it twice, and
+// read it with dpkg-deb, rpm and Go's own readers.
 package packaging
 
 import (
@@ -15,19 +15,20 @@ import (
 	"time"
 )
 
-// committed is the date of the sources in these tests, and so of all in a package.
+// committed is the date of the sources in these tests, and so of all files in a
+// package.
 var committed = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// machine is the one that packages are made for here: one is enough to see how.
+// machine is the architecture of the packages built here: one is enough for the tests.
 const machine = runtime.GOARCH
 
 // release is one run of make package.
 type release struct {
-	tree   string // in which it was made
+	tree   string // the tree in which it was built
 	commit string
 }
 
-// path is that of the one file that was made with a name that ends so.
+// path returns the only built file whose name has this suffix.
 func (r release) path(t *testing.T, suffix string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(r.tree, "dist", "*"+suffix))
@@ -37,7 +38,7 @@ func (r release) path(t *testing.T, suffix string) string {
 	return found[0]
 }
 
-// work is where the parts of the packages are.
+// work returns the path of a package's part.
 func (r release) work(name string) string {
 	return filepath.Join(r.tree, "bin", "package", machine, name)
 }
@@ -57,7 +58,7 @@ func TestPackages(t *testing.T) {
 	t.Run("Image", func(t *testing.T) { imageTakesWhatWasMade(t, here) })
 }
 
-// releaseOfCheckout is made where git is, with Go told to record that.
+// releaseOfCheckout builds in a git checkout, with Go told to record the commit.
 func releaseOfCheckout(t *testing.T) release {
 	t.Helper()
 	tree := filepath.Join(t.TempDir(), "checkout")
@@ -68,8 +69,8 @@ func releaseOfCheckout(t *testing.T) release {
 	return release{tree, commit}
 }
 
-// releaseOfExport is made of the same sources where as much as can be is
-// different: no git, other dates and modes of the files, umask, time zone, language.
+// releaseOfExport builds the same sources under conditions as different as possible: no
+// git, other dates and modes of the files, umask, time zone, language.
 func releaseOfExport(t *testing.T, commit string) release {
 	t.Helper()
 	tree := filepath.Join(t.TempDir(), "a", "longer", "path", "export")
@@ -82,8 +83,8 @@ func releaseOfExport(t *testing.T, commit string) release {
 	return release{tree, commit}
 }
 
-// copyTree copies the sources as they are now, committed or not. Reading them here
-// also tells go test when a kept result is out of date.
+// copyTree copies the current sources, committed or not. Reading them here also
+// invalidates go test's cached result when they change.
 func copyTree(t *testing.T, to string, mode fs.FileMode) {
 	t.Helper()
 	source := os.DirFS("../..")
@@ -111,7 +112,7 @@ func copyTree(t *testing.T, to string, mode fs.FileMode) {
 	}
 }
 
-// skip leaves out a directory, or the file that a worktree has for .git.
+// skip excludes a directory, or a worktree's .git file.
 func skip(entry fs.DirEntry) error {
 	if entry.IsDir() {
 		return fs.SkipDir
@@ -119,7 +120,7 @@ func skip(entry fs.DirEntry) error {
 	return nil
 }
 
-// commitAll makes a repository of the tree and returns its one commit.
+// commitAll makes a repository of the tree and returns its only commit.
 func commitAll(t *testing.T, tree, tag string) string {
 	t.Helper()
 	git := func(args ...string) string {
@@ -134,8 +135,8 @@ func commitAll(t *testing.T, tree, tag string) string {
 	return strings.TrimSpace(git("rev-parse", "HEAD"))
 }
 
-// output is what a program prints. Of the environment it gets nothing that would
-// decide what is built.
+// output returns what a program prints. The program gets no environment variable that
+// would affect the build.
 func output(t *testing.T, dir string, env []string, name string, args ...string) string {
 	t.Helper()
 	var errors strings.Builder

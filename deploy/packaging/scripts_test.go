@@ -53,8 +53,8 @@ func TestPackageScriptsSucceedWhereSystemdRefuses(t *testing.T) {
 	}
 }
 
-// systemctlCalls runs a script and returns what it asked systemctl for. A stand-in
-// writes that down; the directory that says whether systemd runs is one of ours.
+// systemctlCalls runs a script and returns its calls of systemctl, which a stand-in
+// records. The directory that shows whether systemd runs is the test's own.
 func systemctlCalls(t *testing.T, script, answer string, running bool, args []string) (calls []string) {
 	t.Helper()
 	const says = "/run/systemd/system"

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// around are the files of a package beside those of make install, with their modes.
+// around are the files of a package except those of make install, with their modes.
 var around = []string{
 	"-rw-r--r-- /etc/mailu-rotator/config.yaml",
 	"-rw-r--r-- /usr/lib/systemd/system-preset/50-mailu-rotator.preset",

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What git really says of a history, and what dpkg and rpm think of the outcome.
+// Uses git's real output for a history, and the real comparison of dpkg and rpm.
 func TestVersionsOfPackagesSortAsTheCommitsWereMade(t *testing.T) {
 	output(t, "../..", nil, "scripts/ensure-package-readers.sh")
 	tree := t.TempDir()

@@ -74,7 +74,7 @@ func openFleet(t *testing.T) *fleet {
 	return f
 }
 
-// seed makes a tenant whose password is a year old.
+// seed creates a tenant whose password is a year old.
 func (f *fleet) seed(t *testing.T, tenant string) {
 	t.Helper()
 	born := time.Now().UTC().AddDate(-1, 0, 0).Format(time.RFC3339)
@@ -89,8 +89,8 @@ func (f *fleet) seed(t *testing.T, tenant string) {
 	f.tenants = append(f.tenants, tenant)
 }
 
-// configure writes the service's configuration; it names the credentials as
-// the README says.
+// configure writes the service's configuration; it names the credentials as the README
+// does.
 func (f *fleet) configure(t *testing.T, schedule string) {
 	t.Helper()
 	config := map[string]any{
@@ -99,7 +99,7 @@ func (f *fleet) configure(t *testing.T, schedule string) {
 			"auth":    map[string]any{"method": "token_file", "token_file": "$CREDENTIALS_DIRECTORY/vault-token"},
 		},
 		"mailu": map[string]any{"servers": []any{map[string]any{"origin": f.mailu.Origin(), "token_file": "$CREDENTIALS_DIRECTORY/mailu.token", "timeout": "4s"}}},
-		// Short, so that what a killed process claimed is soon free.
+		// Short, so that the claims of a killed process expire soon.
 		"rotation": map[string]any{"schedule": schedule, "jitter": "0s", "claim_ttl": "5s"},
 		"verify":   map[string]any{"schedule": ""},
 		"listen":   map[string]any{"address": "unix:/run/mailu-rotator/http.sock"},
@@ -110,13 +110,13 @@ func (f *fleet) configure(t *testing.T, schedule string) {
 	run(t, "chown", "root:mailu-rotator", configFile)
 }
 
-// record is what Vault holds of a tenant, and how often it has been written.
+// record returns a tenant's record in Vault, and how often it has been written.
 func (f *fleet) record(ctx context.Context, tenant string) (fields map[string]any, version int, err error) {
 	return f.vault.Get(ctx, vaulttest.DefaultLayout().Path(tenant))
 }
 
-// settled tells why a tenant is not in order: nothing pending, and the password
-// that Vault names opens the account.
+// settled returns an error unless nothing is pending and the password in Vault opens
+// the account.
 func (f *fleet) settled(ctx context.Context, tenant string) error {
 	fields, _, err := f.record(ctx, tenant)
 	if err != nil {
@@ -136,7 +136,7 @@ func (f *fleet) settled(ctx context.Context, tenant string) error {
 	return nil
 }
 
-// awaitRotation waits until every tenant's password has been set so often.
+// awaitRotation waits until every tenant's password has been set that many times.
 func (f *fleet) awaitRotation(t *testing.T, sets int) {
 	t.Helper()
 	for _, tenant := range f.tenants {
@@ -149,8 +149,8 @@ func (f *fleet) awaitRotation(t *testing.T, sets int) {
 	}
 }
 
-// startARotation starts the daemon and returns when Mailu has a new password
-// that the daemon does not know of yet.
+// startARotation starts the daemon and returns when Mailu has a new password that the
+// daemon does not know about yet.
 func (f *fleet) startARotation(t *testing.T) {
 	t.Helper()
 	f.mailu.Inject(mailutest.Fault{Kind: mailutest.DelayAfter, Method: "PATCH", Delay: patience / 20, Times: 1})

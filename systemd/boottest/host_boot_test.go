@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what should take a moment.
+// patience is how long a test waits for something that should take a moment.
 const patience = 30 * time.Second
 
 func must(t *testing.T, err error) {
@@ -25,7 +25,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// run runs a command of the host to its end and returns what it printed.
+// run runs a command of the host to its end and returns its output.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	output, err := try(name, args...)
@@ -48,13 +48,13 @@ func try(name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(output)), nil
 }
 
-// property is what systemd says of a unit.
+// property returns a unit's property as systemd reports it.
 func property(t *testing.T, unit, name string) string {
 	t.Helper()
 	return run(t, "systemctl", "show", "--property="+name, "--value", unit)
 }
 
-// await polls until check is content.
+// await polls until check returns nil.
 func await(t *testing.T, what string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -90,7 +90,7 @@ func dropIn(t *testing.T, unit, name, content string) {
 	run(t, "systemctl", "daemon-reload")
 }
 
-// entries are those of a unit's journal that match, each with its fields.
+// entries returns the matching entries of a unit's journal, each with its fields.
 func entries(t *testing.T, unit string, matches ...string) []map[string]any {
 	t.Helper()
 	run(t, "journalctl", "--sync")

@@ -15,7 +15,7 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// start starts the daemon with its credentials, and stops it with the test.
+// start starts the daemon with its credentials, and stops it at the end of the test.
 func (f *fleet) start(t *testing.T) {
 	t.Helper()
 	dropIn(t, daemon, "credentials", loadCredentials)
@@ -32,8 +32,7 @@ LoadCredential=vault-token:` + credentials + `/vault-token
 LoadCredential=mailu.token:` + credentials + `/mailu.token
 `
 
-// The order of the tests is that of an installation's life; each leaves the
-// service stopped.
+// The tests follow the life of an installation; each leaves the service stopped.
 
 func TestInstallingStartsNothing(t *testing.T) {
 	if got, _ := try("systemctl", "is-enabled", daemon); strings.TrimSpace(got) != "disabled" {
@@ -124,8 +123,8 @@ func TestJournalHasTheEventsWithTheirFields(t *testing.T) {
 	}
 }
 
-// A process that hangs, which is what a stopped one does, is killed by the
-// watchdog, and the next one finishes what it left.
+// The watchdog kills a process that hangs, such as a stopped one, and the next process
+// finishes its work.
 func TestHungDaemonIsReplaced(t *testing.T) {
 	f := openFleet(t)
 	dropIn(t, daemon, "watchdog", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
@@ -213,7 +212,7 @@ func TestAnEmergencyMayTakeMoreMemoryThanTheDaemon(t *testing.T) {
 		daemon:    func(limit int) bool { return limit == 512<<20 },
 		emergency: func(limit int) bool { return limit > 512<<20 },
 	} {
-		limit, err := strconv.Atoi(property(t, unit, "MemoryMax")) // not so where it is "infinity"
+		limit, err := strconv.Atoi(property(t, unit, "MemoryMax")) // an error if it is "infinity"
 		if err != nil || !fits(limit) {
 			t.Errorf("%s: MemoryMax is %d, %v", unit, limit, err)
 		}
@@ -239,7 +238,7 @@ func TestTimersSweepRotatesWhatIsDue(t *testing.T) {
 	}
 }
 
-// Secrets can be encrypted for the host; the program sees no difference.
+// Secrets can be encrypted for the host; the program notices no difference.
 func TestEncryptedCredentials(t *testing.T) {
 	f := openFleet(t)
 	for _, name := range []string{"vault-token", "mailu.token"} {
@@ -260,7 +259,7 @@ func TestEncryptedCredentials(t *testing.T) {
 	f.awaitRotation(t, 1)
 }
 
-// The last test: there is no service any more.
+// This test must be the last: it removes the service.
 func TestRemovalStopsTheDaemonAndLeavesTheSecrets(t *testing.T) {
 	f := openFleet(t)
 	f.startARotation(t)

@@ -14,15 +14,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// bareTask is what a bare client is to do: the same requests as the program's,
-// by as many at a time, with nothing around them.
+// bareTask is a bare client's task: the same requests as the program's, with the same
+// concurrency, and nothing else.
 type bareTask struct {
 	Vault     string `json:"vault"`
 	TokenFile string `json:"token_file"`
 	Prefix    string `json:"prefix"`
 }
 
-// bareClient does no more than HTTP.
+// bareClient sends plain HTTP requests.
 type bareClient struct {
 	task  bareTask
 	http  *http.Client
@@ -45,7 +45,7 @@ func newBare(text []byte) (*bareClient, error) {
 	return c, err
 }
 
-// playScan lists the tenants and reads every record to its end, looking at none.
+// playScan lists the tenants and reads every record to its end without parsing it.
 func playScan(ctx context.Context, text []byte) error {
 	c, err := newBare(text)
 	if err != nil {
@@ -59,8 +59,8 @@ func playScan(ctx context.Context, text []byte) error {
 	})
 }
 
-// playRotate does to each record what a rotation does: one read and two writes by
-// check-and-set, the first with a pending password in it.
+// playRotate does for each record what a rotation does: one read and two check-and-set
+// writes, the first with a pending password.
 func playRotate(ctx context.Context, text []byte) error {
 	c, err := newBare(text)
 	if err != nil {
@@ -90,15 +90,16 @@ func playRotate(ctx context.Context, text []byte) error {
 	})
 }
 
-// withPending is a record with what the program writes first, of the same size.
+// withPending is a record with the fields that the program writes first, of the same
+// size.
 func withPending(fields []byte) []byte {
 	const pending = `,"pending":{"claimed_until":"2026-01-02T03:09:05.678Z","key_version":1,"last_rotated":"2026-01-02T03:04:05.678Z",` +
 		`"owner":"ops.example.com/12345/0123abcd","password":"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMw=="}}`
 	return append(bytes.TrimSuffix(bytes.Clone(fields), []byte("}")), pending...)
 }
 
-// forEach lists the tenants and takes each, so many at a time. It tells when it
-// begins and when it has ended, by the program's words.
+// forEach lists the tenants and handles each, with limited concurrency. It reports
+// begin and end in the program's words.
 func (c *bareClient) forEach(ctx context.Context, do func(ctx context.Context, path string) error) error {
 	if err := tell("sweep started", nil); err != nil {
 		return err
@@ -140,6 +141,6 @@ func (c *bareClient) do(ctx context.Context, method, path string, body []byte, r
 	if err := read(resp.Body); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, resp.Body) // to its end, so that the connection is used again
+	_, err = io.Copy(io.Discard, resp.Body) // read to its end, so that the connection is reused
 	return err
 }

@@ -12,7 +12,7 @@ import (
 )
 
 type options struct {
-	repository string // its root
+	repository string // root directory of the repository
 	program    string
 	vaultCLI   string
 	scale      string
@@ -22,7 +22,7 @@ type options struct {
 	long       bool
 }
 
-// bench is one run of it.
+// bench is one run of the benchmark.
 type bench struct {
 	*stage
 	size  size
@@ -60,11 +60,11 @@ func partNames() (names []string) {
 	return names
 }
 
-// errWorse: a check found ratios that are worse than those that are kept.
+// errWorse: a check found ratios that are worse than the stored ones.
 var errWorse = errors.New("worse than bench/results.json")
 
-// run measures, prints, and keeps or compares. What is kept is kept part by part:
-// if one fails, those before it need not be measured again.
+// run measures, prints, and stores or compares. Results are stored after each part: if
+// one fails, the earlier parts need not be measured again.
 func run(ctx context.Context, o options) error {
 	if o.write && o.scale != "full" {
 		return errors.New("-write: only what is measured at full scale is kept")
@@ -93,7 +93,7 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// keepIn brings what was found so far into the kept results and the documents.
+// keepIn merges the results so far into the stored results and the documents.
 func keepIn(root, file string, found results) error {
 	all, err := mergeInto(file, found)
 	if err != nil {
@@ -105,8 +105,8 @@ func keepIn(root, file string, found results) error {
 	return render(root, all)
 }
 
-// measureAll measures the chosen parts. keep is called after each, with all that
-// was found by then.
+// measureAll measures the chosen parts. It calls keep after each part, with all results
+// so far.
 func measureAll(ctx context.Context, o options, keep func(results) error) (results, error) {
 	chosen, err := choose(o)
 	if err != nil {
@@ -142,7 +142,7 @@ func measureAll(ctx context.Context, o options, keep func(results) error) (resul
 	return b.found, nil
 }
 
-// partDeadline is for a part that hangs: the longest takes half an hour.
+// partDeadline ends a part that hangs: the longest takes half an hour.
 const partDeadline = 2 * time.Hour
 
 func (b *bench) inTime(ctx context.Context, p part) error {

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// regression is a ratio that is worse than the kept one by more than is forgiven.
+// regression is a ratio that is worse than the stored one by more than the tolerance.
 type regression struct {
 	row
 	kept  float64
 	least float64
 }
 
-// compare finds the regressions among rows that were measured now. Better is
-// always fine. A row that the kept results do not have cannot be judged, and
-// neither is one without a ratio. Where a tolerance is 1 only the target counts.
+// compare finds the regressions among newly measured rows. Better is always accepted. A
+// row without stored results cannot be judged, nor one without a ratio. With a
+// tolerance of 1 only the target counts.
 func compare(kept, found []row) (worse []regression) {
 	for _, now := range found {
 		i := slices.IndexFunc(kept, func(k row) bool { return k.Key == now.Key })
@@ -33,7 +33,7 @@ func compare(kept, found []row) (worse []regression) {
 	return worse
 }
 
-// check compares what was found with what is kept and says what is worse.
+// check compares new results with the stored ones and reports regressions.
 func check(out io.Writer, file string, found results) error {
 	kept, err := load(file)
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// costs are what no program can spare. Of the processor's share it is the time
-// that one core needs while every core is at it.
+// costs are the unavoidable costs. Processor time is what one core needs while all
+// cores are busy with it.
 type costs struct {
 	Derivation time.Duration `json:"derivation"` // of a key: 100,000 rounds of PBKDF2
-	Bcrypt     time.Duration `json:"bcrypt"`     // of a hash as Mailu stores it, 12 rounds: what verify costs
-	Vault      float64       `json:"vault"`      // reads with two writes each that it takes in a second
+	Bcrypt     time.Duration `json:"bcrypt"`     // of a hash as Mailu stores it, 12 rounds: the cost of verify
+	Vault      float64       `json:"vault"`      // reads with two writes each that it handles per second
 }
 
-// playCompute measures what no program can spare.
+// playCompute measures the unavoidable computations.
 func playCompute(_ context.Context, text []byte) error {
 	var length time.Duration
 	if err := json.Unmarshal(text, &length); err != nil {
@@ -43,7 +43,7 @@ func playCompute(_ context.Context, text []byte) error {
 	return tell("computed", c)
 }
 
-// everywhere is what one call takes while every core makes them.
+// everywhere returns the time of one call while every core makes them.
 func everywhere(length time.Duration, do func() error) time.Duration {
 	var done atomic.Int64
 	var group sync.WaitGroup
@@ -61,7 +61,7 @@ func everywhere(length time.Duration, do func() error) time.Duration {
 	return time.Since(begun) * time.Duration(runtime.NumCPU()) / time.Duration(done.Load())
 }
 
-// compute measures the costs in a process of its own.
+// compute measures the costs in a separate process.
 func (b *bench) compute(ctx context.Context) (c costs, err error) {
 	p, err := b.startRole("compute", b.size.Compute)
 	if err != nil {

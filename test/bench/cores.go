@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// divisionVariable says which cores are for what, once they have been divided:
-// those of their own that the program and its rivals can have, and all.
+// divisionVariable holds the division of the cores: those reserved for the program and
+// its rivals, and all.
 const divisionVariable = "MAILU_ROTATOR_BENCH_CORES"
 
-// divideCores leaves the first half of the cores to this process, Vault and the
-// Mailu servers, which in earnest are on hosts of their own. It begins this program
-// anew, because only a new process is wholly on the cores that one thread has.
-// With one core there is nothing to divide.
+// divideCores restricts this process, Vault and the Mailu servers to the first half of
+// the cores; in production they run on hosts of their own. It restarts this program,
+// because only a new process runs entirely on the cores of one thread. A single core
+// cannot be divided.
 func divideCores() error {
 	if os.Getenv(divisionVariable) != "" || runtime.NumCPU() < 2 {
 		return nil
@@ -41,7 +41,7 @@ func divideCores() error {
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // for the new program, which this thread becomes
+	runtime.LockOSThread() // the new program replaces this thread
 	if err := unix.SchedSetaffinity(0, &back); err != nil {
 		return fmt.Errorf("keep to some cores: %w", err)
 	}
@@ -49,14 +49,14 @@ func divideCores() error {
 	return syscall.Exec(self, os.Args, append(os.Environ(), divisionVariable+"="+division))
 }
 
-// division is the cores for those who are compared, and all. Both are empty where
-// the cores are not divided.
+// division returns the reserved cores, and all. Both are empty if the cores are not
+// divided.
 func division() (own, all string) {
 	own, all, _ = strings.Cut(os.Getenv(divisionVariable), ";")
 	return own, all
 }
 
-// ownCores is how many cores those have who are compared with cores of their own.
+// ownCores is the number of cores reserved for the compared programs.
 func ownCores() int {
 	own, _ := division()
 	if own == "" {
@@ -65,25 +65,26 @@ func ownCores() int {
 	return strings.Count(own, ",") + 1
 }
 
-// allCores is how many there are.
+// allCores is the number of all cores.
 func allCores() int {
 	_, all := division()
 	return max(runtime.NumCPU(), strings.Count(all, ",")+1)
 }
 
-// onOwnCores is a command line beside which Vault and Mailu take nothing.
+// onOwnCores returns a command line that runs on cores which Vault and Mailu do not
+// use.
 func onOwnCores(program string, args ...string) []string {
 	own, _ := division()
 	return onCores(own, program, args)
 }
 
-// onAllCores is a command line that shares the cores with Vault and Mailu.
+// onAllCores returns a command line that shares the cores with Vault and Mailu.
 func onAllCores(program string, args ...string) []string {
 	_, all := division()
 	return onCores(all, program, args)
 }
 
-// onCores has taskset become the program, so that it begins with its cores.
+// onCores lets taskset exec the program, so that it starts on its cores.
 func onCores(cores, program string, args []string) []string {
 	line := append([]string{program}, args...)
 	if cores == "" {

@@ -16,30 +16,30 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// fleet is a number of tenants under a prefix of their own, on Mailu servers that
-// share them evenly.
+// fleet is a number of tenants under their own prefix, evenly spread over Mailu
+// servers.
 type fleet struct {
 	prefix  string
 	tenants int
 	age     time.Duration
 	mailus  []string // origins
-	slow    []string // beside these: each has slowTenants more, which are older
+	slow    []string // additional servers: each has slowTenants more tenants, which are older
 	vault   string   // address; empty: the real one
-	// what the program's configuration says beside that
+	// Further settings of the program's configuration:
 	verify    string
 	listen    string
 	pprof     bool
 	schedule  string // of sweeps
 	noCanary  bool
-	apart     bool   // the program has cores that Vault and Mailu have not
-	config    string // the file, once prepare has written it
+	apart     bool   // the program has cores that Vault and Mailu do not use
+	config    string // the file, set by prepare
 	tokenFile string
 }
 
 const (
 	young = 10 * 24 * time.Hour  // not due
 	old   = 400 * 24 * time.Hour // due
-	never = "0 0 29 2 *"         // no sweep but the daemon's first
+	never = "0 0 29 2 *"         // no sweep except the daemon's first
 )
 
 func tenantID(i int) string { return fmt.Sprintf("%08x-5eed-4000-8000-%012x", i, i) }
@@ -52,7 +52,7 @@ func (s *stage) prepare(ctx context.Context, f *fleet) (err error) {
 		return err
 	}
 	if f.vault != "" {
-		return nil // nobody checks the token there, and the records are there
+		return nil // a simulated Vault checks no token and has the records
 	}
 	if _, err = s.allow(ctx, f.config, f.prefix); err != nil {
 		return err
@@ -102,8 +102,8 @@ func orElse(value, otherwise string) string {
 	return value
 }
 
-// seed writes the records, unless the prefix has them. Nobody opens their
-// passwords, so one sealed password does for all.
+// seed writes the records, unless the prefix has them. Nobody opens their passwords, so
+// all records share one sealed password.
 func (s *stage) seed(ctx context.Context, f *fleet) error {
 	if s.seeded[f.prefix] {
 		return nil
@@ -128,7 +128,7 @@ func (f *fleet) record(i int, sealed crypto.SealedPassword) map[string]any {
 	return recordOf(i, f.mailus[i%len(f.mailus)], f.age, sealed)
 }
 
-// recordOf is a tenant's record as others write it.
+// recordOf is a tenant's record as other programs write it.
 func recordOf(i int, origin string, age time.Duration, sealed crypto.SealedPassword) map[string]any {
 	rotated := time.Now().Add(-age).UTC().Format("2006-01-02T15:04:05.000Z")
 	return map[string]any{

@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// point is one size of a fleet, and what a sweep over it cost.
+// point is one fleet size, and the cost of a sweep over it.
 type point struct {
 	Tenants  int     `json:"tenants"`
 	Seconds  float64 `json:"seconds"`
 	Requests int     `json:"requests"` // for the list and the records
 }
 
-// growth measures both kinds of sweep over fleets of growing size, once each,
-// with Vault's audit log on as in earnest: it counts the requests.
+// growth measures both kinds of sweep over fleets of growing size, once each, with
+// Vault's audit log on as in production: it counts the requests.
 func (b *bench) growth(ctx context.Context) error {
 	most := max(slices.Max(b.size.GrowRotate), 1)
 	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Servers, Users: most})
@@ -23,7 +23,7 @@ func (b *bench) growth(ctx context.Context) error {
 	}
 	defer mailu.kill()
 	for _, n := range b.size.GrowScan {
-		// The same fleet as the scan's, where that has the size.
+		// Reuse the scan's fleet if it has this size.
 		p, err := b.grow(ctx, &fleet{prefix: fmt.Sprintf("scan-%d", n), tenants: n, age: young, mailus: anOrigin}, b.scanOnce)
 		if err != nil {
 			return err

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// idle watches two daemons that have nothing to do, one with its listener and
-// one without.
+// idle measures two idle daemons, one with its listener and one without.
 func (b *bench) idle(ctx context.Context) error {
 	kinds := []struct{ key, what, listen string }{
 		{"idle", "idle daemon", "127.0.0.1:0"},

@@ -8,8 +8,8 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// The observed cost of a hashing in Mailu, that of a slow server, and how many
-// requests the program is told to send a server at a time.
+// The observed cost of a hashing in Mailu, the cost on a slow server, and the program's
+// limit of concurrent requests per server.
 const (
 	hashing       = 300 * time.Millisecond
 	slowHashing   = 100 * hashing
@@ -17,16 +17,16 @@ const (
 	mailuToken    = mailutest.DefaultToken
 )
 
-// mailuTask is what the Mailu servers are to be. They wait for what a hashing
-// costs and do not compute it: they stand for other machines.
+// mailuTask configures the Mailu servers. They wait for the cost of a hashing and do
+// not compute it: they stand for other machines.
 type mailuTask struct {
 	Servers int           `json:"servers"`
 	Hashing time.Duration `json:"hashing"`
-	Users   int           `json:"users"` // of all servers, in turn
-	Slow    int           `json:"slow"`  // so many servers more, that take a hundred times as long
+	Users   int           `json:"users"` // of all servers, distributed in turn
+	Slow    int           `json:"slow"`  // number of additional servers that take a hundred times as long
 }
 
-// playMailu runs Mailu servers until it is told to end.
+// playMailu runs Mailu servers until the process is ended.
 func playMailu(ctx context.Context, text []byte) error {
 	var task mailuTask
 	if err := json.Unmarshal(text, &task); err != nil {
@@ -50,7 +50,7 @@ func playMailu(ctx context.Context, text []byte) error {
 
 // start starts one of the servers with its users; a slow one has all of theirs.
 func (t mailuTask) start(i int) (*mailutest.Server, error) {
-	// Four rounds are the least that bcrypt has: a millisecond.
+	// bcrypt's minimum is 4 rounds: a millisecond.
 	config := mailutest.Config{Rounds: 4, HashDelay: t.Hashing, Workers: maxConcurrent}
 	first, end, step := i, t.Users, t.Servers
 	if i >= t.Servers {
@@ -67,8 +67,8 @@ func (t mailuTask) start(i int) (*mailutest.Server, error) {
 	return server, nil
 }
 
-// startMailus starts Mailu servers in a process of their own and returns their
-// origins. The caller kills it.
+// startMailus starts Mailu servers in a separate process and returns their origins. The
+// caller must kill it.
 func (s *stage) startMailus(ctx context.Context, task mailuTask) (p *process, origins []string, err error) {
 	if p, err = s.startRole("mailu", task); err != nil {
 		return nil, nil, err

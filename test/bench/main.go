@@ -1,11 +1,10 @@
-// Command bench measures mailu-rotator: the program that ships, as a process of
-// its own, on a real Vault and on Mailu test servers in other processes, against
-// what else could do the same work on the same machine in the same minutes. What
-// counts are the ratios. `make bench` runs it, and docs/performance.md says what
-// is measured and how.
+// Command bench measures mailu-rotator: the shipped program as a separate process, on a
+// real Vault and on Mailu test servers in other processes, against alternatives that do
+// the same work on the same machine at the same time. The ratios are the result. `make
+// bench` runs it, and docs/performance.md describes what is measured and how.
 //
-// It is a Go module of its own, because it draws: the program does not depend on
-// what that takes.
+// It is a separate Go module, because it draws plots: the program must not depend on
+// plotting libraries.
 package main
 
 import (

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// memoryBound is the most that a scan of a million tenants may take, in MB.
+// memoryBound is the limit for a scan of a million tenants, in MB.
 const memoryBound = 150
 
-// peak is the memory that a sweep has had at most.
+// peak is the maximum memory of a sweep.
 type peak struct {
 	Tenants   int     `json:"tenants"`
 	MB        float64 `json:"mb"`
@@ -18,8 +18,8 @@ type peak struct {
 	Simulated bool    `json:"simulated"` // Vault
 }
 
-// memory measures the peak of the daemon's first sweep, with nothing due, over
-// fleets up to a million: on a real Vault what fits, on a simulated one all.
+// memory measures the peak of the daemon's first sweep, with nothing due, over fleets
+// up to a million: on a real Vault up to its limit, on a simulated one all sizes.
 func (b *bench) memory(ctx context.Context) error {
 	for _, n := range b.size.Real {
 		f := &fleet{prefix: fmt.Sprintf("scan-%d", n), tenants: n, age: young, mailus: anOrigin}
@@ -53,8 +53,8 @@ func (b *bench) memory(ctx context.Context) error {
 	return b.reported(ctx)
 }
 
-// reported measures the peak of emergency runs. These report on every tenant and
-// so keep every record, which a daemon's sweep does not.
+// reported measures the peak of emergency runs. They report on every tenant and so keep
+// every record, which a daemon's sweep does not.
 func (b *bench) reported(ctx context.Context) error {
 	if len(b.size.Reported) == 0 {
 		return nil

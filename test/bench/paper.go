@@ -7,7 +7,7 @@ import (
 
 const million = 1_000_000
 
-// paper is what an emergency run over a million tenants takes: the slowest of
+// paper estimates the time of an emergency run over a million tenants: the slowest of
 // three, since they overlap.
 //
 //	Mailu:      N × cost ÷ (S × max_concurrent)
@@ -30,7 +30,7 @@ func (r results) paper() string {
 	}, lines)
 }
 
-// long is a duration as people say it.
+// long formats a duration for people.
 func long(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:

@@ -26,10 +26,10 @@ type curve struct {
 type chart struct {
 	title, y string
 	curves   []curve
-	bound    float64 // that no point may be above; 0: none
+	bound    float64 // upper limit of the points; 0: none
 }
 
-// plots are those of docs/performance.md, by their file names.
+// plots returns the plots of docs/performance.md, by file name.
 func plots(r results) map[string]chart {
 	seconds := func(p point) float64 { return p.Seconds }
 	requests := func(p point) float64 { return float64(p.Requests) }
@@ -83,7 +83,7 @@ func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-// save draws the chart, unless nothing was measured of it.
+// save draws the chart, unless it has no data.
 func (c chart) save(file string) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.title, "tenants", c.y
@@ -111,7 +111,7 @@ func (c chart) save(file string) error {
 		p.Add(boundAt(c.bound))
 		p.Y.Max = max(p.Y.Max, c.bound)
 	}
-	// From a whole power of ten to another, so that a slope can be read off.
+	// From one power of ten to another, so that a slope can be read off.
 	p.X.Min, p.X.Max = powerBelow(p.X.Min), powerAbove(p.X.Max)
 	p.Y.Min, p.Y.Max = powerBelow(p.Y.Min), powerAbove(p.Y.Max)
 	return write(p, file)
@@ -137,8 +137,8 @@ func boundAt(y float64) *plotter.Function {
 	return bound
 }
 
-// write leaves room at the right, for the half of the last mark that the axis
-// does not reach.
+// write leaves room at the right for half of the last mark, which extends beyond the
+// axis.
 func write(p *plot.Plot, file string) error {
 	canvas := vgsvg.New(14*vg.Centimeter, 9*vg.Centimeter)
 	p.Draw(draw.Crop(draw.New(canvas), 0, -vg.Points(24), 0, -vg.Points(4)))

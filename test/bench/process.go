@@ -13,17 +13,17 @@ import (
 	"mailu-rotator/internal/child"
 )
 
-// event is a line of JSON that a process wrote: a log line of the program, or
-// what a role of this one tells. At is when it was read here.
+// event is a line of JSON that a process wrote: a log line of the program, or a message
+// of a role. At is when it was read here.
 type event struct {
 	At     time.Time       `json:"-"`
 	Msg    string          `json:"msg"`
 	Origin string          `json:"origin"`
 	Error  string          `json:"error"`
-	Of     json.RawMessage `json:"of"` // what a role tells beside
+	Of     json.RawMessage `json:"of"` // additional data of a role
 }
 
-// process is one that was started here. It does not outlive this one.
+// process is a child process; it is killed when this process ends.
 type process struct {
 	cmd     *exec.Cmd
 	log     *eventLog
@@ -31,7 +31,7 @@ type process struct {
 	exited  <-chan struct{}
 }
 
-// start runs a command whose events are on its standard error.
+// start runs a command that writes events to standard error.
 func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, log: &eventLog{grown: make(chan struct{})}, started: time.Now()}
 	cmd.Stderr = p.log
@@ -42,8 +42,8 @@ func start(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// await returns the first event that is wanted, from the given number on, and
-// the number of the next one.
+// await returns the first matching event, from the given number on, and the number of
+// the next one.
 func (p *process) await(ctx context.Context, from int, wanted func(event) bool) (event, int, error) {
 	for {
 		events, grown := p.log.since(from)
@@ -70,8 +70,7 @@ func named(messages ...string) func(event) bool {
 	return func(e event) bool { return slices.Contains(messages, e.Msg) }
 }
 
-// wait returns when the process has ended by itself, with the status that is
-// wanted.
+// wait returns when the process has ended by itself, with the expected status.
 func (p *process) wait(ctx context.Context) error {
 	select {
 	case <-p.exited:
@@ -85,22 +84,22 @@ func (p *process) wait(ctx context.Context) error {
 	return nil
 }
 
-// kill ends the process at once; it may have ended.
+// kill ends the process immediately; it may already have ended.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 }
 
-// eventLog takes what a process writes.
+// eventLog receives the output of a process.
 type eventLog struct {
-	mu     sync.Mutex // guards what follows
-	rest   []byte     // of a line whose end is still to come
+	mu     sync.Mutex // guards the fields below
+	rest   []byte     // of an incomplete line
 	events []event
 	last   []byte
 	grown  chan struct{} // closed when events has grown
 }
 
-const keptBytes = 4 << 10 // of what a process said last
+const keptBytes = 4 << 10 // size of the kept end of the output
 
 // Write implements io.Writer.
 func (l *eventLog) Write(b []byte) (int, error) {
@@ -116,7 +115,7 @@ func (l *eventLog) Write(b []byte) (int, error) {
 			break
 		}
 		var e event
-		if json.Unmarshal(line, &e) == nil { // other lines are for the tail only
+		if json.Unmarshal(line, &e) == nil { // other lines are only kept
 			e.At = now
 			l.events = append(l.events, e)
 		}

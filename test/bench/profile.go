@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// profile asks the daemon for a profile of its processor time in the middle of a
-// scan, and of a sweep that rotates all that it finds.
+// profile fetches CPU profiles from the daemon in the middle of a scan, and of a sweep
+// that rotates everything.
 func (b *bench) profile(ctx context.Context) (err error) {
 	largest := b.size.GrowScan[len(b.size.GrowScan)-1]
 	scan := &fleet{prefix: fmt.Sprintf("scan-%d", largest), tenants: largest, age: young, mailus: anOrigin}
@@ -31,8 +31,8 @@ func (b *bench) profile(ctx context.Context) (err error) {
 	return err
 }
 
-// profileOf is the top of a profile that begins with the daemon's n-th run. The
-// first one is the recovery.
+// profileOf returns the top of a profile that begins with the daemon's n-th run. The
+// first run is the recovery.
 func (b *bench) profileOf(ctx context.Context, f *fleet, n int) (string, error) {
 	var err error
 	if f.listen, err = freeAddress(); err != nil {
@@ -63,7 +63,7 @@ func (b *bench) profileOf(ctx context.Context, f *fleet, n int) (string, error) 
 	return top(ctx, file)
 }
 
-// top is what took most of the time, by itself and with what it calls.
+// top lists the functions that took most time, flat and cumulative.
 func top(ctx context.Context, file string) (string, error) {
 	var all []string
 	for _, order := range []string{"-flat", "-cum"} {
@@ -73,7 +73,7 @@ func top(ctx context.Context, file string) (string, error) {
 		}
 		_, table, found := strings.Cut(string(output), "      flat")
 		if !found {
-			table = " nothing was sampled\n" // so short was it
+			table = " nothing was sampled\n" // the time was too short
 		}
 		all = append(all, strings.TrimRight("      flat"+table, "\n"))
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// renderAnew writes the documents from what is kept.
+// renderAnew writes the documents from the stored results.
 func renderAnew(root string) error {
 	r, err := load(filepath.Join(root, "test", "bench", "results.json"))
 	if err != nil {
@@ -18,8 +18,8 @@ func renderAnew(root string) error {
 	return render(root, r)
 }
 
-// render writes what the results say between the markers of docs/performance.md,
-// and the plots that it shows. Both follow from the results alone.
+// render writes the results between the markers of docs/performance.md, and its plots.
+// Both depend only on the results.
 func render(root string, r results) error {
 	file := filepath.Join(root, "docs", "performance.md")
 	page, err := os.ReadFile(file)
@@ -41,7 +41,7 @@ func render(root string, r results) error {
 	return nil
 }
 
-// fill replaces all that is generated on a page.
+// fill replaces all generated parts of a page.
 func fill(page string, r results) (string, error) {
 	for _, section := range []struct{ name, text string }{
 		{"host", r.hostLine()},

@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// requests counts in Vault's own audit log what a sweep and a rotation ask for.
+// requests counts in Vault's audit log the requests of a sweep and of a rotation.
 func (b *bench) requests(ctx context.Context) error {
 	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Servers, Users: b.size.Requests})
 	if err != nil {
@@ -48,11 +48,10 @@ func (b *bench) requests(ctx context.Context) error {
 	return nil
 }
 
-// counted is what an audit log holds.
+// counted is the content of an audit log.
 type counted struct{ records, lists int }
 
-// audited does something with Vault's audit log on, and counts the requests under
-// a prefix.
+// audited calls do with Vault's audit log on, and counts the requests under a prefix.
 func (b *bench) audited(ctx context.Context, prefix string, do func(context.Context) error) (c counted, err error) {
 	log := b.dir + "/audit.log"
 	device := &api.EnableAuditOptions{Type: "file", Options: map[string]string{"file_path": log, "elide_list_responses": "true"}}
@@ -61,7 +60,7 @@ func (b *bench) audited(ctx context.Context, prefix string, do func(context.Cont
 	}
 	defer os.Remove(log)
 	err = do(ctx)
-	// Off in any case: it would slow down what is measured next.
+	// Turn it off in any case: it would slow down the next measurement.
 	if off := b.root.Sys().DisableAuditWithContext(context.WithoutCancel(ctx), "bench"); err == nil && off != nil {
 		err = fmt.Errorf("turn vault's audit log off: %w", off)
 	}
@@ -71,7 +70,7 @@ func (b *bench) audited(ctx context.Context, prefix string, do func(context.Cont
 	return countAudit(log, prefix)
 }
 
-// countAudit counts what came in, not what was answered.
+// countAudit counts requests, not answers.
 func countAudit(log, prefix string) (c counted, err error) {
 	file, err := os.Open(log)
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"slices"
 )
 
-// results is all that was found. bench/results.json keeps what was measured last,
-// at full scale.
+// results holds all results. bench/results.json stores the latest full-scale ones.
 type results struct {
 	Host     host   `json:"host"`
 	Size     size   `json:"size"`
@@ -25,19 +24,19 @@ type results struct {
 	} `json:"profiles"`
 }
 
-// host is what the ratios were taken on.
+// host is the machine on which the ratios were measured.
 type host struct {
 	Cores int     `json:"cores"`
 	Go    string  `json:"go"`
 	Vault string  `json:"vault"`
 	Date  string  `json:"date"`
-	Load  float64 `json:"load"` // average of the minute before the run: of others
+	Load  float64 `json:"load"` // average of the minute before the run, caused by other processes
 }
 
-// busy: others take enough of the machine to make ratios worthless.
+// busy: the load of other processes makes the ratios worthless.
 func (h host) busy() bool { return h.Load > float64(h.Cores)/2 }
 
-// curves are what sweeps over fleets of growing size cost.
+// curves are the costs of sweeps over fleets of growing size.
 type curves struct {
 	Scan     []point `json:"scan"`
 	Rotation []point `json:"rotation"`
@@ -62,7 +61,7 @@ func (r results) save(file string) error {
 	return os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
-// mergeInto replaces of the kept results what was measured anew.
+// mergeInto replaces the newly measured parts of the stored results.
 func mergeInto(file string, found results) (results, error) {
 	kept, err := load(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// rival measures the program against the script that ops people would write, on
-// Mailu servers that take no time. Both are timed whole, from exec to exit.
+// rival measures the program against a script as an operator would write it, on Mailu
+// servers that answer immediately. Both are timed as a whole, from exec to exit.
 func (b *bench) rival(ctx context.Context) error {
 	script, err := b.newScript(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func (b *bench) rival(ctx context.Context) error {
 	return nil
 }
 
-// script is the rival, ready to run.
+// script is the rival script, ready to run.
 type script struct {
 	file string
 	env  []string
@@ -96,7 +96,7 @@ func (b *bench) newScript(ctx context.Context) (*script, error) {
 	}, nil
 }
 
-// tune finds how many tenants at a time are best for the script.
+// tune finds the best concurrency for the script.
 func (b *bench) tune(ctx context.Context, s *script, f *fleet) (best int, err error) {
 	var most float64
 	for _, parallel := range []int{1, 2, 4, 8, 16} {
@@ -112,8 +112,8 @@ func (b *bench) tune(ctx context.Context, s *script, f *fleet) (best int, err er
 	return best, nil
 }
 
-// runScript is one run of the script: how many tenants it rotates in a second.
-// Each of them must have a version more.
+// runScript runs the script once and returns the tenants rotated per second. It checks
+// that each of them has one version more.
 func (b *bench) runScript(ctx context.Context, s *script, f *fleet, parallel int) (float64, error) {
 	before, err := b.versions(ctx, f)
 	if err != nil {
@@ -142,7 +142,7 @@ func (b *bench) versions(ctx context.Context, f *fleet) (sum int, err error) {
 	return sum, nil
 }
 
-// run ends the script with all that it has started when ctx ends.
+// run ends the script and all its child processes when ctx ends.
 func (s *script) run(ctx context.Context, f *fleet, parallel int) (float64, error) {
 	token, err := os.ReadFile(f.tokenFile)
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// roleVariable makes this program play a part of its own benchmark as another
+// roleVariable makes this program play a role in its own benchmark as a separate
 // process, so that it shares no heap and no scheduler with the others.
 const roleVariable = "MAILU_ROTATOR_BENCH_ROLE"
 
-// playRole plays the role that the environment names, if it names one. What it is
-// to do is JSON in the environment too, with no secret in it; what it tells goes to
-// standard error, as the program's log does.
+// playRole plays the role in the environment, if there is one. Its task is JSON in the
+// environment too, without secrets; its messages go to standard error, like the
+// program's log.
 func playRole() (played bool, status int) {
 	name := os.Getenv(roleVariable)
 	if name == "" {
@@ -44,7 +44,7 @@ func (s *stage) startRole(name string, task any) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := onOwnCores(s.self) // as the program, with which it is compared
+	line := onOwnCores(s.self) // like the program, with which it is compared
 	if name == "mailu" || name == "vault" {
 		line = []string{s.self} // on the cores of this process
 	}

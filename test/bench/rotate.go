@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// rotations measures an emergency run at its limits: Mailu takes no time. What no
-// program can spare is a read and two writes in Vault and a key derivation.
+// rotations measures an emergency run at its limits: Mailu answers immediately. The
+// unavoidable costs are a read and two writes in Vault and a key derivation.
 func (b *bench) rotations(ctx context.Context) error {
 	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Servers, Users: b.size.Rotate})
 	if err != nil {
@@ -21,7 +21,7 @@ func (b *bench) rotations(ctx context.Context) error {
 	if err := b.prepare(ctx, f); err != nil {
 		return err
 	}
-	var program, vault, others series // microseconds of processor time a rotation
+	var program, vault, others series // microseconds of processor time per rotation
 	taken, err := b.interleave(ctx,
 		func(ctx context.Context) (float64, error) {
 			before := b.cpu(mailu)
@@ -61,13 +61,13 @@ func (b *bench) rotations(ctx context.Context) error {
 	return nil
 }
 
-// cpu is what Vault and another process have used so far.
+// cpu is the processor time of Vault and another process so far.
 func (b *bench) cpu(other *process) [2]time.Duration {
 	return [2]time.Duration{cpuOf(b.vault.PID()), cpuOf(other.cmd.Process.Pid)}
 }
 
-// emergency measures a run over servers that take the observed time for each
-// password. The bound is theirs: so many at a time, each so long.
+// emergency measures a run over servers that take the observed time for each password.
+// The bound is their limit: concurrency divided by that time.
 func (b *bench) emergency(ctx context.Context) error {
 	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Waiting, Hashing: hashing, Users: b.size.Emergency})
 	if err != nil {
@@ -101,7 +101,7 @@ func (b *bench) emergency(ctx context.Context) error {
 	return nil
 }
 
-// costOfAPush is what a server that has nothing else to do takes for one.
+// costOfAPush is the time of one push on an otherwise idle server.
 func (b *bench) costOfAPush(ctx context.Context, origin string) (time.Duration, error) {
 	const times = 10
 	begun := time.Now()

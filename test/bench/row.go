@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// row is one line of the table. Its ratio is the better the higher: where less
-// is better, as with memory, it is the bound over what was measured.
+// row is one line of the table. A higher ratio is better: for values such as memory,
+// where less is better, it is the bound divided by the measured value.
 type row struct {
 	Key      string  `json:"key"`
 	What     string  `json:"what"`
@@ -23,15 +23,15 @@ type row struct {
 	High     float64 `json:"high,omitempty"`
 	Target   float64 `json:"target,omitempty"` // of the ratio; 0: none
 	Bound    bool    `json:"bound,omitempty"`  // the baseline is a bound and was not measured
-	// Tolerance is how much of the kept ratio a check forgives; of a row with a
-	// bound only the bound counts where it is 1.
+	// Tolerance is how much of the stored ratio a check tolerates; if it is 1 for a row
+	// with a bound, only the bound counts.
 	Tolerance float64 `json:"tolerance"`
 	Tenants   int     `json:"tenants,omitempty"`
 	Servers   int     `json:"servers,omitempty"`
 	Note      string  `json:"note,omitempty"`
 }
 
-// order is that of the table, by the rows' keys.
+// order is the order of the table, by the rows' keys.
 func order() []string {
 	return []string{
 		"scan", "rotations", "emergency", "rival", "slow", "slow-many", "memory", "requests-scan", "requests-rotation",
@@ -45,7 +45,7 @@ func sortRows(rows []row) {
 
 func (r row) met() bool { return r.Target == 0 || r.Ratio >= r.Target }
 
-// compared fills in the ratio of what was measured in pairs.
+// compared sets the ratio from pairs of measurements.
 func (r row) compared(measured, baseline, ratios series) row {
 	r.Measured, r.Baseline = measured.median(), baseline.median()
 	r.Ratio = ratios.median()
@@ -56,14 +56,14 @@ func (r row) compared(measured, baseline, ratios series) row {
 	return r
 }
 
-// bounded fills in the ratio to a bound that is not to be passed.
+// bounded sets the ratio to an upper bound.
 func (r row) bounded(measured, bound float64) row {
 	r.Measured, r.Baseline, r.Bound, r.Target = measured, bound, true, 1
-	r.Ratio = bound / max(measured, bound/1000) // no more than a thousand, where next to nothing was measured
+	r.Ratio = bound / max(measured, bound/1000) // at most a thousand, for a measurement near zero
 	return r
 }
 
-// cells are the row as it is printed.
+// cells are the printed columns of the row.
 func (r row) cells() []string {
 	baseline, ratio, target, met := "", "", "", ""
 	if r.Baseline != 0 {
@@ -92,7 +92,7 @@ func (r row) cells() []string {
 
 var headings = []string{"what", "against", "measured", "baseline", "ratio", "target", "met"}
 
-// figure has three significant digits, and all of those before the point.
+// figure formats three significant digits, and all digits before the point.
 func figure(v float64) string {
 	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return fmt.Sprint(v)

@@ -5,17 +5,17 @@ import (
 	"fmt"
 )
 
-// anOrigin is a Mailu server that nobody asks anything.
+// anOrigin is a Mailu server that receives no request.
 var anOrigin = []string{"http://127.0.0.1:9"}
 
-// scan measures a sweep of the daemon that finds nothing due, against the same
-// list and reads with nothing around them.
+// scan measures a daemon's sweep with nothing due against a bare client with the same
+// list and reads.
 func (b *bench) scan(ctx context.Context) error {
 	f := &fleet{prefix: fmt.Sprintf("scan-%d", b.size.Scan), tenants: b.size.Scan, age: young, mailus: anOrigin, apart: true}
 	if err := b.prepare(ctx, f); err != nil {
 		return err
 	}
-	var program, bare, vault series // microseconds of processor time a tenant
+	var program, bare, vault series // microseconds of processor time per tenant
 	taken, err := b.interleave(ctx,
 		func(ctx context.Context) (float64, error) {
 			before := cpuOf(b.vault.PID())

@@ -20,8 +20,8 @@ func (s series) median() float64 {
 // measure is one repetition.
 type measure func(context.Context) (float64, error)
 
-// interleave repeats all measurements in turn, A B A B …, so that what else the
-// machine does meets all of them alike.
+// interleave repeats all measurements in turn, A B A B …, so that other load on the
+// machine affects all of them alike.
 func (b *bench) interleave(ctx context.Context, all ...measure) ([]series, error) {
 	taken := make([]series, len(all))
 	for repetition := range b.size.Repetitions {
@@ -37,7 +37,7 @@ func (b *bench) interleave(ctx context.Context, all ...measure) ([]series, error
 	return taken, nil
 }
 
-// ratios are those of each repetition's pair.
+// ratios are the ratios of each repetition's pair.
 func ratios(a, b series) series {
 	var all series
 	for i := range a {

@@ -18,7 +18,7 @@ type vaultTask struct {
 
 const simulatedPrefix = "smtp"
 
-// playVault runs a simulated Vault until it is told to end.
+// playVault runs a simulated Vault until the process is ended.
 func playVault(ctx context.Context, text []byte) error {
 	var task vaultTask
 	if err := json.Unmarshal(text, &task); err != nil {
@@ -41,8 +41,8 @@ func playVault(ctx context.Context, text []byte) error {
 	return nil
 }
 
-// simulate starts a simulated Vault with so many tenants and returns the fleet
-// on it. The caller kills the process.
+// simulate starts a simulated Vault with the given number of tenants and returns its
+// fleet. The caller must kill the process.
 func (s *stage) simulate(ctx context.Context, f *fleet) (p *process, err error) {
 	if p, err = s.startRole("vault", vaultTask{Tenants: f.tenants}); err != nil {
 		return nil, err

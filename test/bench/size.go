@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// size says how much is measured.
+// size is the scale of the measurements.
 type size struct {
 	Repetitions int           `json:"repetitions"`
-	Servers     int           `json:"servers"` // Mailu servers that answer at once
-	Waiting     int           `json:"waiting"` // and that take the observed time: so few that not the cores are the bound
+	Servers     int           `json:"servers"` // Mailu servers that answer immediately
+	Waiting     int           `json:"waiting"` // Mailu servers with the observed time: so few that the cores are not the bound
 	Requests    int           `json:"-"`       // tenants whose requests are counted
 	Scan        int           `json:"scan"`    // tenants
 	Rotate      int           `json:"rotate"`
@@ -18,9 +18,9 @@ type size struct {
 	Slow        int           `json:"slow"` // tenants of the healthy servers
 	Idle        int           `json:"idle"` // tenants that an idle daemon has read
 	Watch       time.Duration `json:"-"`    // how long it is watched
-	Settle      time.Duration `json:"-"`    // and not, before that
+	Settle      time.Duration `json:"-"`    // wait before that
 	Starts      int           `json:"starts"`
-	Compute     time.Duration `json:"-"` // how long keys are derived to see what one takes
+	Compute     time.Duration `json:"-"` // duration of the derivations that measure one's cost
 	GrowScan    []int         `json:"-"`
 	GrowRotate  []int         `json:"-"`
 	Real        []int         `json:"-"` // fleets whose scan's memory is measured on a real Vault

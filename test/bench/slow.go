@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// slowTenants are those of the slow server: as many as it is sent at a time, and
-// some that wait.
+// slowTenants is the number of a slow server's tenants: its concurrency limit, and some
+// that wait.
 const slowTenants = 8
 
 // manySlow is more slow servers than the program has workers.
 const manySlow = 20
 
-// slow measures what servers that take a hundred times as long cost the tenants
-// of the others. Without a canary they have all in flight that they are sent at a
-// time, from the first moment.
+// slow measures how much servers that take a hundred times as long delay the tenants of
+// the others. Without a canary each slow server has its limit of requests in flight
+// from the first moment.
 func (b *bench) slow(ctx context.Context) error {
 	mailu, origins, err := b.startMailus(ctx, mailuTask{
 		Servers: b.size.Waiting, Hashing: hashing, Users: b.size.Slow, Slow: manySlow,
@@ -28,7 +28,7 @@ func (b *bench) slow(ctx context.Context) error {
 	runs := 0
 	beside := func(slow []string) measure {
 		return func(ctx context.Context) (float64, error) {
-			runs++ // each run has a fleet of its own, since the slow ones are left half-finished
+			runs++ // each run has its own fleet, since the slow tenants stay half-finished
 			return b.besideSlow(ctx, fmt.Sprintf("slow-%d", runs), healthy, slow)
 		}
 	}
@@ -49,8 +49,8 @@ func (b *bench) slow(ctx context.Context) error {
 	return nil
 }
 
-// besideSlow is a run over healthy servers, and slow ones, until the last tenant
-// of the healthy ones is done: how many of these were done in a second.
+// besideSlow runs over healthy and slow servers, until the last tenant of the healthy
+// ones is done, and returns the healthy tenants done per second.
 func (b *bench) besideSlow(ctx context.Context, prefix string, healthy, slow []string) (float64, error) {
 	f := &fleet{prefix: prefix, tenants: b.size.Slow, age: old, mailus: healthy, slow: slow, noCanary: true}
 	if err := b.prepare(ctx, f); err != nil {

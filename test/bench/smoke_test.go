@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestMain lets the test's binary play the roles of the benchmark's.
+// TestMain lets the test binary play the benchmark's roles.
 func TestMain(m *testing.M) {
 	if played, status := playRole(); played {
 		os.Exit(status)
@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The whole benchmark on a few tenants: that it runs, not how quickly.
+// Runs the whole benchmark on a few tenants: it must work, speed does not matter.
 func TestEveryPartRunsAndEveryRowIsMeasured(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "mailu-rotator")
 	build := exec.Command("go", "build", "-o", program, "./cmd/mailu-rotator")
@@ -33,7 +33,7 @@ func TestEveryPartRunsAndEveryRowIsMeasured(t *testing.T) {
 	var got []string
 	for _, r := range found.Rows {
 		got = append(got, r.Key)
-		// Few wake-ups in a second may be none.
+		// A small number of wake-ups per second may round to none.
 		if r.Measured <= 0 && r.Tolerance != 1 || r.Target != 0 && r.Ratio <= 0 {
 			t.Errorf("%s: measured %v, ratio %v", r.Key, r.Measured, r.Ratio)
 		}
@@ -42,7 +42,7 @@ func TestEveryPartRunsAndEveryRowIsMeasured(t *testing.T) {
 		t.Errorf("rows\n%v, want\n%v", got, order())
 	}
 	for _, r := range found.Rows {
-		if (r.Key == "requests-scan" || r.Key == "requests-rotation") && !r.met() { // not a matter of time
+		if (r.Key == "requests-scan" || r.Key == "requests-rotation") && !r.met() { // does not depend on time
 			t.Errorf("%s: %v requests a tenant", r.What, r.Measured)
 		}
 	}

@@ -16,12 +16,12 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// workers is how many requests to Vault everybody here has under way at a time:
-// the program by its configuration's default, and those that it is compared with.
+// workers is the number of concurrent requests to Vault: the program's default, and the
+// setting of the programs that it is compared with.
 const workers = 16
 
-// stage is what is measured on: a real Vault whose storage is memory, which is
-// the quickest and so leaves the least to hide behind.
+// stage is the environment of the measurements: a real Vault with storage in memory,
+// which is the fastest and hides the least.
 type stage struct {
 	options
 	dir    string // configurations and secrets; removed at the end
@@ -59,7 +59,8 @@ func setUp(ctx context.Context, o options) (s *stage, err error) {
 	return s, err
 }
 
-// tearDown ends all that is left. The processes of a part have ended by then.
+// tearDown stops everything that is still running. The processes of a part have ended
+// earlier.
 func (s *stage) tearDown() {
 	if s.vault != nil {
 		s.vault.Stop()
@@ -69,15 +70,15 @@ func (s *stage) tearDown() {
 	}
 }
 
-// file writes a file of the stage, a secret perhaps.
+// file writes a file of the stage, which may be a secret.
 func (s *stage) file(name, content string) (string, error) {
 	path := filepath.Join(s.dir, name)
 	return path, os.WriteFile(path, []byte(content+"\n"), 0o600)
 }
 
-// allow makes a token that may do what the program's own policy for this
-// configuration says. Everybody who is compared uses it, since checking a policy
-// takes Vault some time and a root token spares it that.
+// allow creates a token with the program's own policy for this configuration. All
+// compared programs use it, since Vault needs time to check a policy and none for a
+// root token.
 func (s *stage) allow(ctx context.Context, config, prefix string) (tokenFile string, err error) {
 	policy, err := exec.CommandContext(ctx, s.program, "policy", "--config", config).Output()
 	if err != nil {
@@ -93,7 +94,7 @@ func (s *stage) allow(ctx context.Context, config, prefix string) (tokenFile str
 	return s.file(prefix+".token", token)
 }
 
-// host is what the ratios were taken on.
+// host describes the machine on which the ratios are measured.
 func (s *stage) host(ctx context.Context) (h host, err error) {
 	health, err := s.root.Sys().HealthWithContext(ctx)
 	if err != nil {

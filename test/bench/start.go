@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// startUp measures the time from exec to the first byte that reaches Vault, and
-// the size of the binary.
+// startUp measures the time from exec to the first byte that reaches Vault, and the
+// size of the binary.
 func (b *bench) startUp(ctx context.Context) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,7 +44,7 @@ func (b *bench) firstByte(ctx context.Context, listener net.Listener, f *fleet) 
 	go func() {
 		conn, err := listener.Accept()
 		if err != nil {
-			return // closed with the part
+			return // closed at the end of the part
 		}
 		defer conn.Close()
 		if _, err := conn.Read(make([]byte, 1)); err == nil {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// committed is what the program's log says of each tenant that was rotated.
+// committed is the program's log message for each rotated tenant.
 const committed = "rotation committed"
 
-// swept is what one sweep took.
+// swept is the cost of one sweep.
 type swept struct {
 	took time.Duration
 	cpu  time.Duration // of the process, from its start to the sweep's end
@@ -19,10 +19,10 @@ type swept struct {
 
 func (s swept) perSecond(tenants int) float64 { return float64(tenants) / s.took.Seconds() }
 
-// cpuEach is the processor time of a tenant in microseconds.
+// cpuEach is the processor time per tenant in microseconds.
 func (s swept) cpuEach(tenants int) float64 { return float64(s.cpu.Microseconds()) / float64(tenants) }
 
-// scanOnce is the sweep that a daemon begins with.
+// scanOnce measures the first sweep of a daemon.
 func (b *bench) scanOnce(ctx context.Context, f *fleet) (s swept, err error) {
 	p, err := b.rotator(f)
 	if err != nil {
@@ -38,7 +38,7 @@ func (b *bench) scanOnce(ctx context.Context, f *fleet) (s swept, err error) {
 	return s, err
 }
 
-// bareOnce is what a bare client does to the fleet.
+// bareOnce measures a bare client's run over the fleet.
 func (b *bench) bareOnce(ctx context.Context, role string, f *fleet) (s swept, err error) {
 	p, err := b.bare(role, f)
 	if err != nil {
@@ -47,8 +47,8 @@ func (b *bench) bareOnce(ctx context.Context, role string, f *fleet) (s swept, e
 	return p.whole(ctx)
 }
 
-// whole waits for the sweep of a process that ends with it. Its peak is that at the
-// sweep's end, as far as the process is still there then.
+// whole waits for the sweep of a process that exits after it. The peak is that at the
+// end of the sweep, if the process still exists then.
 func (p *process) whole(ctx context.Context) (s swept, err error) {
 	defer p.kill()
 	if s.took, err = p.swept(ctx); err != nil {
@@ -64,8 +64,8 @@ func (p *process) whole(ctx context.Context) (s swept, err error) {
 	return s, nil
 }
 
-// runNow is an emergency run of the program, from the start of its sweep to the
-// end. All tenants must have been rotated.
+// runNow measures an emergency run of the program, from the start to the end of its
+// sweep. It fails unless all tenants were rotated.
 func (b *bench) runNow(ctx context.Context, f *fleet) (s swept, err error) {
 	p, err := b.rotator(f, "--run-now")
 	if err != nil {
@@ -77,7 +77,7 @@ func (b *bench) runNow(ctx context.Context, f *fleet) (s swept, err error) {
 	return s, p.rotated(f.tenants)
 }
 
-// rotated fails where not so many rotations were committed.
+// rotated fails unless that many rotations were committed.
 func (p *process) rotated(want int) error {
 	events, _ := p.log.since(0)
 	n := 0
@@ -107,7 +107,7 @@ func (s *stage) bare(role string, f *fleet) (*process, error) {
 	return s.startRole(role, bareTask{Vault: orElse(f.vault, s.vault.Addr), TokenFile: f.tokenFile, Prefix: f.prefix})
 }
 
-// swept waits for the end of a sweep and returns how long it took.
+// swept waits for the end of a sweep and returns its duration.
 func (p *process) swept(ctx context.Context) (time.Duration, error) {
 	begun, next, err := p.await(ctx, 0, named("sweep started", "recovery started"))
 	if err != nil {

@@ -9,18 +9,17 @@ import (
 
 const mb = 1e6
 
-// usage is what a process has used so far.
+// usage is the resources that a process has used so far.
 type usage struct {
 	cpu     time.Duration // of all threads, precise
-	wakeups uint64        // how often a thread went to sleep by itself, and so was woken
-	rss     float64       // MB, at this moment
-	file    float64       // MB, of these those of the binary, which the kernel can drop and read again
-	peak    float64       // MB, the most so far
+	wakeups uint64        // voluntary context switches, each followed by a wake-up
+	rss     float64       // MB, currently
+	file    float64       // MB of it from the binary's file, which the kernel can drop and read again
+	peak    float64       // MB, maximum so far
 }
 
-// usageOf asks the kernel, for all threads, because /proc/PID/status counts the
-// switches of the first one only and /proc/PID/stat the time in hundredths of a
-// second.
+// usageOf asks the kernel for every thread, because /proc/PID/status counts only the
+// first thread's switches and /proc/PID/stat has the time in hundredths of a second.
 func usageOf(pid int) (u usage, err error) {
 	proc, err := procfs.NewProc(pid)
 	if err != nil {
@@ -50,8 +49,8 @@ func usageOf(pid int) (u usage, err error) {
 	return u, nil
 }
 
-// cpuOf is the processor time of a process, ended threads included, in
-// hundredths of a second; 0 for one that is gone.
+// cpuOf is the processor time of a process, including ended threads, in hundredths of a
+// second; 0 if it no longer exists.
 func cpuOf(pid int) time.Duration {
 	proc, err := procfs.NewProc(pid)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package browsertest opens the status page in a real Chromium, headless. It is
-// a module of its own, so that the shipped one needs no browser's driver.
+// Package browsertest opens the status page in a real headless Chromium. It is a
+// separate module, so that the shipped one does not depend on a browser driver.
 //
-// The browser is found on PATH (scripts/ensure-chromium.sh installs it) and
-// talks to loopback only.
+// The browser is found on PATH (scripts/ensure-chromium.sh installs it) and connects
+// only to loopback.
 package browsertest
 
 import (
@@ -29,10 +29,10 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// patience is how long one test may take on a busy machine.
+// patience limits one test on a busy machine.
 const patience = 3 * time.Minute
 
-// browser is the one that all tests share; each has a tab of its own.
+// browser is shared by all tests; each has its own tab.
 var browser context.Context
 
 func TestMain(m *testing.M) {
@@ -69,7 +69,7 @@ func find(names ...string) (string, error) {
 	return "", fmt.Errorf("there is no Chromium on PATH, and the page is proven in a real browser: run scripts/ensure-chromium.sh, which `make test` does first")
 }
 
-// tab is a browser's tab that shows a page, and what the browser said of it.
+// tab is a browser tab that shows a page, with the browser's messages about it.
 type tab struct {
 	t      *testing.T
 	ctx    context.Context
@@ -80,7 +80,7 @@ type tab struct {
 	requests []string
 }
 
-// visit opens the page of a snapshot, with actions before it is loaded.
+// visit opens the page of a snapshot, and runs actions before loading it.
 func visit(t *testing.T, s rotator.Snapshot, path string, before ...action) *tab {
 	t.Helper()
 	server := httptest.NewServer(page.New(pagetest.Config(s)))
@@ -105,7 +105,7 @@ func visitServer(t *testing.T, server *httptest.Server, path string, before ...a
 	return b
 }
 
-// hear notes what a reader of the console would see.
+// hear records what the browser's console would show.
 func (b *tab) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,14 +125,14 @@ func (b *tab) hear(event any) {
 	}
 }
 
-// complaints are what the browser had to say so far.
+// complaints are the browser's messages so far.
 func (b *tab) complaints() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]string(nil), b.said...)
 }
 
-// elsewhere are requests to others than the page's own server.
+// elsewhere are requests to servers other than the page's own.
 func (b *tab) elsewhere() (all []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -144,10 +144,10 @@ func (b *tab) elsewhere() (all []string) {
 	return all
 }
 
-// action is a step that gives nothing back.
+// action is a step without a result.
 type action = chromedp.Action[chromedp.Void]
 
-// call is a command of the browser's protocol whose answer does not matter.
+// call is a command of the browser's protocol whose answer is ignored.
 func call[P, R any](command cdp.Command[P, R], params P) action {
 	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, command, params)
@@ -167,7 +167,7 @@ func (b *tab) open(path string) {
 	b.run(chromedp.Navigate(b.origin+path), chromedp.WaitReady("footer"))
 }
 
-// eval runs an expression in the page and gives its value.
+// eval runs an expression in the page and returns its value.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
@@ -177,7 +177,7 @@ func eval[T any](b *tab, expression string) T {
 	return value
 }
 
-// screen is a window of that size in light or dark.
+// screen sets the window size and a light or dark scheme.
 func screen(width, height int64, scheme string) action {
 	return chromedp.Steps(
 		call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
@@ -187,7 +187,7 @@ func screen(width, height int64, scheme string) action {
 	)
 }
 
-// prefers sets a preference that style sheets can ask for.
+// prefers sets a preference that style sheets can query.
 func prefers(name, value string) action {
 	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-" + name, Value: value}},

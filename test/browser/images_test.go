@@ -13,8 +13,8 @@ import (
 	"mailu-rotator/internal/page/pagetest"
 )
 
-// With it the images are made anew: go test . -run Images -images ../../docs/images,
-// and then pngquant --force --ext .png ../../docs/images/page-*.png.
+// With this flag the images are recreated: go test . -run Images -images
+// ../../docs/images, and then pngquant --force --ext .png ../../docs/images/page-*.png.
 var images = flag.String("images", "", "write the images of the documents into this directory")
 
 const (

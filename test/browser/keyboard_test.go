@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/internal/page/pagetest"
 )
 
-// tabbed presses Tab so many times and says where the focus went.
+// tabbed presses Tab the given number of times and returns where the focus went.
 func (b *tab) tabbed(times int) (stops []string) {
 	b.t.Helper()
 	for range times {
@@ -100,7 +100,7 @@ func TestTenThousandTenantsAreTurnedOverAndSorted(t *testing.T) {
 	}
 }
 
-// leaving does something that opens another page, and waits for that.
+// leaving runs a step that opens another page, and waits for that page.
 func (b *tab) leaving(step action) {
 	b.t.Helper()
 	b.run(mark("document.body.dataset.old = 'yes'"), step, chromedp.WaitReady("body:not([data-old]) footer"))

@@ -17,7 +17,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// states are what the page looks like in the life of a daemon.
+// states are the states of the page during a daemon's life.
 func states() map[string]rotator.Snapshot {
 	long := pagetest.Mixed(12)
 	for i := range long.Tenants {
@@ -48,7 +48,7 @@ func TestTheBrowserHasNothingToComplainOf(t *testing.T) {
 	}
 }
 
-// Without this the test above could be deaf.
+// Verifies that the test above would notice a violation.
 func TestAViolationOfThePolicyWouldBeHeard(t *testing.T) {
 	good := httptest.NewRecorder()
 	page.New(pagetest.Config(pagetest.Healthy(12))).ServeHTTP(good, httptest.NewRequest(http.MethodGet, "/", nil))
@@ -88,11 +88,11 @@ func TestNothingIsWiderThanAPhone(t *testing.T) {
 	}
 }
 
-// tooWide names the elements that stick out, for whoever mends it.
+// tooWide names the elements that overflow, so that they can be found.
 const tooWide = `[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll") && e.getBoundingClientRect().right > innerWidth)
 	.map(e => e.tagName + "." + e.className).slice(0, 5).join(" ")`
 
-// The rows become cards, which must not cost them their meaning.
+// The rows become cards, which must keep the roles of a table.
 func TestOnAPhoneTheTableIsStillATable(t *testing.T) {
 	b := visit(t, pagetest.Mixed(300), "/", screen(360, 740, "light"))
 
@@ -145,8 +145,8 @@ func TestLightAndDarkDifferAndCanBeRead(t *testing.T) {
 	}
 }
 
-// contrasts gives each visible text's contrast to what is behind it, as WCAG
-// reckons it. The number in a bar or a day lies on the rectangle before it.
+// contrasts returns each visible text's contrast to its background, as WCAG computes
+// it. The number in a bar or a day lies on the rectangle before it.
 const contrasts = `(() => {
 	const parts = c => c.match(/[\d.]+/g).map(Number);
 	const clear = c => c === "none" || c === "transparent" || (parts(c).length > 3 && parts(c)[3] === 0);
@@ -183,7 +183,7 @@ func TestShapesStandOutToo(t *testing.T) {
 	}
 }
 
-// Whatever somebody prefers (prefers-reduced-motion): there is none.
+// Nothing is animated, whatever prefers-reduced-motion says.
 func TestNothingMoves(t *testing.T) {
 	b := visit(t, pagetest.Mixed(300), "/")
 

@@ -1,7 +1,7 @@
-// Command demo shows mailu-rotator at work: it starts a real Vault and two
-// Mailu test servers on loopback, seeds a dozen tenants of many ages, lets the
-// program show its plan and rotate what is due, and then asks Vault and the
-// Mailu servers, not the program, what is true now. `make demo` runs it.
+// Command demo shows mailu-rotator at work: it starts a real Vault and two Mailu test
+// servers on loopback, seeds a dozen tenants of many ages, lets the program show its
+// plan and rotate what is due, and then checks the result in Vault and on the Mailu
+// servers, without the program. `make demo` runs it.
 package main
 
 import (
@@ -67,8 +67,8 @@ func play(ctx context.Context, binary string, keep bool) error {
 
 func headline(text string) { fmt.Printf("\n== %s\n\n", text) }
 
-// rotator runs the program as an operator would. Exit status 2 is expected: the
-// malformed tenants are reported at every run.
+// rotator runs the program as an operator would. It expects exit status 2: every run
+// reports the malformed tenants.
 func (s *stage) rotator(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, s.binary, append(args, "--config", s.config)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

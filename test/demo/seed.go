@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// tenant is one record with its story.
+// tenant is one record with its history.
 type tenant struct {
 	id      string
 	user    string
@@ -92,7 +92,7 @@ func (t *tenant) record(keys *crypto.Keyring, origin string) (map[string]any, er
 	return fields, err
 }
 
-// halfFinished is what prepare leaves when the process dies right after it.
+// halfFinished is the record after the process died right after prepare.
 func (t *tenant) halfFinished(keys *crypto.Keyring) (map[string]any, error) {
 	begun := time.Now().UTC().Add(-time.Hour)
 	made := begun.Format(time.RFC3339)

@@ -14,13 +14,13 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// stage is what the demo plays on.
+// stage is the demo's environment.
 type stage struct {
 	binary  string
 	dir     string // configuration and secret files, removed at the end
 	config  string
 	vault   *vaulttest.Server
-	client  *api.Client // with the root token, as the demo's own eyes
+	client  *api.Client // with the root token, for the demo's own checks
 	mailus  []*mailutest.Server
 	tenants []tenant
 }
@@ -40,7 +40,7 @@ func setUp(ctx context.Context, binary string) (s *stage, err error) {
 	}
 	s.config = filepath.Join(s.dir, "config.yaml")
 	for range 2 {
-		// The hash costs what it costs a real Mailu.
+		// Hashing costs as much as in a real Mailu.
 		server, err := mailutest.Start(mailutest.Config{Rounds: 12})
 		if err != nil {
 			return s, err
@@ -111,8 +111,8 @@ func (s *stage) secretFile(name, content string) error {
 	return os.WriteFile(filepath.Join(s.dir, name), []byte(content+"\n"), 0o600)
 }
 
-// enableAppRole gives the program a login that may do what `mailu-rotator
-// policy` prints, and nothing else.
+// enableAppRole gives the program a login with exactly the policy that `mailu-rotator
+// policy` prints.
 func (s *stage) enableAppRole(ctx context.Context) error {
 	policy, err := exec.CommandContext(ctx, s.binary, "policy", "--config", s.config).Output()
 	if err != nil {
@@ -153,7 +153,7 @@ func (s *stage) describe() {
 	}
 }
 
-// invite tells what can be played with while everything still runs.
+// invite prints what the user can try while everything still runs.
 func (s *stage) invite() {
 	headline("Left running until Ctrl-C; in another terminal:")
 	lines := []string{

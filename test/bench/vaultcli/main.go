@@ -1,5 +1,5 @@
-// Command vaultcli is Vault's own command line, and nothing else: the rival's
-// script is measured with it where no released vault is installed.
+// Command vaultcli is Vault's own command line only: the rival script is measured with
+// it if no released vault is installed.
 package main
 
 import (

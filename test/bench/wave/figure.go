@@ -18,8 +18,8 @@ const (
 	colorText, colorFew = "#333", "#ddd"
 )
 
-// ticks are the marks of the upright axis. It goes by the square root, so that
-// both a night of all tenants and one of an even share can be seen.
+// ticks are the marks of the vertical axis. It is scaled by the square root, so that a
+// night of all tenants and a night of an even share are both visible.
 var ticks = []int{0, 500, 2_000, 6_000, 20_000, 50_000, 100_000}
 
 // draw shows the nights of two lives on the same axes, as an SVG.
@@ -56,7 +56,7 @@ func draw(before, after life) []byte {
 	return b.Bytes()
 }
 
-// bars is a path with one for each night, never thinner than can be seen.
+// bars is a path with one bar for each night, always wide enough to be visible.
 func bars(l life, step float64, y func(int) float64) string {
 	var b strings.Builder
 	for night, n := range l.nights {

@@ -14,11 +14,11 @@ const (
 	aDay   = 24 * time.Hour
 	jitter = 10 * time.Minute
 	window = 6 * time.Hour
-	// pace is a server's: two at a time, 0.3 seconds each.
+	// pace is a server's speed: two at a time, 0.3 seconds each.
 	pace = 150 * time.Millisecond
 )
 
-// epoch is the midnight that day 0 begins with.
+// epoch is the midnight at the start of day 0.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // fleet is the tenants' records and a host that sweeps them each night at three.
@@ -26,15 +26,15 @@ type fleet struct {
 	story
 	chance  *rand.Rand
 	tenants []rotator.Candidate
-	// calendar has the tenants that become due on a day, waiting those whose day
-	// has been. What is not due is not shown to the plan, which would leave it; that
-	// this makes no difference is tested.
+	// calendar maps a day to the tenants that become due on it; waiting holds those
+	// whose day has passed. The plan does not see tenants that are not due, which it
+	// would skip; a test checks that this makes no difference.
 	calendar map[int][]int
 	waiting  []int
 	spread   rotator.Spread
 	nights   rotator.Timetable
 	oldest   time.Duration
-	whole    bool // show everything to the plan, for that test
+	whole    bool // pass everything to the plan, for that test
 }
 
 func newFleet(s story) *fleet {
@@ -52,7 +52,7 @@ func newFleet(s story) *fleet {
 	return f
 }
 
-// add imports so many tenants on the day, from ten in the morning on.
+// add imports that many tenants on the day, starting at ten in the morning.
 func (f *fleet) add(day, n int) {
 	morning := epoch.Add(time.Duration(day)*aDay + 10*time.Hour)
 	for i := range n {
@@ -60,7 +60,7 @@ func (f *fleet) add(day, n int) {
 	}
 }
 
-// admit makes the record of a tenant whose password was made at born.
+// admit creates the record of a tenant whose password was made at born.
 func (f *fleet) admit(born time.Time) {
 	i := len(f.tenants)
 	a, b := f.chance.Uint64(), f.chance.Uint64()
@@ -80,15 +80,15 @@ func (f *fleet) admit(born time.Time) {
 	f.made(i, born)
 }
 
-// made writes when the tenant's password was made, and files the tenant under the
-// day on which that one is due.
+// made records when the tenant's password was made, and files the tenant under the day
+// on which it becomes due.
 func (f *fleet) made(i int, at time.Time) {
 	f.tenants[i].Credential.LastRotated = at.Format("2006-01-02T15:04:05.000Z")
 	f.file(i)
 }
 
 func (f *fleet) file(i int) {
-	due, _ := f.tenants[i].Credential.DueAt(epoch.AddDate(100, 0, 0)) // a date of its record alone
+	due, _ := f.tenants[i].Credential.DueAt(epoch.AddDate(100, 0, 0)) // this date depends only on its record
 	day := max(0, int(due.Sub(epoch)/aDay))
 	f.calendar[day] = append(f.calendar[day], i)
 }
@@ -103,7 +103,7 @@ func (f *fleet) spreadBy(spread rotator.Spread) {
 	}
 }
 
-// sweep is the night's; it returns how many passwords it replaced.
+// sweep runs one night's sweep and returns the number of replaced passwords.
 func (f *fleet) sweep(day int) int {
 	f.fall(day)
 	shown := f.waiting
@@ -114,14 +114,14 @@ func (f *fleet) sweep(day int) int {
 	return f.rotate(now, shown, rotator.Selection{Limit: f.limit})
 }
 
-// rotateAll is the emergency run, at noon.
+// rotateAll is an emergency run at noon.
 func (f *fleet) rotateAll(day int) {
 	now := epoch.Add(time.Duration(day)*aDay + 12*time.Hour)
 	f.calendar = map[int][]int{}
 	f.rotate(now, f.all(), rotator.Selection{All: true, RotatedBefore: now})
 }
 
-// rotate does what the plan for the tenants shown says. Who is left waits.
+// rotate executes the plan for the given tenants. Tenants that it leaves out wait.
 func (f *fleet) rotate(now time.Time, shown []int, sel rotator.Selection) int {
 	index := make(map[string]int, len(shown))
 	candidates := make([]rotator.Candidate, len(shown))
@@ -144,7 +144,7 @@ func (f *fleet) rotate(now time.Time, shown []int, sel rotator.Selection) int {
 	return rotated
 }
 
-// fall moves who becomes due up to the day to those who wait.
+// fall moves tenants that are due up to the day to the waiting ones.
 func (f *fleet) fall(day int) {
 	for d := 0; len(f.calendar) > 0 && d <= day; d++ {
 		f.waiting = append(f.waiting, f.calendar[d]...)
@@ -152,7 +152,7 @@ func (f *fleet) fall(day int) {
 	}
 }
 
-// overdue is how many are so when the night of the day begins.
+// overdue is the number of overdue tenants at the start of the day's night.
 func (f *fleet) overdue(day int) int {
 	midnight := epoch.Add(time.Duration(day) * aDay)
 	n := 0

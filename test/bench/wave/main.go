@@ -1,12 +1,12 @@
-// Command wave shows what rotation.spread makes of tenants that were imported,
-// or rotated, on one day: it lets simulated fleets live for years, and prints
-// how many rotations each night has, without a spread and with one. `make wave`
-// runs it, and draws the figure in docs/performance.md.
+// Command wave shows the effect of rotation.spread on tenants that were imported, or
+// rotated, on one day: it simulates fleets for years, and prints the rotations of each
+// night, without a spread and with one. `make wave` runs it, and draws the figure in
+// docs/performance.md.
 //
-// Who is due, when, and in what order is decided by the program's own code:
-// [rotator.Plan], [rotator.Credential.DueAt] and [rotator.Status.Standing]. Only
-// the days are made here, and what a rotation leaves in a record. Chance begins
-// with the same number every time, so that two runs have the same result.
+// The program's own code decides which tenants are due, when, and in what order: [rotator.Plan],
+// [rotator.Credential.DueAt] and [rotator.Status.Standing]. This command only simulates
+// the days, and what a rotation writes to a record. The random numbers have a fixed
+// seed, so two runs have the same result.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// show prints what becomes of each story without the spread and with it.
+// show prints the result of each story without the spread and with it.
 func show(out io.Writer, tenants, years int, spread rotator.Spread, figure string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "%d tenants, %d years, 180_days\tspread\trotations\toldest\toverdue\tbusiest night of each half-year\t\n", tenants, years)
@@ -55,12 +55,12 @@ func show(out io.Writer, tenants, years int, spread rotator.Spread, figure strin
 	return table.Flush()
 }
 
-// life is what became of a fleet.
+// life is the history of a fleet.
 type life struct {
 	spread  rotator.Spread
-	nights  []int         // rotations by schedule, on each
-	oldest  time.Duration // that a password got
-	overdue int           // tenants at once, at most
+	nights  []int         // rotations by schedule, per night
+	oldest  time.Duration // maximum age of a password
+	overdue int           // maximum number of tenants at one time
 }
 
 func (l life) rotations() int {
@@ -71,7 +71,7 @@ func (l life) rotations() int {
 	return sum
 }
 
-// busiest is the most rotations of a night in each half-year.
+// busiest is the largest number of rotations in a night, for each half-year.
 func (l life) busiest() []int {
 	const half = 365.0 / 2
 	most := make([]int, int(float64(len(l.nights))/half))

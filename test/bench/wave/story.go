@@ -2,19 +2,19 @@ package main
 
 import "mailu-rotator/rotator"
 
-// story is what happens to a fleet that begins on day 0.
+// story is a scenario for a fleet that starts on day 0.
 type story struct {
 	name   string
 	days   int
-	atOnce int  // tenants that are imported on day 0
-	aged   int  // tenants that were there before, of all ages alike
-	daily  int  // tenants that are added on each day
+	atOnce int  // tenants imported on day 0
+	aged   int  // earlier tenants, evenly spread over all ages
+	daily  int  // tenants added on each day
 	mixed  bool // every third has a policy of 30 days in its record
-	limit  int  // rotations that the window of a night holds; 0: all
+	limit  int  // rotations that fit into a night's window; 0: all
 
-	emergency int    // day at whose noon everything is rotated; 0: none
-	down      [2]int // first day without the host, and the first with it again
-	on        int    // day from which on the spread holds
+	emergency int    // day of an emergency run at noon; 0: none
+	down      [2]int // first day without the host, and first day with it again
+	on        int    // first day with the spread
 }
 
 const imported = "imported on one day"
@@ -32,7 +32,7 @@ func stories(tenants, years int) []story {
 	}
 }
 
-// live lets a fleet live through the story, under the spread.
+// live simulates the story under the spread.
 func (s story) live(spread rotator.Spread) life { return s.let(newFleet(s), spread) }
 
 func (s story) let(f *fleet, spread rotator.Spread) life {

@@ -21,8 +21,8 @@ func spread(t *testing.T, text string) rotator.Spread {
 	return s
 }
 
-// Chance begins with the same number in every run, so these are exact. An even
-// share is 10,000 tenants in 180 nights, 56 of them in each.
+// The seed is fixed, so these numbers are exact. An even share of 10,000 tenants in 180
+// nights is 56 per night.
 func TestTheWaveOfAnImportDissolves(t *testing.T) {
 	s := stories(10_000, 6)[0]
 
@@ -39,8 +39,8 @@ func TestTheWaveOfAnImportDissolves(t *testing.T) {
 	}
 }
 
-// The picture and the first line of the table are those of this planner. The rest
-// of the table is what `make wave` prints.
+// The picture and the first line of the table must be this planner's. The rest of the
+// table is the output of `make wave`.
 func TestTheDocumentsShowThisWave(t *testing.T) {
 	s := stories(100_000, 2)[0]
 	before, after := s.live(rotator.Spread{}), s.live(spread(t, "10%"))
@@ -85,8 +85,8 @@ func TestNoStoryMakesAPasswordOlderThanItsPolicyAndASweep(t *testing.T) {
 	}
 }
 
-// TestOnlyWhoIsDueIsOfUseToThePlan: the calendar that makes this quick hides
-// nothing from the plan.
+// TestOnlyWhoIsDueIsOfUseToThePlan: the calendar, which makes the simulation fast,
+// hides nothing from the plan.
 func TestOnlyWhoIsDueIsOfUseToThePlan(t *testing.T) {
 	s := story{name: "everything", days: 365, atOnce: 200, aged: 200, daily: 1, mixed: true, limit: 8, emergency: 50, down: [2]int{176, 181}}
 	quick, whole := newFleet(s), newFleet(s)

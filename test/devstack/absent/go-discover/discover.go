@@ -1,6 +1,6 @@
-// Package discover stands in for the cloud auto-join of Vault's raft storage,
-// which drags in the SDK of every cloud. The test server has no raft storage,
-// so nothing here is ever asked for an address; whoever does gets an error.
+// Package discover stands in for the cloud auto-join of Vault's raft storage, which
+// depends on the SDK of every cloud. The test server has no raft storage, so nothing
+// here is called; every call returns an error.
 package discover
 
 import (
@@ -20,7 +20,7 @@ var Providers = map[string]Provider{}
 // Config is a parsed auto-join string.
 type Config map[string]string
 
-// String would format the configuration; Parse never makes one.
+// String is never used; Parse returns no Config.
 func (Config) String() string { return "" }
 
 // Parse refuses every auto-join string.

@@ -48,7 +48,7 @@ func (p plugins) Keys(kind consts.PluginType) []string {
 	return names
 }
 
-// DeprecationStatus is Supported for whatever is compiled in.
+// DeprecationStatus is Supported for every plugin that is compiled in.
 func (p plugins) DeprecationStatus(name string, kind consts.PluginType) (consts.DeprecationStatus, bool) {
 	if !p.Contains(name, kind) {
 		return consts.Unknown, false

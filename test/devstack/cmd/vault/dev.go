@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/vault/vault"
 )
 
-// initDev leaves the core as `vault server -dev` does: initialised with one key
-// share, unsealed, KV v2 at secret/, and the wanted root token if there is one.
+// initDev sets up the core as `vault server -dev` does: initialised with one key share,
+// unsealed, KV v2 at secret/, and the wanted root token if there is one.
 func initDev(core *vault.Core, wanted string) (string, error) {
 	ctx := namespace.ContextWithNamespace(context.Background(), namespace.RootNamespace)
 	made, err := core.Initialize(ctx, &vault.InitParams{

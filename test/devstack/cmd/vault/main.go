@@ -1,13 +1,13 @@
-// Command vault is HashiCorp Vault's server with little around it: Vault's own
-// core and HTTP handler, KV, Transit, token, AppRole, certificate and Kubernetes
-// auth, file and memory storage. Tests and the demo use it where no released
-// vault or bao is installed, through the same command line:
+// Command vault is a minimal server around HashiCorp Vault: Vault's own core and HTTP
+// handler, KV, Transit, token, AppRole, certificate and Kubernetes auth, file and
+// memory storage. Tests and the demo use it if no released vault or bao is installed,
+// through the same command line:
 //
 //	vault server -dev [-dev-root-token-id=T] [-dev-listen-address=A] [-dev-no-store-token]
 //	vault server -config=FILE
 //	vault version
 //
-// It promises Vault's HTTP API for what is compiled in and refuses the rest by
+// It offers Vault's HTTP API for the parts that are compiled in and refuses others by
 // name. It is not for production: no auto-unseal, no high availability, no UI.
 package main
 
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	}
 }
 
-// options are the flags of `vault server` that this build honours.
+// options are the flags of `vault server` that this build supports.
 type options struct {
 	dev     bool
 	token   string

@@ -31,7 +31,7 @@ func serve(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	// Listen before the dev set-up: an occupied port must not cost a key ceremony.
+	// Listen before the dev set-up: an occupied port must fail before the key ceremony.
 	listeners, err := listen(config, ui)
 	if err != nil {
 		return err
@@ -142,8 +142,7 @@ func newCore(config *server.Config, logger hclog.Logger, ui cli.Ui, o options) (
 	return core, nil
 }
 
-// listen opens what the configuration names, with the limits that Vault gives
-// to a listener which sets none.
+// listen opens the configured listeners, with Vault's default limits.
 func listen(config *server.Config, ui cli.Ui) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, c := range config.Listeners {
@@ -170,7 +169,7 @@ func orDefault[T comparable](v, fallback T) T {
 	return v
 }
 
-// newHTTPServer has the timeouts of Vault's own command.
+// newHTTPServer uses the timeouts of Vault's own command.
 func newHTTPServer(core *vault.Core, config *server.Config, l *configutil.Listener, logger hclog.Logger) *http.Server {
 	return &http.Server{
 		Handler: vaulthttp.Handler.Handler(&vault.HandlerProperties{

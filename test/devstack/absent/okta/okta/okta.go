@@ -59,7 +59,7 @@ func (UsersCall) Execute() ([]User, *APIResponse, error) { return nil, nil, errA
 // User is never made.
 type User struct{}
 
-// GetId has nothing to say.
+// GetId is empty.
 func (*User) GetId() string { return "" }
 
 // UserFactorPush is never made.
@@ -71,7 +71,7 @@ type Factor struct{ UserFactorPush *UserFactorPush }
 // FactorVerification is never made.
 type FactorVerification struct{ Links map[string]any }
 
-// GetFactorResult has nothing to say.
+// GetFactorResult is empty.
 func (*FactorVerification) GetFactorResult() string { return "" }
 
 // FactorTransaction is never made.

@@ -14,5 +14,5 @@ func (*Provider) Addrs(map[string]string, *log.Logger) ([]string, error) {
 	return nil, errors.New("auto-join is not compiled into this test server: use a released vault")
 }
 
-// Help has nothing to say.
+// Help is empty.
 func (*Provider) Help() string { return "" }
