@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Clock is a clock that stands still but for Advance and Sleep: a sleeper sets
-// it forward instead of waiting.
+// Clock stands still except for Advance and Sleep: a sleeper advances it instead of
+// waiting.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -23,7 +23,7 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance sets the clock forward by d, or back.
+// Advance moves the clock forward by d, or back.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

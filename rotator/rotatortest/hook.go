@@ -18,42 +18,42 @@ const (
 	OpKnows       Op = "knows"
 	OpProof       Op = "proof"
 	OpSetPassword Op = "set password"
-	OpCreate      Op = "create" // of a record
+	OpCreate      Op = "create" // creates the record
 	OpCreateUser  Op = "create user"
 )
 
-// Call is one call, as a hook sees it.
+// Call is one call as a hook sees it.
 type Call struct {
 	Op     Op
 	Tenant rotator.TenantID // of a read or write
 	User   string           // of a call to Mailu
 }
 
-// Fault is what becomes of a call.
+// Fault changes the result of a call.
 type Fault struct {
 	// Before fails the call without effect.
 	Before error
 	// After lets the effect happen and loses the answer.
 	After error
-	// Crash ends the process, before the effect or after it: the call panics with
-	// [ErrCrash], which [Survive] turns into a return.
+	// CrashBefore and CrashAfter end the process before or after the effect: the call
+	// panics with [ErrCrash], which [Survive] turns into a return.
 	CrashBefore, CrashAfter bool
 }
 
-// Hook decides about each call; nil lets everything pass. It may be called by
-// several goroutines at once.
+// Hook decides about each call; nil lets every call succeed. It must be safe for
+// concurrent use.
 type Hook func(Call) Fault
 
-// ErrCrash is what a call panics with when the process dies in it.
+// ErrCrash is the panic of a call in which the process dies.
 var ErrCrash = errors.New("the process died here")
 
-// ErrLost is a fault for tests that do not care which.
+// ErrLost is a fault for tests that accept any error.
 var ErrLost = errors.New("connection reset")
 
-// Survive calls f and reports whether the process lived to its end.
+// Survive calls f and reports whether the process survived.
 func Survive(f func()) (lived bool) {
 	defer func() {
-		if p := recover(); p != nil && p != ErrCrash { //nolint:errorlint // the very value
+		if p := recover(); p != nil && p != ErrCrash { //nolint:errorlint // exactly this value
 			panic(p)
 		}
 	}()

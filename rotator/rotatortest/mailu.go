@@ -16,12 +16,12 @@ import (
 type Mailu struct {
 	Hook       Hook
 	Origins    []rotator.Origin
-	APIs       map[rotator.Origin]string  // of origins that lead to an API other than their own
-	Width      int                        // requests at a time; 0 is 2
-	NoDomain   string                     // no user of this domain can be made
-	Unverified bool                       // Proof says nothing, as with verify: none
+	APIs       map[rotator.Origin]string  // of origins whose API is on another host
+	Width      int                        // concurrent requests; 0 is 2
+	NoDomain   string                     // users of this domain cannot be created
+	Unverified bool                       // Proof returns no result, as with verify: none
 	Accounts   map[string]rotator.Account // by user
-	Checking   func()                     // called while a hash is checked; nil: that takes no time
+	Checking   func()                     // called while a hash is checked; nil: the check takes no time
 
 	mu        sync.Mutex
 	passwords map[string]string
@@ -38,14 +38,14 @@ func (m *Mailu) AddUser(user, password string) {
 	m.passwords[stored(user)] = password
 }
 
-// Password is what the user logs in with; "" for an unknown user.
+// Password is the user's login password; "" for an unknown user.
 func (m *Mailu) Password(user string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.passwords[stored(user)]
 }
 
-// Sets is how often a password was set.
+// Sets counts how often a password was set.
 func (m *Mailu) Sets() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,7 +70,7 @@ func (m *Mailu) API(origin rotator.Origin) string {
 	return origin.Host()
 }
 
-// stored is how Mailu stores an address: in lower case, the domain as punycode.
+// stored is an address as Mailu stores it: in lower case, the domain as punycode.
 func stored(user string) string {
 	local, domain, _ := strings.Cut(strings.ToLower(user), "@")
 	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {

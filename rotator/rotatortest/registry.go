@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Registry makes records in Store and users in Mailu.
+// Registry creates records in Store and users in Mailu.
 type Registry struct {
 	Store *Store
 	Mailu *Mailu

@@ -15,36 +15,34 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Store is a KV v2 engine with a Transit key in memory. The zero value is empty
-// and ready.
+// Store is a KV v2 engine with a Transit key in memory. The zero value is empty and
+// ready to use.
 type Store struct {
 	Hook  Hook
 	Key   [crypto.KeySize]byte
-	Clock rotator.Clock // what Time tells
+	Clock rotator.Clock // returned by Time
 	// DeleteAfter is Vault's delete_version_after: versions written while it is set
-	// delete themselves so long after. It needs Clock.
+	// expire after this time. It needs Clock.
 	DeleteAfter time.Duration
-	MaxVersions int // Vault's max_versions: how many each record keeps; 0: all
-	// Listed, if set, is called before the list yields its i-th name, to make it
-	// wait. An error breaks the list off there.
+	MaxVersions int // Vault's max_versions: how many versions each record keeps; 0: all
+	// Listed, if set, is called before the list yields its i-th name, so that a test
+	// can make it wait. An error ends the list there.
 	Listed func(i int) error
 
 	mu       sync.Mutex
 	versions map[string][]map[string]any // version n at index n-1; nil: deleted
-	lives    map[string][]lifetime       // of each version; zero: it does not delete itself
+	lives    map[string][]lifetime       // of each version; zero: it does not expire
 	writes   int
-	rings    []*crypto.Keyring // that were given away
+	rings    []*crypto.Keyring // all keyrings returned so far
 }
 
-// lifetime is when a version was written and deletes itself.
+// lifetime is when a version was written and when it expires.
 type lifetime struct{ from, until time.Time }
 
-// over reports whether the version has deleted itself. One whose life is not
-// bounded never does.
+// over reports whether the version has expired. A version without a limit never does.
 func (s *Store) over(l lifetime) bool { return !l.until.IsZero() && !s.Clock.Now().Before(l.until) }
 
-// Undelete brings a version back, as `vault kv undelete` does for one that has
-// deleted itself.
+// Undelete restores a version, as `vault kv undelete` does for an expired one.
 func (s *Store) Undelete(tenant string, version int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +66,7 @@ func (s *Store) Delete(tenant string) {
 	s.versions[tenant][len(s.versions[tenant])-1] = nil
 }
 
-// Edit changes the newest version in place of a new one being put.
+// Edit changes the newest version in place, without adding a version.
 func (s *Store) Edit(tenant string, edit func(map[string]any)) {
 	fields, _ := s.Get(tenant)
 	edit(fields)
@@ -86,14 +84,14 @@ func (s *Store) Get(tenant string) (map[string]any, int) {
 	return clone(s.versions[tenant][n-1]), n
 }
 
-// Writes is how many check-and-set writes have succeeded.
+// Writes counts the successful check-and-set writes.
 func (s *Store) Writes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes
 }
 
-// Derivations is how many keys were derived from the master keys so far.
+// Derivations counts the keys derived from the master keys so far.
 func (s *Store) Derivations() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +101,7 @@ func (s *Store) Derivations() (n int) {
 	return n
 }
 
-// List implements rotator.Store. The hook is asked once, before the first name.
+// List implements rotator.Store. The hook is called once, before the first name.
 func (s *Store) List(context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		var names []string
@@ -180,7 +178,7 @@ func (s *Store) Write(_ context.Context, tenant rotator.TenantID, doc rotator.Do
 	return version, nil
 }
 
-// put is check-and-set.
+// put writes by check-and-set.
 func (s *Store) put(tenant rotator.TenantID, doc rotator.Document) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,7 +233,7 @@ func clone(fields map[string]any) map[string]any {
 	}
 	raw, err := json.Marshal(fields)
 	if err != nil {
-		panic(err) // a test's record that is no JSON
+		panic(err) // the test's record is not JSON
 	}
 	var out map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(raw))

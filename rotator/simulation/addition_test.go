@@ -7,7 +7,7 @@ import (
 	"mailu-rotator/rotator/simulation"
 )
 
-// adding is `tenant add`.
+// adding is a process that runs `tenant add`.
 func adding(attempts int) simulation.Process {
 	return simulation.Process{Name: "tenant add", Adds: true, Attempts: attempts}
 }
@@ -16,14 +16,13 @@ func alsoAdding() simulation.Process {
 	return simulation.Process{Name: "another tenant add", Adds: true, Attempts: 1}
 }
 
-// afterAdding is a process that comes when the command has come to nothing.
+// afterAdding starts p after a failed addition.
 func afterAdding(p simulation.Process) simulation.Process {
 	p.After = "tenant add"
 	return p
 }
 
-// additions are a tenant that has no record yet, with a user in Mailu and
-// without one.
+// additions add a tenant without a record, with and without a user in Mailu.
 func additions(b bound) (scenarios []simulation.Scenario) {
 	for _, s := range []simulation.Scenario{
 		{Name: "adding, nothing fails", Processes: processes(adding(1))},
@@ -43,7 +42,7 @@ func additions(b bound) (scenarios []simulation.Scenario) {
 	return scenarios
 }
 
-// reseals are a master key that was rotated before, and a reseal beside others.
+// reseals run a reseal after a rotation of the master key, beside other processes.
 func reseals(b bound) (scenarios []simulation.Scenario) {
 	reseal := func(attempts int) simulation.Process {
 		return simulation.Process{Name: "reseal", Reseals: true, Attempts: attempts}
@@ -60,8 +59,7 @@ func reseals(b bound) (scenarios []simulation.Scenario) {
 	return scenarios
 }
 
-// As TestSeededBugsAreFound, where there is no current password yet, or where
-// one is sealed anew.
+// Like TestSeededBugsAreFound, for tenants without a current password and for reseals.
 func TestSeededBugsInAdditionsAndResealsAreFound(t *testing.T) {
 	reseal := simulation.Process{Name: "reseal", Reseals: true, Attempts: 1}
 	for _, test := range []struct {

@@ -8,8 +8,8 @@ import (
 
 var errLost = errors.New("connection reset")
 
-// refusal is what a process is told instead of the answer, classed as the
-// clients of Vault and Mailu class it; nil where the answer stands.
+// refusal is the error that a process receives instead of the answer, classified as the
+// clients of Vault and Mailu do; nil if it receives the answer.
 func refusal(c Call, f Fate) error {
 	switch f {
 	case LostBefore, LostAfter, LateEffect:
@@ -32,7 +32,7 @@ func forbidden(c Call) error {
 	switch c {
 	case Read, Write:
 		return rotator.ErrForbidden
-	case Proof: // nothing was learnt about the hash
+	case Proof: // nothing was learned about the hash
 		return rotator.ErrServerUnusable
 	}
 	return errors.Join(rotator.ErrServerUnusable, rotator.ErrRefused)

@@ -5,7 +5,7 @@ import "mailu-rotator/rotator"
 // Call names an outside call of a process.
 type Call uint8
 
-// The calls. A pause is what a process does between two attempts.
+// The calls. A pause lies between two attempts of a process.
 const (
 	Read Call = iota
 	Write
@@ -23,15 +23,15 @@ func (c Call) String() string {
 // pushes reports whether the call may give Mailu another password.
 func (c Call) pushes() bool { return c == Set || c == Create }
 
-// request is a call with what was sent.
+// request is a call with its arguments.
 type request struct {
 	call     Call
 	doc      rotator.Document // of a write
 	password string           // of a push or proof
-	live     bool             // of a push: it was begun under a claim
+	live     bool             // of a push: it was begun under a valid claim
 }
 
-// answer is what a process is told.
+// answer is the result of a call.
 type answer struct {
 	doc     rotator.Document
 	digest  uint64 // of doc
@@ -40,27 +40,27 @@ type answer struct {
 	err     error
 }
 
-// Fate is what becomes of a call.
+// Fate is the outcome of a call.
 type Fate uint8
 
-// The fates. All but OK cost one fault of the scenario.
+// The fates. All except OK cost one fault of the scenario.
 const (
 	OK             Fate = iota
 	LostBefore          // no effect, no answer
 	LostAfter           // the effect, no answer
-	LateAnswer          // the effect; the answer comes when the claim has lapsed
+	LateAnswer          // the effect; the answer comes after the claim has expired
 	LateEffect          // no answer; the effect comes at some later step
 	LandedConflict      // the client repeated a write whose first answer was lost
-	Refused             // for certain: unknown user, bad request
-	RefusedAfter        // the effect; a proxy made a refusal of the answer
-	Forbidden           // for certain: 403
+	Refused             // certainly: unknown user, bad request
+	RefusedAfter        // the effect; a proxy turned the answer into a refusal
+	Forbidden           // certainly: 403
 	Limited             // 429, no effect
 	LimitedAfter        // 429 to a repetition; the first request had its effect
 	Unverifiable        // the answer proves nothing
 	DiesBefore          // the process dies, the request was never sent
 	DiesAfter           // the process dies, the request had its effect
 	DiesWhile           // the process dies, the effect comes at some later step
-	FirstPause          // and those behind it: the scenario's pauses
+	FirstPause          // and those after it: the scenario's pauses
 )
 
 func (f Fate) String() string {
@@ -71,8 +71,8 @@ func (f Fate) String() string {
 	}[min(f, FirstPause)]
 }
 
-// fates are what may become of each call. What cannot be told apart is listed
-// once: a read that is lost before or after its lack of effect is the same.
+// fates returns the possible fates of each call. Indistinguishable fates are listed
+// once: a read has no effect, so losing it before or after is the same.
 func fates(c Call) []Fate {
 	switch c {
 	case Read:
@@ -98,7 +98,7 @@ func (f Fate) has() bool {
 	return false
 }
 
-// later reports whether the effect is left under way.
+// later reports whether the effect is still to come.
 func (f Fate) later() bool { return f == LateEffect || f == DiesWhile }
 
 func (f Fate) deadly() bool { return f == DiesBefore || f == DiesAfter || f == DiesWhile }

@@ -8,8 +8,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Excuse is a reason for which Mailu may, for a time, accept a password that is
-// neither the record's current one nor its pending one. There are no others.
+// Excuse is a reason why Mailu may, for a time, accept a password that is neither the
+// record's current nor its pending one. There are no other reasons.
 type Excuse uint8
 
 // The excuses.
@@ -17,14 +17,14 @@ const (
 	None Excuse = iota
 	// Deleted: an operator deleted the record's metadata; Vault holds nothing.
 	Deleted
-	// Overdue: Mailu's password was set by a push that was begun under a claim;
-	// its process was stopped there, and went on when the claim was over.
+	// Overdue: Mailu's password was set by a push that was begun under a valid claim;
+	// its process was stopped there, and continued after the claim had expired.
 	Overdue
-	// Stray: the same, but the process had given the request up; it was still
-	// under way somewhere.
+	// Stray: the same, but the process had given up the request, which was still in
+	// transit.
 	Stray
-	// Overwritten: an operator took Mailu's password out of the record, or set it
-	// in Mailu by hand.
+	// Overwritten: an operator removed Mailu's password from the record, or set it in
+	// Mailu by hand.
 	Overwritten
 )
 
@@ -32,15 +32,15 @@ func (e Excuse) String() string {
 	return [...]string{"none", "record deleted", "overdue push", "stray push", "operator"}[e]
 }
 
-// ledger is what the checks remember.
+// ledger is the state of the checks.
 type ledger struct {
-	dropped   map[string]bool // passwords that an operator took out of the record
-	prepared  []string        // sealed, in their order
+	dropped   map[string]bool // passwords that an operator removed from the record
+	prepared  []string        // sealed, in order
 	abandoned int
-	undone    int // commits that an overdue push made worthless: its password was made current over theirs
+	undone    int // commits undone by an overdue push: its password was made current instead of theirs
 	acts      int
-	excuse    Excuse // that holds now
-	excused   uint8  // all that ever held, one bit each
+	excuse    Excuse // the current excuse
+	excused   uint8  // all excuses so far, one bit each
 }
 
 func (l *ledger) drop(passwords ...string) {
@@ -59,7 +59,7 @@ func (l *ledger) keep(passwords ...string) {
 	}
 }
 
-// check is the invariant, after every step.
+// check tests the invariant after every step.
 func (w *world) check() {
 	held := w.held(w.vault.restorable())
 	w.ledger.keep(held...)
@@ -82,12 +82,12 @@ func (w *world) check() {
 	w.ledger.excused |= 1 << w.ledger.excuse
 }
 
-// beingAdded reports whether no password was ever named current.
+// beingAdded reports whether no password has ever been current.
 func (w *world) beingAdded() bool {
 	return w.vault.vacant() || w.scenario.Vacant && !w.vault.gone && w.vault.restorable()["password"] == nil
 }
 
-// checkWrite looks at a process's write as it lands.
+// checkWrite checks a process's write as it takes effect.
 func (w *world) checkWrite(by string, former, fields map[string]any) {
 	for _, name := range []string{"note", "created_at", "ticket", "username", "webmail_url"} {
 		if former != nil && former[name] != fields[name] {
@@ -95,7 +95,7 @@ func (w *world) checkWrite(by string, former, fields map[string]any) {
 		}
 	}
 	if fields["password"] != former["password"] && w.open(fields) == w.mailu.password {
-		w.mailu.late, w.mailu.own = false, false // somebody saw what Mailu holds, and made it current
+		w.mailu.late, w.mailu.own = false, false // a process saw what Mailu holds, and made it current
 	}
 	before, hadPending := pendingOf(former)
 	after, hasPending := pendingOf(fields)
@@ -116,19 +116,19 @@ func (w *world) checkWrite(by string, former, fields map[string]any) {
 	}
 }
 
-// beginsPush looks at a push as its process begins it, and reports whether it
-// does so under a live claim.
+// beginsPush checks a push as its process begins it, and reports whether it has a valid
+// claim.
 func (w *world) beginsPush(p *process, password string) bool {
 	if w.holdsClaim(p.Name, password) {
 		return true
 	}
-	if w.ledger.acts == 0 { // else the claim may have gone with the record
+	if w.ledger.acts == 0 { // otherwise the claim may have been lost with the record
 		w.violate("%s begins a push without a live claim", p.Name)
 	}
 	return false
 }
 
-// held are the passwords of a record: current, then pending.
+// held returns the passwords of a record: current, then pending.
 func (w *world) held(fields map[string]any) []string {
 	if fields == nil {
 		return nil
@@ -143,7 +143,7 @@ func (w *world) held(fields map[string]any) []string {
 	return passwords
 }
 
-// open opens what Vault holds, with nothing but what Vault holds.
+// open opens a record's passwords with nothing but the record.
 func (w *world) open(fields map[string]any) string {
 	sealed, lastRotated, key := text(fields, "password"), text(fields, "last_rotated"), fmt.Sprint(fields["key_version"])
 	if password, known := w.opened[[3]string{sealed, lastRotated, key}]; known {

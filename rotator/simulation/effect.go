@@ -7,7 +7,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// effect carries a request out and returns what its process would be told.
+// effect executes a request and returns the answer for its process.
 func (w *world) effect(by string, r request) answer {
 	switch r.call {
 	case Read:
@@ -49,9 +49,9 @@ func (w *world) read() answer {
 	return answer{doc: rotator.Document{Version: w.vault.newest(), Fields: copyOf(fields)}, digest: newest.digest}
 }
 
-// write lands if the version is the newest. A soft delete leaves the version's
-// number in force, so a write made before it brings the record back. Without
-// its metadata a record is new, and the policy does not let a rotator create.
+// write takes effect if the version is the newest. A soft delete keeps the version's
+// number, so a write prepared before it restores the record. Without its metadata a
+// record is new, and the policy does not let a rotator create one.
 func (w *world) write(by string, doc rotator.Document) answer {
 	switch {
 	case w.vault.gone:
@@ -70,8 +70,8 @@ func (w *world) set(by string, r request) answer {
 	return answer{}
 }
 
-// holdsClaim reports whether the record has the password pending under a claim
-// of by that stands.
+// holdsClaim reports whether the record has the password pending under a valid claim of
+// by.
 func (w *world) holdsClaim(by, password string) bool {
 	pending, found := pendingOf(w.vault.restorable())
 	if !found {

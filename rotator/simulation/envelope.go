@@ -12,11 +12,11 @@ const firstKey crypto.KeyVersion = 1
 
 var errNotSealedSo = errors.New("not sealed so")
 
-// envelope seals without cryptography, because a key derivation costs more than
-// a whole schedule. What the protocol can tell of the real one it keeps: a
-// sealed password opens only with what it was sealed for, and no two seals are
-// equal, and it opens with no other key. Each process has its own, so that the strings of one process do not
-// depend on what the others did first.
+// envelope seals without cryptography, because a key derivation costs more than a whole
+// schedule. It keeps every property that the protocol can observe: a sealed password
+// opens only with the binding and key that it was sealed for, and no two seals are
+// equal. Each process has its own envelope, so that its strings do not depend on what
+// the others did first.
 type envelope struct {
 	by     string
 	newest crypto.KeyVersion

@@ -2,28 +2,28 @@ package simulation
 
 import "hash/maphash"
 
-// Result is what an exploration found.
+// Result is the result of an exploration.
 type Result struct {
 	Scenario  string
 	States    int     // distinct
-	Steps     int     // from each state: all that can come next
-	Schedules float64 // from the beginning to rest; each would be a test
+	Steps     int     // from each state: all possible next steps
+	Schedules float64 // from the start to rest; each would be a test
 	Ends      int     // distinct states at rest, before the last undisturbed run
 	Excused   map[Excuse]int
 	Healed    int            // ends that were excused on the way and are whole after the last run
 	Limits    map[Excuse]int // ends that are not
-	Violation *Violation     // the shortest there is
+	Violation *Violation     // with the shortest schedule
 }
 
-// explorer goes through the states breadth first, so that what it finds is
-// found by the shortest schedule. A state is reached by replaying the steps
-// that lead there: coroutines cannot be copied.
+// explorer searches the states breadth first, so that the first violation has the
+// shortest schedule. It reaches a state by replaying the steps that lead there:
+// coroutines cannot be copied.
 type explorer struct {
 	scenario *Scenario
 	seed     maphash.Seed
 	nodes    []node
-	actions  []action // of all nodes, one behind the other
-	targets  []int32  // where each action leads
+	actions  []action // actions of all nodes, concatenated
+	targets  []int32  // the node that each action leads to
 	known    map[uint64]int32
 	path     []action
 	result   Result
@@ -33,7 +33,7 @@ type explorer struct {
 type node struct {
 	parent int32
 	by     action
-	from   int32 // its actions
+	from   int32 // index of its first action
 	to     int32
 }
 
@@ -59,8 +59,7 @@ func Explore(s Scenario) Result {
 	return x.result
 }
 
-// follow replays the way to a node, takes one more step and returns where that
-// leads.
+// follow replays the way to a node, takes one more step and returns the resulting node.
 func (x *explorer) follow(from int32, a action) int32 {
 	w := newWorld(x.scenario, x.seed, &x.stages)
 	defer w.close()
@@ -80,7 +79,7 @@ func (x *explorer) follow(from int32, a action) int32 {
 	return x.add(w, node{parent: from, by: a})
 }
 
-// add makes a node of the state that w is in.
+// add creates a node for the current state of w.
 func (x *explorer) add(w *world, n node) int32 {
 	number := int32(len(x.nodes))
 	n.from = int32(len(x.actions))
@@ -96,7 +95,7 @@ func (x *explorer) add(w *world, n node) int32 {
 	return number
 }
 
-// way is the schedule that leads to a node. It is overwritten by the next call.
+// way returns the schedule that leads to a node. The next call overwrites it.
 func (x *explorer) way(to int32) []action {
 	x.path = x.path[:0]
 	for i := to; x.nodes[i].parent >= 0; i = x.nodes[i].parent {
@@ -108,8 +107,8 @@ func (x *explorer) way(to int32) []action {
 	return x.path
 }
 
-// schedules counts the ways through the states. No state is met twice in one
-// schedule: every step is taught to somebody or spends a budget.
+// schedules counts the paths through the states. No schedule meets a state twice: every
+// step adds to a process's knowledge or spends a budget.
 func (x *explorer) schedules() float64 {
 	ways := make([]float64, len(x.nodes))
 	var count func(i int32) float64

@@ -2,7 +2,7 @@ package simulation_test
 
 import "mailu-rotator/rotator/simulation"
 
-// interleavings are processes at once, in every order of their calls.
+// interleavings are concurrent processes, in every order of their calls.
 func interleavings(b bound) []simulation.Scenario {
 	return []simulation.Scenario{
 		{Name: "daemon and run-now", Processes: processes(daemon(2), runNow(2)), Faults: b.upTo(0, 1, 2)},

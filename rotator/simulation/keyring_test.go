@@ -8,8 +8,8 @@ import (
 	"mailu-rotator/rotator/simulation"
 )
 
-// The fast envelope makes no difference: schedules run alike on the real one,
-// to the last line of what the world looks like after each step.
+// The fast envelope makes no difference: with the real one schedules are identical, to
+// the last line of the world's description after each step.
 func TestTheRealEnvelopeMakesNoDifference(t *testing.T) {
 	ring, err := crypto.NewKeyring(map[crypto.KeyVersion][]byte{1: bytes.Repeat([]byte{1}, crypto.KeySize)})
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"mailu-rotator/rotator/simulation"
 )
 
-// A harness that finds nothing proves nothing: each of these breaks the
-// protocol from outside, by what a process sees of the world. Which faults they
-// take is what the explored scenarios have at the bound of `make test`.
+// A harness that finds nothing proves nothing: each of these breaks the protocol from
+// outside, by changing what a process sees of the world. The faults that they need are
+// those of the explored scenarios at the bound of `make test`.
 func TestSeededBugsAreFound(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -43,7 +43,7 @@ func TestSeededBugsAreFound(t *testing.T) {
 	}
 }
 
-// Two bugs that two faults, or a stall, have to meet to show.
+// Two bugs that show only with two faults, or a stall.
 func TestSeededBugsThatNeedTheFullBoundAreFound(t *testing.T) {
 	for _, test := range []struct {
 		scenario simulation.Scenario
@@ -68,8 +68,8 @@ func TestSeededBugsThatNeedTheFullBoundAreFound(t *testing.T) {
 	}
 }
 
-// mustBeFound explores a scenario with a seeded bug until the invariant breaks in
-// the words given.
+// mustBeFound explores a scenario with a seeded bug until the invariant breaks with the
+// given text.
 func mustBeFound(t *testing.T, scenario simulation.Scenario, finds string) {
 	t.Helper()
 	result := simulation.Explore(scenario)
@@ -82,7 +82,7 @@ func mustBeFound(t *testing.T, scenario simulation.Scenario, finds string) {
 	}
 }
 
-// heir takes the lapsed claims of others for its own.
+// heir takes expired claims of others as its own.
 type heir struct {
 	rotator.Store
 	owner string
@@ -100,8 +100,8 @@ func (s heir) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Docume
 	return doc, err
 }
 
-// absorbed does not see the pending password of another beside a current one
-// that is new to it.
+// absorbed does not see another's pending password beside a current one that it has not
+// seen before.
 type absorbed struct {
 	rotator.Store
 	owner   string
@@ -119,12 +119,12 @@ func (s *absorbed) Read(ctx context.Context, tenant rotator.TenantID) (rotator.D
 	return doc, err
 }
 
-// unanswered leaves the questions about a password that get no answer.
+// unanswered selects unanswered requests about a password.
 func unanswered(c simulation.Call, f simulation.Fate) bool {
 	return c == simulation.Proof && f == simulation.LostBefore
 }
 
-// unprepared says that a new pending password is stored, and does not store it.
+// unprepared reports a new pending password as stored, and does not store it.
 type unprepared struct {
 	rotator.Store
 	pending bool
@@ -143,7 +143,7 @@ func (s *unprepared) Write(ctx context.Context, tenant rotator.TenantID, doc rot
 	return s.Store.Write(ctx, tenant, doc)
 }
 
-// claimless shows the claims of others as lapsed.
+// claimless shows the claims of others as expired.
 type claimless struct {
 	rotator.Store
 	owner string
@@ -157,7 +157,7 @@ func (s claimless) Read(ctx context.Context, tenant rotator.TenantID) (rotator.D
 	return doc, err
 }
 
-// forgetful does not show what is pending.
+// forgetful hides the pending password.
 type forgetful struct{ rotator.Store }
 
 func (s forgetful) Read(ctx context.Context, tenant rotator.TenantID) (rotator.Document, error) {
@@ -166,7 +166,7 @@ func (s forgetful) Read(ctx context.Context, tenant rotator.TenantID) (rotator.D
 	return doc, err
 }
 
-// blind writes over what it has not read.
+// blind overwrites versions that it has not read.
 type blind struct{ rotator.Store }
 
 func (s blind) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
@@ -181,7 +181,7 @@ func (s blind) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.D
 	return s.Store.Write(ctx, tenant, rotator.Document{Version: now.Version, Fields: doc.Fields})
 }
 
-// greedy keeps only the fields that it knows.
+// greedy drops unknown fields.
 type greedy struct{ rotator.Store }
 
 func (s greedy) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
@@ -190,7 +190,7 @@ func (s greedy) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.
 	return s.Store.Write(ctx, tenant, doc)
 }
 
-// credulous takes every password for proven.
+// credulous reports every password as proven.
 type credulous struct{ rotator.Mailu }
 
 func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {
@@ -204,7 +204,7 @@ func (credulousServer) Proof(context.Context, string, crypto.Secret) (rotator.Ha
 	return func() (rotator.Proof, error) { return rotator.Held, nil }, nil
 }
 
-// hasty takes a lost answer for a refusal.
+// hasty turns a lost answer into a refusal.
 type hasty struct{ rotator.Mailu }
 
 func (m hasty) Server(origin rotator.Origin) (rotator.Server, error) {
@@ -221,8 +221,8 @@ func (s hastyServer) SetPassword(ctx context.Context, user string, password cryp
 	return nil
 }
 
-// trusting says after a refusal that Mailu holds another password, and does not
-// ask.
+// trusting reports after a refusal that Mailu holds another password, without a
+// request.
 type trusting struct{ rotator.Mailu }
 
 func (m trusting) Server(origin rotator.Origin) (rotator.Server, error) {
@@ -248,7 +248,7 @@ func (s *trustingServer) Proof(ctx context.Context, user string, password crypto
 	return s.Server.Proof(ctx, user, password)
 }
 
-// stopped shows the time at which it was first looked at.
+// stopped always returns the time of its first call.
 type stopped struct {
 	rotator.Clock
 	at time.Time

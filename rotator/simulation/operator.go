@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Act is one thing that an operator does, by hand and without check-and-set.
+// Act is one act of an operator, by hand and without check-and-set.
 type Act uint8
 
 // The acts.
 const (
-	EditsField      Act = iota // `vault kv patch`: a field that is not ours
-	RestoresFirst              // `vault kv put` of a copy from before everything: pending is gone
+	EditsField      Act = iota // `vault kv patch` of a field that is not ours
+	RestoresFirst              // `vault kv put` of a copy from the start: pending is gone
 	RestoresFormer             // `vault kv rollback` to the version before the newest
 	PutsIntoVault              // a new password, the whole record written: pending is gone
-	EditsIntoVault             // a new password as current, pending left
-	PutsIntoMailu              // the operator's password, in Mailu alone
+	EditsIntoVault             // a new password as current, pending kept
+	PutsIntoMailu              // the operator's password, only in Mailu
 	SoftlyDeletes              // `vault kv delete`
 	Undeletes                  // `vault kv undelete`
 	DeletesMetadata            // `vault kv metadata delete`
@@ -31,8 +31,8 @@ func (a Act) String() string {
 	}[a]
 }
 
-// destructive reports whether the act can part Vault and Mailu, which the
-// protocol is then not to blame for.
+// destructive reports whether the act can make Vault and Mailu differ, which is then
+// not the protocol's fault.
 func (a Act) destructive() bool { return a != EditsField }
 
 func (w *world) operate(a Act) {
@@ -40,7 +40,7 @@ func (w *world) operate(a Act) {
 	switch {
 	case a == PutsIntoMailu:
 		w.mailu = mailbox{password: operators, own: true}
-	case newest == nil: // nothing is left to work on
+	case newest == nil: // there is nothing to change
 	case a == EditsField:
 		if w.vault.fields() != nil {
 			w.overwrite(edited(newest, "ticket", "OPS-1"))
@@ -70,8 +70,8 @@ func (w *world) withOperators(fields map[string]any) map[string]any {
 	return fields
 }
 
-// overwrite puts a version without check-and-set. What passwords it takes out
-// of the record may from then on be missed.
+// overwrite writes a version without check-and-set. The passwords that it removes from
+// the record may be missing from then on.
 func (w *world) overwrite(fields map[string]any) {
 	w.ledger.drop(w.held(w.vault.restorable())...)
 	w.ledger.keep(w.held(fields)...)

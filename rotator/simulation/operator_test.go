@@ -2,7 +2,7 @@ package simulation_test
 
 import "mailu-rotator/rotator/simulation"
 
-// operators are a person in between, at every step.
+// operators add a person's acts between any two steps.
 func operators(b bound) []simulation.Scenario {
 	var scenarios []simulation.Scenario
 	for _, acts := range [][]simulation.Act{

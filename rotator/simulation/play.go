@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// Play follows one schedule of the scenario: the processes one after another,
-// where the nth call, counted from 1, meets the fate and all others go well;
-// then the last undisturbed run. It returns the schedule for people, and what
-// is broken, if anything.
+// Play runs one schedule of the scenario: the processes one after another, where the
+// nth call, counted from 1, has the fate and all others succeed; then the last
+// undisturbed run. It returns the schedule for people, and the violation, if any.
 func Play(s Scenario, nth int, fate Fate) (schedule, broken string) {
 	var stages stages
 	defer stages.close()

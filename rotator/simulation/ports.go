@@ -11,18 +11,18 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// store, servers and clock are one process's ways out: each call is held until
-// the scheduler has decided on it.
+// store, servers and clock are one process's ports: each call is held until the
+// scheduler has decided on it.
 type (
 	store   struct{ *process }
 	servers struct{ *process }
 	server  struct{ *process }
 	clock   struct{ *process }
-	// registry makes the record and the user.
+	// registry creates the record and the user.
 	registry struct{ *process }
 )
 
-// List implements rotator.Store; one tenant is all there is.
+// List implements rotator.Store for the only tenant.
 func (s store) List(context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { yield(tenant, nil) }
 }
@@ -33,7 +33,7 @@ func (s store) Read(context.Context, rotator.TenantID) (rotator.Document, error)
 	return a.doc, a.err
 }
 
-// ReadVersion implements rotator.Store. A rotation never looks into the history.
+// ReadVersion implements rotator.Store. A rotation never reads the history.
 func (s store) ReadVersion(context.Context, rotator.TenantID, int) (rotator.Document, error) {
 	return rotator.Document{}, errors.ErrUnsupported
 }
@@ -53,8 +53,8 @@ func (s servers) API(origin rotator.Origin) string { return origin.Host() }
 // Knows implements rotator.Server.
 func (s server) Knows(context.Context, string) error { return s.ask(request{call: Knows}).err }
 
-// SetPassword implements rotator.Server. The deadline of its context is left
-// aside: a process may be stopped between looking at the clock and sending.
+// SetPassword implements rotator.Server. It ignores the deadline of its context: a
+// process may be stopped between checking the clock and sending.
 func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret) error {
 	return s.ask(request{call: Set, password: password.RevealString()}).err
 }
@@ -65,13 +65,13 @@ func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rota
 	return func() (rotator.Proof, error) { return a.proof, nil }, a.err
 }
 
-// CreateRecord implements rotator.Registry: a write that wants no version there.
+// CreateRecord implements rotator.Registry: a write that requires version 0.
 func (r registry) CreateRecord(ctx context.Context, id rotator.TenantID, fields map[string]any) (int, error) {
 	return store(r).Write(ctx, id, rotator.Document{Fields: fields})
 }
 
-// CanCreateUser implements rotator.Registry. The domain is there, and a question
-// that fails here is as one about the user that fails.
+// CanCreateUser implements rotator.Registry. The domain exists, and a failed request
+// here is equivalent to a failed request about the user.
 func (r registry) CanCreateUser(context.Context, rotator.Origin, string) error { return nil }
 
 // CreateUser implements rotator.Registry.
@@ -85,8 +85,7 @@ func (server) Account(string) rotator.Account { return rotator.Account{} }
 // MaxConcurrent implements rotator.Server.
 func (server) MaxConcurrent() int { return 1 }
 
-// Now implements rotator.Clock. What a process reads off the clock is part of
-// what it knows.
+// Now implements rotator.Clock. The time that a process reads is part of what it knows.
 func (c clock) Now() time.Time {
 	c.digest = mix(c.digest, uint64(c.world.now.UnixMilli()))
 	return c.world.now

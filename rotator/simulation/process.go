@@ -7,18 +7,18 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// status is where a process is, as the scheduler sees it.
+// status is the state of a process, as the scheduler sees it.
 type status uint8
 
 const (
-	asleep   status = iota // not begun
-	calling                // it has begun a call that has had no effect yet
-	answered               // its call had its effect, and the answer is under way
+	asleep   status = iota // not started
+	calling                // in a call that has had no effect yet
+	answered               // its call had its effect, and the answer is in transit
 	ended
 	dead
 )
 
-// process is the program's code, held in a coroutine at each outside call.
+// process runs the program's code in a coroutine, held at each outside call.
 type process struct {
 	Process
 	world   *world
@@ -28,13 +28,13 @@ type process struct {
 	request   request
 	answer    answer
 	result    rotator.Result // of the last attempt
-	over      bool           // the first attempt is
-	disturbed bool           // a call since its last push had another fate than OK
+	over      bool           // the first attempt has ended
+	disturbed bool           // a call since its last push had a fate other than OK
 	made      int            // passwords
-	digest    uint64         // of everything that it learnt in this attempt: its state is a function of it
-	pending   bool           // whether the last record that it saw had a pending password
+	digest    uint64         // of all answers in this attempt, which determine its state
+	pending   bool           // whether the last record that it read had a pending password
 
-	stage *stage // nil before it begins
+	stage *stage // nil before it starts
 }
 
 func (w *world) newProcess(spec Process) *process {
@@ -49,7 +49,7 @@ func (w *world) newProcess(spec Process) *process {
 	return p
 }
 
-// first is the call that a process begins with.
+// first is the first call of a process.
 func (p *process) first() Call {
 	if p.After != "" && len(p.world.scenario.Pauses) > 0 {
 		return Pause
@@ -66,8 +66,8 @@ func (p *process) begin() {
 	})
 }
 
-// live is the life of a process: what rotator's lane and act.go do with one
-// tenant, but for the length of the pauses.
+// live runs a process: it does what rotator's lane and act.go do with one tenant,
+// except for the length of the pauses.
 func (p *process) live() {
 	if p.first() == Pause {
 		p.ask(request{call: Pause})
@@ -80,7 +80,7 @@ func (p *process) live() {
 		if attempt > 0 && len(p.world.scenario.Pauses) > 0 {
 			p.ask(request{call: Pause})
 		}
-		p.digest = mix(uint64(attempt)<<32|uint64(p.made), uint64(sel.RotatedBefore.UnixMilli())) // all that it takes along
+		p.digest = mix(uint64(attempt)<<32|uint64(p.made), uint64(sel.RotatedBefore.UnixMilli())) // all that it keeps between attempts
 		p.result = p.attempt(sel)
 		p.over = true
 		if !again(p.result) {
@@ -124,8 +124,8 @@ func (p *process) add() rotator.Result {
 	return p.rotator.Add(context.Background(), registry{p}, c)
 }
 
-// again reports whether a lane might try once more. It is more willing than the
-// real one, which leaves a tenant alone after some errors.
+// again reports whether a real sweep might retry. It returns true more often than the
+// real one, which skips a tenant after some errors.
 func again(r rotator.Result) bool {
 	switch r.Outcome {
 	case rotator.Rotated, rotator.Finished, rotator.Fresh, rotator.Refused, rotator.Stuck, rotator.Added, rotator.Resealed:
@@ -142,8 +142,8 @@ func (p *process) newPassword() (crypto.Secret, error) {
 	return crypto.SecretFromString(passwordName(p.Name, p.made)), nil
 }
 
-// ask holds the process in a call until the scheduler has an answer. A dead
-// process unwinds from here.
+// ask holds the process in a call until the scheduler has an answer. A dead process
+// unwinds from here.
 func (p *process) ask(r request) answer {
 	p.request, p.status = r, calling
 	if r.call.pushes() {
@@ -154,7 +154,7 @@ func (p *process) ask(r request) answer {
 	return p.answer
 }
 
-// resume lets the process run on with its answer up to the next call.
+// resume lets the process run with its answer up to the next call.
 func (p *process) resume() { p.stage.resume() }
 
 func (p *process) die() {
@@ -162,5 +162,5 @@ func (p *process) die() {
 	p.status = dead
 }
 
-// midway reports whether the process could go on with its attempt.
+// midway reports whether the process could continue its attempt.
 func (p *process) midway() bool { return p.status == calling && p.request.call != Pause }

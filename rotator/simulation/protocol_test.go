@@ -10,12 +10,12 @@ import (
 	"mailu-rotator/rotator/simulation"
 )
 
-// bound is how much is explored.
+// bound is the size of the exploration.
 type bound int
 
 const (
-	small  bound = iota // under the race detector, which makes it ten times as slow, and with -short
-	normal              // about a minute of one core; what `make test` explores
+	small  bound = iota // with the race detector, which makes it ten times as slow, and with -short
+	normal              // about a minute of one core; used by `make test`
 	large               // by hand: MAILU_ROTATOR_SIMULATION=large go test -timeout 2h -v ./rotator/simulation
 )
 
@@ -30,10 +30,10 @@ func boundOf(t *testing.T) bound {
 	return normal
 }
 
-// upTo is the number of faults for each bound.
+// upTo returns the number of faults for each bound.
 func (b bound) upTo(small, normal, large int) int { return [...]int{small, normal, large}[b] }
 
-// only narrows the fates, but for the large bound.
+// only restricts the fates, except at the large bound.
 func (b bound) only(some func(simulation.Call, simulation.Fate) bool) func(simulation.Call, simulation.Fate) bool {
 	if b == large {
 		return nil
@@ -41,8 +41,8 @@ func (b bound) only(some func(simulation.Call, simulation.Fate) bool) func(simul
 	return some
 }
 
-// Whatever fails, stalls, dies and meets: Mailu accepts a password that Vault
-// holds, but for the exemptions that the package comment states.
+// Whatever fails, stalls, dies and coincides: Mailu accepts a password that Vault
+// holds, except for the exemptions in the package comment.
 func TestNoScheduleBreaksTheProtocol(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // replays leave much garbage and keep little
 	b := boundOf(t)

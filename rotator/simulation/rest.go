@@ -2,8 +2,7 @@ package simulation
 
 import "slices"
 
-// end takes a state in which nothing moves any more through one undisturbed
-// run, and looks at what that leaves.
+// end follows a state at rest by one undisturbed run, and checks the result.
 func (x *explorer) end(w *world, n int32) {
 	x.result.Ends++
 	last := w.settle()
@@ -18,8 +17,8 @@ func (x *explorer) end(w *world, n int32) {
 	}
 }
 
-// settle lets an undisturbed run follow; where the tenant was to be added, after
-// the same command again, which finds a way where a run does not.
+// settle runs an undisturbed run; if the tenant was to be added, first the same command
+// again, which can finish an addition when a run cannot.
 func (w *world) settle() *process {
 	if w.scenario.Vacant {
 		w.rest(Process{Name: "the command again", Adds: true, Attempts: 1})
@@ -30,9 +29,8 @@ func (w *world) settle() *process {
 // theLast is the process of the undisturbed run.
 func theLast() Process { return Process{Name: "the last", Attempts: 1} }
 
-// checkRest is the invariant at rest. It returns the excuse for which Mailu
-// and Vault are apart even now: one of the limits that the package comment
-// states.
+// checkRest tests the invariant at rest. It returns the excuse if Mailu and Vault still
+// differ: one of the limits in the package comment.
 func (w *world) checkRest(last *process) Excuse {
 	if prepared, asked := len(w.ledger.prepared)-w.ledger.abandoned, w.asked(); prepared > asked {
 		w.violate("%d passwords were prepared for %d rotations asked for", prepared, asked)
@@ -55,10 +53,9 @@ func (w *world) checkRest(last *process) Excuse {
 	return excuse
 }
 
-// checkLimit makes sure that what is left apart can be mended: from the history
-// of the record, where a rotation made the password, and by any rotation. And
-// that nothing is left so by a process that could go on undisturbed after its
-// overdue push.
+// checkLimit checks that the remaining difference can be fixed: from the history of the
+// record, if a rotation made the password, and by any rotation. It also checks that no
+// process caused it that could continue undisturbed after its overdue push.
 func (w *world) checkLimit(excuse Excuse) {
 	if excuse != Overwritten && !w.inHistory(w.mailu.password) {
 		w.violate("lost: Mailu accepts %q, which the history does not have", w.mailu.password)
@@ -71,7 +68,7 @@ func (w *world) checkLimit(excuse Excuse) {
 	}
 	rescue := w.rest(Process{Name: "the rescue", RunNow: true, Attempts: 1})
 	if held := w.held(w.vault.fields()); len(held) != 1 || held[0] != w.mailu.password {
-		w.violate("a rotation does not mend it: Mailu accepts %q, Vault holds %q, the run says %v", w.mailu.password, held, rescue.result.Err)
+		w.violate("a rotation does not fix it: Mailu accepts %q, Vault holds %q, the run says %v", w.mailu.password, held, rescue.result.Err)
 	}
 }
 
@@ -79,9 +76,9 @@ func (w *world) inHistory(password string) bool {
 	return slices.ContainsFunc(w.vault.kept(), func(v version) bool { return slices.Contains(w.held(v.fields), password) })
 }
 
-// asked is how many rotations there was a reason for: the record is due once,
-// each run that rotates whatever its age is another reason, and so is each
-// rotation that was undone, by an operator or an overdue push.
+// asked is the number of justified rotations: one because the record is due, one for
+// each run that rotates at any age, and one for each rotation that an operator or an
+// overdue push undid.
 func (w *world) asked() int {
 	asked := 1 + w.ledger.undone
 	for _, p := range w.scenario.Processes {

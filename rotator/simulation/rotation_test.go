@@ -6,8 +6,8 @@ import (
 	"mailu-rotator/rotator/simulation"
 )
 
-// daemon rotates what is due, as does the one on another host; runNow rotates
-// what was not rotated since it began.
+// daemon rotates what is due, like a daemon on another host; runNow rotates what was
+// not rotated since it started.
 func daemon(attempts int) simulation.Process {
 	return simulation.Process{Name: "daemon", Attempts: attempts}
 }
@@ -20,21 +20,21 @@ func runNow(attempts int) simulation.Process {
 	return simulation.Process{Name: "run-now", RunNow: true, Attempts: attempts}
 }
 
-// recovering is a process that comes when the daemon has come to nothing.
+// recovering starts p after a failed daemon.
 func recovering(p simulation.Process) simulation.Process {
 	p.After = "daemon"
 	return p
 }
 
-// The claim stands, has less than half of its time left, is over.
+// The claim is valid, has less than half of its time left, has expired.
 func everyPause() []time.Duration {
 	return []time.Duration{0, simulation.ClaimTTL * 6 / 10, simulation.ClaimTTL}
 }
 
 func processes(p ...simulation.Process) []simulation.Process { return p }
 
-// oneRotation is one rotation with every fate of every call, and what takes it
-// up after that.
+// oneRotation is one rotation with every fate of every call, and the processes that
+// resume it.
 func oneRotation(b bound) []simulation.Scenario {
 	return []simulation.Scenario{
 		{Name: "one rotation, nothing fails", Processes: processes(daemon(1))},
@@ -45,8 +45,8 @@ func oneRotation(b bound) []simulation.Scenario {
 	}
 }
 
-// unclear leaves the faults after which a process does not know what happened,
-// or does not live to know.
+// unclear selects the faults after which a process does not know the outcome, or is
+// dead.
 func unclear(_ simulation.Call, f simulation.Fate) bool {
 	switch f {
 	case simulation.LostAfter, simulation.LateAnswer, simulation.LateEffect, simulation.DiesWhile:

@@ -7,48 +7,47 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// ClaimTTL is how long a claim stands.
+// ClaimTTL is the length of a claim.
 const ClaimTTL = 5 * time.Minute
 
-// Scenario is what is explored exhaustively: every order of the processes'
-// calls, the operator's acts and the late effects, with every fate of every
-// call, within the budgets.
+// Scenario is the input of an exploration: every order of the processes' calls, the
+// operator's acts and the late effects, with every fate of every call, within the
+// budgets.
 type Scenario struct {
 	Name      string
 	Processes []Process
-	Faults    int   // calls with another fate than OK, and stalls
-	Stalls    int   // of all processes past their claims, beside Faults
+	Faults    int   // calls with a fate other than OK, and stalls
+	Stalls    int   // of all processes, beyond their claims, in addition to Faults
 	Operator  []Act // in this order, each between any two steps
 
-	Vacant bool // there is no record at first; Mailu has the user, with a password of its own
-	NoUser bool // beside Vacant: Mailu has no such user either
-	NewKey bool // the record is sealed with a master key that is no longer the newest
+	Vacant bool // there is no record at first; Mailu has the user, with its own password
+	NoUser bool // with Vacant: Mailu has no such user either
+	NewKey bool // the record is sealed with an older master key
 
-	// Preemptions bounds how often a process is set aside in the middle of its
-	// attempt; 0 means no bound.
+	// Preemptions limits how often a process is suspended in the middle of its attempt;
+	// 0 means no limit.
 	Preemptions int
-	// Pauses is what a process may wait between two attempts; none means that it
-	// goes on at once.
+	// Pauses are the possible waits between two attempts; none means no wait.
 	Pauses []time.Duration
-	// Only narrows the fates, nil takes all.
+	// Only restricts the fates; nil allows all.
 	Only func(Call, Fate) bool
 
-	// Bug alters a process's view of the world, for showing that the checks see it.
+	// Bug changes a process's view of the world, to show that the checks notice it.
 	Bug func(*rotator.Rotator)
-	// Envelope seals instead of the fast one.
+	// Envelope replaces the fast one.
 	Envelope rotator.Envelope
 }
 
-// Process is one process that takes the tenant through the protocol, as a
-// sweep would: it reads, decides, rotates, and after a failure begins again.
+// Process is one process that takes the tenant through the protocol, as a sweep would:
+// it reads, decides, rotates, and after a failure starts again.
 type Process struct {
 	Name     string
-	RunNow   bool // rotates what was not rotated since its start; else what is due
+	RunNow   bool // rotates what was not rotated since its start; otherwise what is due
 	Adds     bool // adds the tenant instead
-	Reseals  bool // seals its password anew instead
+	Reseals  bool // reseals its password instead
 	Attempts int
-	// After is the name of a process of which this one waits for the end of the
-	// first attempt, or its death; then it pauses and begins.
+	// After names a process: this one waits until the other's first attempt has ended,
+	// or it died; then it pauses and starts.
 	After string
 }
 

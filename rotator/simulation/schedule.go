@@ -2,18 +2,18 @@ package simulation
 
 import "time"
 
-// kind is what the scheduler does next.
+// kind is the kind of the scheduler's next step.
 type kind uint8
 
 const (
-	grant   kind = iota // a process's call meets its fate
-	deliver             // a late answer arrives, after its claim
+	grant   kind = iota // a process's call has its fate
+	deliver             // a late answer arrives, after its claim has expired
 	land                // a late effect happens
 	stall               // time passes beyond every claim
 	operate             // the operator's next act
 )
 
-// action is one step of a schedule: three bytes, since millions are kept.
+// action is one step of a schedule: three bytes, since millions are stored.
 type action struct {
 	kind kind
 	who  uint8
@@ -52,8 +52,8 @@ func (w *world) do(a action) {
 	w.check()
 }
 
-// grant lets a process's call meet its fate. A process that lives runs on to
-// its next call in the same step: it can see and do nothing in between.
+// grant applies a fate to a process's call. A living process runs to its next call in
+// the same step: it can see and do nothing in between.
 func (w *world) grant(who int, fate Fate) {
 	w.turnTo(who)
 	p := w.procs[who]
@@ -90,8 +90,8 @@ func (w *world) grant(who int, fate Fate) {
 	}
 }
 
-// enabled lists the steps that can come next, always in the same order. None
-// means that everything has come to rest.
+// enabled lists the possible next steps, always in the same order. None means that the
+// world is at rest.
 func (w *world) enabled(actions []action) []action {
 	busy := false
 	for i, p := range w.procs {
@@ -149,7 +149,7 @@ func (w *world) mayBegin(p *process) bool {
 	return other.over || other.status >= ended
 }
 
-// mayTurnTo applies the bound on preemptions.
+// mayTurnTo applies the limit on preemptions.
 func (w *world) mayTurnTo(who int) bool {
 	return w.scenario.Preemptions == 0 || w.preemptions > 0 || !w.preempts(who)
 }
@@ -161,13 +161,13 @@ func (w *world) turnTo(who int) {
 	w.running = who
 }
 
-// preempts reports whether a step of who sets another process aside in the
-// middle of its attempt.
+// preempts reports whether a step of who suspends another process in the middle of its
+// attempt.
 func (w *world) preempts(who int) bool {
 	return w.running >= 0 && w.running != who && w.procs[w.running].midway()
 }
 
-// rest is one undisturbed run after all claims have lapsed.
+// rest is one undisturbed run after all claims have expired.
 func (w *world) rest(spec Process) *process {
 	w.now = w.now.Add(ClaimTTL + time.Second)
 	p := w.newProcess(spec)

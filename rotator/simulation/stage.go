@@ -8,17 +8,17 @@ import (
 // errKilled unwinds a process that dies in a call.
 var errKilled = errors.New("the process died here")
 
-// stage is a coroutine on which one process after another plays: a stack that
-// has grown once serves thousands of replays.
+// stage is a coroutine that runs one process after another: a stack that has grown once
+// serves thousands of replays.
 type stage struct {
-	play   func() // what goes on; nil: the stage is empty
+	play   func() // the current process; nil: the stage is free
 	killed bool
 	next   func() (struct{}, bool)
 	stop   func()
 	yield  func(struct{}) bool
 }
 
-// stages are those that nobody plays on.
+// stages holds the free stages.
 type stages struct{ free []*stage }
 
 func (s *stages) take() *stage {
@@ -55,20 +55,20 @@ func newStage() *stage {
 func (s *stage) perform() {
 	defer func() {
 		s.play = nil
-		if cause := recover(); cause != nil && cause != errKilled { //nolint:errorlint // the very value
+		if cause := recover(); cause != nil && cause != errKilled { //nolint:errorlint // exactly this value
 			panic(cause)
 		}
 	}()
 	s.play()
 }
 
-// run plays until the first call is held, or to the end.
+// run runs play until its first call is held, or to the end.
 func (s *stage) run(play func()) {
 	s.play, s.killed = play, false
 	s.next()
 }
 
-// hold is called by what is played: it waits there to be resumed.
+// hold suspends the process until it is resumed; the process itself calls it.
 func (s *stage) hold() {
 	s.yield(struct{}{})
 	if s.killed {
@@ -78,7 +78,7 @@ func (s *stage) hold() {
 
 func (s *stage) resume() { s.next() }
 
-// clear ends what is played, where it is held.
+// clear ends the held process.
 func (s *stage) clear() {
 	if s.play != nil {
 		s.killed = true

@@ -2,8 +2,8 @@ package simulation_test
 
 import "mailu-rotator/rotator/simulation"
 
-// stalls are owners that stop between holding a claim and pushing, and go on
-// when others have taken over, committed, and rotated once more.
+// stalls are owners that stop between taking a claim and pushing, and continue after
+// others have taken over, committed, and rotated once more.
 func stalls(b bound) []simulation.Scenario {
 	return []simulation.Scenario{
 		{Name: "stalled owner, overtaken by run-now", Processes: processes(daemon(2), runNow(1)), Stalls: 1, Only: deadly},
@@ -14,12 +14,12 @@ func stalls(b bound) []simulation.Scenario {
 	}
 }
 
-// deadly leaves the faults that end a process.
+// deadly selects the faults that end a process.
 func deadly(_ simulation.Call, f simulation.Fate) bool {
 	return f == simulation.DiesBefore || f == simulation.DiesAfter || f == simulation.DiesWhile
 }
 
-// refusals leaves the fault on which a process may act as certain.
+// refusals selects the fault that a process may treat as certain.
 func refusals(_ simulation.Call, f simulation.Fate) bool {
 	return f == simulation.Refused
 }

@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// state is a hash of all that can make a difference from here on, so that two
-// schedules which meet are followed once. What a process knows is taken as a
-// hash of all that it was told in its attempt: its code is deterministic, and
-// the only thing it draws at random is the id for its log.
+// state is a hash of everything that can matter from here on, so that two schedules
+// that meet are followed once. A process's knowledge is represented by a hash of all
+// answers in its attempt: its code is deterministic, and it draws only its log id at
+// random.
 //
-// Sixty-four bits: among ten million states two that differ meet with a chance
-// of one in 400,000.
+// Sixty-four bits: among ten million states two different ones collide with a
+// probability of one in 400,000.
 func (w *world) state() uint64 {
 	h := mix(w.vault.digest, uint64(w.now.UnixMilli()))
 	if !w.vault.gone && !w.vault.vacant() {
@@ -37,7 +37,7 @@ func (w *world) state() uint64 {
 	return mix(h, w.ledger.state(w))
 }
 
-// lateState does not depend on the order in which the effects set out.
+// lateState does not depend on the order in which the effects were sent.
 func (w *world) lateState() (sum uint64) {
 	for _, e := range w.late {
 		h := mix(w.digest(e.by), uint64(e.request.call)<<1|bit(e.request.live))

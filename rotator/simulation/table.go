@@ -6,9 +6,9 @@ import (
 	"text/tabwriter"
 )
 
-// Table is the state space, a row a scenario and their sum: states, steps,
-// schedules and ends; states with each excuse; ends that were excused on the
-// way and are whole, and those that are not, by excuse.
+// Table shows the state space, a row per scenario and their sum: states, steps,
+// schedules and ends; states with each excuse; ends that were excused on the way and
+// are whole, and ends that are not, by excuse.
 func Table(results []Result) string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -19,7 +19,7 @@ func Table(results []Result) string {
 		r.row(table)
 	}
 	sum.row(table)
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // a strings.Builder never fails
 	return text.String()
 }
 

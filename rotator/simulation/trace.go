@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Violation is a schedule that breaks what is promised.
+// Violation is a schedule that breaks a promise.
 type Violation struct {
 	Broken   string
-	Schedule string // a line a step: who, what, and the world after it
+	Schedule string // a line per step: who, what, and the world after it
 }
 
 func (v *Violation) String() string { return v.Broken + "\n" + v.Schedule }
@@ -19,7 +19,7 @@ func (x *explorer) found(w *world, schedule []action, atRest bool) {
 	x.result.Violation = &Violation{Broken: w.violation, Schedule: x.scenario.trace(slices.Clone(schedule), atRest)}
 }
 
-// trace plays a schedule once more, for people.
+// trace replays a schedule and describes it for people.
 func (s *Scenario) trace(schedule []action, atRest bool) string {
 	var lines strings.Builder
 	var stages stages
@@ -36,14 +36,14 @@ func (s *Scenario) trace(schedule []action, atRest bool) string {
 	return lines.String()
 }
 
-// narrate writes a line for each step from now on.
+// narrate writes a line for each further step.
 func (w *world) narrate(lines *strings.Builder) {
 	w.tell = func(what string) {
 		fmt.Fprintf(lines, "%3d  %-58s %s\n", strings.Count(lines.String(), "\n")+1, what, w.describe())
 	}
 }
 
-// describe is the world on one line.
+// describe returns the world on one line.
 func (w *world) describe() string {
 	line := fmt.Sprintf("Mailu %q, Vault v%d", w.mailu.password, w.vault.newest())
 	if w.vault.vacant() {
@@ -67,7 +67,7 @@ func (w *world) describe() string {
 	}
 }
 
-// name says what an action is about, before it is taken.
+// name describes an action before it is taken.
 func (w *world) name(a action) string {
 	switch a.kind {
 	case grant:

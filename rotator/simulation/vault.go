@@ -7,23 +7,23 @@ import (
 	"slices"
 )
 
-// keptVersions is how many versions KV v2 keeps unless told otherwise.
+// keptVersions is KV v2's default number of versions.
 const keptVersions = 10
 
 // vault is one record of a KV v2 engine.
 type vault struct {
 	versions []version // number n at index n-1
-	gone     bool      // its metadata was deleted, and all versions with it
-	digest   uint64    // of all versions, in their order
+	gone     bool      // its metadata was deleted with all versions
+	digest   uint64    // of all versions, in order
 }
 
 type version struct {
 	fields  map[string]any
 	digest  uint64
-	deleted bool // softly: its number still counts, and `vault kv undelete` brings it back
+	deleted bool // soft delete: its number still counts, and `vault kv undelete` restores it
 }
 
-// vacant reports whether there is no record, and none was.
+// vacant reports whether no record exists or existed.
 func (v *vault) vacant() bool { return len(v.versions) == 0 }
 
 // newest is the number that check-and-set compares.
@@ -34,7 +34,8 @@ func (v *vault) newest() int {
 	return len(v.versions)
 }
 
-// fields of the newest version, nil where the record or that version is deleted.
+// fields returns the newest version's fields, nil if the record or that version is
+// deleted.
 func (v *vault) fields() map[string]any {
 	if v.gone || v.vacant() || v.versions[len(v.versions)-1].deleted {
 		return nil
@@ -42,7 +43,7 @@ func (v *vault) fields() map[string]any {
 	return v.versions[len(v.versions)-1].fields
 }
 
-// restorable is the same, with what undeleting would bring back.
+// restorable is fields, but includes what undeleting would restore.
 func (v *vault) restorable() map[string]any {
 	if v.gone || v.vacant() {
 		return nil
@@ -50,7 +51,7 @@ func (v *vault) restorable() map[string]any {
 	return v.versions[len(v.versions)-1].fields
 }
 
-// put appends a version. Nothing is ever changed in a stored map.
+// put appends a version. A stored map is never changed.
 func (v *vault) put(seed maphash.Seed, fields map[string]any) int {
 	digest := digestOf(seed, fields)
 	v.versions = append(v.versions, version{fields: fields, digest: digest})
@@ -58,7 +59,7 @@ func (v *vault) put(seed maphash.Seed, fields map[string]any) int {
 	return len(v.versions)
 }
 
-// kept are the versions that the history still has, oldest first.
+// kept returns the versions still in the history, oldest first.
 func (v *vault) kept() []version {
 	if v.gone {
 		return nil
@@ -66,8 +67,8 @@ func (v *vault) kept() []version {
 	return v.versions[max(0, len(v.versions)-keptVersions):]
 }
 
-// copyOf keeps a caller's later changes out of the store, and the store's out
-// of what the caller was given. Records have maps inside maps and no lists.
+// copyOf isolates the store from a caller's later changes, and vice versa. Records have
+// maps inside maps and no lists.
 func copyOf(fields map[string]any) map[string]any {
 	out := make(map[string]any, len(fields))
 	for name, value := range fields {

@@ -15,8 +15,7 @@ const (
 	first  = "the first"
 )
 
-// world is everything there is: one record, one user, some processes, and an
-// operator.
+// world is the whole state: one record, one user, some processes, and an operator.
 type world struct {
 	scenario *Scenario
 	policy   rotator.Policy
@@ -26,30 +25,30 @@ type world struct {
 	vault vault
 	mailu mailbox
 	procs []*process
-	late  []effect // under way, to land at some later step
+	late  []effect // in transit; they take effect at a later step
 
-	faults, stalls, preemptions int // left
-	acted                       int // of the operator's acts
-	running                     int // the process that was granted a step last; -1: none yet
+	faults, stalls, preemptions int // remaining
+	acted                       int // number of operator's acts so far
+	running                     int // the process of the last step; -1: none yet
 
 	ledger    ledger
-	before    string               // what Mailu held before there was a record; "" for no such user
-	opened    map[[3]string]string // what sealed passwords opened to, with their last_rotated and key_version
+	before    string               // what Mailu held before there was a record; "" without a user
+	opened    map[[3]string]string // content of sealed passwords, by their last_rotated and key_version
 	violation string
-	tell      func(step string) // for people; nil: nobody listens
+	tell      func(step string) // for people; nil: no output
 	stages    *stages
 }
 
 // mailbox is one user of a Mailu server, which holds one password.
 type mailbox struct {
-	password string // "": there is no such user
-	late     bool   // it was set by a push that outlived its claim
-	stray    bool   // and for which nobody waited any more
+	password string // "": the user does not exist
+	late     bool   // it was set by a push after its claim had expired
+	stray    bool   // and whose process had given up
 	own      bool   // an operator set it by hand
 	by       string // who pushed that
 }
 
-// effect is one of a call that its process no longer waits for.
+// effect is the effect of a call that its process no longer waits for.
 type effect struct {
 	by      string
 	request request
@@ -84,7 +83,7 @@ func (s *Scenario) firstPassword() string {
 	return first
 }
 
-// blankRecord is what an addition asks for.
+// blankRecord is the input of an addition.
 func blankRecord() map[string]any {
 	return map[string]any{
 		"username": "admin@a.example", "webmail_url": "https://mail.a.example/webmail",
@@ -101,7 +100,7 @@ func (w *world) firstRecord() map[string]any {
 	return fields
 }
 
-// seal puts a password into fields as current.
+// seal stores a password in fields as current.
 func (w *world) seal(fields map[string]any, by, lastRotated, password string) {
 	w.sealWith(w.scenario.envelope(by), fields, lastRotated, password)
 }
@@ -110,15 +109,15 @@ func (w *world) sealWith(envelope rotator.Envelope, fields map[string]any, lastR
 	binding := crypto.Binding{TenantID: tenant, LastRotated: lastRotated}
 	sealed, key, err := envelope.Seal(binding, crypto.SecretFromString(password))
 	if err != nil {
-		panic(err) // an envelope that cannot seal is a fault of the harness
+		panic(err) // a failing envelope is a bug of the harness
 	}
 	fields["password"], fields["last_rotated"] = string(sealed), lastRotated
 	fields["key_version"] = json.Number(string('0' + rune(key)))
 }
 
 // put appends a version of the record. A version takes a millisecond, so that
-// timestamps differ where the protocol can tell, and nowhere else: schedules
-// that differ in what cannot be told then meet in the same state.
+// timestamps differ where the protocol can notice, and nowhere else: schedules without
+// an observable difference then reach the same state.
 func (w *world) put(by string, fields map[string]any) int {
 	number := w.vault.put(w.seed, fields)
 	w.vault.digest = mix(w.vault.digest, w.digest(by))
@@ -135,7 +134,7 @@ func (w *world) process(name string) *process {
 	return nil
 }
 
-// close ends what is still held in a call.
+// close ends the processes that are still held in a call.
 func (w *world) close() {
 	for _, p := range w.procs {
 		if p.stage != nil {

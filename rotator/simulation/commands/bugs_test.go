@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// A harness that finds nothing proves nothing: each of these breaks the commands
-// from outside, by what they see of the world.
+// A harness that finds nothing proves nothing: each of these breaks the commands from
+// outside, by changing what they see of the world.
 func TestSeededBugsOfCommandsAreFound(t *testing.T) {
 	for _, test := range bugs() {
 		t.Run(test.name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func bugs() []seeded {
 	}
 }
 
-// literal takes each origin for a Mailu of its own.
+// literal treats each origin as a separate Mailu.
 type literal struct{ rotator.Mailu }
 
 func (literal) API(origin rotator.Origin) string { return string(origin) }
@@ -115,7 +115,8 @@ func (s partial) List(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// frozen lists what it listed first; never nothing, which would be an error.
+// frozen always returns its first list, but never an empty one, which would be an
+// error.
 type frozen struct {
 	rotator.Store
 	names []string
@@ -140,14 +141,14 @@ func (s *frozen) List(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// resealed has today's password in the envelope of an older key too.
+// resealed has the current password in an envelope of an older key too.
 func resealed(w *world) {
 	w.put(tenantA, w.seal(tenantA, blank(user, webmail), "2026-01-02T00:00:00.000Z", one, 1))
 	w.put(tenantA, w.seal(tenantA, blank(user, webmail), "2026-01-02T00:00:00.000Z", one, 2))
 	w.users[user] = one
 }
 
-// apart shows what the newer key sealed as another password.
+// apart returns another password for what the newer key sealed.
 type apart struct{ *envelope }
 
 func (a apart) Open(version crypto.KeyVersion, from crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error) {
@@ -158,8 +159,8 @@ func (a apart) Open(version crypto.KeyVersion, from crypto.Binding, sealed crypt
 	return password, err
 }
 
-// editedHistory has an earlier version whose last_rotated somebody edited, so that
-// its password, which Mailu holds, opens no more.
+// editedHistory has an earlier version whose last_rotated somebody edited, so that its
+// password, which Mailu holds, no longer opens.
 func editedHistory(w *world) {
 	edited := w.seal(tenantA, blank(user, webmail), "2026-01-01T00:00:00.000Z", one, 1)
 	edited["last_rotated"] = "2026-01-02T00:00:00.000Z"
@@ -168,7 +169,7 @@ func editedHistory(w *world) {
 	w.users[user] = one
 }
 
-// blind writes over what it has not read.
+// blind overwrites versions that it has not read.
 type blind struct{ rotator.Store }
 
 func (s blind) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {
@@ -221,7 +222,7 @@ func (l lax) Open(_ crypto.KeyVersion, _ crypto.Binding, sealed crypto.SealedPas
 	return crypto.SecretFromString(l.world.sealed[string(sealed)]), nil
 }
 
-// credulous takes every password but the current one for held.
+// credulous reports every password except the current one as held.
 type credulous struct{ servers }
 
 func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {

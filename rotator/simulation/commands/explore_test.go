@@ -13,23 +13,23 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// scenario is what is explored.
+// scenario is the input of an exploration.
 type scenario struct {
 	name     string
 	world    func(*world) // its records and users
 	commands []command
-	faults   int // calls with another fate than ok
+	faults   int // calls with a fate other than ok
 	stale    int // reads that are one version behind
 	newKey   bool
 	operator func(*world)                           // one act between any two steps; nil: none
-	bug      func(command string, s *rotator.Sweep) // for showing that the checks see it
+	bug      func(command string, s *rotator.Sweep) // shows that the checks notice it
 
-	after []command             // undisturbed, one after another, when all has come to rest and claims have lapsed
-	rest  func(*world)          // what must hold then; nil: mustBeWhole of all tenants
+	after []command             // undisturbed, one after another, after all commands have ended and claims have expired
+	rest  func(*world)          // the checks afterwards; nil: mustBeWhole of all tenants
 	only  func(call, fate) bool // narrows the fates; nil takes all
 }
 
-// command is what one process does.
+// command is the task of one process.
 type command struct {
 	name string
 	do   func(context.Context, *process) (said string, err error)
@@ -37,7 +37,7 @@ type command struct {
 
 // action is one step of a schedule.
 type action struct {
-	who  int8 // the process; the constants below are others'
+	who  int8 // the process; the constants below are for others
 	fate fate
 }
 
@@ -48,7 +48,7 @@ const (
 
 type result struct {
 	states, steps, ends int
-	diverged            int // schedules that could not be replayed, since a command went another way
+	diverged            int // schedules that could not be replayed, since a command acted differently
 	broken, schedule    string
 }
 
@@ -127,7 +127,7 @@ func newWorld(s *scenario, seed maphash.Seed) *world {
 	return w
 }
 
-// start begins a command, which waits to be let on.
+// start starts a command, which waits until the scheduler lets it run.
 func (w *world) start(c command) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &process{command: c, world: w, cancel: cancel}
@@ -233,7 +233,7 @@ func (w *world) kill(p *process) {
 	}
 }
 
-// close ends all that is under way.
+// close ends all running processes.
 func (w *world) close() {
 	for _, p := range w.commands {
 		w.kill(p)
@@ -241,7 +241,7 @@ func (w *world) close() {
 	synctest.Wait()
 }
 
-// enabled lists the steps that can come next.
+// enabled lists the possible next steps.
 func (w *world) enabled() (actions []action) {
 	waiting := false
 	for i, p := range w.commands {
@@ -273,7 +273,7 @@ func (w *world) enabled() (actions []action) {
 	return actions
 }
 
-// finish runs what follows at rest, and looks at what that leaves.
+// finish runs the commands that follow at rest, and checks the result.
 func (w *world) finish() {
 	w.faults, w.stale = 0, 0
 	for _, c := range w.scenario.after {
@@ -316,7 +316,7 @@ func (w *world) mustBeWhole(tenants ...rotator.TenantID) {
 	}
 }
 
-// state is a hash of all that can make a difference from here on.
+// state is a hash of everything that can matter from here on.
 func (w *world) state() uint64 {
 	h := mix(uint64(w.now.UnixMilli()), uint64(w.faults)<<32|uint64(w.stale)<<16|uint64(w.acted), uint64(w.asks))
 	for _, t := range w.tenantIDs() {

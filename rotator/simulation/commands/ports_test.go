@@ -13,7 +13,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// call names what a command asks of the world.
+// call names a request of a command.
 type call int
 
 const (
@@ -46,8 +46,8 @@ type request struct {
 	answer   chan answer
 }
 
-// key puts the calls of one command in their order, which must be the same in each
-// replay. The caller holds the world's mu.
+// key orders the calls of one command; the order must be the same in each replay. The
+// caller holds the world's mu.
 func (r *request) key(w *world) string {
 	return fmt.Sprint(r.tenant, " ", r.user, " ", r.call, " ", r.version, " ", w.names[r.password])
 }
@@ -61,7 +61,7 @@ type answer struct {
 	err     error
 }
 
-// fate is what becomes of a call.
+// fate is the outcome of a call.
 type fate int
 
 const (
@@ -97,7 +97,7 @@ var (
 	errDead = errors.New("the process is dead")
 )
 
-// process is one command under way.
+// process is one running command.
 type process struct {
 	command
 	world  *world
@@ -105,14 +105,14 @@ type process struct {
 	cancel context.CancelFunc
 
 	held   []*request // guarded by the world's mu
-	dead   bool       // too
-	ended  bool       // too
-	said   string     // how it ended
+	dead   bool       // also guarded by mu
+	ended  bool       // also guarded by mu
+	said   string     // its result
 	looked int        // when it last read the list
-	digest uint64     // of all that it was told
+	digest uint64     // of all answers that it received
 }
 
-// ask holds the caller until the scheduler has an answer. What is dead goes on
+// ask holds the caller until the scheduler has an answer. A dead process continues
 // without any effect, to its end.
 func (p *process) ask(r request) answer {
 	r.answer = make(chan answer, 1)
@@ -126,7 +126,7 @@ func (p *process) ask(r request) answer {
 	return <-r.answer
 }
 
-// ports are a process's ways out.
+// Ports connect a process to the world.
 type (
 	store    struct{ *process }
 	servers  struct{ *process }
@@ -169,7 +169,7 @@ func (s store) Write(_ context.Context, t rotator.TenantID, doc rotator.Document
 	return a.version, a.err
 }
 
-// MasterKeys and Time tell nothing that could differ, so nothing waits for them.
+// MasterKeys and Time always return the same, so they do not wait.
 func (s store) MasterKeys(context.Context) (*crypto.Keyring, error) {
 	keys := map[crypto.KeyVersion][]byte{1: make([]byte, crypto.KeySize)}
 	if s.world.scenario.newKey {
@@ -182,7 +182,7 @@ func (s store) Time(context.Context) (time.Time, error) { return s.world.now, ni
 
 func (s servers) Server(rotator.Origin) (rotator.Server, error) { return server(s), nil }
 
-// API of all origins is one: they are names of one Mailu.
+// API is the same for all origins: they are names of one Mailu.
 func (s servers) API(rotator.Origin) string { return apiHost }
 
 // Account implements rotator.Server.
@@ -235,7 +235,7 @@ func copyOf(fields map[string]any) map[string]any {
 	return out
 }
 
-// effect carries a request out.
+// effect executes a request.
 func (w *world) effect(p *process, r *request, f fate) answer {
 	record := w.records[r.tenant]
 	user := userOf(map[string]any{"username": r.user})
@@ -302,7 +302,7 @@ func (w *world) listed() (names []string) {
 	return names
 }
 
-// read is version n of a record; newest is n where it is asked for as the newest.
+// read returns version n of a record; newest is n if it is requested as the newest.
 func (w *world) read(r *record, n, newest int) answer {
 	switch {
 	case r == nil || n < 1 || n > len(r.versions):
@@ -316,7 +316,7 @@ func (w *world) read(r *record, n, newest int) answer {
 	return answer{doc: rotator.Document{Version: n, Fields: copyOf(v.fields)}, digest: v.digest}
 }
 
-// refusal is what a process is told instead of the answer.
+// refusal is the error that a process receives instead of the answer.
 func refusal(f fate) error {
 	switch f {
 	case lostBefore, lostAfter:
@@ -338,8 +338,8 @@ func (p *process) title(r *request, f fate) string {
 	return what + ": " + f.String()
 }
 
-// next is the call of a process whose turn it is: the first by its tenant, and a
-// wait only where there is nothing else.
+// next returns the process's next call: the first by its tenant, and a wait only if
+// there is no other call.
 func (p *process) next() *request {
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()

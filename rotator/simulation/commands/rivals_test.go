@@ -8,7 +8,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// names are how a second record can name the same user.
+// names are spellings by which a second record can name the same user.
 var names = []struct{ what, user, webmail string }{
 	{"one spelling", user, webmail},
 	{"two spellings", "Admin@A.Example", webmail},
@@ -36,10 +36,10 @@ func rivalries() (all []scenario) {
 	)
 }
 
-// deadly leaves the fates that end a process.
+// deadly selects the fates that end a process.
 func deadly(_ call, f fate) bool { return f == diesBefore || f == diesAfter }
 
-// rivals are two records of one user, of which Mailu accepts A's.
+// rivals are two records of one user; Mailu accepts the password of A's.
 func rivals(user2, webmail2 string) func(*world) {
 	return func(w *world) {
 		history(one, one)(w)
@@ -47,17 +47,17 @@ func rivals(user2, webmail2 string) func(*world) {
 	}
 }
 
-// addRival is an operator who writes a second record, with a password of its own.
+// addRival is an operator who writes a second record, with its own password.
 func addRival(user, webmail string) func(*world) {
 	return func(w *world) {
 		w.put(tenantB, w.seal(tenantB, blank(user, webmail), born, two, 1))
 	}
 }
 
-// aWhole is rest where B is a rival, whom nobody can help.
+// aWhole is the check if B is a rival, which no process can resolve.
 func aWhole(w *world) { w.mustBeWhole(tenantA) }
 
-// aAccepted is rest where A may be left half-finished, since a rival came in the
+// aAccepted is the check if A may stay half-finished, since a rival appeared in the
 // middle of its rotation.
 func aAccepted(w *world) {
 	if fields := w.fields(tenantA); !slices.Contains(w.holds(tenantA, fields), w.users[user]) {
@@ -65,10 +65,10 @@ func aAccepted(w *world) {
 	}
 }
 
-// noRecord is a user in Mailu who is no tenant yet.
+// noRecord is a user in Mailu without a tenant.
 func noRecord(w *world) { w.users[user] = one }
 
-// added are the tenants that have a current password.
+// added returns the tenants with a current password.
 func (w *world) added() (all []rotator.TenantID) {
 	for _, t := range w.tenantIDs() {
 		if fields := w.fields(t); fields != nil && fields["password"] != nil {
@@ -78,7 +78,7 @@ func (w *world) added() (all []rotator.TenantID) {
 	return all
 }
 
-// oneAdded is rest after two additions of one user.
+// oneAdded is the check after two additions of one user.
 func oneAdded(w *world) {
 	if len(w.added()) != 1 || len(w.records) != 1 {
 		w.violate("%d records, %d tenants were added: %s", len(w.records), len(w.added()), w.describe())

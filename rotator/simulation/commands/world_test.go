@@ -21,18 +21,18 @@ const (
 	apiHost  = "mail.example"
 )
 
-// world is the records, the users and the commands. Its fields change only while
-// all commands are held.
+// world holds the records, the users and the commands. Its fields change only while all
+// commands are held.
 type world struct {
 	scenario *scenario
 	seed     maphash.Seed
 	now      time.Time
 	records  map[rotator.TenantID]*record
-	users    map[string]string // what each logs in with, by address as Mailu has it
+	users    map[string]string // login passwords, by address as Mailu stores it
 	commands []*process
-	faults   int // left
-	stale    int // reads that may still be out of date
-	acted    int // of the operator's acts
+	faults   int // remaining
+	stale    int // remaining stale reads
+	acted    int // number of operator's acts so far
 
 	whole map[rotator.TenantID]bool // whose password Mailu accepted once
 	set   map[string]bool           // users whose password a command has set
@@ -43,16 +43,16 @@ type world struct {
 
 	diverged bool // a step of the schedule could not be taken
 
-	mu     sync.Mutex        // guards what follows, and all processes' held calls
+	mu     sync.Mutex        // guards the fields below, and all processes' held calls
 	made   int               // passwords
-	names  map[string]string // of passwords, which do not depend on the order in which they were made
-	sealed map[string]string // what sealed passwords hold
+	names  map[string]string // of passwords, independent of the order in which they were made
+	sealed map[string]string // maps sealed passwords to their content
 }
 
-// record is one tenant's in Vault.
+// record is one tenant's record in Vault.
 type record struct {
 	versions []version
-	since    int // the list that was asked for last when it was made; -1: it was there before all
+	since    int // the last list requested before it was created; -1: it existed at the start
 }
 
 type version struct {
@@ -63,7 +63,7 @@ type version struct {
 
 func (r *record) newest() *version { return &r.versions[len(r.versions)-1] }
 
-// fields are nil where there is no record, or its newest version is deleted.
+// fields returns nil if there is no record, or its newest version is deleted.
 func (w *world) fields(t rotator.TenantID) map[string]any {
 	r := w.records[t]
 	if r == nil || r.newest().deleted {
@@ -72,10 +72,10 @@ func (w *world) fields(t rotator.TenantID) map[string]any {
 	return r.newest().fields
 }
 
-// tenantIDs in their order.
+// tenantIDs returns the sorted ids.
 func (w *world) tenantIDs() []rotator.TenantID { return slices.Sorted(maps.Keys(w.records)) }
 
-// userOf is the user of a record, as Mailu knows it.
+// userOf is the user of a record, as Mailu stores it.
 func userOf(fields map[string]any) string { return strings.ToLower(text(fields, "username")) }
 
 func text(fields map[string]any, name string) string {
@@ -83,8 +83,8 @@ func text(fields map[string]any, name string) string {
 	return s
 }
 
-// put appends a version. A version takes a millisecond, as timestamps then differ
-// where commands can tell.
+// put appends a version. A version takes a millisecond, so that timestamps differ
+// wherever commands can notice.
 func (w *world) put(t rotator.TenantID, fields map[string]any) int {
 	r := w.records[t]
 	if r == nil {
@@ -97,14 +97,14 @@ func (w *world) put(t rotator.TenantID, fields map[string]any) int {
 }
 
 func (w *world) digestOf(fields map[string]any) uint64 {
-	text, err := json.Marshal(fields) // with its keys in order
+	text, err := json.Marshal(fields) // with sorted keys
 	if err != nil {
-		panic(err) // a record has nothing that JSON has not
+		panic(err) // records contain only JSON values
 	}
 	return maphash.Bytes(w.seed, text)
 }
 
-// newPassword is one that nobody else has.
+// newPassword returns a unique password.
 func (w *world) newPassword() (crypto.Secret, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,7 +112,7 @@ func (w *world) newPassword() (crypto.Secret, error) {
 	return crypto.SecretFromString(fmt.Sprintf("Password-%012d", w.made)), nil
 }
 
-// name is what people and states call a password.
+// name returns a password's name for people and in states.
 func (w *world) name(password string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -122,9 +122,8 @@ func (w *world) name(password string) string {
 	return password
 }
 
-// envelope seals without cryptography, as that of package simulation. It gives a
-// password its name when it is first sealed, since only then it is known for whom
-// it was made.
+// envelope seals without cryptography, like that of package simulation. It names a
+// password when it is first sealed, since only then its tenant is known.
 type envelope struct {
 	world  *world
 	by     string
@@ -163,7 +162,7 @@ func sealPrefix(key crypto.KeyVersion, b crypto.Binding) string {
 	return fmt.Sprintf("sealed|%d|%s|%s|", key, b.TenantID, b.LastRotated)
 }
 
-// holds are the passwords of a record: current, then pending. "" is one that does
+// holds returns the passwords of a record: current, then pending; "" for one that does
 // not open.
 func (w *world) holds(t rotator.TenantID, fields map[string]any) (passwords []string) {
 	if fields["password"] != nil {
@@ -186,7 +185,8 @@ func (w *world) open(t rotator.TenantID, fields map[string]any) string {
 	return password.RevealString()
 }
 
-// seal makes the fields of a current password, as of a rotation that ended long ago.
+// seal returns the fields of a current password, as after a rotation that ended long
+// ago.
 func (w *world) seal(t rotator.TenantID, fields map[string]any, lastRotated, password string, key crypto.KeyVersion) map[string]any {
 	fields = maps.Clone(fields)
 	if fields == nil {
@@ -206,7 +206,7 @@ func (w *world) violate(format string, args ...any) {
 	}
 }
 
-// check is the invariant, after every step.
+// check tests the invariant after every step.
 func (w *world) check() {
 	for _, t := range w.tenantIDs() {
 		fields := w.fields(t)
@@ -238,7 +238,7 @@ func isOpen(fields map[string]any) bool {
 	return found && fields["password"] == nil && pending["admitted"] != true
 }
 
-// checkWrite looks at a write as it lands.
+// checkWrite checks a write as it takes effect.
 func (w *world) checkWrite(by *process, t rotator.TenantID, former, fields map[string]any) {
 	if former == nil {
 		return
@@ -283,7 +283,7 @@ func (w *world) stands(pending map[string]any) bool {
 	return err == nil && w.now.Before(until)
 }
 
-// checkPush looks at a push as it is begun.
+// checkPush checks a push as it begins.
 func (w *world) checkPush(p *process, user, password string) {
 	var rivals []rotator.TenantID
 	claimed := false
@@ -307,7 +307,7 @@ func (w *world) checkPush(p *process, user, password string) {
 	}
 }
 
-// describe is the world on one line.
+// describe returns the world on one line.
 func (w *world) describe() string {
 	var parts []string
 	for _, user := range slices.Sorted(maps.Keys(w.users)) {

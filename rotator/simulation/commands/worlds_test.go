@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// The tenants; their first letter is what schedules call them.
+// The tenants; schedules show the first letter.
 const (
 	tenantA rotator.TenantID = "a0000000-0000-4000-8000-000000000000"
 	tenantB rotator.TenantID = "b0000000-0000-4000-8000-000000000000"
@@ -62,7 +62,7 @@ func blank(user, webmail string) map[string]any {
 	return map[string]any{"username": user, "webmail_url": webmail, "created_at": born, "note": "not ours"}
 }
 
-// tenants have users of their own, and accept what Vault holds.
+// tenants have their own users, and Mailu accepts what Vault holds.
 func tenants(ids ...rotator.TenantID) func(*world) {
 	return func(w *world) {
 		for _, t := range ids {
@@ -74,7 +74,7 @@ func tenants(ids ...rotator.TenantID) func(*world) {
 }
 
 // history is a tenant A whose record had these passwords, oldest first, and a Mailu
-// that holds another or one of them.
+// that holds one of them or another.
 func history(held string, passwords ...string) func(*world) {
 	return func(w *world) {
 		for i, password := range passwords {
