@@ -2,15 +2,15 @@ package rotator
 
 import "strings"
 
-// Account is what keeps a user from logging in with the right password, as a
-// server showed it. The zero Account keeps from nothing, as far as is known.
+// Account holds settings that keep a user from logging in with the right password, as a
+// server reported them. The zero Account means no known restriction.
 type Account struct {
 	Disabled      bool // no login at all
-	NoIMAP        bool // none of a mail program or the webmail
-	ChangeAtLogin bool // the web interface makes the user choose another password
+	NoIMAP        bool // no login by mail programs or the webmail
+	ChangeAtLogin bool // the web interface requires the user to choose another password
 }
 
-// remark is what somebody should know of the account; empty where there is nothing.
+// remark describes restrictions of the account; empty without any.
 func (a Account) remark() string {
 	var remarks []string
 	if a.Disabled {
@@ -25,8 +25,7 @@ func (a Account) remark() string {
 	return strings.Join(remarks, "; ")
 }
 
-// withRemark adds to a reason, which may be empty, what the server showed of the
-// user that somebody should know.
+// withRemark adds the account's restrictions to a reason, which may be empty.
 func (r *rotation) withRemark(reason string) string {
 	if text := r.remark(); text != "" {
 		r.note(AccountRestricted, errRemark(text))
@@ -34,7 +33,7 @@ func (r *rotation) withRemark(reason string) string {
 	return r.remarked(reason)
 }
 
-// remarked is withRemark for a problem, which has an event of its own.
+// remarked is withRemark for a problem, which has its own event.
 func (r *rotation) remarked(problem string) string {
 	text := r.remark()
 	if problem == "" || text == "" {
@@ -45,7 +44,7 @@ func (r *rotation) remarked(problem string) string {
 
 func (r *rotation) remark() string { return r.server.Account(r.cred.Username).remark() }
 
-// errRemark is a remark in an event: it is none of a failure.
+// errRemark is a remark in an event; it is not a failure.
 type errRemark string
 
 func (e errRemark) Error() string { return string(e) }

@@ -27,7 +27,7 @@ func (f *fleet) restrict(n int, account rotator.Account) {
 	f.mailu.Accounts = map[string]rotator.Account{userOf(n): account}
 }
 
-// mustHaveRemarked wants one event for a restricted account, and none for another.
+// mustHaveRemarked expects one event for a restricted account, and none otherwise.
 func (f *fleet) mustHaveRemarked(t *testing.T, says string) {
 	t.Helper()
 	var said []string
@@ -49,7 +49,7 @@ func TestRotationTellsOfARestrictedAccount(t *testing.T) {
 
 			row := f.run(t, rotator.Selection{}).Rows[0]
 
-			if says == saysDemand { // which the push has ended
+			if says == saysDemand { // which the push has cleared
 				says = ""
 			}
 			reason := cmp.Or(says, "due since 1999-05-27")

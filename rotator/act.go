@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// act takes the plan's jobs through their servers' lanes and returns a row for
-// each decision, in the plan's order. The event says how many there are.
+// act takes the plan's jobs through their servers' lanes and returns a row for each
+// decision, in the plan's order. The event has the number of jobs.
 func (r *run) act(ctx context.Context, plan []Decision, planned EventName) []Row {
 	jobs := make([]*job, len(plan))
 	byOrigin := map[Origin][]*job{}
@@ -51,12 +51,12 @@ func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
 	_ = group.Wait() // its functions return nil
 }
 
-// attempt takes one job through the protocol. A second attempt reads the record
-// again and asks again what is to be done.
+// attempt takes one job through the protocol. A second attempt reads the record again
+// and decides again.
 func (r *run) attempt(ctx context.Context, j *job) (result Result) {
 	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: j.Name, Origin: j.Credential.Origin, Outcome: &result.Outcome})
 	defer func() { end(result.Err) }()
-	// What this run left half-finished is not begun any more: it is finished.
+	// A rotation that this run left half-finished is not a new one: it may be finished.
 	if j.Action == Rotate && j.result.Outcome != Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {
 		return Result{Credential: j.Credential, Outcome: Deferred, Err: errWindowOver}
 	}
@@ -78,7 +78,7 @@ func (r *run) attempt(ctx context.Context, j *job) (result Result) {
 		if action, reason := judge(fresh); action == Leave {
 			return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
 		}
-		if !r.rotator.sameUser(fresh, c) { // whose rivals nobody has looked for
+		if !r.rotator.sameUser(fresh, c) { // duplicates of the new user are unknown
 			return Result{Credential: fresh, Outcome: j.result.Outcome, Err: errRetargeted}
 		}
 		c = fresh
@@ -86,8 +86,7 @@ func (r *run) attempt(ctx context.Context, j *job) (result Result) {
 	return r.rotator.Rotate(ctx, c, judge, r.sel.named(c.Tenant))
 }
 
-// graceful returns a context that lives on for the grace time after parent has
-// ended.
+// graceful returns a context that ends the grace time after parent.
 func (r *run) graceful(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() {
@@ -98,7 +97,7 @@ func (r *run) graceful(parent context.Context) (context.Context, context.CancelF
 	return ctx, func() { stop(); cancel() }
 }
 
-// skip tells of tenants that are left although somebody may expect otherwise.
+// skip reports tenants that are skipped although somebody may expect otherwise.
 func (r *run) skip(d Decision) {
 	if d.Outcome.Failure() || d.Outcome == Ignored {
 		r.Observe.observe(Event{Name: TenantSkipped, Tenant: d.Name, Origin: d.Credential.Origin, Outcome: d.Outcome, Err: errors.New(d.Reason)})

@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// newLot is a house without a record yet. Mailu has the user with the password
-// given, or has no such user for "".
+// newLot is a house without a record. Mailu has the user with the given password, or
+// for "" no such user.
 func newLot(t testing.TB, password string) *house {
 	t.Helper()
 	h := newHouse(t)
@@ -29,7 +29,7 @@ func newLot(t testing.TB, password string) *house {
 	return h
 }
 
-// add is `tenant add` by the owner named. It reports whether the process lived.
+// add runs `tenant add` as the named owner. It reports whether the process survived.
 func (h *house) add(t testing.TB, owner string) (result rotator.Result, lived bool) {
 	t.Helper()
 	c, err := rotator.ParseCredential(tenantA, rotator.Document{Fields: map[string]any{
@@ -44,9 +44,9 @@ func (h *house) add(t testing.TB, owner string) (result rotator.Result, lived bo
 	return result, lived
 }
 
-// checkAdded is the invariant before, while and after a tenant is added: until
-// the record names a current password Mailu may hold what it held before, and
-// then only what the record holds.
+// checkAdded is the invariant before, while and after a tenant is added: until the
+// record has a current password Mailu may hold what it held before, and then only what
+// the record holds.
 func (h *house) checkAdded(t testing.TB) {
 	t.Helper()
 	held, known := h.mailu.Password(userA), h.accepted(t)
@@ -110,8 +110,8 @@ func TestNoPasswordIsNamedCurrentBeforeMailuIsProvenToHoldIt(t *testing.T) {
 	}
 }
 
-// Wherever a process dies, the same command ends what it began, and so does any
-// run where there is a record and a user to push to.
+// Wherever a process dies, the same command finishes the addition, and so does any run
+// if there is a record and a user to push to.
 func TestAnAdditionIsFinishedWhereverItDied(t *testing.T) {
 	for _, before := range []string{"by hand", ""} {
 		for _, fault := range []rotatortest.Fault{{CrashBefore: true}, {CrashAfter: true}, {After: rotatortest.ErrLost}} {
@@ -124,8 +124,8 @@ func TestAnAdditionIsFinishedWhereverItDied(t *testing.T) {
 	}
 }
 
-// dies lets the nth call of an addition meet the fault, and others go on. It is
-// false where there is no such call.
+// dies gives the nth call of an addition a fault, and lets others continue. It is false
+// if there is no such call.
 func dies(t *testing.T, nth int, fault rotatortest.Fault, before string, recover func(*house, *testing.T) error) bool {
 	t.Helper()
 	h := newLot(t, before)
@@ -172,8 +172,8 @@ func (h *house) addAgain(t *testing.T) error {
 	return result.Err
 }
 
-// meetNth lets the nth call to the outside meet a fault, and tells whether there
-// was one.
+// meetNth gives the nth outside call a fault, and reports whether there was such a
+// call.
 func (h *house) meetNth(nth int, fault rotatortest.Fault) *bool {
 	met := new(bool)
 	hook := func(rotatortest.Call) rotatortest.Fault {
@@ -245,7 +245,7 @@ func TestAUserThatSomebodyMakesMeanwhileIsTakenOverByTheNextAttempt(t *testing.T
 	h.mustBeAdded(t)
 }
 
-// verify: none: the user is looked up all the same, or it would never be made.
+// verify: none: the user must still be looked up, or it would never be created.
 func TestAnAdditionWhereHashesAreNotAskedFor(t *testing.T) {
 	h := newLot(t, "")
 	h.mailu.Unverified = true
@@ -291,8 +291,8 @@ func TestTwoWhoAddTheSameTenantMakeOnePassword(t *testing.T) {
 	h.mustHaveVersions(t, 3)
 }
 
-// Whatever fails, wherever a process dies and whoever goes on when: see
-// checkAdded; and an undisturbed run afterwards leaves a tenant like any other.
+// Whatever fails, wherever a process dies and whichever process continues at any time:
+// see checkAdded; and an undisturbed run afterwards leaves a tenant like any other.
 func TestNoFaultBreaksAnAddition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newLot(t, rapid.SampledFrom([]string{"by hand", ""}).Draw(rt, "before"))
@@ -310,7 +310,7 @@ func TestNoFaultBreaksAnAddition(t *testing.T) {
 
 		h.undisturbed()
 		h.clock.Advance(ttl)
-		if err := errors.Join(h.addAgain(t), h.daemon(t)); err != nil { // the daemon may have begun a rotation
+		if err := errors.Join(h.addAgain(t), h.daemon(t)); err != nil { // the daemon may have started a rotation
 			t.Fatalf("an undisturbed run failed: %v", err)
 		}
 		h.mustBeAdded(t)

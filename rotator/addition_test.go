@@ -235,7 +235,7 @@ func TestTheFirstTenantHasToBeCalledThat(t *testing.T) {
 	})
 }
 
-// A sweep never makes a user, and spends no version on one that is not there.
+// A sweep never creates a user, and writes no version for a missing one.
 func TestASweepThatMeetsAnAdditionWithoutAUserLeavesItAlone(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.fault = onOp(rotatortest.OpCreateUser, rotatortest.Fault{Before: fmt.Errorf("no: %w", rotator.ErrRefused)})

@@ -9,11 +9,11 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// task is what a daemon does on a schedule of its own.
+// task is what a daemon does on its own schedule.
 type task int
 
-// The tasks. Where several are due the first one goes first: passwords that are too
-// old matter more than a look at them, and a sweep finishes what is half-finished.
+// The tasks. If several are due the first one goes first: passwords that are too old
+// matter more than a verification, and a sweep finishes half-finished rotations.
 const (
 	sweepTask task = iota
 	recoverTask
@@ -21,7 +21,7 @@ const (
 	tasks // their number
 )
 
-// schedule is nil where the settings turn the task off.
+// schedule is nil if the settings turn the task off.
 func (t task) schedule(s *Settings) cron.Schedule {
 	if t == verifyTask {
 		return s.VerifySchedule
@@ -53,24 +53,24 @@ func (t task) refused() EventName {
 	return SweepRefused
 }
 
-// agenda is when each task is to begin next. A time that has come stays until
-// the task is done, however long another one takes.
+// agenda is when each task starts next. A time that has come stays until the task is
+// done, however long another one takes.
 type agenda struct {
 	*Daemon
-	by     *Settings // what the times were reckoned from
+	by     *Settings // the settings that the times were computed from
 	next   [tasks]appointment
-	lapses lapses // when recoverTask is next
+	lapses lapses // determine the next recoverTask
 }
 
-// appointment is zero where the task never comes.
+// appointment is zero if the task never comes.
 type appointment struct {
 	tick  time.Time // by the schedule
 	start time.Time // the same with its jitter
-	until time.Time // what is begun late ends by this; zero: it has its whole window
+	until time.Time // a late start must end by this; zero: it has its whole window
 }
 
-// newAgenda begins with the last tick of each task, if its window is still open:
-// nobody knows what became of it.
+// newAgenda starts with the last tick of each task, if its window is still open: its
+// result is unknown.
 func (d *Daemon) newAgenda() *agenda {
 	a := &agenda{Daemon: d, by: d.settings.Load(), lapses: lapses{}}
 	now, open := d.clock.Now(), a.by.Jitter+a.by.Window
@@ -90,8 +90,8 @@ func (d *Daemon) newAgenda() *agenda {
 	return a
 }
 
-// renew reckons by the settings of now where they are not those of before. A
-// tick that has come is kept: a reload within its jitter must not lose it.
+// renew recomputes the times if the settings have changed. It keeps a tick that has
+// come: a reload within its jitter must not lose it.
 func (a *agenda) renew() {
 	s := a.settings.Load()
 	if s == a.by {
@@ -106,7 +106,7 @@ func (a *agenda) renew() {
 	}
 }
 
-// done makes the task's next appointment: the first tick from here on.
+// done schedules the task's next tick after now.
 func (a *agenda) done(t task) {
 	a.next[t] = appointment{}
 	schedule := t.schedule(a.by)
@@ -127,7 +127,7 @@ func (a *agenda) appoint(t task, tick time.Time) {
 	a.observe(Event{Name: t.scheduled(), Wait: max(start.Sub(a.clock.Now()), 0)})
 }
 
-// first is the task that begins first, and when; the zero time if none does. Of
+// first is the task that starts first, and when; the zero time if none does. Among
 // those whose time has come it is the first in their order.
 func (a *agenda) first() (first task, start time.Time) {
 	now := a.clock.Now()
@@ -143,8 +143,8 @@ func (a *agenda) first() (first task, start time.Time) {
 	return first, start
 }
 
-// bound is how long the task may be tried: for the window, and a verification
-// gives way to the next sweep.
+// bound is how long the task may be retried: for its window, and a verification only
+// until the next sweep.
 func (a *agenda) bound(t task) time.Time {
 	until := cmp.Or(a.next[t].until, a.clock.Now().Add(a.by.Window))
 	if sweep := a.next[sweepTask].start; t == verifyTask && !sweep.IsZero() && sweep.Before(until) {

@@ -10,7 +10,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// boarded puts a board beside a fleet.
+// boarded adds a board to a fleet.
 func boarded(f *fleet) *rotator.Board {
 	board := rotator.NewBoard(rotator.SystemClock{})
 	observe := f.sweep.Observe

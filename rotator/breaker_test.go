@@ -46,7 +46,7 @@ func TestATenantIsTriedThreeTimes(t *testing.T) {
 	})
 }
 
-// Whatever the number of tenants, nine of them meet a server that answers nothing,
+// Whatever the number of tenants, nine of them reach a server that answers nothing,
 // once each.
 func TestNineFaultsInARowEndAServersRun(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
@@ -115,9 +115,8 @@ func TestAFaultPutsAnOpenServerBackOnTrial(t *testing.T) {
 	})
 }
 
-// While tenant 2 has the only slot the others come back from Mailu and wait for
-// it: 3 to 6, after which the next ones would be begun, and 1, which stops the
-// server.
+// While tenant 2 holds the only slot the others return from Mailu and wait for it: 3 to
+// 6, after which the next ones would start, and 1, which stops the server.
 func TestWhatWaitsForASlotIsNotBegunAfterTheServerWasStopped(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(8)...)

@@ -9,8 +9,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// Whoever writes a timestamp into a record can make its password fall due at
-// once, and can neither keep it from falling due for long nor upset a reckoning.
+// An attacker who writes a timestamp into a record can make its password due
+// immediately, but can neither delay it for long nor cause an overflow.
 func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
 	for _, stamp := range []string{
 		"0000-01-01T00:00:00Z", "0000-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z", "1677-09-21T00:12:43Z",
@@ -41,7 +41,7 @@ func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
 	}
 }
 
-// everywhere has the same timestamp wherever a record has one.
+// everywhere sets the same timestamp in every timestamp field of a record.
 func everywhere(stamp string, p rotator.Policy) func(*rotator.Candidate) {
 	return func(c *rotator.Candidate) {
 		c.Credential.LastRotated, c.Credential.CreatedAt, c.Credential.Policy = stamp, stamp, p
@@ -73,7 +73,7 @@ func TestATenantOfNoTimeComesFirst(t *testing.T) {
 	}
 }
 
-// A claim until the year 9999 would keep everybody away for good.
+// A claim until the year 9999 would lock all processes out permanently.
 func TestAClaimBeyondReasonIsNotBelieved(t *testing.T) {
 	for name, until := range map[string]time.Time{
 		"the year 9999": time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
@@ -92,8 +92,8 @@ func TestAClaimBeyondReasonIsNotBelieved(t *testing.T) {
 	}
 }
 
-// TestAFloodOfNamesKeepsNoTenantWaiting: only what can be a tenant is read at
-// all, and the one that is due is rotated among a hundred thousand names.
+// TestAFloodOfNamesKeepsNoTenantWaiting: only possible tenants are read, and the due
+// one is rotated among a hundred thousand names.
 func TestAFloodOfNamesKeepsNoTenantWaiting(t *testing.T) {
 	const flood = 100_000
 	inFleet(t, func(t *testing.T, f *fleet) {
@@ -115,7 +115,7 @@ func TestAFloodOfNamesKeepsNoTenantWaiting(t *testing.T) {
 	})
 }
 
-// flood puts names beside the tenants that are none.
+// flood adds names that are not tenants.
 func (f *fleet) flood(n int) {
 	for i := range n {
 		f.store.Put(fmt.Sprintf("flood-%06d", i), map[string]any{"username": "x"})

@@ -9,25 +9,25 @@ import (
 
 const (
 	// storeDeadline bounds one read or write with its retries: long enough for a
-	// Vault that restarts, short enough to leave the tenant for the next try.
+	// restart of Vault, short enough to leave the tenant for the next try.
 	storeDeadline = 2 * time.Minute
-	// maxRebases bounds how often one change meets somebody else's.
+	// maxRebases bounds how often one change meets another writer's.
 	maxRebases = 5
 )
 
-// change is one check-and-set step, so stated that it can be applied again on
-// top of somebody else's edit.
+// change is one check-and-set step, expressed so that it can be reapplied on top of
+// another writer's edit.
 type change struct {
-	// apply makes the change on the record as it is now, or says why it must not
-	// be made any more.
+	// apply makes the change on the current record, or returns why it must no longer be
+	// made.
 	apply func(*Credential) error
-	// landed recognises the change in a record that was read again.
+	// landed recognizes the change in a record that was read again.
 	landed func(Credential) bool
 }
 
-// write brings a change into Vault. A mismatch and a lost answer look alike
-// from here, and both are settled by reading again: our own write found there
-// is success; otherwise the change is applied on top of what is there.
+// write stores a change in Vault. A version mismatch and a lost answer look alike here;
+// reading again resolves both: if the record has our change, it succeeded; otherwise
+// the change is applied to the current record.
 func (r *rotation) write(ctx context.Context, step change) error {
 	for range maxRebases {
 		next := r.cred
@@ -52,7 +52,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 		case step.landed(r.cred):
 			r.fenced = true
 			return nil
-		case !errors.Is(err, ErrConflict): // the store has tried long enough
+		case !errors.Is(err, ErrConflict): // the store has already retried
 			return err
 		}
 		if r.cred.Version != next.Version {
@@ -76,11 +76,11 @@ func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
 	return version, nil
 }
 
-// mustOpen refuses a record that would name a current password which does not
-// open with the fields beside it: nobody could read it. What this rotation has
-// sealed or opened itself, with these very fields, is not opened once more.
+// mustOpen refuses a record whose current password would not open with the fields
+// beside it: nobody could read it. It does not open what this rotation has itself
+// sealed or opened with exactly these fields.
 func (r *rotation) mustOpen(c Credential) error {
-	written, _ := parseFields(c.Tenant, c.Document(), r.DefaultPolicy) // as readers find it; how it was malformed it stays
+	written, _ := parseFields(c.Tenant, c.Document(), r.DefaultPolicy) // as readers parse it; malformed parts stay unchanged
 	current := written.current()
 	if current == nil || current.same(r.next) || current.same(r.cred.current()) {
 		return nil
@@ -93,8 +93,8 @@ func (r *rotation) mustOpen(c Credential) error {
 	return nil
 }
 
-// reread replaces what we know of the record. A record that names another user
-// or server by now is not the one that this rotation pushes to.
+// reread reads the record again. It fails if the record now names another user or
+// server, because this rotation pushes to the original one.
 func (r *rotation) reread(ctx context.Context) error {
 	fresh, err := r.read(ctx, r.cred.Tenant)
 	if err != nil {
@@ -123,10 +123,10 @@ func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error)
 	return ParseCredential(tenant, doc, r.DefaultPolicy)
 }
 
-// settle decides what a record means into which somebody wrote another password
-// while Mailu may have ours. Which of the two Mailu holds decides; where it
-// cannot be asked ours is put back beside theirs, so that Vault has both.
-// ending says how the rotation ends once the record is written; nil is success.
+// settle resolves a conflict: another writer replaced the pending password while Mailu
+// may have ours. The one that Mailu holds wins; if Mailu cannot be asked, ours is
+// restored beside theirs, so that Vault has both. ending says how the rotation ends
+// once the record is written; nil is success.
 func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error) {
 	proof, err := r.verify(ctx)
 	switch {
@@ -135,7 +135,7 @@ func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error
 		return nil, nil
 	case err == nil && proof == NotHeld:
 		return r.giveWay(ctx, c)
-	case err != nil && r.next.Claim.Owner == "": // found in the history: nobody has laid it here, so there is nothing to put back
+	case err != nil && r.next.Claim.Owner == "": // found in the history: it never was pending, so there is nothing to restore
 		return nil, err
 	case c.Pending != nil:
 		return nil, errors.Join(r.torn("another password was written meanwhile, and Mailu cannot be asked which one it holds"), err)
@@ -145,15 +145,15 @@ func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error
 	return errRestored, nil
 }
 
-// lapsed is p with its claim over.
+// lapsed returns p with an expired claim.
 func (r *rotation) lapsed(p *Pending) *Pending {
 	over := *p
 	over.Claim.Until = r.Clock.Now().UTC().Truncate(time.Millisecond)
 	return &over
 }
 
-// giveWay ends a rotation in favour of somebody else's password, once that one
-// is proven to be what Mailu holds.
+// giveWay ends a rotation in favour of another writer's password, after proof that
+// Mailu holds that one.
 func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err error) {
 	if c.Pending != nil && !c.holdsPending(r.next) {
 		return nil, claimedBy(c.Pending.Claim)
@@ -176,25 +176,25 @@ func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err erro
 	return errOvertaken, nil
 }
 
-// torn is the error of a record that only its history can explain.
+// torn returns the error for a record that only its history can explain.
 func (r *rotation) torn(what string) error {
 	return fmt.Errorf("%s: mailu-rotator verify --repair --tenant %s finds it in the history of the record", what, r.cred.Tenant)
 }
 
-// holdsPending reports whether p is the record's pending password. Sealed
-// strings compare exactly: each has a random IV.
+// holdsPending reports whether p is the record's pending password. Sealed strings can
+// be compared exactly: each has a random IV.
 func (c Credential) holdsPending(p *Pending) bool {
 	return c.Pending != nil && c.Pending.Password == p.Password
 }
 
-// same reports whether p and q are one sealed string with the same fields beside
-// it. With another last_rotated or key_version the same string opens to nothing.
+// same reports whether p and q are the same sealed string with the same fields. With
+// another last_rotated or key_version the same string does not open.
 func (p *Pending) same(q *Pending) bool {
 	return p != nil && q != nil && p.Password == q.Password && p.LastRotated == q.LastRotated && p.KeyVersion == q.KeyVersion
 }
 
-// promote makes p the current password. A pending password of another rotation
-// stays.
+// promote makes p the current password. It keeps the pending password of another
+// rotation.
 func (c *Credential) promote(p *Pending) {
 	c.Password, c.LastRotated, c.KeyVersion = p.Password, p.LastRotated, p.KeyVersion
 	if c.holdsPending(p) {

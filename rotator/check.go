@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Check is one thing that a doctor looked at. Neither text holds a secret.
+// Check is one result of the doctor. Its texts contain no secret.
 type Check struct {
 	Name  string
 	State CheckState
 	Found string // what was found, for people
-	Mend  string // the one command or step that mends it; empty where all is well
+	Mend  string // the command or step that fixes it; empty if nothing is wrong
 }
 
 // CheckState is how a check ended. The strings are part of the JSON report.
@@ -21,25 +21,25 @@ type CheckState string
 // The states of a check.
 const (
 	CheckOK      CheckState = "ok"
-	CheckWarned  CheckState = "warning" // it works, and somebody should look
+	CheckWarned  CheckState = "warning" // it works, but needs attention
 	CheckFailed  CheckState = "failed"
-	CheckSkipped CheckState = "skipped" // not checked, because something before it failed
+	CheckSkipped CheckState = "skipped" // not checked, because an earlier check failed
 )
 
-// Passed is the check of something that is as it should be.
+// Passed is a check without problems.
 func Passed(name, found string) Check { return Check{Name: name, State: CheckOK, Found: found} }
 
-// Warned is the check of something that works and should be looked at.
+// Warned is a check of something that works but needs attention.
 func Warned(name, found, mend string) Check {
 	return Check{Name: name, State: CheckWarned, Found: found, Mend: mend}
 }
 
-// Broken is the check of something that has to be mended.
+// Broken is a check of something that must be fixed.
 func Broken(name, found, mend string) Check {
 	return Check{Name: name, State: CheckFailed, Found: found, Mend: mend}
 }
 
-// Skipped are the checks that something before them made pointless.
+// Skipped returns the checks that an earlier failure made pointless.
 func Skipped(because string, names ...string) []Check {
 	checks := make([]Check, len(names))
 	for i, name := range names {
@@ -65,8 +65,8 @@ func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
 	return Warned(name, refusal.distance()+"; runs go by Vault's clock, and begin no more beyond "+maxSkew.String(), mend)
 }
 
-// undated is what is wrong with the timestamps of a record, and what follows
-// from it; empty where nothing is. fields are those to be corrected.
+// undated describes the invalid timestamps of a record and their effect; empty if there
+// are none. fields are the ones to correct.
 func (c Credential) undated(now time.Time) (fields []string, reason string) {
 	var problems []error
 	for _, field := range []string{fieldLastRotated, fieldCreatedAt} {
@@ -85,8 +85,8 @@ func (c Credential) undated(now time.Time) (fields []string, reason string) {
 	return fields, onOneLine(problems)
 }
 
-// undated is why the age of a password cannot count from a stored value; empty
-// where it can, or there is none.
+// undated says why the age of a password cannot be computed from a stored value; empty
+// if it can, or if there is no value.
 func undated(stored any, now time.Time) string {
 	text, isText := stored.(string)
 	at, parses := timestamp(text)

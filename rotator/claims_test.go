@@ -112,8 +112,7 @@ func TestTwoSweepsAtOnceRotateNoTenantTwice(t *testing.T) {
 	}
 }
 
-// The same on the real clock, with the goroutines running into each other as
-// they will.
+// The same with the real clock and truly concurrent goroutines.
 func TestTwoSweepsRaceForTheSameTenants(t *testing.T) {
 	f := newFleet(t)
 	f.add(serverA, 1, 2)

@@ -24,8 +24,8 @@ func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ClockSkewError refuses a run: with a wrong clock, ages, claims and the
-// timestamps that keys are derived from would all be wrong.
+// ClockSkewError refuses a run: with a wrong clock, ages, claims and the timestamps
+// that keys are derived from would all be wrong.
 type ClockSkewError struct {
 	Skew time.Duration // the host's clock minus Vault's
 }
@@ -42,7 +42,7 @@ func (e *ClockSkewError) distance() string {
 	return fmt.Sprintf("this host's clock is %s %s Vault's", e.Skew.Abs().Round(time.Second), direction)
 }
 
-// TimeSource tells the time of the place that all hosts share, Vault.
+// TimeSource returns the time that all hosts share, Vault's.
 type TimeSource interface {
 	Time(ctx context.Context) (time.Time, error)
 }
@@ -57,17 +57,18 @@ type sharedClock struct {
 func (c sharedClock) Now() time.Time { return c.Clock.Now().Add(c.correction) }
 
 const (
-	// minSkew is the least difference that is corrected: Vault tells whole seconds.
+	// minSkew is the smallest difference that is corrected: Vault's time has whole
+	// seconds.
 	minSkew = 2 * time.Second
-	// maxAsking bounds how long a comparison may take, since half of that is its
-	// error: an answer that Vault had to be waited for says nothing.
+	// maxAsking bounds how long a comparison may take, since half of it is its error:
+	// an answer after a longer wait is useless.
 	maxAsking = 2 * time.Second
-	// maxComparisons bounds how often it is tried.
+	// maxComparisons bounds the number of tries.
 	maxComparisons = 5
 )
 
-// guardClock compares the host's clock with the shared one and returns the
-// clock for the run.
+// guardClock compares the host's clock with the shared one and returns the clock for
+// the run.
 func guardClock(ctx context.Context, clock Clock, source TimeSource) (Clock, error) {
 	skew, err := compareClocks(ctx, clock, source)
 	switch {
@@ -90,7 +91,7 @@ func compareClocks(ctx context.Context, clock Clock, source TimeSource) (time.Du
 			return 0, fmt.Errorf("compare clocks: %w", err)
 		}
 		asking := clock.Now().Sub(before)
-		if asking.Abs() <= maxAsking { // below zero: the clock was set back meanwhile
+		if asking.Abs() <= maxAsking { // below zero: the clock was set back in between
 			return before.Add(asking / 2).Sub(shared), nil
 		}
 	}

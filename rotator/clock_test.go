@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// askew is a clock that is off.
+// askew is a clock that is wrong.
 type askew struct {
 	rotator.SystemClock
 	by time.Duration
@@ -55,7 +55,7 @@ func TestTheClockGuard(t *testing.T) {
 func TestTimestampsAreVaultsTimeWhereTheHostsClockIsOff(t *testing.T) {
 	for by, want := range map[time.Duration]string{
 		3 * time.Minute: "2000-01-01T00:00:00.000Z",
-		time.Second:     "2000-01-01T00:00:01.000Z", // Vault tells whole seconds: no difference to speak of
+		time.Second:     "2000-01-01T00:00:01.000Z", // Vault's time has whole seconds: too small a difference
 	} {
 		inFleet(t, func(t *testing.T, f *fleet) {
 			f.add(serverA, 1)
@@ -70,12 +70,12 @@ func TestTimestampsAreVaultsTimeWhereTheHostsClockIsOff(t *testing.T) {
 	}
 }
 
-// Where Vault had to be waited for, half of the wait would be taken for an error
-// of the host's clock, and claims of others for lapsed.
+// If Vault's answer was delayed, half of the delay would be taken for an error of the
+// host's clock, and claims of others for expired.
 func TestATimeThatWasWaitedForIsNotCompared(t *testing.T) {
 	tests := []struct {
 		name  string
-		waits []time.Duration // of the first answers; the others come at once
+		waits []time.Duration // of the first answers; the others are immediate
 		want  string          // last_rotated
 	}{
 		{"at once", nil, "2000-01-01T00:00:00.000Z"},
@@ -111,7 +111,7 @@ func TestATimeThatAlwaysHasToBeWaitedForRefusesTheRun(t *testing.T) {
 	})
 }
 
-// slowTime is right, once it answers.
+// slowTime is correct, but answers late.
 type slowTime struct{ waits []time.Duration }
 
 func (s *slowTime) Time(context.Context) (time.Time, error) {

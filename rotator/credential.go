@@ -14,7 +14,7 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Names of the record's fields, as stored (DESIGN.md, section 1).
+// Names of the record's fields, as stored (docs/record.md).
 const (
 	fieldUsername    = "username"
 	fieldPassword    = "password"
@@ -37,8 +37,8 @@ var ownFields = []string{
 type Credential struct {
 	Tenant      TenantID
 	Version     int       // of the record it was read from or written as
-	Written     time.Time // when the record that was read was stored; zero if nobody tells
-	Expires     time.Time // when the store deletes the record by itself; zero: never
+	Written     time.Time // when the record that was read was stored; zero if unknown
+	Expires     time.Time // when the store deletes the record itself; zero: never
 	Username    string
 	Origin      Origin
 	Password    crypto.SealedPassword // "" while the tenant is being added
@@ -48,8 +48,8 @@ type Credential struct {
 	KeyVersion  crypto.KeyVersion // 0: not recorded
 	Pending     *Pending          // nil at rest
 
-	address Address       // of Username; "" where it has none
-	life    time.Duration // of a version of the record that expires
+	address Address       // of Username; "" if it is invalid
+	life    time.Duration // lifetime of a version, if the record expires
 	fields  map[string]any
 }
 
@@ -91,7 +91,8 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 		}
 		c.Origin = origin
 	}
-	// An unusable timestamp is not malformed: the age falls back on another.
+	// An invalid timestamp does not make the record malformed: the age uses another
+	// one.
 	c.CreatedAt, _ = doc.Fields[fieldCreatedAt].(string)
 	c.LastRotated, _ = doc.Fields[fieldLastRotated].(string)
 	c.Policy = r.policy(defaultPolicy)
@@ -102,8 +103,8 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 	return c, r.complaints()
 }
 
-// Address is the user's, in the form that tells users apart. What Mailu cannot
-// hold, in a malformed record, is told apart by its letters.
+// Address is the user's address in normalized form. For a malformed address that Mailu
+// cannot have, it is the text itself.
 func (c Credential) Address() Address {
 	if c.address != "" {
 		return c.address
@@ -115,12 +116,12 @@ func (c Credential) Address() Address {
 	return address
 }
 
-// BeingAdded reports whether the record has no current password yet. Then it has
-// a pending one, which becomes its first when Mailu is proven to hold it.
+// BeingAdded reports whether the record has no current password yet. It then has a
+// pending one, which becomes the first current one when Mailu is proven to hold it.
 func (c Credential) BeingAdded() bool { return c.Password == "" }
 
-// Document is the record to be stored: the fields as they were read, with this
-// credential's own put over them.
+// Document returns the record to store: the fields as they were read, overwritten with
+// this credential's own.
 func (c Credential) Document() Document {
 	fields := maps.Clone(c.fields)
 	if c.Password != "" {
@@ -141,7 +142,7 @@ func (c Credential) Document() Document {
 	return Document{Version: c.Version, Fields: fields}
 }
 
-// putKeyVersion leaves out what is not recorded: a version that belonged to
+// putKeyVersion removes the field if no version is recorded: a version that belonged to
 // another password would keep this one from opening.
 func putKeyVersion(fields map[string]any, version crypto.KeyVersion) {
 	delete(fields, fieldKeyVersion)
@@ -155,23 +156,23 @@ func (c Credential) binding() crypto.Binding {
 	return crypto.Binding{TenantID: string(c.Tenant), LastRotated: c.LastRotated}
 }
 
-// timestamp parses what a record holds; anything but RFC 3339 is no timestamp.
-// That standard allows t and z in lower case, which Go's parser does not.
+// timestamp parses RFC 3339 only. The standard allows t and z in lower case, which Go's
+// parser does not.
 func timestamp(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
 	return t, err == nil
 }
 
-// earliestYear is the first year in which a password or a record can have been
-// made. What lies before it is what programs write for "never", or machines
-// whose clock is not set: the year 1 (Go), 1900, 1970, 1980. Believed, it could
-// also exceed the 292 years that a [time.Duration] holds. It is not later because
-// the bubbles of testing/synctest begin in the year 2000.
+// earliestYear is the first year in which a password or a record can have been created.
+// Earlier times are what programs write for "never", or machines whose clock is not
+// set: the year 1 (Go), 1900, 1970, 1980. Such a time could also exceed the 292 years
+// that a [time.Duration] holds. The limit is not later because the bubbles of
+// testing/synctest begin in the year 2000.
 const earliestYear = 1990
 
-// pastTime parses the time at which a password or a record was made. False
-// means that there is none, or that it cannot be: before [earliestYear], or more
-// than maxSkew ahead of now.
+// pastTime parses the time at which a password or a record was created. It returns
+// false for a missing or impossible time: before [earliestYear], or more than maxSkew
+// ahead of now.
 func pastTime(s string, now time.Time) (time.Time, bool) {
 	t, ok := timestamp(s)
 	if !ok || t.UTC().Year() < earliestYear || t.Sub(now) > maxSkew {
@@ -180,12 +181,12 @@ func pastTime(s string, now time.Time) (time.Time, bool) {
 	return t, true
 }
 
-// fieldReader collects complaints, so that all of a record's are shown at once.
-// A field that is null counts as absent: programs write that for a value that
-// is not set.
+// fieldReader collects complaints, so that all of a record's errors are shown together.
+// A field that is null counts as absent: programs write that for a value that is not
+// set.
 type fieldReader struct {
 	fields map[string]any
-	names  []string // of the fields that are complained of, each once
+	names  []string // of the fields with complaints, each once
 	errs   []error
 }
 
@@ -199,8 +200,8 @@ func (r *fieldReader) check(field string, err error) {
 	}
 }
 
-// fieldsError is what is wrong with the fields of a record, on one line, as a
-// table shows it.
+// fieldsError lists the errors in the fields of a record, on one line, as a table shows
+// it.
 type fieldsError struct {
 	fields     []string
 	complaints []error
@@ -208,7 +209,7 @@ type fieldsError struct {
 
 func (e *fieldsError) Error() string { return onOneLine(e.complaints) }
 
-// malformedFields are those that an error of [ParseCredential] is about.
+// malformedFields returns the fields that an error of [ParseCredential] concerns.
 func malformedFields(err error) []string {
 	var malformed *fieldsError
 	if errors.As(err, &malformed) {
@@ -217,7 +218,7 @@ func malformedFields(err error) []string {
 	return nil
 }
 
-// complaints is all of them, or nil.
+// complaints returns all of them, or nil.
 func (r *fieldReader) complaints() error {
 	if len(r.errs) == 0 {
 		return nil
@@ -239,7 +240,7 @@ func (r *fieldReader) required(name string) string {
 	switch {
 	case value == nil || (isString && s == ""):
 		r.check(name, fmt.Errorf("%s is missing", name))
-	case !isString && name == fieldPassword: // whose value may be a secret
+	case !isString && name == fieldPassword: // the value may be a secret
 		r.check(name, fmt.Errorf("%s is not a string", name))
 	case !isString:
 		r.check(name, fmt.Errorf("%s is not a string but %s", name, describe(value)))
@@ -247,8 +248,8 @@ func (r *fieldReader) required(name string) string {
 	return s
 }
 
-// currentPassword may be missing while the tenant is being added: from a record
-// that has a pending one, and from the one that is not written yet.
+// currentPassword may be missing while the tenant is being added: from a record that
+// has a pending one, and from the one that is not written yet.
 func (r *fieldReader) currentPassword(version int) crypto.SealedPassword {
 	pending, _ := r.fields[fieldPending].(map[string]any)
 	if r.fields[fieldPassword] == nil && (len(pending) > 0 || version == 0) {
@@ -257,7 +258,7 @@ func (r *fieldReader) currentPassword(version int) crypto.SealedPassword {
 	return crypto.SealedPassword(r.required(fieldPassword))
 }
 
-// policy is that of the record, or else the default one.
+// policy returns the record's policy, or the default one.
 func (r *fieldReader) policy(byDefault Policy) Policy {
 	value := r.fields[fieldPolicy]
 	if value == nil {
@@ -273,8 +274,8 @@ func (r *fieldReader) policy(byDefault Policy) Policy {
 	return policy.WithSpread(byDefault.spread)
 }
 
-// pending complains of single fields of a pending that has a password, which
-// Mailu may hold; one that has none is wrong as a whole.
+// pending complains about single fields of a pending that has a password, which Mailu
+// may hold; without a password it rejects pending as a whole.
 func (r *fieldReader) pending(raw any) *Pending {
 	pending, err := parsePending(raw)
 	wrong := malformedFields(err)
@@ -318,7 +319,7 @@ func (r *fieldReader) wholeNumber(name string, least int) int {
 	return n
 }
 
-// wholeNumber also reads 2.0, which some JSON libraries make of 2.
+// wholeNumber also accepts 2.0, which some JSON libraries write for 2.
 func wholeNumber(value any) (int, bool) {
 	text := fmt.Sprint(value)
 	if n, err := strconv.Atoi(text); err == nil {
@@ -334,8 +335,8 @@ func wholeNumber(value any) (int, bool) {
 	return int(f), true
 }
 
-// describe says what a value is. Of lists and objects it shows nothing, since
-// they may hold anything; of what is long it shows the beginning.
+// describe describes a value. It shows nothing of lists and objects, which may contain
+// anything, and only the beginning of long texts.
 func describe(value any) string {
 	switch v := value.(type) {
 	case string:

@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// wellFormed is a record with everything in it.
+// wellFormed is a record with all fields.
 func wellFormed() map[string]any {
 	return map[string]any{
 		"username": userA, "password": "c2VhbGVk", "webmail_url": "https://mail.a.example/webmail",
@@ -25,12 +25,12 @@ func wellFormed() map[string]any {
 	}
 }
 
-// null stands for the value of a field that is there and null.
+// null stands for the value of a field that is present and null.
 const null = jsonNull("null")
 
 type jsonNull string
 
-// with is a well-formed record in which one field differs; nil removes it.
+// with returns a well-formed record with one changed field; nil removes it.
 func with(field string, value any) map[string]any {
 	fields := wellFormed()
 	set(fields, field, value)
@@ -47,21 +47,21 @@ func set(fields map[string]any, field string, value any) {
 	}
 }
 
-// withoutPasswordBut has another field.
+// withoutPasswordBut adds another field.
 func withoutPasswordBut(field string, value any) map[string]any {
 	fields := withoutPassword()
 	set(fields, field, value)
 	return fields
 }
 
-// withoutPassword is one with neither a current nor a pending password.
+// withoutPassword has neither a current nor a pending password.
 func withoutPassword() map[string]any {
 	fields := with("password", nil)
 	delete(fields, "pending")
 	return fields
 }
 
-// pendingWith is the same for a field of pending.
+// pendingWith changes a field of pending.
 func pendingWith(field string, value any) map[string]any {
 	fields := wellFormed()
 	set(fields["pending"].(map[string]any), field, value)

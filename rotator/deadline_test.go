@@ -12,8 +12,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// A push that takes effect after its claim could undo a rotation that somebody
-// began meanwhile, so its time ends a tenth of the claim before the claim does.
+// A push that takes effect after its claim could undo a rotation of another process, so
+// its time limit ends a tenth of the claim before the claim does.
 func TestAPushEndsATenthOfItsClaimBeforeTheClaim(t *testing.T) {
 	for name, arrange := range map[string]func(*testing.T, *fleet){
 		"of a new rotation": func(*testing.T, *fleet) {},
@@ -21,7 +21,7 @@ func TestAPushEndsATenthOfItsClaimBeforeTheClaim(t *testing.T) {
 		"with an old claim": func(t *testing.T, f *fleet) {
 			f.fault = func(c rotatortest.Call) rotatortest.Fault {
 				if c.Op == rotatortest.OpWrite && len(f.of(rotatortest.OpWrite)) == 1 {
-					time.Sleep(ttl * 4 / 10) // the claim stands, with 6 tenths of its time left
+					time.Sleep(ttl * 4 / 10) // the claim is valid, with 6 tenths of its time left
 				}
 				return rotatortest.Fault{}
 			}
@@ -48,7 +48,7 @@ func TestAPushEndsATenthOfItsClaimBeforeTheClaim(t *testing.T) {
 	}
 }
 
-// lastClaim is how long the claim stood that the tenant's record had last.
+// lastClaim returns the end of the tenant's last claim.
 func (f *fleet) lastClaim(t *testing.T, n int) (until time.Time) {
 	t.Helper()
 	_, newest := f.store.Get(string(tenant(n)))
@@ -63,8 +63,7 @@ func (f *fleet) lastClaim(t *testing.T, n int) (until time.Time) {
 	return until
 }
 
-// timedPushes notes when the time of each push ends; the zero time where it has
-// no end.
+// timedPushes records the deadline of each push; the zero time without one.
 type timedPushes struct {
 	rotator.Mailu
 	deadlines *[]time.Time
@@ -99,7 +98,7 @@ func TestNothingIsPushedInTheLastTenthOfAClaim(t *testing.T) {
 			h := newHouse(t)
 			h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
 				if c.Op == rotatortest.OpWrite {
-					h.clock.Advance(ttl - test.left) // between what the claim says and its landing
+					h.clock.Advance(ttl - test.left) // between creating the claim and writing it
 				}
 				return rotatortest.Fault{}
 			}

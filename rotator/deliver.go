@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// deliver pushes and verifies, in one turn at the server. A push whose outcome is
-// unknown is settled by what Mailu turns out to hold.
+// deliver pushes and verifies, in one turn at the server. If a push's outcome is
+// unknown, the password that Mailu then holds decides.
 func (r *rotation) deliver(ctx context.Context) error {
 	if err := r.admit(ctx); err != nil {
 		return fmt.Errorf("admit: %w", err)
@@ -41,14 +41,14 @@ func (r *rotation) deliver(ctx context.Context) error {
 	case proof == NotHeld:
 		return fmt.Errorf("verify: %w", errNotHeld)
 	}
-	return nil // this server is configured not to be asked
+	return nil // the server is configured without verification
 }
 
-// afterRefusal asks what Mailu holds before a refusal is believed: a proxy can
-// make one of an answer that it lost. Only a proof that Mailu holds another
-// password, or has no such user, lets the new one be taken out of Vault. Where
-// nothing is proven it stays pending, and the next run goes on with it. Nothing
-// is asked for an addition, whose only password is not taken out anyway.
+// afterRefusal asks what Mailu holds before it believes a refusal: a proxy can send one
+// when it lost the answer. The new password is removed from Vault only after proof that
+// Mailu holds another one, or has no such user. Without proof it stays pending, and the
+// next run continues with it. For an addition it does not ask, because the only
+// password is never removed.
 func (r *rotation) afterRefusal(ctx context.Context, refusal error) error {
 	if r.cred.BeingAdded() {
 		r.refused = !r.shared
@@ -86,12 +86,13 @@ func (r *rotation) leaveTurn() {
 	}
 }
 
-// cannotHaveReached tells the errors after which there is nothing to look for.
+// cannotHaveReached reports whether the push certainly had no effect, so that asking is
+// needless.
 func cannotHaveReached(err error) bool {
 	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper) || isWithdrawn(err)
 }
 
-// mayNotBeAsked tells the errors after which the server must be left alone.
+// mayNotBeAsked reports whether no further request may be sent to the server.
 func mayNotBeAsked(err error) bool {
 	var limited *RateLimitedError
 	return errors.Is(err, ErrServerUnusable) || errors.As(err, &limited)

@@ -9,8 +9,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// A key derivation takes 20 ms of a core: what a run does with a tenant decides
-// how many it needs, and not one more is made.
+// A key derivation takes 20 ms of a core: the expected number for each run is exact.
 func TestWhatIsDerived(t *testing.T) {
 	lost := func(op rotatortest.Op) rotatortest.Hook {
 		var once atomic.Bool

@@ -2,8 +2,8 @@ package rotator
 
 import "time"
 
-// Event is one thing that happened, for logs, progress and metrics. The fields
-// that do not apply are zero.
+// Event is one thing that happened, for logs, progress and metrics. Fields that do not
+// apply are zero.
 type Event struct {
 	Name     EventName
 	Tenant   string
@@ -11,73 +11,73 @@ type Event struct {
 	Rotation string // one attempt's id, the same in all its events
 	Outcome  Outcome
 	State    State         // of a verification
-	Count    int           // of tenants, where the name says what is counted
-	Deferred int           // of the end of a sweep: tenants that it has not begun
+	Count    int           // of tenants; the name says which are counted
+	Deferred int           // at the end of a sweep: tenants not started
 	Wait     time.Duration // how long until the next try
-	Status   *Status       // of TenantDone: how the tenant stands afterwards
-	Err      error         // never holds a secret
+	Status   *Status       // of TenantDone: the tenant's state afterwards
+	Err      error         // never contains a secret
 }
 
 // EventName is a constant message: logs are searched by it.
 type EventName string
 
-// The events, in the order in which a run meets them.
+// The events, in the order of a run.
 const (
 	SweepStarted      EventName = "sweep started"
 	SweepPlanned      EventName = "sweep planned"       // Count: to rotate or finish
 	TenantSkipped     EventName = "tenant skipped"      // Outcome and Err say why: malformed, unreadable, foreign
 	RotationPrepared  EventName = "rotation prepared"   // the pending password is in Vault
-	RecordExpires     EventName = "record expires"      // the store deletes what was written by itself, Err says when
-	RotationTakenOver EventName = "rotation taken over" // its former owner's claim had lapsed
+	RecordExpires     EventName = "record expires"      // the store deletes this record itself, Err says when
+	RotationTakenOver EventName = "rotation taken over" // its former owner's claim had expired
 	PasswordPushed    EventName = "password pushed"     // Mailu answered that it has it
 	PushUncertain     EventName = "push uncertain"      // Mailu may or may not have it
 	PasswordVerified  EventName = "password verified"   // Mailu's hash proves it
-	RecordRebased     EventName = "record rebased"      // somebody changed other fields meanwhile
+	RecordRebased     EventName = "record rebased"      // another writer changed other fields in between
 	RotationCommitted EventName = "rotation committed"  // the new password is current
-	AccountRestricted EventName = "account restricted"  // Err says what keeps the user from logging in with the right password
+	AccountRestricted EventName = "account restricted"  // Err says what prevents logins with the right password
 	UserCreated       EventName = "user created"        // a new tenant's, in Mailu, with its first password
-	UserTakenOver     EventName = "user taken over"     // a new tenant's that Mailu had already
-	RotationAbandoned EventName = "rotation abandoned"  // Mailu refused for certain; the old one stays
+	UserTakenOver     EventName = "user taken over"     // a new tenant's that existed in Mailu
+	RotationAbandoned EventName = "rotation abandoned"  // Mailu certainly refused; the old password stays
 	PendingRestored   EventName = "pending restored"    // it had been overwritten while Mailu may have it
 	TenantDone        EventName = "tenant done"         // Outcome; Err if it failed
 	ServerPaused      EventName = "server paused"       // breaker open: Wait, then one tenant tries
 	ServerStopped     EventName = "server stopped"      // nothing more is sent to it in this run
 	SweepFinished     EventName = "sweep finished"      // Count: tenants that failed; Deferred
-	SweepInterrupted  EventName = "sweep interrupted"   // the same; the program was told to stop before the sweep's end
+	SweepInterrupted  EventName = "sweep interrupted"   // like SweepFinished; the program was stopped before the end
 
-	// A recovery is a sweep that finishes what is half-finished, and begins nothing.
+	// A recovery is a sweep that finishes half-finished rotations, and starts none.
 	RecoveryStarted     EventName = "recovery started"
 	RecoveryPlanned     EventName = "recovery planned"     // Count: to finish
 	RecoveryFinished    EventName = "recovery finished"    // Count: tenants that failed
 	RecoveryInterrupted EventName = "recovery interrupted" // Count: tenants that failed; Deferred
 
 	VerificationStarted     EventName = "verification started"
-	VerificationPlanned     EventName = "verification planned"     // Count: tenants to ask about
+	VerificationPlanned     EventName = "verification planned"     // Count: tenants to verify
 	TenantRepaired          EventName = "tenant repaired"          // Vault and Mailu agree again
-	TenantVerified          EventName = "tenant verified"          // State; Err if somebody has to look
+	TenantVerified          EventName = "tenant verified"          // State; Err if it needs attention
 	VerificationFinished    EventName = "verification finished"    // Count: problems
-	VerificationInterrupted EventName = "verification interrupted" // the program was told to stop before its end
+	VerificationInterrupted EventName = "verification interrupted" // the program was stopped before its end
 	AdditionStarted         EventName = "addition started"
 	AdditionPlanned         EventName = "addition planned"   // Count: tenants to add
 	AdditionWithdrawn       EventName = "addition withdrawn" // another tenant has the user, Err says which
 	AdditionFinished        EventName = "addition finished"  // Count: tenants that failed
 	ResealStarted           EventName = "reseal started"
-	ResealPlanned           EventName = "reseal planned"    // Count: records to seal anew
+	ResealPlanned           EventName = "reseal planned"    // Count: records to reseal
 	PasswordResealed        EventName = "password resealed" // with the newest master key; it is the same password
 	ResealFinished          EventName = "reseal finished"   // Count: tenants that failed
-	RollbackStarted         EventName = "rollback started"  // an earlier password is brought back; ends with TenantDone
+	RollbackStarted         EventName = "rollback started"  // an earlier password is restored; ends with TenantDone
 
-	SweepRefused          EventName = "sweep refused"               // it could not run at all
+	SweepRefused          EventName = "sweep refused"               // it could not start
 	TickScheduled         EventName = "next sweep scheduled"        // Wait
-	SweepMissed           EventName = "sweep missed"                // the host was off, or nothing could run: Count tenants are overdue; Wait until the next one
-	RecoveryRefused       EventName = "recovery refused"            // it could not run at all
-	VerificationRefused   EventName = "verification refused"        // it could not run at all
+	SweepMissed           EventName = "sweep missed"                // the host was off, or no run could start: Count tenants are overdue
+	RecoveryRefused       EventName = "recovery refused"            // it could not start
+	VerificationRefused   EventName = "verification refused"        // it could not start
 	VerificationScheduled EventName = "next verification scheduled" // Wait
-	SettingsReplaced      EventName = "configuration renewed"       // from here on
+	SettingsReplaced      EventName = "configuration renewed"       // effective from here on
 )
 
-// Task is the run that an event is about, as metrics and boards name it; empty
-// for other events.
+// Task is the run that an event belongs to, as named by metrics and boards; empty for
+// other events.
 func (n EventName) Task() PartName {
 	switch n {
 	case SweepStarted, SweepPlanned, SweepFinished, SweepInterrupted, SweepRefused, TickScheduled, SweepMissed:
@@ -90,8 +90,8 @@ func (n EventName) Task() PartName {
 	return ""
 }
 
-// Observer is told of every event, possibly by several goroutines at once. It
-// must not block. A nil Observer is told nothing.
+// Observer receives every event, possibly from several goroutines at once. It must not
+// block. It may be nil.
 type Observer func(Event)
 
 func (o Observer) observe(e Event) {

@@ -9,26 +9,25 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Flaw is something about one tenant's record that somebody should see to.
+// Flaw is a problem of one tenant's record that needs attention.
 type Flaw struct {
 	Tenant string // as listed
 	Kind   FlawKind
 	Reason string // for people
 
-	Version int      // of the record that was read, or is deleted; 0: none was
-	Fields  []string // to be corrected, as "name" or "pending.name"; empty where no field is
+	Version int      // of the record that was read, or is deleted; 0: none
+	Fields  []string // to correct, as "name" or "pending.name"; may be empty
 }
 
-// FlawKind tells flaws apart by what mends them. The strings are part of the
-// JSON report.
+// FlawKind distinguishes flaws by their fix. The strings are part of the JSON report.
 type FlawKind string
 
 // The kinds of flaws.
 const (
-	FlawUnread       FlawKind = "unread"        // the store did not give the record
+	FlawUnread       FlawKind = "unread"        // the store did not return the record
 	FlawDeleted      FlawKind = "deleted"       // its newest version is deleted
 	FlawExpired      FlawKind = "expired"       // its newest version has deleted itself
-	FlawVanishes     FlawKind = "vanishes"      // it deletes itself before a rotation is to write it anew
+	FlawVanishes     FlawKind = "vanishes"      // it deletes itself before a rotation would rewrite it
 	FlawExpires      FlawKind = "expires"       // it deletes itself, but later than that
 	FlawShortHistory FlawKind = "short history" // the store keeps too few earlier versions to go back to
 	FlawAbsent       FlawKind = "absent"        // a folder without a record
@@ -36,23 +35,22 @@ const (
 	FlawMalformed    FlawKind = "malformed"     // it cannot be understood
 	FlawUnlisted     FlawKind = "unlisted"      // its origin is not in the configuration
 	FlawShared       FlawKind = "shared user"   // another tenant names the same user
-	FlawKeyHidden    FlawKind = "key hidden"    // sealed with an older master key version than can be had
-	FlawKeyUnknown   FlawKind = "key unknown"   // sealed with a master key version that there is not
-	FlawSealedForm   FlawKind = "sealed form"   // a sealed password of a form that no key opens
-	FlawHalfFinished FlawKind = "half-finished" // a rotation that nobody is at
-	FlawUndated      FlawKind = "undated"       // a timestamp that is not believed
+	FlawKeyHidden    FlawKind = "key hidden"    // sealed with an older master key version than is available
+	FlawKeyUnknown   FlawKind = "key unknown"   // sealed with a master key version that does not exist
+	FlawSealedForm   FlawKind = "sealed form"   // a sealed password in a form that no key opens
+	FlawHalfFinished FlawKind = "half-finished" // a rotation on which no process is working
+	FlawUndated      FlawKind = "undated"       // an implausible timestamp
 	FlawForeign      FlawKind = "foreign"       // not a tenant id: never touched
 	FlawOneAddress   FlawKind = "one address"   // a tenant on another server has it too: two users, unless the servers are one
 )
 
-// Serious reports whether the tenant cannot be rotated, or its password cannot be
-// opened, as long as it has the flaw, or whether it is lost by it. The others are
-// for somebody to know.
+// Serious reports whether the flaw prevents the tenant's rotation, keeps its password
+// from opening, or loses the record. The others are for information.
 func (k FlawKind) Serious() bool {
 	return !slices.Contains([]FlawKind{FlawHalfFinished, FlawUndated, FlawForeign, FlawWithdrawn, FlawExpires, FlawShortHistory, FlawOneAddress}, k)
 }
 
-// Examination is what the records of the whole fleet look like.
+// Examination is the result of checking the records of the whole fleet.
 type Examination struct {
 	Tenants    int    // tenant ids found
 	WellFormed int    // those without a serious flaw
@@ -70,11 +68,10 @@ func (e Examination) Serious() int {
 	return n
 }
 
-// Examine reads every record and says what is wrong with it. It writes nothing,
-// asks Mailu nothing and opens no password, which would cost a key derivation
-// each; that of a key version which is gone is found out without. keys may be
-// nil: then nothing is said about key versions. An error means that the records
-// cannot be listed or read.
+// Examine reads every record and reports its flaws. It writes nothing, sends Mailu
+// nothing and opens no password, which would cost a key derivation each; it detects a
+// missing key version without that. keys may be nil: then key versions are not checked.
+// An error means that the records cannot be listed or read.
 func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination, error) {
 	r := &run{Sweep: s, clock: s.Clock, keys: keys}
 	candidates, err := r.survey(ctx, everything)
@@ -104,7 +101,7 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 	return e, nil
 }
 
-// onTwoServers are the addresses that tenants on servers with different APIs have.
+// onTwoServers returns the addresses that tenants on servers with different APIs share.
 func onTwoServers(candidates []Candidate) map[Address]bool {
 	first, twice := map[Address]string{}, map[Address]bool{}
 	for _, c := range candidates {
@@ -120,7 +117,7 @@ func onTwoServers(candidates []Candidate) map[Address]bool {
 	return twice
 }
 
-// flaws are all that one record has.
+// flaws returns all flaws of one record.
 func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 	note := func(kind FlawKind, reason string, fields ...string) {
 		f := Flaw{Tenant: c.Name, Kind: kind, Reason: reason, Version: newestVersion(c), Fields: fields}
@@ -171,7 +168,7 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 	return serious, slight
 }
 
-// newestVersion is that of a candidate's record, deleted or not.
+// newestVersion is the newest version of a candidate's record, deleted or not.
 func newestVersion(c Candidate) int {
 	var deleted *DeletedError
 	if errors.As(c.Err, &deleted) {
@@ -195,8 +192,8 @@ func flawOf(err error) FlawKind {
 	return FlawUnread
 }
 
-// missingKey is the key version that the current or the pending password needs
-// and the keyring lacks, or 0.
+// missingKey is the key version that the current or the pending password needs and the
+// keyring lacks, or 0.
 func (r *run) missingKey(c Credential) crypto.KeyVersion {
 	if r.keys == nil {
 		return 0
@@ -213,9 +210,8 @@ func (r *run) missingKey(c Credential) crypto.KeyVersion {
 	return 0
 }
 
-// sealedForm is what is wrong with the form of the current or the pending sealed
-// password, and the field to be corrected: "pending.password" where the record has
-// no other password.
+// sealedForm reports a malformed current or pending sealed password, and the field to
+// correct: "pending.password" if the record has no other password.
 func (c Credential) sealedForm() (field string, err error) {
 	if p := c.Pending; p != nil && p.Password.CheckForm() != nil {
 		field = fieldPending

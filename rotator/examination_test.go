@@ -52,8 +52,8 @@ func TestExaminationNamesWhatIsWrongWithEachRecord(t *testing.T) {
 	}
 }
 
-// What corrects a record depends on the fields, and counts for the version that
-// was read.
+// The correction of a record depends on the fields, and applies to the version that was
+// read.
 func TestExaminationNamesTheFieldsToBeCorrected(t *testing.T) {
 	const zero = "0001-01-01T00:00:00Z"
 	claim := func(until any) map[string]any {

@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// expiring makes every version from now on delete itself after so long.
+// expiring makes every version from now on expire after this time.
 func (f *fleet) expiring(after time.Duration) { f.store.DeleteAfter = after }
 
 func TestARecordThatDeletesItselfIsSaidEverywhere(t *testing.T) {
@@ -90,7 +90,7 @@ func TestARotationIntoARecordThatDeletesItselfWarns(t *testing.T) {
 
 		report := f.run(t, rotator.Selection{All: true})
 
-		end := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z") // of what was written last
+		end := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z") // of the last write
 		if row := report.Rows[0]; row.Outcome != rotator.Rotated || !strings.Contains(row.Reason, "deletes itself at "+end) {
 			t.Errorf("%s: %s, want %s", row.Outcome, row.Reason, end)
 		}
@@ -100,8 +100,8 @@ func TestARotationIntoARecordThatDeletesItselfWarns(t *testing.T) {
 	})
 }
 
-// Vault keeps what has deleted itself until it is asked for it, and a write that
-// was prepared before brings the record back.
+// Vault keeps an expired version until it is requested, and a write that was prepared
+// before then restores the record.
 func TestAPendingPasswordThatExpiresUnderARotationIsNotLost(t *testing.T) {
 	tests := []struct {
 		name  string

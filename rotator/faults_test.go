@@ -10,8 +10,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Every fault of the protocol, by name, on a real Vault and a Mailu-compatible
-// server. The clock alone is not real.
+// Every fault of the protocol, by name, on a real Vault and a Mailu-compatible server.
+// Only the clock is simulated.
 
 func TestAnswerThatIsLostCostsNoSecondPassword(t *testing.T) {
 	push := func(kind mailutest.Kind, status int) func(*ground) {
@@ -29,7 +29,7 @@ func TestAnswerThatIsLostCostsNoSecondPassword(t *testing.T) {
 		"to the push":                        push(mailutest.ResetAfter, 0),
 		"to commit":                          write(2),
 		"a server error after the effect":    push(mailutest.StatusAfter, http.StatusInternalServerError),
-		"a proxy's refusal after the effect": push(mailutest.StatusAfter, http.StatusBadRequest), // in Mailu's own form even
+		"a proxy's refusal after the effect": push(mailutest.StatusAfter, http.StatusBadRequest), // even in Mailu's own form
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGround(t)
@@ -247,8 +247,8 @@ func TestDeletedMidWay(t *testing.T) {
 	}
 }
 
-// mustRollForward lets the faults end and the claim lapse: another process then
-// finishes with the password that was made.
+// mustRollForward lets the faults end and the claim expire: another process then
+// finishes with the existing password.
 func (g *ground) mustRollForward(t *testing.T) {
 	t.Helper()
 	g.proxy.Clear()

@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// fleet is tenants on two servers with everything around them in memory, and a
-// sweep over them. Tenants have numbers; the lower is the older. All are due.
+// fleet is tenants on two servers with everything around them in memory, and a sweep
+// over them. Tenants have numbers; lower ones are older. All are due.
 type fleet struct {
 	store *rotatortest.Store
 	mailu *rotatortest.Mailu
@@ -30,10 +30,10 @@ type fleet struct {
 	events []rotator.Event
 }
 
-// moment is a call and when it began.
+// moment is a call and its start.
 type moment struct {
 	rotatortest.Call
-	at time.Duration // since the fleet's beginning
+	at time.Duration // since the start of the fleet
 }
 
 // inFleet runs f in a bubble with its own time.
@@ -66,8 +66,8 @@ func tenant(n int) rotator.TenantID {
 
 func userOf(n int) string { return fmt.Sprintf("admin@%d.example", n) }
 
-// add puts tenants on a server. Their current password is never opened in a
-// rotation, so it need not be a sealed one.
+// add puts tenants on a server. A rotation never opens their current password, so it
+// need not be a sealed one.
 func (f *fleet) add(server rotator.Origin, numbers ...int) {
 	for _, n := range numbers {
 		born := f.began.AddDate(0, 0, n-400).Format(time.RFC3339)
@@ -79,12 +79,12 @@ func (f *fleet) add(server rotator.Origin, numbers ...int) {
 	}
 }
 
-// envelope has the form of a sealed password, and no key opens it.
+// envelope has the form of a sealed password that no key opens.
 func envelope(n int) string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%-40d", n))
 }
 
-// leave puts a half-finished rotation beside the current password.
+// leave adds a half-finished rotation beside the current password.
 func (f *fleet) leave(t *testing.T, n int, owner string, until time.Time) {
 	t.Helper()
 	const made = "2000-01-01T00:00:00.000Z"
@@ -141,7 +141,7 @@ func (f *fleet) runWithin(t *testing.T, ctx context.Context, sel rotator.Selecti
 	return report
 }
 
-// of counts the calls of one kind, of all users or of those given.
+// of counts the calls of one kind, for all users or the given ones.
 func (f *fleet) of(op rotatortest.Op, users ...int) (calls []moment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -157,7 +157,7 @@ func (f *fleet) of(op rotatortest.Op, users ...int) (calls []moment) {
 	return calls
 }
 
-// told are the events of one name.
+// told returns the events with one name.
 func (f *fleet) told(name rotator.EventName) (events []rotator.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,9 +184,8 @@ func mustEnd(t *testing.T, report rotator.Report, want string) {
 	}
 }
 
-// mustRest holds a tenant to the invariant at rest, as far as it shows without
-// opening anything: no pending password, and a current one that was changed
-// exactly if Mailu's was.
+// mustRest checks the invariant at rest, as far as possible without opening anything:
+// no pending password, and a current one that was changed exactly if Mailu's was.
 func (f *fleet) mustRest(t *testing.T, numbers ...int) {
 	t.Helper()
 	for _, n := range numbers {
@@ -198,7 +197,7 @@ func (f *fleet) mustRest(t *testing.T, numbers ...int) {
 	}
 }
 
-// failing is a fault of every call to Mailu for these users.
+// failing makes every call to Mailu for these users fail.
 func failing(err error, users ...int) rotatortest.Hook {
 	return func(c rotatortest.Call) rotatortest.Fault {
 		for _, n := range users {
@@ -210,7 +209,7 @@ func failing(err error, users ...int) rotatortest.Hook {
 	}
 }
 
-// slow makes every push take so long.
+// slow makes every push take this long.
 func slow(d time.Duration) rotatortest.Hook { return slowCall(rotatortest.OpSetPassword, d) }
 
 func slowCall(op rotatortest.Op, d time.Duration) rotatortest.Hook {

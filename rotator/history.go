@@ -11,17 +11,16 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// maxRemembered bounds how many earlier versions are looked at. KV v2 keeps 10
-// unless it is configured otherwise.
+// maxRemembered bounds how many earlier versions are read. KV v2 keeps 10 by default.
 const maxRemembered = 50
 
-// errForgotten: no earlier version holds what was looked for.
+// errForgotten: no earlier version has the password.
 var errForgotten = errors.New("no earlier version of the record holds it")
 
-// remember finds the password that Mailu holds among the current and pending
-// ones of the version from and earlier ones, and makes it the one to be brought
-// in. It does not ask about known, in whatever envelope. Where Mailu's hash can
-// prove none of them it finds none.
+// remember searches the current and pending passwords of the version from and of
+// earlier ones for the password that Mailu holds, and takes it as the one to make
+// current. It skips known, in any envelope. If Mailu's hash cannot prove any password
+// it finds none.
 func (r *rotation) remember(ctx context.Context, from int, known *Pending) error {
 	past := opened{rotation: r}
 	defer past.wipe()
@@ -49,24 +48,24 @@ func (r *rotation) remember(ctx context.Context, from int, known *Pending) error
 	return errForgotten
 }
 
-// provesNothing reports whether Mailu shows a hash for the user that says
-// nothing of any password.
+// provesNothing reports whether Mailu's hash for the user cannot be checked against any
+// password.
 func provesNothing(err error) bool {
 	return errors.Is(err, ErrUnverifiable) && !errors.Is(err, ErrUnknownUser)
 }
 
-// opened are passwords of a record that were looked at, so that each is opened
-// and asked about once. They are told apart by themselves and not by their
-// envelopes: a reseal leaves the same password in another one, and an edited
-// last_rotated makes the same envelope open no more.
+// opened are passwords of a record that were already opened, so that each is opened and
+// checked once. They are distinguished by the passwords, not by their envelopes: a
+// reseal puts the same password into another envelope, and an edited last_rotated keeps
+// the same envelope from opening.
 type opened struct {
 	*rotation
 	envelopes []*Pending
 	passwords []crypto.Secret
 }
 
-// open opens p. another is false where the same password was opened before, and
-// where p is nil. The password is wiped with the others.
+// open opens p. another is false if the same password was opened before, or p is nil.
+// The password is wiped with the others.
 func (o *opened) open(p *Pending) (password crypto.Secret, another bool, err error) {
 	if p == nil || slices.ContainsFunc(o.envelopes, p.same) {
 		return crypto.Secret{}, false, nil
@@ -86,7 +85,7 @@ func (o *opened) wipe() {
 	}
 }
 
-// take makes p the password to be brought in.
+// take makes p the password to bring in.
 func (r *rotation) take(p *Pending) error {
 	password, err := r.unseal(p)
 	if err != nil {
@@ -97,9 +96,9 @@ func (r *rotation) take(p *Pending) error {
 	return nil
 }
 
-// unharmed finds, in an earlier version, the fields with which p's sealed string
-// opens, where somebody has since edited what it is bound to. The claim is that
-// of p. Without such a version it is nil.
+// unharmed searches earlier versions for the fields with which p's sealed string opens,
+// if somebody has since edited what it is bound to. The result has p's claim. It is nil
+// if no version has them.
 func (r *rotation) unharmed(ctx context.Context, p *Pending) (found *Pending, version int) {
 	for version, c := range r.versions(ctx, r.cred.Version-1) {
 		for _, q := range []*Pending{c.current(), c.Pending} {
@@ -117,8 +116,8 @@ func (r *rotation) unharmed(ctx context.Context, p *Pending) (found *Pending, ve
 	return nil, 0
 }
 
-// readable is the newest earlier version with a current password that opens; 0
-// if there is none.
+// readable is the newest earlier version with a current password that opens; 0 without
+// one.
 func (r *rotation) readable(ctx context.Context) int {
 	past := opened{rotation: r}
 	defer past.wipe()
@@ -130,7 +129,7 @@ func (r *rotation) readable(ctx context.Context) int {
 	return 0
 }
 
-// edited names the fields beside the sealed string in which p and q differ.
+// edited names the fields in which p and q differ, except the sealed string.
 func (p *Pending) edited(q *Pending) string {
 	var fields []string
 	if p.LastRotated != q.LastRotated {
@@ -142,8 +141,8 @@ func (p *Pending) edited(q *Pending) string {
 	return strings.Join(fields, " and ")
 }
 
-// explain says more of a current or pending password that does not open, where
-// the history of the record knows it.
+// explain adds what the record's history knows about a current or pending password that
+// does not open.
 func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error) error {
 	repair := "mailu-rotator verify --repair --tenant " + string(r.cred.Tenant)
 	rollback := fmt.Sprintf("%s, or mailu-rotator rollback %s --to", repair, r.cred.Tenant)
@@ -160,8 +159,8 @@ func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error)
 	return unreadable
 }
 
-// versions yields earlier records, newest first. Those that are deleted,
-// destroyed, dropped from the history or malformed are left out.
+// versions yields earlier records, newest first. It skips those that are deleted,
+// destroyed, dropped from the history or malformed.
 func (r *rotation) versions(ctx context.Context, from int) iter.Seq2[int, Credential] {
 	return func(yield func(int, Credential) bool) {
 		for version := from; version > max(from-maxRemembered, 0); version-- {
@@ -188,8 +187,8 @@ func (r *rotation) readVersion(ctx context.Context, version int) (Credential, er
 	return ParseCredential(r.cred.Tenant, doc, r.DefaultPolicy)
 }
 
-// undelete brings back a record whose newest version was deleted, if an earlier
-// one holds the password that Mailu accepts, and is allowed to come back.
+// undelete restores a record whose newest version was deleted, if an earlier version
+// has the password that Mailu accepts, and allowed permits it.
 func (r *rotation) undelete(ctx context.Context, deleted int, allowed func(Credential) error) error {
 	for version, c := range r.versions(ctx, deleted-1) {
 		if err := allowed(c); err != nil {

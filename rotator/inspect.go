@@ -9,13 +9,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxSilent is how many tenants in a row a server may leave without an answer,
-// each with the client's own tries behind it, until a verification leaves the
-// server alone.
+// maxSilent is how many tenants in a row a server may leave without an answer, after
+// the client's own retries, before a verification skips the server.
 const maxSilent = 3
 
-// inspect makes a finding of each candidate. Servers are asked side by side, so
-// that a slow or dead one costs the others nothing.
+// inspect makes a finding for each candidate. Servers are queried concurrently, so that
+// a slow or dead one does not delay the others.
 func (r *run) inspect(ctx context.Context, candidates []Candidate, repair bool, rivals map[string]int) []Finding {
 	findings := make([]Finding, len(candidates))
 	byOrigin := map[Origin][]int{}
@@ -45,19 +44,20 @@ func (r *run) inspect(ctx context.Context, candidates []Candidate, repair bool, 
 	return findings
 }
 
-// width is how many tenants of a server are looked at together, as in a lane.
+// width is the number of a server's tenants that are checked concurrently, as in a
+// lane.
 func (r *run) width(origin Origin) int {
 	server, err := r.Mailu.Server(origin)
 	if err != nil {
-		return 1 // none of them is asked
+		return 1 // none of them is requested
 	}
 	return 2 * server.MaxConcurrent()
 }
 
-// find examines one tenant, and repairs it if asked to. Of tenants that share a
-// user the repair of one would be the drift of another.
+// find examines one tenant, and repairs it if requested. For tenants that share a user
+// the repair of one would be the drift of another.
 func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) (f Finding) {
-	_ = r.host.workers.take(context.Background(), unbegun) // fails with its context only
+	_ = r.host.workers.take(context.Background(), unbegun) // fails only with its context
 	defer r.host.workers.release()
 	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: c.Name, Origin: c.Credential.Origin, State: &f.State})
 	defer func() { end(f.problem()) }()
@@ -68,7 +68,7 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 	} else {
 		planned := userKey(c)
 		c = r.examineCurrent(ctx, c, &f)
-		if userKey(c) != planned { // it names another user by now
+		if userKey(c) != planned { // it now names another user
 			rivals = r.users.count(c) + 1
 		}
 		listen(silent, asked, f.State)
@@ -79,14 +79,14 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 	case repair && f.repairable(c):
 		r.repair(ctx, c, &f)
 	}
-	if ctx.Err() == nil || f.Repaired { // what an interrupt cut short is no finding
+	if ctx.Err() == nil || f.Repaired { // an interrupted check is no finding
 		r.Observe.observe(Event{Name: TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.problem()})
 	}
 	return f
 }
 
-// repairable reports whether a repair may help. A malformed record has no history
-// that says what it should be.
+// repairable reports whether a repair may help. A malformed record cannot be restored
+// from its history.
 func (f Finding) repairable(c Candidate) bool {
 	switch f.State {
 	case StateDrift:
@@ -101,9 +101,9 @@ func (f Finding) repairable(c Candidate) bool {
 	return false
 }
 
-// examineCurrent looks a second time where the record changed between its
-// reading and Mailu's answer: a rotation that another process ended meanwhile
-// would pass for drift. It returns the record that the finding is about.
+// examineCurrent checks again if the record changed between its reading and Mailu's
+// answer: a rotation that another process finished in between would look like drift. It
+// returns the record that the finding concerns.
 func (r *run) examineCurrent(ctx context.Context, c Candidate, f *Finding) Candidate {
 	r.examine(ctx, c, f)
 	if !f.Problem() || f.State == StateUnreachable || c.Err != nil {
@@ -118,10 +118,10 @@ func (r *run) examineCurrent(ctx context.Context, c Candidate, f *Finding) Candi
 	return fresh
 }
 
-// listen counts the tenants that a server left without an answer in a row.
+// listen counts the consecutive tenants without an answer from a server.
 func listen(silent *atomic.Int64, asked bool, s State) {
 	switch {
-	case !asked || s == StateUnreadable: // the server had no say
+	case !asked || s == StateUnreadable: // the server was not involved
 	case s == StateUnreachable:
 		silent.Add(1)
 	default:

@@ -16,55 +16,54 @@ import (
 
 const (
 	maxTries    = 3               // of one tenant in one run
-	maxFaults   = 9               // in a row, until a server is left for the next run; see weight
-	maxTorn     = 3               // tenants left half-finished by a server that has done nothing yet
-	maxRefusals = 5               // records that Vault refused, while it has taken none in this run
+	maxFaults   = 9               // consecutive, until the run skips a server; see weight
+	maxTorn     = 3               // tenants left half-finished by a server without any success
+	maxRefusals = 5               // records that Vault refused, without any success in this run
 	maxAsked    = 5 * time.Minute // the longest Retry-After that a run waits for
 )
 
-// job is one tenant to be rotated or finished.
+// job is one tenant to rotate or finish.
 type job struct {
 	*Decision
-	tries     int // that met a fault
+	tries     int // with a fault
 	attempted bool
-	alone     bool   // the attempt under way is a trial
+	alone     bool   // the current attempt is a trial
 	proven    int    // the successes of its lane at its last fault
 	result    Result // of the last attempt
 }
 
-// lane is the queue of one Mailu server. It is the canary and the circuit
-// breaker in one: a lane on trial sends one tenant at a time, alone, until one
-// succeeds; then it opens to its full width. Any fault puts it back on trial,
-// with a growing pause before each.
+// lane is the queue of one Mailu server. It combines the canary and the circuit
+// breaker: a lane on trial sends one tenant at a time, alone, until one succeeds; then
+// it opens to its full width. Any fault puts it back on trial, with a growing pause
+// before each.
 //
-// A fault may be the server's or the tenant's, and the one who succeeds next
-// tells: so the next trial is a tenant from elsewhere in the queue, and the one
-// that failed goes behind the others. The server is given up when tenants from
-// different places have failed one after the other, and none in between has
-// succeeded. Faults of a single tenant, and those of the store, neither open nor
-// close the lane.
+// A fault may be the server's or the tenant's; the next success decides. So the next
+// trial takes a tenant from elsewhere in the queue, and the one that failed goes to the
+// end. The server is given up when tenants from different places have failed
+// consecutively without a success in between. Faults of a single tenant, and those of
+// the store, neither open nor close the lane.
 type lane struct {
 	*run
 	origin   Origin
 	width    int
 	begun    time.Time
 	pauses   *backoff.ExponentialBackOff
-	patience time.Time // for the claims of other processes
+	patience time.Time // how long to wait for the claims of other processes
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	queue    []*job     // not tried yet, or only while the store was down
-	again    []*job     // worth another try, after the others
-	claimed  []*job     // another process is at them
+	again    []*job     // to retry, after the others
+	claimed  []*job     // other processes are working on them
 	trial    bool
 	proven   int    // successes so far
-	faults   int    // since the last of them, by weight
-	torn     int    // tenants left half-finished before the first of them
-	refusals int    // since then: records that the store did not take
-	probes   uint64 // since then: tenants taken from elsewhere
-	fault    error  // the last one, not yet paused for
-	own      bool   // that one is a tenant's own: others have succeeded since its first
-	cause    error  // the last one that counts
-	stopped  error  // why nothing more is begun in this run
+	faults   int    // since the last success, by weight
+	torn     int    // tenants left half-finished before the first success
+	refusals int    // since the last success: records that the store did not accept
+	probes   uint64 // since the last success: tenants taken from elsewhere
+	fault    error  // the last fault, not yet paused for
+	own      bool   // that fault is a tenant's own: others have succeeded since its first
+	cause    error  // the last fault that counts
+	stopped  error  // why nothing more is started in this run
 }
 
 func newLane(r *run, origin Origin, width int, jobs []*job) *lane {
@@ -74,13 +73,13 @@ func newLane(r *run, origin Origin, width int, jobs []*job) *lane {
 	return &lane{run: r, origin: origin, width: width, begun: r.clock.Now(), pauses: pauses, queue: jobs, trial: r.Canary}
 }
 
-// laneWidth is three times the server's requests: some tenants are with Mailu, as
-// many are prepared and push next, and of as many this host checks the hash. With
-// fewer the server would wait for keys that are derived behind those checks.
+// laneWidth is three times the server's concurrent requests: as many tenants are with
+// Mailu, as many are prepared and push next, and for as many this host checks the hash.
+// With fewer the server would wait for keys that are derived after those checks.
 func laneWidth(server Server) int { return 3 * server.MaxConcurrent() }
 
-// process works the queue off and returns when nothing is in flight any more.
-// What it could not begin stays not done.
+// process works through the queue and returns when nothing is in flight. Jobs that it
+// could not start stay not done.
 func (l *lane) process(ctx context.Context) {
 	for l.mayBegin(ctx) {
 		waiting := len(l.queue) + len(l.again)
@@ -100,13 +99,12 @@ func (l *lane) process(ctx context.Context) {
 	}
 }
 
-// mayBegin is false where nothing more is begun in this run.
+// mayBegin is false if nothing more may be started in this run.
 func (l *lane) mayBegin(ctx context.Context) bool {
 	return l.stopped == nil && l.store.fault() == nil && ctx.Err() == nil
 }
 
-// patient bounds the wait for other processes' claims by the time that one of
-// ours would stand.
+// patient limits the wait for other processes' claims to the length of one of our own.
 func (l *lane) patient() bool {
 	now := l.clock.Now()
 	if l.patience.IsZero() {
@@ -115,8 +113,8 @@ func (l *lane) patient() bool {
 	return now.Before(l.patience)
 }
 
-// work takes up to n jobs with so many workers, and fewer when the lane goes on
-// trial meanwhile.
+// work processes up to n jobs with that many workers, and fewer if the lane goes on
+// trial in between.
 func (l *lane) work(ctx context.Context, workers, n int) {
 	var group errgroup.Group
 	for range min(workers, n) {
@@ -129,9 +127,9 @@ func (l *lane) work(ctx context.Context, workers, n int) {
 	_ = group.Wait() // its functions return nil
 }
 
-// one takes the next job through an attempt; false ends the round. The run's
-// slot comes before the job: what waits for one is still in the queue, oldest
-// first, and stays there if the lane pauses or stops meanwhile.
+// one takes the next job through an attempt; false ends the round. It takes the run's
+// slot before the job: jobs that wait for a slot stay in the queue, oldest first, and
+// remain there if the lane pauses or stops.
 func (l *lane) one(ctx context.Context, left *int) bool {
 	if l.host.workers.take(ctx, unbegun) != nil {
 		return false
@@ -145,7 +143,7 @@ func (l *lane) one(ctx context.Context, left *int) bool {
 	return true
 }
 
-// next takes a job off the queue; nil ends the round.
+// next takes a job from the queue; nil ends the round.
 func (l *lane) next(ctx context.Context, left *int) *job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,10 +158,10 @@ func (l *lane) next(ctx context.Context, left *int) *job {
 	return j
 }
 
-// choose takes the first one of the queue. As long as it is in doubt whether the
-// server works it takes tenants from elsewhere. What may be in Mailu already and is
-// not current yet is tried again as soon as the server has shown that it works, and
-// at once where too much has been left so.
+// choose takes the first job of the queue. While it is doubtful whether the server
+// works it takes tenants from elsewhere. Jobs whose password may be in Mailu but is not
+// current are retried as soon as the server has shown that it works, or immediately if
+// there are too many of them.
 func (l *lane) choose() *job {
 	doubtful := l.trial && l.faults+l.refusals > 0
 	unfinished := slices.IndexFunc(l.again, func(j *job) bool { return j.result.Outcome == Unfinished && j.proven < l.proven })
@@ -182,9 +180,9 @@ func (l *lane) choose() *job {
 	return nil
 }
 
-// elsewhere is a place in a queue of n: the last one, since tenants that fail each
-// time stay the oldest and are at its head, and then others, which are not the same
-// ones in the next run.
+// elsewhere is a place in a queue of n: first the last one, since tenants that fail
+// each time stay the oldest and are at the head, and then others, which differ in the
+// next run.
 func (l *lane) elsewhere(n int) int {
 	l.probes++
 	if l.probes == 1 {
@@ -200,7 +198,7 @@ func take(from *[]*job, i int) *job {
 	return j
 }
 
-// settle draws the conclusions from one attempt, for the job and for the lane.
+// settle updates the job and the lane after one attempt.
 func (l *lane) settle(j *job, result Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -249,7 +247,7 @@ func (l *lane) settle(j *job, result Result) {
 	l.report(j)
 }
 
-// retry puts a job behind the others, if it has a try left.
+// retry moves a job to the end, if it has a try left.
 func (l *lane) retry(j *job) bool {
 	if j.tries++; j.tries == maxTries {
 		return false
@@ -258,8 +256,8 @@ func (l *lane) retry(j *job) bool {
 	return true
 }
 
-// suspect counts a fault that may be the server's. Those of tenants that were under
-// way together count once.
+// suspect counts a fault that may be the server's. Faults of tenants in flight at the
+// same time count once.
 func (l *lane) suspect(j *job, torn bool) {
 	err := j.result.Err
 	if j.alone || l.faults == 0 {
@@ -274,9 +272,9 @@ func (l *lane) suspect(j *job, torn bool) {
 	}
 }
 
-// weight is how much a fault says. A server that answers nothing may be restarting,
-// and has some minutes; one that answers that it failed has less than one. A hash
-// that proves nothing is not asked for again.
+// weight is the weight of a fault. A server that answers nothing may be restarting, and
+// gets some minutes; one that answers with a failure gets less than one. A hash that
+// proves nothing is not requested again.
 func weight(err error) int {
 	switch {
 	case errors.Is(err, ErrUnverifiable) || errors.Is(err, ErrServerFailed) || errors.Is(err, ErrIntercepted):
@@ -285,8 +283,8 @@ func weight(err error) int {
 	return 1
 }
 
-// stop gives the server up. Nobody need be told where only tenants are left that
-// have failed while others succeeded.
+// stop gives up the server. There is no event if the only tenants left are those that
+// failed while others succeeded.
 func (l *lane) stop(err error) {
 	if l.stopped != nil {
 		return
@@ -312,15 +310,15 @@ func (l *lane) pause(ctx context.Context) {
 		return
 	}
 	l.Observe.observe(Event{Name: ServerPaused, Origin: l.origin, Wait: wait, Err: l.fault})
-	_ = l.clock.Sleep(ctx, wait) // the loop sees the context
+	_ = l.clock.Sleep(ctx, wait) // the loop checks the context
 	l.fault = nil
 }
 
-// conclude settles what the lane leaves behind.
+// conclude reports the jobs that the lane did not process.
 func (l *lane) conclude(ctx context.Context) {
 	for _, j := range slices.Concat(l.queue, l.again, l.claimed) {
 		switch {
-		case j.attempted: // its last result stands
+		case j.attempted: // its last result counts
 		case ctx.Err() != nil:
 			j.result = Result{Credential: j.Credential, Outcome: Deferred, Err: errInterrupted}
 		default:
@@ -342,18 +340,18 @@ func (l *lane) report(j *job) {
 	})
 }
 
-// verdict is what an attempt says about the lane.
+// verdict is the consequence of an attempt for the lane.
 type verdict int
 
 const (
 	tenantOnly verdict = iota // nothing
 	succeeded
-	faulty     // something between here and there does not work at the moment
-	doubtful   // trying again would not help; it may be this tenant or all
-	storeFault // the store does not take or give this record
-	storeDown  // the store gives nothing
+	faulty     // something on the way to the server temporarily fails
+	doubtful   // a retry would not help; it may be this tenant or all
+	storeFault // the store does not accept or return this record
+	storeDown  // the store does not work at all
 	serverDead // nothing more may be sent there in this run
-	elsewhere  // another process is at it
+	elsewhere  // another process works on it
 )
 
 func class(r Result) verdict {
@@ -364,7 +362,7 @@ func class(r Result) verdict {
 		return elsewhere
 	case errors.Is(r.Err, ErrServerUnusable):
 		return serverDead
-	case errors.Is(r.Err, ErrUnknownUser): // though asking for its hash proves nothing either
+	case errors.Is(r.Err, ErrUnknownUser): // although a request for its hash also proves nothing
 		return tenantOnly
 	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrIntercepted):
 		return doubtful
@@ -378,7 +376,7 @@ func class(r Result) verdict {
 	return faulty
 }
 
-// isStores tells the errors of the store from those of a Mailu server.
+// isStores distinguishes errors of the store from those of a Mailu server.
 func isStores(err error) bool {
 	var fromStore *storeError
 	return errors.As(err, &fromStore)
@@ -389,10 +387,10 @@ type storeError struct{ error }
 
 func (e *storeError) Unwrap() error { return e.error }
 
-// storeHealth is what the lanes of a run learn of the store they share.
+// storeHealth is what the lanes of a run know about their common store.
 type storeHealth struct {
-	mu    sync.Mutex // guards what follows
-	taken bool       // it took all that a rotation writes
+	mu    sync.Mutex // guards the fields below
+	taken bool       // it accepted all writes of a rotation
 	down  error
 }
 
@@ -421,7 +419,7 @@ func (s *storeHealth) fault() error {
 	return s.down
 }
 
-// permanent tells the results that trying again in this run would not change.
+// permanent reports whether a retry in this run would not change the result.
 func permanent(r Result) bool {
 	switch r.Outcome {
 	case Fresh, Refused, Stuck, Deferred:

@@ -8,31 +8,29 @@ import (
 )
 
 const (
-	// lapseMargin is how long after a claim's end it is looked at again: clocks
-	// differ by less than minSkew.
+	// lapseMargin is how long after a claim's end it is checked again: clocks differ by
+	// less than minSkew.
 	lapseMargin = minSkew + time.Second
-	// lookPause is the pause after a look that finished nothing; it doubles.
+	// lookPause is the pause after a check that finished nothing; it doubles.
 	lookPause = 10 * time.Minute
-	// maxLooks bounds how often one pending password is seen to between sweeps. Each
-	// time may cost it one of its take-overs (maxTakeovers), and the sweeps are to
-	// have theirs.
+	// maxLooks bounds how often one pending password is checked between sweeps. Each
+	// time may cost one of its take-overs (maxTakeovers), and the sweeps need some too.
 	maxLooks = 3
 )
 
-// lapses are the half-finished rotations to look at again between sweeps, by
-// tenant. Until somebody finishes one, readers of the record may hold a password
-// that Mailu does not accept any more, so a dead owner's must not wait for the
-// next sweep.
+// lapses are the half-finished rotations to check again between sweeps, by tenant.
+// Until a process finishes one, readers of the record may hold a password that Mailu no
+// longer accepts, so a dead owner's rotation must not wait for the next sweep.
 type lapses map[string]look
 
 type look struct {
 	pending Status
 	at      time.Time
-	done    int // looks that left it half-finished
+	done    int // checks that left it half-finished
 }
 
-// noteLapses appoints the next look at what is half-finished; seenTo: the run that
-// is over would have finished it.
+// noteLapses schedules the next check of half-finished rotations. seenTo: the run that
+// just ended would have finished them.
 func (a *agenda) noteLapses(seenTo bool) {
 	a.next[recoverTask] = appointment{}
 	if a.by.Pending == nil {
@@ -51,7 +49,7 @@ func (a *agenda) noteLapses(seenTo bool) {
 		}
 		a.lapses[s.Tenant] = l
 		if l.done >= maxLooks || s.Pending.Takeovers >= maxLooks {
-			continue // the sweeps go on trying
+			continue // the sweeps will retry it
 		}
 		begins := s.Pending.Until.Add(lapseMargin)
 		if !s.Pending.live(now) || begins.Before(l.at) {
@@ -65,7 +63,7 @@ func (a *agenda) noteLapses(seenTo bool) {
 	}
 }
 
-// after counts a look that left the rotation half-finished.
+// after counts a check that left the rotation half-finished.
 func (l *look) after(now time.Time) {
 	l.at = now.Add(lookPause << l.done)
 	l.done++
@@ -78,8 +76,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// look reads the tenants whose claims have lapsed since they were seen. Only if one
-// of them is half-finished still the fleet is read, and a recovery run.
+// look reads the tenants whose claims have expired since they were seen. Only if one of
+// them is still half-finished it starts a recovery, which reads the fleet.
 func (a *agenda) look(ctx context.Context) {
 	now := a.clock.Now()
 	var due []TenantID
@@ -88,7 +86,7 @@ func (a *agenda) look(ctx context.Context) {
 			continue
 		}
 		due = append(due, TenantID(tenant))
-		l.at = now.Add(time.Minute) // at the earliest, whatever this look brings
+		l.at = now.Add(time.Minute) // at the earliest, whatever the result
 		a.lapses[tenant] = l
 	}
 	lapsed, err := a.by.Lapsed(ctx, due)
@@ -106,9 +104,8 @@ func (a *agenda) look(ctx context.Context) {
 	a.noteLapses(err == nil && lapsed)
 }
 
-// Lapsed reads the records of these tenants, one after the other, until it finds
-// one that is half-finished and whose claim has lapsed. It asks no Mailu server and
-// writes nothing.
+// Lapsed reads the records of these tenants, one after the other, until it finds a
+// half-finished one whose claim has expired. It sends Mailu nothing and writes nothing.
 func (s *Sweep) Lapsed(ctx context.Context, tenants []TenantID) (bool, error) {
 	clock, err := guardClock(ctx, s.Clock, s.Time)
 	if err != nil {

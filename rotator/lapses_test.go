@@ -12,8 +12,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// vigil is a shift that knows of half-finished rotations, and records when the
-// daemon looks at them.
+// vigil is a shift with half-finished rotations; it records when the daemon checks
+// them.
 type vigil struct {
 	*shift
 	pending []rotator.Status                               // guarded by shift.mu
@@ -22,7 +22,7 @@ type vigil struct {
 	asked   [][]rotator.TenantID                           // guarded by shift.mu
 }
 
-// onVigil begins with one rotation whose claim ends so long after midnight.
+// onVigil begins with one rotation whose claim ends that long after midnight.
 func onVigil(t *testing.T, until time.Duration, f func(*testing.T, *vigil)) {
 	t.Helper()
 	v := &vigil{}
@@ -53,7 +53,7 @@ func halfFinished(tenant string, until time.Duration) rotator.Status {
 	return rotator.Status{Tenant: tenant, Begun: midnight, Pending: &rotator.Claim{Owner: "other", Until: midnight.Add(until)}}
 }
 
-// finish makes the next recovery finish all that is half-finished.
+// finish makes the next recovery finish all half-finished rotations.
 func (v *vigil) finish() {
 	v.sweep = func(_ context.Context, n int) error {
 		if n > 0 {
@@ -179,8 +179,8 @@ func TestALookThatVaultRefusesIsRepeated(t *testing.T) {
 	})
 }
 
-// The host's clock may be ahead of Vault's: a claim that seems to have lapsed and
-// has not is no reason to ask all the time.
+// The host's clock may be ahead of Vault's: a claim that only seems to have expired
+// must not cause continuous requests.
 func TestALookTooEarlyIsRepeatedAfterAMinute(t *testing.T) {
 	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
 		v.lapsed = func([]rotator.TenantID) (bool, error) {
@@ -258,7 +258,7 @@ func TestLapsedFailsWhereTheRecordCannotBeRead(t *testing.T) {
 	})
 }
 
-// All together: a host dies beside a daemon whose next sweep is a month away.
+// All parts together: a host dies beside a daemon whose next sweep is a month away.
 func TestADaemonFinishesWhatADeadHostLeft(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 399, 398)

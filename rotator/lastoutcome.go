@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// LastOutcome is what the tenant's last rotation came to, as far as the record
-// shows it, and when. A record remembers no failure that left nothing behind,
-// and no sweep that left it alone. It is empty, and at zero, where nothing shows.
+// LastOutcome is the result of the tenant's last rotation, as far as the record shows
+// it, and its time. A record shows neither a failure that left no trace, nor a sweep
+// that skipped it. It is empty, with the zero time, if nothing is known.
 func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
 	switch rotated, believed := pastTime(s.LastRotated, now); {
 	case s.Foreign:
@@ -27,12 +27,11 @@ func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason stri
 	return "", time.Time{}, ""
 }
 
-// UnderWay reports whether some process is at the tenant's rotation: it has a
-// claim that stands.
+// UnderWay reports whether a process is rotating the tenant: it has a valid claim.
 func (s Status) UnderWay(now time.Time) bool { return s.Pending != nil && s.Pending.live(now) }
 
-// LastOutcome is that of the last run that had anything to do with the tenant,
-// unless the record shows something newer, or that no run may touch it.
+// LastOutcome is the result of the last run that processed the tenant, unless the
+// record shows a newer one, or that no run may change it.
 func (e Entry) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
 	o, at, reason = e.Status.LastOutcome(now)
 	if e.Outcome == "" || e.Outcome == Fresh || e.Foreign || e.Fault != "" || at.After(e.At) {
@@ -41,7 +40,7 @@ func (e Entry) LastOutcome(now time.Time) (o Outcome, at time.Time, reason strin
 	return e.Outcome, e.At, e.Reason
 }
 
-// notATenant is the reason of everything that is ignored.
+// notATenant is the reason for everything that is ignored.
 const notATenant = "not a tenant id (a UUID version 4): not touched"
 
 func rotationUnderWay(c Claim) string {

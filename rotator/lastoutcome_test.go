@@ -8,8 +8,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// begun leaves a password pending so long ago, with a claim of five minutes that
-// was rewritten so often.
+// begun leaves a password pending since that time, with a claim of five minutes that
+// was rewritten that often.
 func begun(ago time.Duration, takeovers int) func(*rotator.Candidate) {
 	return func(c *rotator.Candidate) {
 		made := noon.Add(-ago)

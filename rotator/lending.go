@@ -7,23 +7,23 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// host is what this host has a limited number of. Whoever works on a tenant holds
-// a worker's slot, and lends it for as long as it waits for something else.
+// host holds this host's limited resources. A process that works on a tenant holds a
+// worker's slot, and lends it while it waits for something else.
 type host struct {
-	workers *slots // as many as it may talk to the store
-	cores   *slots // as many as it can compute at a time
+	workers *slots // how many may talk to the store
+	cores   *slots // how many can compute at a time
 }
 
 func newHost(workers int) host {
 	return host{workers: newSlots(max(workers, 1)), cores: newSlots(runtime.GOMAXPROCS(0))}
 }
 
-// compute lends the worker's slot, waits for a core and calls f on it. The number
-// of cores bounds what is computed at a time: more at once would not be done
-// sooner, and the answers of servers would wait behind it.
+// compute lends the worker's slot, waits for a core and calls f. The number of cores
+// limits concurrent computations: more would not finish sooner, and the answers of
+// servers would wait behind them.
 func (h host) compute(at stage, f func()) {
 	_ = h.workers.lend(at, func() error {
-		_ = h.cores.take(context.Background(), at) // fails with its context only
+		_ = h.cores.take(context.Background(), at) // fails only with its context
 		defer h.cores.release()
 		f()
 		return nil
@@ -73,8 +73,8 @@ func (l lendingServer) Proof(ctx context.Context, username string, password cryp
 	}, nil
 }
 
-// lendingEnvelope is an [Envelope] whose callers hold workers' slots. To seal or
-// open costs a key derivation.
+// lendingEnvelope is an [Envelope] whose callers hold workers' slots. Sealing or
+// opening costs a key derivation.
 type lendingEnvelope struct {
 	Envelope
 	host

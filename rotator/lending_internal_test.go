@@ -10,7 +10,7 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// slowEnvelope takes a second of a core for each.
+// slowEnvelope takes a second of a core for each call.
 type slowEnvelope struct{}
 
 func (slowEnvelope) Seal(crypto.Binding, crypto.Secret) (crypto.SealedPassword, crypto.KeyVersion, error) {
@@ -23,7 +23,7 @@ func (slowEnvelope) Open(crypto.KeyVersion, crypto.Binding, crypto.SealedPasswor
 	return crypto.Secret{}, nil
 }
 
-// idleServer answers at once, and its hashes take a second of a core to check.
+// idleServer answers immediately, and its hashes take a second of a core to check.
 type idleServer struct{ Server }
 
 func (idleServer) Proof(context.Context, string, crypto.Secret) (HashCheck, error) {
@@ -58,8 +58,8 @@ func TestCoresBoundWhatIsComputedAtATime(t *testing.T) {
 	})
 }
 
-// Six tenants wait for the only core. A seventh, which only has something to ask
-// the store, finds the only worker's slot free.
+// Six tenants wait for the only core. A seventh, which only needs the store, finds the
+// only worker's slot free.
 func TestWhoWaitsForACoreHoldsNoWorkersSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := host{workers: newSlots(1), cores: newSlots(1)}
@@ -84,7 +84,7 @@ func TestWhoWaitsForACoreHoldsNoWorkersSlot(t *testing.T) {
 	})
 }
 
-// A commit waits for the check of the hash: it goes before what is not pushed yet.
+// A commit waits for the check of the hash: that check goes before unpushed tenants.
 func TestHashesAreCheckedBeforeKeysAreDerived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := host{workers: newSlots(8), cores: newSlots(1)}
@@ -98,7 +98,7 @@ func TestHashesAreCheckedBeforeKeysAreDerived(t *testing.T) {
 				_, _, _ = lendingEnvelope{slowEnvelope{}, h}.Seal(crypto.Binding{}, crypto.Secret{})
 			})
 		}
-		synctest.Wait() // one is computed, two wait
+		synctest.Wait() // one is computing, two wait
 		mustTake(t, h.workers, unbegun)
 		defer h.workers.release()
 		check, err := lendingServer{idleServer{}, h}.Proof(t.Context(), "", crypto.Secret{})

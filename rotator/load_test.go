@@ -14,16 +14,17 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// Calls of a healthy server, as observed, and of one at 100 times its latency.
+// Durations of calls of a healthy server, as observed, and of one at 100 times its
+// latency.
 const (
 	healthyAsk  = 10 * time.Millisecond
 	healthyPush = 300 * time.Millisecond
 	slowness    = 100
 )
 
-// loads are slow servers beside three healthy ones, without canaries: each slow
-// one has four tenants in flight from the beginning, as many as there are
-// workers or more.
+// loads are slow servers beside three healthy ones, without canaries: each slow one has
+// four tenants in flight from the start, in total at least as many as there are
+// workers.
 var loads = []struct{ slow, workers int }{{1, 2}, {4, 16}, {20, 16}}
 
 func TestHealthyServersFinishInTheTimeTheyNeedAlone(t *testing.T) {
@@ -54,8 +55,8 @@ func TestHealthyServersAreVerifiedInTheTimeTheyNeedAlone(t *testing.T) {
 	}
 }
 
-// A server that never answers is the worst of the slow ones: every call lasts
-// as long as the client has patience.
+// A server that never answers is the worst kind of slow one: every call lasts until the
+// client gives up.
 func TestHealthyServersFinishBesideDeadOnesInTheTimeTheyNeedAlone(t *testing.T) {
 	alone := sweepUnderLoad(t, 4, 0)
 
@@ -80,8 +81,8 @@ func TestHealthyServersFinishBesideDeadOnesInTheTimeTheyNeedAlone(t *testing.T) 
 	}
 }
 
-// What is in flight at a server is bounded by its lane, so goroutines are
-// bounded by the servers, however many tenants wait.
+// A server's lane limits what is in flight there, so the number of servers limits the
+// goroutines, however many tenants wait.
 func TestGoroutinesAreBoundedByTheServersAndNotByTheTenants(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		const servers, width = 4, 4
@@ -100,18 +101,18 @@ func TestGoroutinesAreBoundedByTheServersAndNotByTheTenants(t *testing.T) {
 
 		f.run(t, rotator.Selection{All: true})
 
-		// One for each lane, and the read-ahead of the survey at its begin.
+		// One for each lane, and the readers of the survey at the start.
 		if limit := servers*(1+width) + f.sweep.Workers; most > limit {
 			t.Errorf("%d goroutines for %d servers, want %d at most", most, servers, limit)
 		}
 	})
 }
 
-// inOrder leaves out whose times these are: of those that come to a server at the
-// same instant chance decides who is first.
+// inOrder sorts the times without their tenants: among those that reach a server at the
+// same instant the order is random.
 func inOrder(done map[string]time.Duration) []time.Duration { return slices.Sorted(maps.Values(done)) }
 
-// sweepUnderLoad tells when the tenants of the healthy servers were done.
+// sweepUnderLoad returns when the tenants of the healthy servers were done.
 func sweepUnderLoad(t *testing.T, workers, slow int) []time.Duration {
 	t.Helper()
 	done := map[string]time.Duration{}
@@ -150,9 +151,9 @@ func verifyUnderLoad(t *testing.T, workers, slow int) []time.Duration {
 	return inOrder(done)
 }
 
-// addServers adds three healthy servers with six tenants each, and so many slow
-// ones with four each, whose tenants are the older ones and come first. It
-// returns the numbers of all tenants.
+// addServers adds three healthy servers with six tenants each, and that many slow ones
+// with four each, whose tenants are older and come first. It returns the numbers of all
+// tenants.
 func (f *fleet) addServers(slow int) (numbers []int) {
 	add := func(origin string, from, n int) {
 		f.mailu.Origins = append(f.mailu.Origins, rotator.Origin(origin))
@@ -170,8 +171,8 @@ func (f *fleet) addServers(slow int) (numbers []int) {
 	return numbers
 }
 
-// healthyFrom is the number of the first tenant of a healthy server; those of
-// slow ones are below it.
+// healthyFrom is the number of the first tenant of a healthy server; those of slow ones
+// are below it.
 const healthyFrom = 150
 
 func isSlow(user string) bool {
@@ -180,8 +181,8 @@ func isSlow(user string) bool {
 	return err == nil && n < healthyFrom
 }
 
-// latency takes the time of a healthy server or a slow one. The store answers
-// at once: its time is shared by all and none of Mailu's.
+// latency returns the delay of a healthy server or a slow one. The store answers
+// immediately: its time is shared by all and independent of Mailu's.
 func latency(c rotatortest.Call) rotatortest.Fault {
 	took := map[rotatortest.Op]time.Duration{
 		rotatortest.OpKnows: healthyAsk, rotatortest.OpProof: healthyAsk, rotatortest.OpSetPassword: healthyPush,
@@ -193,7 +194,7 @@ func latency(c rotatortest.Call) rotatortest.Fault {
 	return rotatortest.Fault{}
 }
 
-// watch notes when the tenants of healthy servers had the event.
+// watch records when the tenants of healthy servers had the event.
 func (f *fleet) watch(name rotator.EventName, when map[string]time.Duration) {
 	observe := f.sweep.Observe
 	f.sweep.Observe = func(e rotator.Event) {

@@ -8,8 +8,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// A record that was malformed when it was first read, and has been mended since,
-// is like any other: what becomes of its tenant is seen.
+// A record that was malformed when first read, and has been fixed since, is like any
+// other: the board shows what happens to its tenant.
 func TestATenantWhoseRecordWasMendedStaysOnTheBoard(t *testing.T) {
 	board := rotator.NewBoard(rotatortest.NewClock(noon))
 	fleet := func(fault string) (all []rotator.Status) {

@@ -8,7 +8,7 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// writes is a store that counts what is written to it.
+// writes is a store that counts writes.
 type writes struct {
 	Store
 	n int
@@ -64,8 +64,8 @@ func TestWhatDoesNotOpenIsNeverMadeCurrent(t *testing.T) {
 	}
 }
 
-// A record whose current password does not open may be written with it: a claim or
-// a pending password is what brings it out of that.
+// A record whose current password does not open may be written unchanged in that
+// respect: a claim or a pending password is how it gets fixed.
 func TestACurrentPasswordThatStaysNeedNotOpen(t *testing.T) {
 	store := &writes{}
 	ring, err := crypto.NewKeyring(map[crypto.KeyVersion][]byte{1: make([]byte, crypto.KeySize)})

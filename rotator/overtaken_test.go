@@ -7,14 +7,14 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// bringers bring in a password that exists already.
+// bringers bring in an existing password.
 var bringers = map[string]func(*testing.T, *fleet){
 	"repair":   func(t *testing.T, f *fleet) { f.verify(t, true) },
 	"rollback": func(t *testing.T, f *fleet) { _, _ = f.sweep.Rollback(t.Context(), tenant(1), 0) },
 }
 
-// A repair and a rollback bring in a password that they read before. What
-// somebody else wrote since then is newer, and stands.
+// A repair and a rollback bring in a password that they read before. What another
+// writer wrote since then is newer, and stays.
 func TestAnOlderPasswordIsNotPushedOverWhatWasWrittenSince(t *testing.T) {
 	others := map[string]func(*testing.T, *fleet){
 		"a whole rotation": func(t *testing.T, f *fleet) {
@@ -68,7 +68,7 @@ func TestAnOlderPasswordIsNotLaidOverAPendingOne(t *testing.T) {
 	}
 }
 
-// before lets something happen before the first call of a kind.
+// before calls what before the first call of a kind.
 func (f *fleet) before(op rotatortest.Op, what func()) rotatortest.Hook {
 	return func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == op && what != nil {
@@ -80,9 +80,8 @@ func (f *fleet) before(op rotatortest.Op, what func()) rotatortest.Hook {
 	}
 }
 
-// A password from the history that Mailu cannot be asked about once more was
-// pending for nobody: put back as pending it would have no owner, and such a
-// record cannot be read any more.
+// A password from the history that Mailu cannot confirm again was pending for nobody:
+// restored as pending it would have no owner, and such a record cannot be parsed.
 func TestARepairWithoutAnAnswerLeavesTheRecordAsItIs(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "first")
@@ -90,7 +89,7 @@ func TestARepairWithoutAnAnswerLeavesTheRecordAsItIs(t *testing.T) {
 		f.mailu.AddUser(userOf(1), "first")
 		_, before := f.store.Get(string(tenant(1)))
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpProof && len(f.of(rotatortest.OpProof)) == 3 { // current, former, and before the commit
+			if c.Op == rotatortest.OpProof && len(f.of(rotatortest.OpProof)) == 3 { // for the current one, the former one, and before the commit
 				return rotatortest.Fault{Before: rotatortest.ErrLost}
 			}
 			return rotatortest.Fault{}

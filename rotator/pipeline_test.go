@@ -23,10 +23,9 @@ func (c core) compute(d time.Duration) {
 	}
 }
 
-// A Mailu server on one core, which hashes each password for 300 ms, and this host
-// on another one, which derives a key and checks the hash in less time than that.
-// So the server is the bottleneck, and is at work from the canary's commit to the
-// last push.
+// A Mailu server on one core hashes each password for 300 ms; this host, on another
+// core, derives a key and checks the hash in less time. So the server is the
+// bottleneck, and must be busy from the canary's commit to the last push.
 func TestAServerIsNeverIdleWhileWorkIsQueued(t *testing.T) {
 	const tenants, hashing, checking, deriving = 60, 300 * time.Millisecond, 220 * time.Millisecond, 50 * time.Millisecond
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -43,7 +42,7 @@ func TestAServerIsNeverIdleWhileWorkIsQueued(t *testing.T) {
 				}
 				f.fault = func(c rotatortest.Call) rotatortest.Fault {
 					if c.User == "" {
-						time.Sleep(time.Millisecond) // Vault's answer
+						time.Sleep(time.Millisecond) // Vault's response time
 						return rotatortest.Fault{}
 					}
 					requests <- struct{}{}

@@ -14,26 +14,25 @@ import (
 // Candidate is one entry under the prefix, as read.
 type Candidate struct {
 	Name       string     // as listed
-	Credential Credential // what could be read of it
-	API        string     // that requests for it go to, as [Mailu].API names it; "": its origin's host
+	Credential Credential // the valid parts of the record
+	API        string     // the API of its requests, as [Mailu].API names it; "": its origin's host
 	Err        error      // why it cannot be rotated
 	Unlisted   error      // why no token may be sent to its origin; matters once it is to be rotated
 	Foreign    bool       // not a tenant at all; withdrawn, if Err says so
 	Failed     bool       // the last run that had anything to do with it failed
 }
 
-// failedBefore reports whether an earlier run failed with the tenant, as far as the
-// board or the record shows it.
+// failedBefore reports whether an earlier run failed with the tenant, according to the
+// board or the record.
 func (c Candidate) failedBefore() bool {
 	pending := c.Credential.Pending
 	return c.Failed || pending != nil && pending.Claim.Takeovers > 0
 }
 
-// transient reports whether the record could not be read for a reason that may
-// pass.
+// transient reports whether the record could not be read for a temporary reason.
 func (c Candidate) transient() bool {
 	if errors.Is(c.Err, ErrUnavailable) {
-		return true // also where it is ErrForbidden: no login is taken any more
+		return true // even if it is ErrForbidden: no login is accepted any longer
 	}
 	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
 }
@@ -49,8 +48,8 @@ func (c Candidate) whyForeign() string {
 // unread reports whether the store has not given the record.
 func (c Candidate) unread() bool { return c.transient() || errors.Is(c.Err, ErrForbidden) }
 
-// unfit is the outcome of a candidate with whose record nothing can be done, and
-// why; "" of any other.
+// unfit returns the outcome and reason for a candidate whose record cannot be
+// processed; "" for any other.
 func (c Candidate) unfit() (Outcome, string) {
 	switch {
 	case c.Foreign:
@@ -63,30 +62,30 @@ func (c Candidate) unfit() (Outcome, string) {
 	return "", ""
 }
 
-// Selection says which tenants a run is for.
+// Selection selects the tenants of a run.
 type Selection struct {
-	// All takes every tenant whatever its age, unless it was rotated at or after
-	// RotatedBefore and sealed with the newest master key. Otherwise those that
-	// are due are taken.
+	// All selects every tenant whatever its age, unless it was rotated at or after
+	// RotatedBefore and sealed with the newest master key. Otherwise the due ones are
+	// selected.
 	All           bool
 	RotatedBefore time.Time
-	// PendingOnly takes half-finished rotations and nothing else.
+	// PendingOnly selects only half-finished rotations.
 	PendingOnly bool
-	// Tenants and Origins narrow the run; empty means all.
+	// Tenants and Origins restrict the run; empty means all.
 	Tenants []TenantID
 	Origins []Origin
-	// NewestKey is the master key's newest version, as the run finds it.
+	// NewestKey is the master key's newest version at the start of the run.
 	NewestKey crypto.KeyVersion
-	// Limit is how many rotations may be begun; 0 means no limit. Half-finished
-	// ones are finished beyond it.
+	// Limit is the maximum number of rotations to start; 0 means no limit.
+	// Half-finished ones are finished in addition.
 	Limit int
 }
 
-// named reports whether the run was asked for this tenant by name.
+// named reports whether the run names this tenant.
 func (s Selection) named(t TenantID) bool { return slices.Contains(s.Tenants, t) }
 
-// covers reports whether the candidate belongs to the run. One whose origin
-// cannot be read may belong to any server: it is shown rather than lost.
+// covers reports whether the candidate belongs to the run. One whose origin cannot be
+// read may belong to any server: the report shows it.
 func (s Selection) covers(c Candidate) bool {
 	if len(s.Tenants) > 0 && !s.named(TenantID(c.Name)) {
 		return false
@@ -95,19 +94,19 @@ func (s Selection) covers(c Candidate) bool {
 	return len(s.Origins) == 0 || origin == "" && !c.Foreign || slices.Contains(s.Origins, origin)
 }
 
-// Action is what is to be done with a tenant.
+// Action is what to do with a tenant.
 type Action int
 
 const (
-	// Leave it as it is.
+	// Leave means no change.
 	Leave Action = iota
-	// Finish the half-finished rotation.
+	// Finish finishes the half-finished rotation.
 	Finish
-	// Rotate it.
+	// Rotate rotates it.
 	Rotate
-	// Add it: it has no current password yet.
+	// Add adds it: it has no current password yet.
 	Add
-	// Reseal its current password.
+	// Reseal reseals its current password.
 	Reseal
 )
 
@@ -115,13 +114,13 @@ const (
 type Decision struct {
 	Candidate
 	Action  Action
-	Outcome Outcome // of a tenant that is left
+	Outcome Outcome // of a tenant that is not changed
 	Reason  string
 }
 
-// Plan decides, from records alone, what a run does: half-finished rotations
-// first, then the oldest credentials, and what is left behind them in the
-// report. It has no side effects.
+// Plan decides, from records alone, what a run does: half-finished rotations first,
+// then the oldest credentials, and last the unchanged ones for the report. It has no
+// side effects.
 func Plan(now time.Time, candidates []Candidate, sel Selection) []Decision {
 	rivals := sharedUsers(candidates)
 	plan := make([]Decision, 0, len(candidates))
@@ -161,8 +160,8 @@ func rivalry(c Candidate, rivals int) error {
 	return fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: mend or remove all but one", rivals, c.Credential.Username, where)
 }
 
-// judge is the decision about one well-formed credential. It is asked again
-// whenever the record turns out to have changed since the plan.
+// judge decides about one well-formed credential. It is called again whenever the
+// record has changed since the plan.
 func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 	switch {
 	case c.Pending != nil:
@@ -179,8 +178,7 @@ func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 	return c.byAge(now)
 }
 
-// byAge is the decision where nothing but its age speaks for or against a
-// rotation.
+// byAge decides when nothing but its age matters.
 func (c Credential) byAge(now time.Time) (Action, string) {
 	due, known := c.DueAt(now)
 	day := due.UTC().Format(time.DateOnly)
@@ -196,7 +194,7 @@ func (c Credential) byAge(now time.Time) (Action, string) {
 	return Rotate, "due since " + day
 }
 
-// halfFinished says what was left so, and by whom.
+// halfFinished describes the half-finished rotation and its owner.
 func (c Credential) halfFinished() string {
 	if c.BeingAdded() {
 		return "half-finished addition by " + c.Pending.Claim.Owner
@@ -216,8 +214,8 @@ func sharedUsers(candidates []Candidate) map[string]int {
 	return count
 }
 
-// userKey tells the users of all Mailu servers apart: by the API that the requests
-// about them go to, and by address. It is "" where the record names no user.
+// userKey identifies a user among all Mailu servers: by the API of its requests, and by
+// address. It is "" if the record names no user.
 func userKey(c Candidate) string {
 	address := c.Credential.Address()
 	if c.Credential.Origin == "" || address == "" {
@@ -230,10 +228,9 @@ func userKey(c Candidate) string {
 	return api + " " + string(address)
 }
 
-// sortByUrgency puts what is half-finished first, then what is to be rotated,
-// oldest first (unknown age counts as oldest), then the rest. Those with whom an
-// earlier run failed go behind their peers, so that the same few do not come first
-// in every run.
+// sortByUrgency puts half-finished rotations first, then those to start, oldest first
+// (unknown age counts as oldest), then the rest. Tenants with which an earlier run
+// failed follow their peers, so that the same few do not come first in every run.
 func sortByUrgency(now time.Time, plan []Decision) {
 	slices.SortStableFunc(plan, func(a, b Decision) int {
 		if rank := urgency(a) - urgency(b); rank != 0 {

@@ -22,7 +22,7 @@ const (
 	serverB = rotator.Origin("https://mail.b.example")
 )
 
-// entry is a candidate under a policy of 30 days, so many days old.
+// entry is a candidate under a policy of 30 days, with a password that many days old.
 func entry(name string, days int, edits ...func(*rotator.Candidate)) rotator.Candidate {
 	policy, _ := rotator.ParsePolicy("30_days")
 	c := rotator.Candidate{Name: name, Credential: rotator.Credential{
@@ -63,7 +63,7 @@ func user(name string) func(*rotator.Candidate) {
 	return func(c *rotator.Candidate) { c.Credential.Username = name }
 }
 
-// What is planned reads "tenant action" or, for what is left, "tenant outcome",
+// The planned action reads "tenant action" or, for unchanged tenants, "tenant outcome",
 // in the plan's order; tenants by their last digit.
 func TestPlan(t *testing.T) {
 	all := rotator.Selection{All: true, RotatedBefore: noon}

@@ -10,8 +10,8 @@ import (
 // maxPolicyDays keeps every due date within what a time.Duration can hold.
 const maxPolicyDays = 100_000
 
-// Policy says how old a password may grow, and how much earlier it may be due.
-// The zero Policy is not valid; use [ParsePolicy].
+// Policy is the maximum age of a password, and its spread. The zero Policy is not
+// valid; use [ParsePolicy].
 type Policy struct {
 	days   int // 0: manual
 	set    bool
@@ -19,7 +19,7 @@ type Policy struct {
 }
 
 // ParsePolicy reads "<n>_days" with n from 1 to 100000 and no leading zero, or
-// "manual". Anything else is an error and never a guess.
+// "manual". Anything else is an error; it never guesses.
 func ParsePolicy(s string) (Policy, error) {
 	if s == "manual" {
 		return Policy{set: true}, nil
@@ -32,11 +32,11 @@ func ParsePolicy(s string) (Policy, error) {
 	return Policy{days: days, set: true}, nil
 }
 
-// Manual reports whether the credential is rotated only when asked for.
+// Manual reports whether the credential is rotated only on request.
 func (p Policy) Manual() bool { return p.set && p.days == 0 }
 
-// WithSpread is the same policy with another spread, which none has by itself: a
-// record names days alone. The one of the default policy holds for all records.
+// WithSpread returns the same policy with another spread. A record names only days; the
+// spread of the default policy applies to all records.
 func (p Policy) WithSpread(s Spread) Policy {
 	p.spread = s
 	return p
@@ -46,7 +46,7 @@ func (p Policy) WithSpread(s Spread) Policy {
 // policy.
 func (p Policy) MaxAge() time.Duration { return time.Duration(p.days) * 24 * time.Hour }
 
-// String is the spelling that [ParsePolicy] reads.
+// String returns the text that [ParsePolicy] reads.
 func (p Policy) String() string {
 	switch {
 	case !p.set:

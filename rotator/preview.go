@@ -12,7 +12,7 @@ import (
 
 // askUsers asks Mailu about the user of each planned addition. The reason then says
 // whether the user is taken over or created; an addition whose user Mailu refuses is
-// planned no more. Servers are asked side by side.
+// removed from the plan. Servers are queried concurrently.
 func (r *run) askUsers(ctx context.Context, plan []Decision) {
 	byOrigin := map[Origin][]*Decision{}
 	for i := range plan {
@@ -42,19 +42,19 @@ func (r *run) askUsers(ctx context.Context, plan []Decision) {
 	_ = all.Wait() // its functions return nil
 }
 
-// inquiry asks one server about users, and leaves it alone once it has shown that
-// it cannot be used.
+// inquiry asks one server about users, and stops once the server has shown that it
+// cannot be used.
 type inquiry struct {
 	server   Server
 	registry Registry
-	timeout  time.Duration // of all requests about one user
+	timeout  time.Duration // of all requests for one user
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	silent int        // users in a row without an answer
-	closed error      // why nobody else is asked about
+	closed error      // why no further users are requested
 }
 
-// ask notes in d what Mailu says of its user.
+// ask stores in d what Mailu says about its user.
 func (q *inquiry) ask(ctx context.Context, d *Decision) {
 	if ctx.Err() != nil {
 		d.leave(Deferred, errInterrupted)
@@ -79,7 +79,7 @@ func (q *inquiry) ask(ctx context.Context, d *Decision) {
 	q.learn(err)
 }
 
-// leave takes an addition out of the plan.
+// leave removes an addition from the plan.
 func (d *Decision) leave(outcome Outcome, err error) {
 	d.Action, d.Outcome, d.Reason, d.Err = Leave, outcome, err.Error(), err
 }
@@ -90,8 +90,8 @@ func (q *inquiry) isClosed() error {
 	return q.closed
 }
 
-// learn closes the server as a run would: at once where it must be left alone, and
-// where it gave no answer about several users in a row.
+// learn closes the server as a run would: immediately if nothing more may be sent to
+// it, or after no answer about several users in a row.
 func (q *inquiry) learn(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,7 +105,7 @@ func (q *inquiry) learn(err error) {
 	}
 }
 
-// foreseen is what becomes of the user, whom Mailu knows or can make.
+// foreseen is what will happen to the user, whom Mailu knows or can create.
 func (u *newUser) foreseen(username, planned string) string {
 	switch {
 	case u.missing && planned == toBeAdded:
@@ -114,11 +114,11 @@ func (u *newUser) foreseen(username, planned string) string {
 		return planned + "; its user in Mailu is created"
 	case planned == toBeAdded:
 		planned = "to be added; its user in Mailu is taken over, and its password is replaced"
-	default: // it may have the pending password already
+	default: // it may already have the pending password
 		planned += "; Mailu has its user"
 	}
 	account := u.Server.Account(username)
-	account.ChangeAtLogin = false // an addition ends that
+	account.ChangeAtLogin = false // an addition clears that
 	if remark := account.remark(); remark != "" {
 		planned += "; " + remark
 	}

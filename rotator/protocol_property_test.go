@@ -30,7 +30,7 @@ type house struct {
 	clock  *rotatortest.Clock
 	ring   *crypto.Keyring
 	made   int               // passwords
-	known  map[string]string // what sealed passwords opened to; a derivation costs 20 ms
+	known  map[string]string // content of sealed passwords; a derivation costs 20 ms
 	before string            // Mailu's password before the tenant was added
 }
 
@@ -58,7 +58,7 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-// sealedBefore holds what seal has made: all houses have the same key and tenant.
+// sealedBefore caches seal's results: all houses have the same key and tenant.
 var sealedBefore sync.Map
 
 func (h *house) seal(t testing.TB, lastRotated, password string) string {
@@ -75,7 +75,7 @@ func (h *house) seal(t testing.TB, lastRotated, password string) string {
 	return string(sealed)
 }
 
-// process is a rotator that thinks it is the owner named.
+// process is a rotator that acts as the named owner.
 func (h *house) process(owner string) *rotator.Rotator {
 	policy, _ := rotator.ParsePolicy("180_days")
 	return &rotator.Rotator{
@@ -88,8 +88,8 @@ func (h *house) process(owner string) *rotator.Rotator {
 	}
 }
 
-// remembering is the real envelope without deriving a key again for what was
-// sealed here; a derivation costs 20 ms.
+// remembering is the real envelope, but derives no key again for what was sealed here;
+// a derivation costs 20 ms.
 type remembering struct {
 	*crypto.Keyring
 	known map[string]string
@@ -109,7 +109,7 @@ func (r remembering) Open(version crypto.KeyVersion, from crypto.Binding, sealed
 	return r.Keyring.Open(version, from, sealed)
 }
 
-// as is all that decides what a sealed password opens to.
+// as is everything that determines what a sealed password opens to.
 func as(version crypto.KeyVersion, binding crypto.Binding, sealed crypto.SealedPassword) string {
 	return fmt.Sprint(version, binding, sealed)
 }
@@ -182,9 +182,9 @@ func (h *house) checkAtRest(t testing.TB) {
 	}
 }
 
-// Whatever fails, wherever a process dies, and whoever takes over when: Mailu
-// accepts a password that Vault holds, at every moment, and an undisturbed run
-// afterwards leaves just one.
+// Whatever fails, wherever a process dies, and whichever process takes over at any
+// time: Mailu always accepts a password that Vault holds, and after an undisturbed run
+// exactly one is left.
 func TestNoFaultBreaksTheInvariant(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHouse(t)
@@ -230,7 +230,7 @@ func (h *house) disturb(t testing.TB, rt *rapid.T, check func(testing.TB)) {
 				return rotatortest.Fault{After: errors.Join(rotator.ErrConflict)} // a retry met its own write
 			}
 		case 5:
-			h.clock.Advance(ttl) // the process stalls past its claim
+			h.clock.Advance(ttl) // the process stalls beyond its claim
 		}
 		return rotatortest.Fault{}
 	}

@@ -23,8 +23,8 @@ const (
 	realTTL  = 20 * time.Second
 )
 
-// ground is one tenant on a real Vault, behind a proxy that can fail, and a
-// Mailu server. The clock is a fake: its sleepers do not wait.
+// ground is one tenant on a real Vault, behind a proxy that can fail, and a Mailu
+// server. The clock is a fake: its sleepers do not wait.
 type ground struct {
 	vault *vaulttest.Server
 	proxy *faultproxy.Proxy
@@ -37,7 +37,7 @@ type ground struct {
 	made int // passwords
 }
 
-// newGround puts one credential, a year old, on a Vault of its own.
+// newGround puts one credential, a year old, on its own Vault.
 func newGround(t *testing.T) *ground {
 	t.Helper()
 	server := vaulttest.Run(t, vaulttest.Options{})
@@ -68,7 +68,7 @@ func (g *ground) put(t *testing.T, fields map[string]any) {
 	must(t, g.vault.Put(t.Context(), g.path, fields))
 }
 
-// edit does what an operator does: reads the record and writes it whole.
+// edit reads the record and writes it whole, as an operator does.
 func (g *ground) edit(t *testing.T, change func(map[string]any)) {
 	t.Helper()
 	fields := g.record(t)
@@ -150,8 +150,8 @@ func (g *ground) held(t *testing.T) (current, pending string) {
 	return open(fields), pending
 }
 
-// mustAccept fails unless Mailu accepts what Vault holds, the pending password
-// included unless atRest.
+// mustAccept fails unless Mailu accepts what Vault holds, including the pending
+// password unless atRest.
 func (g *ground) mustAccept(t *testing.T, atRest bool) {
 	t.Helper()
 	current, pending := g.held(t)
@@ -170,8 +170,8 @@ func (g *ground) mustBe(t *testing.T, row rotator.Row, want rotator.Outcome) {
 	}
 }
 
-// mustHaveRotated fails unless the old password is gone, the record is at rest
-// and what belongs to others is as it was.
+// mustHaveRotated fails unless the old password is gone, the record is at rest and the
+// fields of others are unchanged.
 func (g *ground) mustHaveRotated(t *testing.T) {
 	t.Helper()
 	g.mustAccept(t, true)
@@ -191,8 +191,8 @@ func (g *ground) mustHaveMade(t *testing.T, passwords int) {
 	}
 }
 
-// writes matches the n-th write of the record, counted from 1, and runs then,
-// if given, when it arrives.
+// writes matches the n-th write of the record, counted from 1, and calls then, if
+// given, when it arrives.
 func (g *ground) write(n int, then func()) func(*http.Request) bool {
 	seen := 0
 	return func(r *http.Request) bool {

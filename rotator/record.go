@@ -12,21 +12,21 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Record is one tenant's record as it stands, for somebody who looks at it.
+// Record is one tenant's record, for display.
 type Record struct {
-	Credential Credential // what could be read of it
+	Credential Credential // the valid parts of the record
 	Problem    error      // why it cannot be rotated; nil if it can
 	Age        time.Duration
 	AgeKnown   bool
-	Due        time.Time // zero where that is never or not known
-	PolicyEnd  time.Time // as old as its policy allows: at Due, or later by the spread
+	Due        time.Time // zero if that is never or unknown
+	PolicyEnd  time.Time // the age that its policy allows: at Due, or later by the spread
 	Overdue    bool      // as old as its policy or older, or of unknown age
-	ByDefault  bool      // the record names no policy of its own
-	UnderWay   bool      // a process has a live claim on the pending password
+	ByDefault  bool      // the record has no policy of its own
+	UnderWay   bool      // a process has a valid claim on the pending password
 }
 
-// Record reads one tenant's record. It opens nothing and needs no master key. An
-// error means that there is nothing to look at.
+// Record reads one tenant's record. It opens nothing and needs no master key. An error
+// means that there is nothing to show.
 func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
 	r := &run{Sweep: s, clock: s.Clock}
 	c := r.candidate(ctx, string(tenant))
@@ -47,8 +47,8 @@ func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
 	return rec, nil
 }
 
-// Find returns the only tenant with a user of this address, in whatever spelling.
-// It reads the whole fleet.
+// Find returns the only tenant with a user of this address, in any spelling. It reads
+// the whole fleet.
 func (s *Sweep) Find(ctx context.Context, user string) (TenantID, error) {
 	r := &run{Sweep: s, clock: s.Clock}
 	has := func(c Candidate) bool { return user != "" && SameAddress(c.Credential.Username, user) }
@@ -58,7 +58,7 @@ func (s *Sweep) Find(ctx context.Context, user string) (TenantID, error) {
 	}
 	var found []string
 	for _, c := range candidates {
-		if has(c) { // some are there because they share another user
+		if has(c) { // others are included because they share another user
 			found = append(found, c.Name)
 		}
 	}
@@ -71,8 +71,8 @@ func (s *Sweep) Find(ctx context.Context, user string) (TenantID, error) {
 	return "", fmt.Errorf("%d tenants have the user %.254q, name one by its id: %s", len(found), user, strings.Join(found, ", "))
 }
 
-// WebmailURL is the record's webmail_url as stored; empty where it is no URL
-// that may be shown, such as one with credentials in it.
+// WebmailURL is the record's webmail_url as stored; empty if it is not a URL that may
+// be shown, such as one with credentials in it.
 func (c Credential) WebmailURL() string {
 	stored, _ := c.fields[fieldWebmailURL].(string)
 	if _, err := ParseOrigin(stored); err != nil {
@@ -81,8 +81,8 @@ func (c Credential) WebmailURL() string {
 	return stored
 }
 
-// OtherFields are the names of the fields that belong to somebody else, sorted.
-// Their values are nobody's business: they may be secrets.
+// OtherFields are the sorted names of the fields that belong to others. Their values
+// are never shown: they may be secrets.
 func (c Credential) OtherFields() []string {
 	names := slices.Sorted(maps.Keys(c.fields))
 	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ownFields, name) })
@@ -94,8 +94,8 @@ var ErrNothingPending = errors.New("nothing is pending")
 // errNoCurrent: the record has a pending password and no other.
 var errNoCurrent = errors.New("it is still being added and has no current password: ask for the pending one")
 
-// Reveal opens the current password of a record, or its pending one. Whoever
-// calls it has to leave a trace of that, and wipes the secret.
+// Reveal opens the current password of a record, or its pending one. The caller must
+// record that, and wipe the secret.
 func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.Secret, error) {
 	p := c.current()
 	if pending {
@@ -120,9 +120,9 @@ func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.
 	return password, nil
 }
 
-// Accepted asks Mailu which of the passwords of a half-finished rotation it
-// holds: the pending one, or else the current one. remark is what somebody should
-// know of the account that its answer showed, or empty.
+// Accepted asks Mailu which of the passwords of a half-finished rotation it holds: the
+// pending one, or else the current one. remark describes restrictions of the account
+// that the answer showed, or is empty.
 func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, remark string, err error) {
 	if c.Pending == nil {
 		return false, "", nil

@@ -22,8 +22,8 @@ func TestRefusalThatNothingProvesStaysPending(t *testing.T) {
 	g.mustRollForward(t)
 }
 
-// The admin is still at it when the proxy gives up and shows a page of its own:
-// a question right after sees the former password, which proves nothing.
+// The admin is still processing when the proxy gives up and shows its own page: a
+// request right afterwards sees the former password, which proves nothing.
 func TestAProxysPageIsNoRefusal(t *testing.T) {
 	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound} {
 		g := newGround(t)

@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// repair brings Vault and Mailu back together and says in f how that went.
+// repair makes Vault and Mailu agree and reports the result in f.
 func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 	ctx, cancel := r.graceful(ctx)
 	defer cancel()
@@ -23,7 +23,7 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 		how, err = "brought back from the history of the record", x.undelete(ctx, deleted.Version, r.unshared)
 		f.User, f.Origin = x.cred.Username, x.cred.Origin
 	case c.Err != nil:
-		return // a record that never was
+		return // a record that never existed
 	case c.Credential.Pending != nil:
 		how = "finished the half-finished rotation"
 		x.healPending(ctx)
@@ -47,9 +47,8 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 	f.expires(x.cred, r.clock.Now())
 }
 
-// healPending gives a pending password that does not open the fields with which it
-// was written, where the history has them. The next take-over or the commit puts
-// them into the record.
+// healPending restores the fields of a pending password that does not open, if the
+// history has them. The next take-over or the commit writes them.
 func (r *rotation) healPending(ctx context.Context) {
 	password, err := r.unseal(r.cred.Pending)
 	password.Wipe()
@@ -61,8 +60,8 @@ func (r *rotation) healPending(ctx context.Context) {
 	}
 }
 
-// confirm reads the record once more, and opens it: it is repaired only if its
-// readers get the password that was brought in.
+// confirm reads the record once more, and opens it: it is repaired only if its readers
+// get the password that was brought in.
 func (r *rotation) confirm(ctx context.Context) error {
 	now, err := r.read(ctx, r.cred.Tenant)
 	if err != nil {
@@ -82,8 +81,8 @@ func (r *rotation) confirm(ctx context.Context) error {
 	return nil
 }
 
-// unshared refuses a record that is deleted, and so was in no survey, if there is
-// another tenant with its user by now.
+// unshared refuses a deleted record, which no survey contains, if another tenant now
+// has its user.
 func (r *run) unshared(c Credential) error {
 	candidate := Candidate{Name: string(c.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
 	if others := r.users.count(candidate); others > 0 {
@@ -92,7 +91,7 @@ func (r *run) unshared(c Credential) error {
 	return nil
 }
 
-// reconcile explains the drift by the record's history, else pushes the current
+// reconcile explains the drift by the record's history, or else pushes the current
 // password.
 func (r *rotation) reconcile(ctx context.Context) (how string, err error) {
 	switch err := r.remember(ctx, r.cred.Version-1, r.cred.current()); {
@@ -113,8 +112,8 @@ func (r *rotation) reconcile(ctx context.Context) (how string, err error) {
 	return "pushed Vault's current password", err
 }
 
-// install takes a password that exists already through the protocol: prepare,
-// push, verify, commit.
+// install takes an existing password through the protocol: prepare, push, verify,
+// commit.
 func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
 	if err := r.take(p); err != nil {
 		return Failed, err
@@ -144,10 +143,10 @@ func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
 	return r.bring(ctx, Restored)
 }
 
-// date seals the password to be brought in for a last_rotated where it was sealed
-// without one, which a pending password must have. The date is created_at, which
-// its age counts from anyway. Of unknown age it gets the oldest date, with which
-// it is as due as without any.
+// date seals a password that was sealed without last_rotated again, because a pending
+// password must have one. It uses created_at, which its age counts from anyway. For an
+// unknown age it uses the oldest date, with which the password is as due as without
+// any.
 func (r *rotation) date() error {
 	if r.next.LastRotated != "" {
 		return nil
@@ -164,8 +163,8 @@ func (r *rotation) date() error {
 	return err
 }
 
-// current is the current password in the shape of one to be brought in; nil
-// while the tenant is being added.
+// current returns the current password in the form of a pending one; nil while the
+// tenant is being added.
 func (c Credential) current() *Pending {
 	if c.BeingAdded() {
 		return nil
@@ -173,8 +172,8 @@ func (c Credential) current() *Pending {
 	return &Pending{Password: c.Password, LastRotated: c.LastRotated, KeyVersion: c.KeyVersion}
 }
 
-// proves asks Mailu about a sealed password. improper says why that cannot be one
-// of ours, whatever Mailu holds.
+// proves asks Mailu about a sealed password. improper says why that cannot be one of
+// ours, whatever Mailu holds.
 func (r *rotation) proves(ctx context.Context, p *Pending) (proof Proof, improper, err error) {
 	password, err := r.unseal(p)
 	if err != nil {

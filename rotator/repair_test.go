@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// opens is the current password of a tenant's record, opened as any reader would:
-// with the fields that stand beside it, "" where there is none.
+// opens returns the current password of a tenant's record, opened as any reader would:
+// with the fields beside it; "" without a password.
 func (f *fleet) opens(t *testing.T, n int) string {
 	t.Helper()
 	fields, _ := f.store.Get(string(tenant(n)))
@@ -27,7 +27,7 @@ func (f *fleet) opens(t *testing.T, n int) string {
 // edit changes the fields of a tenant's newest version by hand.
 func (f *fleet) edit(n int, change func(map[string]any)) { f.store.Edit(string(tenant(n)), change) }
 
-// undate seals a tenant's password as others may: for no last_rotated.
+// undate seals a tenant's password as other programs may: without last_rotated.
 func (f *fleet) undate(t *testing.T, n int, password string) {
 	t.Helper()
 	f.edit(n, func(fields map[string]any) {
@@ -166,8 +166,8 @@ func TestRepairOfAPendingPasswordWhoseDateWasEdited(t *testing.T) {
 	}
 }
 
-// Somebody writes to the record under the take-over, which is rebased onto the edited
-// fields and puts them right: the push may fail, and any run finishes what is pending.
+// Somebody writes to the record during the take-over, which is rebased onto the edited
+// fields and corrects them: the push may fail, and any run finishes what is pending.
 func TestATakeOverThatIsRebasedPutsEditedFieldsRight(t *testing.T) {
 	for field, value := range map[string]any{"last_rotated": "2001-01-01T00:00:00.000Z", "key_version": 9} {
 		t.Run(field, func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestALostCurrentPasswordBesideTheOneThatMailuHolds(t *testing.T) {
 	})
 }
 
-// A repair says that it has repaired only what its readers can open afterwards.
+// A repair reports success only if its readers can open the password afterwards.
 func TestARepairThatIsOverwrittenIsNoRepair(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -246,7 +246,7 @@ func TestARepairThatIsOverwrittenIsNoRepair(t *testing.T) {
 					switch {
 					case c.Op == rotatortest.OpWrite:
 						writes++
-					case c.Op == rotatortest.OpRead && writes == 2: // prepare and commit are through
+					case c.Op == rotatortest.OpRead && writes == 2: // prepare and commit have been written
 						writes = 0
 						test.write(t, f)
 					}
@@ -270,7 +270,7 @@ func TestRepairAfterAResealFindsTheFormerPassword(t *testing.T) {
 		mustFind(t, f.verify(t, true), rotator.StateOK, true, "current again that Mailu holds")
 
 		f.mustAgree(t, 1, "first")
-		if n := len(f.of(rotatortest.OpProof)) - asked; n != 3 { // today's, the former one, and before the commit
+		if n := len(f.of(rotatortest.OpProof)) - asked; n != 3 { // the current one, the former one, and before the commit
 			t.Errorf("Mailu was asked %d times", n)
 		}
 	})

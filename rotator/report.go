@@ -2,8 +2,8 @@ package rotator
 
 import "time"
 
-// Outcome is what a run did with a tenant, or plans to do. The strings are part
-// of the JSON report.
+// Outcome is what a run did with a tenant, or plans to do. The strings are part of the
+// JSON report.
 type Outcome string
 
 // The outcomes.
@@ -21,13 +21,13 @@ const (
 	Invalid    Outcome = "invalid"    // malformed or unreadable record; never touched
 	Blocked    Outcome = "blocked"    // not started because of its server or Vault
 	Claimed    Outcome = "claimed"    // another process is rotating it
-	Refused    Outcome = "refused"    // Mailu refused for certain; the old password stays
+	Refused    Outcome = "refused"    // Mailu certainly refused; the old password stays
 	Unfinished Outcome = "unfinished" // half-finished; the next run finishes it
 	Stuck      Outcome = "stuck"      // half-finished and taken over too often; see maxTakeovers
-	Failed     Outcome = "failed"     // not rotated, and nothing was left behind
+	Failed     Outcome = "failed"     // not rotated, and nothing was changed
 )
 
-// Outcomes returns all of them, in the order in which a summary counts them.
+// Outcomes returns all of them, in the order of a summary.
 func Outcomes() []Outcome {
 	return []Outcome{
 		Planned, Rotated, Finished, Added, Restored, Resealed, Fresh, Deferred, Ignored,
@@ -35,8 +35,8 @@ func Outcomes() []Outcome {
 	}
 }
 
-// Failure reports whether somebody has to look at the tenant: such outcomes
-// make the exit status 2.
+// Failure reports whether the tenant needs attention: such outcomes make the exit
+// status 2.
 func (o Outcome) Failure() bool {
 	switch o {
 	case Invalid, Blocked, Claimed, Refused, Unfinished, Stuck, Failed:
@@ -45,15 +45,15 @@ func (o Outcome) Failure() bool {
 	return false
 }
 
-// Row is what a report says of one tenant.
+// Row is the report on one tenant.
 type Row struct {
-	Tenant      string // as listed, also where it is no tenant id
+	Tenant      string // as listed, even if it is not a tenant id
 	User        string
 	Origin      Origin
 	LastRotated string        // as stored, after the run
 	Age         time.Duration // after the run; negative if unknown
 	Outcome     Outcome
-	Reason      string // for people; empty where the outcome says all
+	Reason      string // for people; empty if the outcome needs no explanation
 }
 
 func newRow(now time.Time, c Candidate, o Outcome, reason string) Row {
@@ -72,9 +72,9 @@ type Report struct {
 	Started  time.Time
 	Finished time.Time
 	DryRun   bool
-	// RotatedBefore is the cut-off of a run over everything: tenants rotated at
-	// or after it were left. Zero in other runs. The next run goes on from here
-	// if it is given the same one.
+	// RotatedBefore is the cut-off of a run over everything: tenants rotated at or
+	// after it were skipped. It is zero in other runs. The next run continues from here
+	// if it gets the same one.
 	RotatedBefore time.Time
 	Rows          []Row // in the order of the plan
 }
@@ -90,8 +90,8 @@ func (r Report) Count(o Outcome) int {
 	return n
 }
 
-// Incomplete reports whether another run with the same cut-off would find
-// something left to do.
+// Incomplete reports whether another run with the same cut-off would find something to
+// do.
 func (r Report) Incomplete() bool {
 	return r.Failures() > 0 || r.Count(Deferred) > 0
 }

@@ -10,8 +10,8 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// What a sweep asks of a real Vault, counted on the way there: one list, one read
-// of each tenant, and two writes of each that it rotates.
+// The requests of a sweep to a real Vault, counted by a proxy: one list, one read of
+// each tenant, and two writes of each that it rotates.
 func TestVaultMeetsOneRequestPerTenantAndThreePerRotation(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
@@ -49,7 +49,7 @@ func TestVaultMeetsOneRequestPerTenantAndThreePerRotation(t *testing.T) {
 			t.Errorf("%s was asked for %d times", path, others[path])
 		}
 	}
-	if n := len(others); n > 5 { // those, and the token's own lookup and revocation
+	if n := len(others); n > 5 { // these, and the token's own lookup and revocation
 		t.Errorf("other requests: %v", others)
 	}
 }

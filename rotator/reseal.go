@@ -11,11 +11,12 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Reseal seals the current password of every selected record with the newest
-// master key, where it is not. The password stays, and so does its last_rotated,
-// which is its age: Mailu is not asked, and nobody who holds the password
-// notices. What is pending is not touched, since a rotation knows its password by
-// the sealed string; such a record is left, and is a failure, because something
+// Reseal seals the current password of every selected record with the newest master
+// key, if it is sealed with an older one. The password and its last_rotated, which is
+// its age, do not change: Mailu is not asked, and users of the password notice nothing.
+// It does not touch pending passwords, since a rotation recognizes its password by the
+// sealed string; a record with one is skipped, and counts as a failure, because it
+// still needs an older key.
 // in it still needs an older key.
 func (s *Sweep) Reseal(ctx context.Context, sel Selection) (Report, error) {
 	report := Report{Started: s.Clock.Now()}
@@ -31,8 +32,7 @@ func (s *Sweep) Reseal(ctx context.Context, sel Selection) (Report, error) {
 	return report, nil
 }
 
-// PlanReseal reads the records and reports what Reseal would do. It writes
-// nothing.
+// PlanReseal reads the records and reports what Reseal would do. It writes nothing.
 func (s *Sweep) PlanReseal(ctx context.Context, sel Selection) (Report, error) {
 	report := Report{Started: s.Clock.Now(), DryRun: true}
 	r, plan, err := s.planReseal(ctx, sel)
@@ -73,7 +73,7 @@ func (r *run) decideReseal(c Candidate) Decision {
 	return d
 }
 
-// judgeReseal is asked again where the record changed since the plan.
+// judgeReseal is called again if the record has changed since the plan.
 func judgeReseal(now time.Time, c Credential, newest crypto.KeyVersion) (Action, Outcome, string) {
 	switch {
 	case c.Pending != nil && c.Pending.Claim.live(now):
@@ -88,8 +88,8 @@ func judgeReseal(now time.Time, c Credential, newest crypto.KeyVersion) (Action,
 	return Reseal, "", fmt.Sprintf("to be sealed with key version %d instead of %d", newest, c.KeyVersion)
 }
 
-// resealAll takes the records as workers are free, and returns a row for each
-// decision. What an interrupt keeps from being begun is deferred.
+// resealAll processes the records as workers become free, and returns a row for each
+// decision. Records not started before an interrupt are deferred.
 func (r *run) resealAll(ctx context.Context, plan []Decision) []Row {
 	todo := 0
 	for _, d := range plan {
@@ -129,13 +129,13 @@ func (r *run) resealOne(ctx context.Context, d Decision) Row {
 	return r.row(j)
 }
 
-// errUnsuited ends a reseal of a record that has changed so that nothing is to
-// be done, or nothing may be.
+// errUnsuited ends a reseal of a record that has changed so that nothing needs to be
+// done, or nothing may be.
 var errUnsuited = errors.New("the record has changed")
 
-// Reseal seals c's current password with the newest key, in one check-and-set
-// write. Somebody else's edit is kept, and a rotation that came first wins: its
-// prepare and its commit are both in the way.
+// Reseal seals c's current password with the newest key, in one check-and-set write. It
+// keeps another writer's edit; a rotation that came first wins: both its prepare and
+// its commit prevent the write.
 func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVersion) Result {
 	x := &rotation{Rotator: r, cred: c, id: newRotationID()}
 	var outcome Outcome
@@ -163,8 +163,8 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 	return result
 }
 
-// sealAnew opens the current password and seals it for the same record, with the
-// newest key.
+// sealAnew opens the current password and seals it for the same record, with the newest
+// key.
 func (r *rotation) sealAnew(c *Credential) error {
 	password, err := r.unseal(c.current())
 	if err != nil {

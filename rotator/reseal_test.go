@@ -14,7 +14,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// twoKeys has a second version of the master key beside the store's.
+// twoKeys adds a second version of the master key to the store's.
 type twoKeys struct{ first [crypto.KeySize]byte }
 
 func (k twoKeys) MasterKeys(context.Context) (*crypto.Keyring, error) {
@@ -160,8 +160,8 @@ func TestAResealDoesNotTakeAnothersWriteForItsOwn(t *testing.T) {
 	})
 }
 
-// Rotations, faults and deaths beside it: a reseal never
-// parts Vault from Mailu, and never changes what a rotation is about.
+// With rotations, faults and deaths beside it, a reseal never makes Vault and Mailu
+// differ, and never affects a rotation.
 func TestAResealBesideRotationsBreaksNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHouse(t)

@@ -12,8 +12,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// The shift begins at midnight: what was scheduled before it is what a restart
-// missed.
+// The shift begins at midnight: a restart has missed what was scheduled before.
 
 func TestAStartInTheWindowOfTheLastTickSweeps(t *testing.T) {
 	onShift(t, "0 23 * * *", nil, func(t *testing.T, s *shift) {
@@ -199,8 +198,7 @@ func TestAStopIsNoRefusal(t *testing.T) {
 	})
 }
 
-// A reload that arrives in the very moment in which the daemon's look at the clock
-// ends.
+// A reload that arrives exactly when the daemon's check of the clock ends.
 func TestAReloadIsNeverLost(t *testing.T) {
 	for range 100 {
 		onShift(t, "0 12 * * *", nil, func(t *testing.T, s *shift) {
@@ -227,7 +225,7 @@ func TestADaemonWithoutATickWaitsForAReload(t *testing.T) {
 	})
 }
 
-// What a run calls itself decides what alerts believe.
+// Alerts depend on the name of a run.
 func TestARecoveryIsToldAsSuch(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1)

@@ -34,7 +34,7 @@ var rivals = map[string]func(f *fleet, fields map[string]any){
 	},
 }
 
-// commands push to tenant 1's user, unless somebody finds its rival.
+// commands push to tenant 1's user, unless they find its duplicate.
 var commands = map[string]func(t *testing.T, f *fleet) error{
 	"--run-now": func(t *testing.T, f *fleet) error {
 		_, err := f.sweep.Run(t.Context(), rotator.Selection{All: true}, 0)
@@ -87,8 +87,8 @@ var commands = map[string]func(t *testing.T, f *fleet) error{
 	},
 }
 
-// Whatever is run, and however the other one's record names the user: as long as
-// two tenants have one, neither is pushed to.
+// Whatever runs, and however the other record names the user: as long as two tenants
+// have one user, neither is pushed to.
 func TestNoCommandPushesToAUserOfTwoTenants(t *testing.T) {
 	for rival, edit := range rivals {
 		for command, run := range commands {
@@ -118,7 +118,7 @@ func TestNoCommandPushesToAUserOfTwoTenants(t *testing.T) {
 	}
 }
 
-// swap exchanges the places of two tenants' users.
+// swap exchanges two tenants' users.
 func swap(f *fleet, a, b int) {
 	first, _ := f.store.Get(string(tenant(a)))
 	second, _ := f.store.Get(string(tenant(b)))
@@ -161,12 +161,12 @@ func TestRivalsUnderTwoNamesAreToldWhereTheyMeet(t *testing.T) {
 	})
 }
 
-// What a narrowed run reads of others is for finding rivals, and for nothing else.
+// A restricted run uses the records of other tenants only to find duplicates.
 func TestNarrowedRunIsAboutItsTenantsAlone(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3, 4, 5)
 		f.add(serverB, 6)
-		f.store.Edit(string(tenant(4)), func(fields map[string]any) { fields["username"] = userOf(5) }) // rivals, but not ours
+		f.store.Edit(string(tenant(4)), func(fields map[string]any) { fields["username"] = userOf(5) }) // duplicates, but outside the run
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
 			if c.Op == rotatortest.OpRead && c.Tenant == tenant(3) {
 				return rotatortest.Fault{Before: rotatortest.ErrLost}
@@ -183,7 +183,7 @@ func TestNarrowedRunIsAboutItsTenantsAlone(t *testing.T) {
 			t.Errorf("verified %v, %v", verification.Findings, err)
 		}
 		mustEnd(t, report, "2 rotated, 99 invalid")
-		mustEnd(t, onServer, "6 rotated, 3 failed") // whose record may name that server
+		mustEnd(t, onServer, "6 rotated, 3 failed") // its record may name that server
 		for _, e := range f.told(rotator.TenantSkipped) {
 			if e.Tenant != string(tenant(99)) && e.Tenant != string(tenant(3)) {
 				t.Errorf("told of %s", e.Tenant)
@@ -192,8 +192,8 @@ func TestNarrowedRunIsAboutItsTenantsAlone(t *testing.T) {
 	})
 }
 
-// Who may share a user with a record that is given once and not again waits; other
-// rivals are what they were.
+// Tenants that may share a user with a record that could be read only once must wait;
+// other duplicates are unaffected.
 func TestRivalThatIsReadOnceIsHeldAgainstItsOwnUserOnly(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3, 4)
@@ -262,7 +262,7 @@ func TestNamedTenantInAnEmptyStoreIsReported(t *testing.T) {
 	})
 }
 
-// A deleted record names nobody in a survey.
+// A deleted record names no user in a survey.
 func TestDeletedRecordWhoseUserHasAnotherTenantStaysDeleted(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "of tenant 1")
@@ -300,8 +300,7 @@ func TestUserThatChangesBetweenTwoAttemptsIsNotPushedTo(t *testing.T) {
 	})
 }
 
-// once is a fault of the first such call about a user, with something that happens
-// in it.
+// once is a fault of the first such call about a user, and calls what within it.
 func once(op rotatortest.Op, user int, fault rotatortest.Fault, what func()) rotatortest.Hook {
 	done := false
 	return func(c rotatortest.Call) rotatortest.Fault {
@@ -314,8 +313,8 @@ func once(op rotatortest.Op, user int, fault rotatortest.Fault, what func()) rot
 	}
 }
 
-// The record was read, then renamed, then looked at again: its new user is not in
-// the plan either.
+// The record was read, then renamed, then read again: its new user is not in the plan
+// either.
 func TestDriftOfAUserThatChangedIsComparedWithAllTenants(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "of tenant 1")

@@ -97,8 +97,8 @@ func TestRollbackToWhatMailuHoldsNeedsNoPush(t *testing.T) {
 	})
 }
 
-// Whatever a record's fields are, a repair or a rollback leaves one that opens, or
-// the one that it met.
+// Whatever a record's fields are, after a repair or a rollback its password opens, or
+// it is unchanged.
 func TestNoRepairAndNoRollbackLosesAPassword(t *testing.T) {
 	seals := []func(*testing.T, *fleet, map[string]any){
 		func(t *testing.T, f *fleet, r map[string]any) {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// What a roster may have.
+// Limits of a roster.
 const (
 	maxRosterSize  = 16 << 20 // bytes
 	maxRosterLines = 100_000  // tenants
@@ -24,15 +24,14 @@ const (
 	columnPolicy  = "policy"
 )
 
-// ReadRoster reads additions from CSV (RFC 4180), as spreadsheets write it:
-// separated by commas, semicolons or tabs, which the first line tells. That line
-// names the columns, in any order and case: user and webmail_url, and if wanted
-// tenant and policy, which may be empty in a line. White space around a value does
-// not count, nor do a byte order mark, empty lines, and empty columns without a
-// name.
+// ReadRoster reads additions from CSV (RFC 4180), as spreadsheets write it: separated
+// by commas, semicolons or tabs, as in the first line. That line names the columns, in
+// any order and case: user and webmail_url, and optionally tenant and policy, which may
+// be empty in a line. It ignores white space around a value, a byte order mark, empty
+// lines, and empty columns without a name.
 //
-// The error has everything that is wrong with the form, a line each; values are
-// checked when they are added.
+// The error has all errors of the form, a line each; values are checked when they are
+// added.
 func ReadRoster(in io.Reader) ([]Addition, error) {
 	text, err := io.ReadAll(io.LimitReader(in, maxRosterSize+1))
 	switch {
@@ -64,7 +63,7 @@ func ReadRoster(in io.Reader) ([]Addition, error) {
 func readerOf(text []byte, separator rune) *csv.Reader {
 	roster := csv.NewReader(bytes.NewReader(text))
 	roster.Comma = separator
-	roster.FieldsPerRecord = -1 // counted here, to name every line
+	roster.FieldsPerRecord = -1 // checked here, to name every line
 	return roster
 }
 
@@ -86,7 +85,7 @@ func readLines(roster *csv.Reader, columns []string) (additions []Addition, err 
 			break
 		}
 		if err != nil {
-			wrong = append(wrong, err) // it names the line, and what follows may be read amiss
+			wrong = append(wrong, err) // it names the line, and the rest may be misread
 			break
 		}
 		line, _ := roster.FieldPos(0)
@@ -110,9 +109,9 @@ func readLines(roster *csv.Reader, columns []string) (additions []Addition, err 
 	return additions, nil
 }
 
-// aligned returns a value for each column, without white space around it; nil if
-// all of them are empty, as below and beside what is filled in a spreadsheet.
-// Spreadsheets also leave out what is empty at the end of a line.
+// aligned returns a value for each column, without white space around it; nil if all of
+// them are empty, as below and beside the used part of a spreadsheet. Spreadsheets also
+// omit empty cells at the end of a line.
 func aligned(columns, values []string) ([]string, error) {
 	given := len(values)
 	filled := 0
@@ -141,7 +140,7 @@ func aligned(columns, values []string) ([]string, error) {
 	return values, nil
 }
 
-// columnName is what a name in the first line stands for.
+// columnName is the column that a name in the first line stands for.
 func columnName(text string) string { return strings.ToLower(strings.TrimSpace(text)) }
 
 func columnsOf(header []string) ([]string, error) {
@@ -150,7 +149,7 @@ func columnsOf(header []string) ([]string, error) {
 	for i, name := range header {
 		columns[i] = columnName(name)
 		switch {
-		case columns[i] == "": // it may not hold anything
+		case columns[i] == "": // such a column must be empty
 		case !slices.Contains(columnNames(), columns[i]):
 			wrong = append(wrong, fmt.Errorf("unknown column %.40q: there are %s", strings.TrimSpace(name), strings.Join(columnNames(), ", ")))
 		case slices.Contains(columns[:i], columns[i]):

@@ -76,7 +76,7 @@ func TestARosterIsReadAsSpreadsheetsWriteIt(t *testing.T) {
 	}
 }
 
-// utf16 encodes ASCII: of the two bytes of a character one is zero.
+// utf16 encodes ASCII: one of the two bytes of a character is zero.
 func utf16(text, before, after string) string {
 	var out strings.Builder
 	for _, r := range text {
@@ -130,8 +130,8 @@ func TestWhatIsWrongWithARoster(t *testing.T) {
 	}
 }
 
-// Whatever is read has a line of its own, in order, and values without white
-// space around them; and nothing makes the reader panic.
+// Every addition has its own line, in order, and values without white space around
+// them; nothing makes the reader panic.
 func FuzzReadRoster(f *testing.F) {
 	f.Add("user,webmail_url\nadmin@a.example,https://mail.a.example\n")
 	f.Add("tenant,policy,user,webmail_url\n" + t1 + ",manual,a@a.example,https://a\n\n,,b@b.example,https://b\n")

@@ -9,12 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// saveAsUTF8 is how a spreadsheet is asked for what can be read.
+// saveAsUTF8 tells users how a spreadsheet writes a readable file.
 const saveAsUTF8 = `in Excel, save it as "CSV UTF-8"; in LibreOffice, as "Text CSV" in UTF-8`
 
-// plainText returns the text of a CSV file without its byte order mark, with line
-// feeds at the ends of lines. Other encodings than UTF-8 are refused, not guessed:
-// a wrong guess is another user.
+// plainText returns the text of a CSV file without its byte order mark, with line feeds
+// as line ends. It refuses encodings other than UTF-8 instead of guessing: a wrong
+// guess is another user.
 func plainText(text []byte) ([]byte, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	switch {
@@ -49,10 +49,10 @@ func notUTF8(text []byte) int {
 	return -1
 }
 
-// separatorOf is what separates the values: what Excel's line "sep=" says, which is
-// emptied, so that lines keep their numbers; or else what makes most of the first
-// line names of columns. Where the decimal separator is a comma, Excel writes
-// semicolons, whatever its user asks for.
+// separatorOf returns the separator of the values: the one in Excel's line "sep=",
+// which is emptied, so that lines keep their numbers; otherwise the one that finds most
+// column names in the first line. If the decimal separator is a comma, Excel writes
+// semicolons, whatever its user selects.
 func separatorOf(text []byte) ([]byte, rune) {
 	first, rest, _ := bytes.Cut(text, []byte("\n"))
 	if separator, found := separatorLine(string(first)); found {
@@ -60,7 +60,7 @@ func separatorOf(text []byte) ([]byte, rune) {
 	}
 	best, most := ',', 0
 	for _, separator := range []rune{',', ';', '\t'} {
-		header, _ := firstLine(readerOf(text, separator)) // what cannot be read has no names
+		header, _ := firstLine(readerOf(text, separator)) // an unreadable line has no names
 		names := 0
 		for _, name := range header {
 			if slices.Contains(columnNames(), columnName(name)) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Rotator takes credentials through the protocol, one call each. It is safe for
-// concurrent use, but a tenant must not be given to it twice at a time.
+// concurrent use, but not for the same tenant twice at a time.
 type Rotator struct {
 	Store         Store
 	Mailu         Mailu
@@ -20,12 +20,12 @@ type Rotator struct {
 	Clock         Clock
 	NewPassword   func() (crypto.Secret, error)
 	DefaultPolicy Policy
-	Owner         string        // this process, among all hosts and times
-	ClaimTTL      time.Duration // how long a claim stands
+	Owner         string        // this process, unique among all hosts and times
+	ClaimTTL      time.Duration // how long a claim is valid
 	Observe       Observer
 	Trace         Tracer
-	// Turn waits until the server, which may be sent n requests at a time, is free for
-	// a push. It is so no more until end is called, or ctx ends first. nil: it is.
+	// Turn blocks until the server, which allows n concurrent requests, has a free push
+	// slot. end or the end of ctx releases it. Nil means no limit.
 	Turn func(ctx context.Context, origin Origin, n int) (end func(), err error)
 
 	// Rivals finds the other records that name c's user. It is asked once c's own
@@ -36,17 +36,16 @@ type Rotator struct {
 
 // Result is how a rotation ended.
 type Result struct {
-	Rotation   string     // the id that its events had; empty if it had none
-	Credential Credential // as Vault holds it, to this process's knowledge
+	Rotation   string     // the id in its events; empty without events
+	Credential Credential // as Vault holds it, as far as this process knows
 	Outcome    Outcome
-	Reason     string // for people; empty where the outcome says all
+	Reason     string // for people; empty if the outcome needs no explanation
 	Err        error  // nil for Rotated and Finished
 }
 
-// Rotate brings a new password to c's tenant, or finishes the rotation that was
-// left half-finished; where that password is not new enough for the run it is
-// followed by another. judge is asked again what to do where the record changed
-// since it was read. insist lifts the bound on take-overs.
+// Rotate gives c's tenant a new password, or finishes a half-finished rotation; if that
+// password is not new enough for the run, it rotates once more. It calls judge again if
+// the record has changed since it was read. insist lifts the limit on take-overs.
 func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credential) (Action, string), insist bool) Result {
 	server, err := r.Mailu.Server(c.Origin)
 	if err != nil {
@@ -66,24 +65,25 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	return result
 }
 
-// rotation is one credential on its way.
+// rotation is the state of one credential's rotation.
 type rotation struct {
 	*Rotator
 	id        string
 	server    Server
 	judge     func(Credential) (Action, string)
 	insist    bool
-	cred      Credential    // as Vault holds it, to our knowledge
-	next      *Pending      // the password being brought in, with the fields that it was sealed or opened with
-	password  crypto.Secret // the same, in the clear
-	uncertain bool          // a first write may have landed unseen
-	fenced    bool          // a write of this attempt has landed, so none of an earlier attempt's can any more
-	shared    bool          // another process had the claim meanwhile, and may have pushed
-	refused   bool          // the push was, and Mailu is proven not to hold the password
-	endTurn   func()        // at the server; nil: it has no turn
+	cred      Credential    // as Vault holds it, as far as we know
+	next      *Pending      // the password to make current, with the fields that it was sealed or opened with
+	password  crypto.Secret // its plain text
+	uncertain bool          // a first write may have taken effect unseen
+	fenced    bool          // a write of this attempt took effect, so no write of an earlier attempt can any longer
+	shared    bool          // another process had the claim in between, and may have pushed
+	refused   bool          // the push was refused, and Mailu is proven not to hold the password
+	endTurn   func()        // ends the turn at the server; nil: no turn
 }
 
-// Why a rotation ended early, beside what Store and Server return.
+// Reasons for an early end of a rotation, in addition to the errors of Store and
+// Server.
 var (
 	errOvertaken  = errors.New("somebody else saw to it meanwhile")
 	errClaimed    = errors.New("another process is rotating it")
@@ -99,7 +99,7 @@ var (
 	errRetargeted     = errors.New("user or server of the record changed during the rotation: the next run goes by the record as it is now")
 )
 
-// carryOut finishes what was begun before it begins anything.
+// carryOut finishes a pending rotation before it starts a new one.
 func (r *rotation) carryOut(ctx context.Context) (Outcome, error) {
 	if r.cred.Pending == nil {
 		return r.rotate(ctx)
@@ -108,7 +108,7 @@ func (r *rotation) carryOut(ctx context.Context) (Outcome, error) {
 	if err != nil && !errors.Is(err, errOvertaken) {
 		return outcome, err
 	}
-	// Whoever has finished it: that password may be older than this run accepts.
+	// Whichever process finished it, that password may be older than this run accepts.
 	if action, _ := r.judge(r.cred); action != Rotate {
 		return outcome, err
 	}
@@ -116,8 +116,8 @@ func (r *rotation) carryOut(ctx context.Context) (Outcome, error) {
 	return r.rotate(ctx)
 }
 
-// rotate is the protocol. After each step a crash leaves what finish can take
-// up.
+// rotate is the protocol. After each step a crash leaves a state that finish can
+// resume.
 func (r *rotation) rotate(ctx context.Context) (Outcome, error) {
 	if err := r.look(ctx); err != nil {
 		return Failed, err
@@ -128,7 +128,7 @@ func (r *rotation) rotate(ctx context.Context) (Outcome, error) {
 	return r.bring(ctx, Rotated)
 }
 
-// bring takes a prepared password the rest of the way.
+// bring takes a prepared password through push, verify and commit.
 func (r *rotation) bring(ctx context.Context, success Outcome) (Outcome, error) {
 	if err := r.deliver(ctx); r.refused {
 		return r.abandon(ctx, err)
@@ -141,9 +141,9 @@ func (r *rotation) bring(ctx context.Context, success Outcome) (Outcome, error) 
 	return success, nil
 }
 
-// look asks Mailu for the user before anything is written. A server that is
-// down, an unknown user or a wrong token so costs no KV version, night after
-// night, and leaves nothing half-finished.
+// look asks Mailu for the user before anything is written. So a server that is down, an
+// unknown user or a wrong token costs no KV version each night, and leaves nothing
+// half-finished.
 func (r *rotation) look(ctx context.Context) (err error) {
 	ctx, end := r.step(ctx, PartLook)
 	defer func() { end(err) }()
@@ -153,8 +153,8 @@ func (r *rotation) look(ctx context.Context) (err error) {
 }
 
 // prepare makes a password and writes it beside the current one, claimed by this
-// process. Repeated writes carry the same password, so a first write that lands
-// late is recognised.
+// process. Repeated writes carry the same password, so a first write that takes effect
+// late is recognized.
 func (r *rotation) prepare(ctx context.Context) (err error) {
 	ctx, end := r.step(ctx, PartPrepare)
 	defer func() { end(err) }()
@@ -178,8 +178,8 @@ func (r *rotation) prepare(ctx context.Context) (err error) {
 	})
 }
 
-// lay puts the password to be brought in beside the current one, unless the
-// record, as it is by then, is not allowed to be changed so.
+// lay writes the new password beside the current one, unless allowed refuses the
+// current state of the record.
 func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) error {
 	err := r.write(ctx, change{
 		apply: func(c *Credential) error {
@@ -201,9 +201,9 @@ func (r *rotation) lay(ctx context.Context, allowed func(Credential) error) erro
 	return nil
 }
 
-// push tells Mailu the pending password. It does so only under a live claim,
-// and the deadline ends before the claim does: a late push of ours could
-// otherwise undo a rotation that somebody began after us.
+// push sends Mailu the pending password. It does so only under a valid claim, with a
+// deadline before the claim's end: a late push could otherwise undo a rotation that
+// another process began after us.
 func (r *rotation) push(ctx context.Context) (err error) {
 	if err := sendable(r.password); err != nil {
 		return err
@@ -222,8 +222,8 @@ func (r *rotation) push(ctx context.Context) (err error) {
 	return r.server.SetPassword(ctx, r.cred.Username, r.password)
 }
 
-// sendable refuses a stored password that cannot be one of ours: whoever types it
-// or copies it would be locked out once Mailu had it.
+// sendable refuses a stored password that cannot be one of ours: everyone who types or
+// copies it would be locked out once Mailu had it.
 func sendable(password crypto.Secret) error {
 	if err := crypto.CheckPassword(password); err != nil {
 		return fmt.Errorf("%w, so %w", err, errImproper)
@@ -247,16 +247,16 @@ func (r *rotation) verify(ctx context.Context) (proof Proof, err error) {
 // prove asks Mailu, and checks the answer.
 func (r *rotation) prove(ctx context.Context, username string, password crypto.Secret) (Proof, error) {
 	check, err := r.server.Proof(ctx, username, password)
-	r.leaveTurn() // what is left is this host's work
+	r.leaveTurn() // the rest is this host's work
 	if err != nil {
 		return Unproven, err
 	}
 	return check.proof()
 }
 
-// verifyAgain makes sure, before a commit is applied on top of somebody else's
-// write, that this was not the owner of an earlier rotation, who was stopped in
-// its push, went on when all was over, and has put its password on record.
+// verifyAgain checks, before a commit is applied on top of another write, that this
+// write is not from the owner of an earlier rotation that was stopped in its push,
+// continued after everything was over, and recorded its password.
 func (r *rotation) verifyAgain(ctx context.Context) error {
 	proof, err := r.verify(ctx)
 	if err == nil && proof == NotHeld {
@@ -265,9 +265,9 @@ func (r *rotation) verifyAgain(ctx context.Context) error {
 	return err
 }
 
-// commit makes the pending password current. The sealed string moves as it is:
-// it was sealed for the last_rotated that moves with it. Where somebody put
-// another password into the record meanwhile, settle decides.
+// commit makes the pending password current. The sealed string moves unchanged: it was
+// sealed for the last_rotated that moves with it. If another password was written to
+// the record in between, settle decides.
 func (r *rotation) commit(ctx context.Context) (err error) {
 	ctx, end := r.step(ctx, PartCommit)
 	defer func() { end(err) }()
@@ -277,7 +277,7 @@ func (r *rotation) commit(ctx context.Context) (err error) {
 	err = r.write(ctx, change{
 		apply: func(c *Credential) (err error) {
 			if c.holdsPending(r.next) && c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.live(r.Clock.Now()) {
-				return claimedBy(c.Pending.Claim) // who may be about to push it, and commits it
+				return claimedBy(c.Pending.Claim) // which may be about to push it, and commits it
 			}
 			if c.holdsPending(r.next) && c.Password == former {
 				if rebased {
@@ -297,8 +297,8 @@ func (r *rotation) commit(ctx context.Context) (err error) {
 			if errors.Is(ending, errRestored) {
 				return c.holdsPending(r.next)
 			}
-			// Beside somebody else's pending password ours is not safe yet: if our
-			// push was late, theirs is gone from Mailu, and their commit under way.
+			// Beside another's pending password ours is not safe yet: if our push was
+			// late, theirs is gone from Mailu, and their commit is on its way.
 			return c.current().same(r.next) && c.Pending == nil
 		},
 	})
@@ -312,7 +312,7 @@ func (r *rotation) commit(ctx context.Context) (err error) {
 	return nil
 }
 
-// ended names the outcome of a rotation that stopped with err.
+// ended is the outcome of a rotation that stopped with err.
 func (r *rotation) ended(err error) Outcome {
 	switch {
 	case errors.Is(err, errOvertaken):

@@ -9,58 +9,58 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Settings is what a daemon runs by; a reload replaces it whole.
+// Settings are a daemon's settings; a reload replaces them as a whole.
 type Settings struct {
 	Schedule cron.Schedule  // when sweeps begin, see [NextTick]
-	Timezone *time.Location // where the schedules are read
-	Jitter   time.Duration  // each begins up to so much later
-	Window   time.Duration  // how long after that a rotation may be begun
+	Timezone *time.Location // time zone of the schedules
+	Jitter   time.Duration  // each starts up to this much later
+	Window   time.Duration  // how long after that a rotation may start
 	Observe  Observer
-	// Sweep runs one sweep. An error means that it could not take place.
+	// Sweep runs one sweep. An error means that it could not start.
 	Sweep func(ctx context.Context, sel Selection, window time.Duration) error
-	// VerifySchedule says when verifications begin; nil, or one that never
-	// comes, turns them off.
+	// VerifySchedule says when verifications begin; nil, or one that never fires, turns
+	// them off.
 	VerifySchedule cron.Schedule
-	// Verify runs one verification. An error means that it could not take place.
+	// Verify runs one verification. An error means that it could not start.
 	Verify func(ctx context.Context) error
-	// Pending returns the half-finished rotations that runs have seen, and Lapsed
-	// reads these tenants' records until it finds one whose claim has lapsed. nil:
-	// what others leave half-finished waits for the next sweep.
+	// Pending returns the half-finished rotations that runs have seen, and Lapsed reads
+	// these tenants' records until it finds one whose claim has expired. If nil,
+	// half-finished rotations of others wait for the next sweep.
 	Pending func() []Status
 	Lapsed  func(ctx context.Context, tenants []TenantID) (bool, error)
-	// Overdue counts the tenants that are; nil: nothing is said of a missed sweep.
+	// Overdue counts the overdue tenants; nil: missed sweeps are not reported.
 	Overdue func() int
 }
 
-// Daemon runs sweeps and verifications by schedule, one at a time. First of all,
-// and again when the claim of somebody else has lapsed, it finishes what was left
-// half-finished. One that starts while the window of the last tick is still open
-// begins what that tick asked for: a restart costs no night.
+// Daemon runs sweeps and verifications by schedule, one at a time. At its start, and
+// again when another process's claim has expired, it finishes half-finished rotations.
+// If it starts while the window of the last tick is open, it begins that tick's run: a
+// restart costs no night.
 type Daemon struct {
 	clock    Clock
 	settings atomic.Pointer[Settings]
-	renewed  chan struct{} // wakes the daemon; whether there was a reload the settings say
+	renewed  chan struct{} // wakes the daemon; it compares the settings to detect a reload
 }
 
-// NewDaemon returns a daemon that has not begun.
+// NewDaemon returns a daemon that is not running yet.
 func NewDaemon(clock Clock, settings Settings) *Daemon {
 	d := &Daemon{clock: clock, renewed: make(chan struct{}, 1)}
 	d.settings.Store(&settings)
 	return d
 }
 
-// Reload makes the daemon run by other settings from its next sweep or
-// verification on; one that is under way ends as it began.
+// Reload makes the daemon use other settings from its next sweep or verification on; a
+// running one keeps its settings.
 func (d *Daemon) Reload(settings Settings) {
 	d.settings.Store(&settings)
 	d.observe(Event{Name: SettingsReplaced})
 	select {
 	case d.renewed <- struct{}{}:
-	default: // one unseen reload is enough: it finds the newest settings
+	default: // a signal is already pending; it uses the newest settings
 	}
 }
 
-// Run works until ctx ends, and returns when what is under way has.
+// Run works until ctx ends, and returns when the current run has ended.
 func (d *Daemon) Run(ctx context.Context) {
 	a := d.newAgenda()
 	d.recover(ctx, a)
@@ -81,11 +81,11 @@ func (d *Daemon) Run(ctx context.Context) {
 	}
 }
 
-// recover finishes what was left half-finished, and gives way to the first sweep.
+// recover finishes half-finished rotations, and ends before the first sweep.
 func (d *Daemon) recover(ctx context.Context, a *agenda) {
 	once := d.clock.Now().Add(time.Second) // enough for one try
 	d.try(ctx, recoverTask, func() time.Time {
-		a.renew() // a reload may bring that sweep forward
+		a.renew() // a reload may move that sweep forward
 		return later(once, a.next[sweepTask].start)
 	})
 	a.noteLapses(true)
@@ -99,10 +99,9 @@ func (d *Daemon) recover(ctx context.Context, a *agenda) {
 
 func (d *Daemon) observe(e Event) { d.settings.Load().Observe.observe(e) }
 
-// waitUntil returns true at a time, and false before when ctx ends or the settings
-// are no longer these. It looks at the clock every minute, because the wall clock
-// may be set, or the host suspended, while a long timer runs. The zero time never
-// comes.
+// waitUntil returns true at a time, and false earlier when ctx ends or the settings
+// change. It checks the clock every minute, because the wall clock may be set, or the
+// host suspended, while a long timer runs. The zero time never comes.
 func (d *Daemon) waitUntil(ctx context.Context, by *Settings, start time.Time) bool {
 	for ctx.Err() == nil && d.settings.Load() == by {
 		left := start.Sub(d.clock.Now())
@@ -117,8 +116,8 @@ func (d *Daemon) waitUntil(ctx context.Context, by *Settings, start time.Time) b
 	return false
 }
 
-// try repeats a task until it could take place: a sealed or unreachable Vault,
-// or a wrong clock, only delays it, with growing pauses, until the time given.
+// try repeats a task until it could start: a sealed or unreachable Vault, or a wrong
+// clock, only delays it, with growing pauses, until the given time.
 func (d *Daemon) try(ctx context.Context, t task, until func() time.Time) {
 	pauses := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(5*time.Second), backoff.WithMultiplier(2),
@@ -139,7 +138,7 @@ func (d *Daemon) try(ctx context.Context, t task, until func() time.Time) {
 	}
 }
 
-// sleep ends early when ctx does or the settings are renewed.
+// sleep returns early when ctx ends or the settings change.
 func (d *Daemon) sleep(ctx context.Context, length time.Duration) {
 	woken, wake := context.WithCancel(ctx)
 	defer wake()

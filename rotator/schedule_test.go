@@ -16,7 +16,7 @@ import (
 // shift is a daemon whose sweeps are recorded. Its day begins at midnight UTC.
 type shift struct {
 	daemon *rotator.Daemon
-	begin  func()                                 // lets the daemon run
+	begin  func()                                 // starts the daemon
 	sweep  func(ctx context.Context, n int) error // the nth, from 0, which is the recovery; set before the daemon runs
 
 	mu     sync.Mutex
@@ -25,15 +25,15 @@ type shift struct {
 	inside int
 }
 
-// swept is a sweep and when it began, since the daemon did.
+// swept is a sweep and its start, relative to the daemon's.
 type swept struct {
 	at      time.Duration
 	pending bool
 	window  time.Duration
 }
 
-// onShift runs f beside a daemon, which begins with the first wait and is
-// stopped when f returns.
+// onShift runs f beside a daemon, which starts at the first wait and is stopped when f
+// returns.
 func onShift(t *testing.T, schedule string, edit func(*rotator.Settings), f func(*testing.T, *shift)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func (s *shift) observe(e rotator.Event) {
 	s.events = append(s.events, e)
 }
 
-// until waits for a time since the beginning.
+// until waits for a time relative to the start.
 func (s *shift) until(d time.Duration) {
 	s.begin()
 	time.Sleep(time.Until(midnight.Add(d)))

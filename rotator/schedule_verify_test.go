@@ -21,7 +21,7 @@ const week = 7 * 24 * time.Hour
 // watch records a shift's verifications beside its sweeps.
 type watch struct {
 	*shift
-	verify func(n int) error // the nth, from 0; nil: all is well
+	verify func(n int) error // the nth, from 0; nil: no error
 	at     []time.Duration   // guarded by shift.mu
 }
 
@@ -191,7 +191,7 @@ func TestAVerificationThatCannotTakePlaceIsTriedAgainUntilTheWindowEnds(t *testi
 		w.verify = func(int) error { return errors.New("Vault is sealed") }
 		w.until(3 * 24 * time.Hour)
 
-		// From Sunday 5:00 on, for the window of two hours.
+		// From Sunday 5:00 on, during the window of two hours.
 		for i, at := range w.at[1:] {
 			pause, middle := at-w.at[i], min(5*time.Second<<i, 10*time.Minute)
 			if pause < middle/2 || pause > middle*3/2 {
@@ -268,8 +268,7 @@ func TestAReloadEndsTheTriesOfAVerificationThatIsTurnedOff(t *testing.T) {
 	})
 }
 
-// A schedule that is new counts from the reload: what it would have brought
-// before is not made up for.
+// A new schedule counts from the reload: earlier times of it are not made up for.
 func TestAReloadDuringASweepBringsNoVerificationForward(t *testing.T) {
 	onWatch(t, "0 3 * * *", weekly, nil, func(t *testing.T, w *watch) {
 		w.sweep = func(context.Context, int) error { time.Sleep(time.Hour); return nil }

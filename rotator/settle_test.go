@@ -11,8 +11,8 @@ import (
 
 const meanwhile = "2026-11-23T03:00:00.500Z"
 
-// overwrite is an operator who puts a password of their own into the record,
-// as `vault kv put` does: pending is gone.
+// overwrite is an operator who writes their own password into the record, as `vault kv
+// put` does: pending is gone.
 func (h *house) overwrite(t *testing.T, password string) {
 	t.Helper()
 	sealed := h.seal(t, meanwhile, password)
@@ -84,7 +84,7 @@ func TestOursIsPutBackBesideAnOperatorsWhileMailuCannotBeAsked(t *testing.T) {
 	}
 
 	h.undisturbed()
-	mustBe(t, h.attempt(t, "second host"), rotator.Finished) // at once: the claim was put back lapsed
+	mustBe(t, h.attempt(t, "second host"), rotator.Finished) // immediately: the claim was restored as expired
 	h.checkAtRest(t)
 }
 
@@ -146,7 +146,7 @@ func TestARecordThatNamesAnotherUserOrServerByNowIsNotPushedTo(t *testing.T) {
 			result := h.attempt(t, "daemon")
 
 			mustBe(t, result, rotator.Failed)
-			h.mustHaveVersions(t, 2) // the operator's edit and nothing of ours
+			h.mustHaveVersions(t, 2) // the operator's edit and no write of ours
 			if h.mailu.Sets() != 0 {
 				t.Errorf("%d pushes", h.mailu.Sets())
 			}

@@ -9,18 +9,17 @@ import (
 )
 
 const (
-	// usefulHistory is how many versions the store has to keep for a repair and a
-	// rollback to find a former password after a rotation: its two writes, and the
-	// version from before.
+	// usefulHistory is how many versions the store must keep so that a repair or a
+	// rollback finds a former password after a rotation: its two writes, and the
+	// version before.
 	usefulHistory = 3
-	// maxProbed bounds how many records an examination asks for earlier versions.
+	// maxProbed limits the number of records whose earlier versions are requested.
 	maxProbed = 1000
 )
 
-// shortHistories asks for the earlier versions that the history of each record
-// must have to be of use, of as many records as are probed. How many versions the
-// store keeps (max_versions) is not shown to the policy of this program; what it
-// has dropped is.
+// shortHistories requests, for up to maxProbed records, the earlier versions that a
+// useful history must have. This program's policy cannot read max_versions, but it can
+// see which versions were dropped.
 func (r *run) shortHistories(ctx context.Context, candidates []Candidate) []Flaw {
 	kept := make([]int, len(candidates)) // 0: enough, or not probed
 	var group errgroup.Group
@@ -47,8 +46,8 @@ func (r *run) shortHistories(ctx context.Context, candidates []Candidate) []Flaw
 	return flaws
 }
 
-// kept is how many versions the store keeps of a record; 0 where these are enough.
-// A version that is deleted or destroyed counts: somebody did that.
+// kept is how many versions the store keeps of a record; 0 if they are enough. A
+// deleted or destroyed version counts as kept: that was a deliberate act.
 func (r *run) kept(ctx context.Context, c Credential) int {
 	x := &rotation{Rotator: &Rotator{Store: r.Store, DefaultPolicy: r.DefaultPolicy}, cred: c}
 	for back := 1; back < usefulHistory; back++ {

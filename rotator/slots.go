@@ -6,23 +6,22 @@ import (
 	"sync"
 )
 
-// slots bound how much of one kind is done at a time: the workers' how many tenants
-// talk to the store, the cores' how many derive a key or check a hash. A tenant
-// that waits for its Mailu server, or for a core, has lent its worker's slot to
-// others. So slow servers, however many, take nothing from the rest, and neither
-// reading nor computing keeps the other waiting; what is begun at all is bounded by
-// the lanes.
+// slots limit concurrent work of one kind: the workers' slots how many tenants talk to
+// the store, the cores' slots how many derive a key or check a hash. A tenant that
+// waits for its Mailu server, or for a core, has lent its worker's slot to others. So
+// slow servers, however many, take nothing from the rest, and neither reading nor
+// computing delays the other; the lanes limit what is started at all.
 //
-// Of those that wait for a slot the one nearest to its end goes first, and of
-// these the one that has waited longest. So nothing is begun while something
-// that was begun can go on, and the moment between push and commit stays short.
+// Among those that wait for a slot the one nearest to its end goes first, and among
+// equals the one that has waited longest. So nothing is started while something in
+// progress can continue, and the time between push and commit stays short.
 type slots struct {
 	mu      sync.Mutex
 	free    int
 	waiting [pushed + 1][]chan struct{} // each is closed when its turn has come
 }
 
-// stage is how far a tenant has come.
+// stage is the progress of a tenant.
 type stage int
 
 const (
@@ -33,8 +32,7 @@ const (
 
 func newSlots(n int) *slots { return &slots{free: n} }
 
-// take waits for a slot. Where ctx ends first its error is returned, and no slot
-// is held.
+// take waits for a slot. If ctx ends first it returns the error, and no slot is held.
 func (s *slots) take(ctx context.Context, at stage) error {
 	turn := s.queue(at)
 	if turn == nil {
@@ -51,7 +49,7 @@ func (s *slots) take(ctx context.Context, at stage) error {
 	return ctx.Err()
 }
 
-// queue takes a slot at once, or returns what to wait for.
+// queue takes a free slot, or returns a channel to wait on.
 func (s *slots) queue(at stage) (turn chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +62,7 @@ func (s *slots) queue(at stage) (turn chan struct{}) {
 	return turn
 }
 
-// leave is false where the turn has come already.
+// leave returns false if the turn has already come.
 func (s *slots) leave(turn chan struct{}, at stage) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,12 +86,12 @@ func (s *slots) release() {
 	s.free++
 }
 
-// lend runs wait without the caller's slot and takes one again, whatever has
-// ended meanwhile: the caller gives it back as ever. Those who hold one have
-// deadlines, so that a turn always comes.
+// lend calls wait without the caller's slot and then takes one again, even after the
+// context has ended: the caller must release it as usual. Holders of slots have
+// deadlines, so the wait for a slot ends.
 func (s *slots) lend(at stage, wait func() error) error {
 	s.release()
 	err := wait()
-	_ = s.take(context.Background(), at) // fails with its context only
+	_ = s.take(context.Background(), at) // fails only with its context
 	return err
 }

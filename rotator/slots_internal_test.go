@@ -50,12 +50,12 @@ func TestWhoGivesUpWaitingLosesNoSlot(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		mustTake(t, s, unbegun) // else the bubble ends in a deadlock
+		mustTake(t, s, unbegun) // otherwise the bubble deadlocks
 	})
 }
 
-// The turn and the end of the wait come together: whichever is seen, the slot
-// is either held or free.
+// The turn and the end of the wait coincide: whichever is seen first, the slot is
+// either held or free.
 func TestATurnThatComesTogetherWithTheEndIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(1)

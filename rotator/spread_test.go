@@ -22,7 +22,7 @@ func spread(t rapid.TB, text string) rotator.Spread {
 	return s
 }
 
-// spreadBy gives a candidate's policy the spread.
+// spreadBy sets the spread of a candidate's policy.
 func spreadBy(t *testing.T, text string) func(*rotator.Candidate) {
 	return func(c *rotator.Candidate) { c.Credential.Policy = c.Credential.Policy.WithSpread(spread(t, text)) }
 }
@@ -43,14 +43,14 @@ func TestSpreadsThatAreNeverGuessed(t *testing.T) {
 	}
 }
 
-// drawnCredential is one that any record may hold: each has its own policy.
+// drawnCredential is any possible record's: each has its own policy.
 func drawnCredential(t *rapid.T) rotator.Credential {
 	policy, err := rotator.ParsePolicy(fmt.Sprintf("%d_days", rapid.OneOf(rapid.IntRange(1, 400), rapid.IntRange(1, 100_000)).Draw(t, "days")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	hex := rapid.StringMatching("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-	// Not before the year 1990: such a time is not believed.
+	// Not before the year 1990: such a time is rejected.
 	ago := rapid.OneOf(rapid.Int64Range(0, 400*86_400_000), rapid.Int64Range(0, 36*365*86_400_000)).Draw(t, "ms ago")
 	return rotator.Credential{
 		Tenant: rotator.TenantID(hex.Draw(t, "tenant")), Policy: policy,
@@ -99,8 +99,8 @@ func TestADueDateIsTheSameWheneverAndWhereverItIsReckoned(t *testing.T) {
 	})
 }
 
-// TestDueDatesOfAReleaseStay: hosts of different releases agree on who is due, and
-// an update makes no wave. These may never change. Another implementation of the
+// TestDueDatesOfAReleaseStay: hosts of different releases agree on what is due, and an
+// update causes no wave. These values must never change. Another implementation of the
 // rule, in Python, gave the same.
 func TestDueDatesOfAReleaseStay(t *testing.T) {
 	const lower, upper = "0f8fad5b-d9cb-469f-a165-70867728950e", "7C9E6679-7425-40DE-944B-E07FC1F90AE7"
@@ -129,7 +129,7 @@ func TestDueDatesOfAReleaseStay(t *testing.T) {
 	}
 }
 
-// A host that is not spread rotates by the letter of the policy.
+// A host without a spread follows the policy exactly.
 func TestWithoutASpreadAllIsAsThePolicySays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawnCredential(t)
@@ -172,8 +172,8 @@ func TestTheSpreadOfTheDefaultPolicyHoldsForTheRecordsOwn(t *testing.T) {
 	}
 }
 
-// Who is early is due and no more: nobody is called at night for a password that
-// its policy still allows.
+// An early tenant is only due: nobody is alerted for a password that its policy still
+// allows.
 func TestOverdueBeginsWithThePolicyWhateverTheSpread(t *testing.T) {
 	early := entry(t1, 29, spreadBy(t, "50%"))
 	late := entry(t1, 32, spreadBy(t, "50%"))

@@ -10,16 +10,16 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Standing is how a tenant stands against its policy. The strings are part of
-// the JSON of status and the values of the metrics' label state.
+// Standing is a tenant's state with respect to its policy. The strings are part of the
+// JSON of status and the values of the metrics' label state.
 type Standing string
 
 // The standings.
 const (
-	StandingOverdue Standing = "overdue" // as old as its policy or older, although a sweep that should have seen to it is over
-	StandingInvalid Standing = "invalid" // not rotated until somebody mends the record, or lists its origin
-	StandingPending Standing = "pending" // a rotation is under way or half-finished
-	StandingDue     Standing = "due"     // its time has come, or its age is unknown: the next sweep takes it
+	StandingOverdue Standing = "overdue" // as old as its policy or older, after a sweep that should have rotated it
+	StandingInvalid Standing = "invalid" // not rotated until the record is fixed or its origin is listed
+	StandingPending Standing = "pending" // a rotation is running or half-finished
+	StandingDue     Standing = "due"     // its time has come, or its age is unknown: the next sweep rotates it
 	StandingOK      Standing = "ok"      // not due yet, or under a manual policy
 	StandingIgnored Standing = "ignored" // not a tenant
 )
@@ -29,24 +29,24 @@ func Standings() []Standing {
 	return []Standing{StandingOverdue, StandingInvalid, StandingPending, StandingDue, StandingOK, StandingIgnored}
 }
 
-// Status is what a tenant's record says of it. It holds no secret.
+// Status is what a tenant's record shows. It holds no secret.
 type Status struct {
 	Tenant      string // as listed
 	User        string
 	Origin      Origin
 	LastRotated string    // as stored
 	Born        time.Time // what the age counts from; zero: unknown
-	Policy      Policy    // zero where it could not be read
+	Policy      Policy    // zero if it could not be read
 	Due         time.Time // zero: never (manual), or its age is unknown
-	Pending     *Claim    // of a rotation under way or half-finished
-	Begun       time.Time // when the pending password was made; zero: unknown
-	Expires     time.Time // when the store deletes the record by itself; zero: never
+	Pending     *Claim    // of a running or half-finished rotation
+	Begun       time.Time // when the pending password was created; zero: unknown
+	Expires     time.Time // when the store deletes the record itself; zero: never
 	Fault       string    // why it is not rotated, for people; empty if nothing is wrong
 	Foreign     bool      // not a tenant at all; withdrawn, if Fault says so
 }
 
-// StatusOf understands a candidate of a fleet in which rivals tenants, itself
-// included, name its user.
+// StatusOf returns the status of a candidate. rivals is the number of tenants in the
+// fleet, including itself, that name its user.
 func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	s := Status{
 		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
@@ -70,7 +70,7 @@ func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	return s
 }
 
-// Standing is how the tenant stands now, with sweeps by the timetable.
+// Standing is the tenant's current state, with sweeps by the timetable.
 func (s Status) Standing(now time.Time, t Timetable) Standing {
 	switch {
 	case s.Foreign:
@@ -81,7 +81,7 @@ func (s Status) Standing(now time.Time, t Timetable) Standing {
 		return StandingPending
 	case s.Policy.Manual():
 		return StandingOK
-	case s.Due.IsZero(): // its age is unknown, and so is since when it is due
+	case s.Due.IsZero(): // its age is unknown, and so is the time since when it is due
 		return StandingDue
 	case now.Before(s.Due):
 		return StandingOK
@@ -91,13 +91,13 @@ func (s Status) Standing(now time.Time, t Timetable) Standing {
 	return StandingDue
 }
 
-// policyEnd is when the password is as old as its policy allows: when it is due,
-// or by the spread some time later. It is of use where Due is.
+// policyEnd is when the password reaches the age that its policy allows: when it is
+// due, or by the spread some time later. It is meaningful if Due is set.
 func (s Status) policyEnd() time.Time { return s.Born.Add(s.Policy.MaxAge()) }
 
-// Problem reports whether somebody has to look at the tenant: it is overdue,
-// invalid, still half-finished although a sweep that should have finished it is
-// over, or its record deletes itself before a rotation is to write it anew.
+// Problem reports whether the tenant needs attention: it is overdue, invalid, still
+// half-finished after a sweep that should have finished it, or its record deletes
+// itself before a rotation would rewrite it.
 func (s Status) Problem(now time.Time, t Timetable) bool {
 	if s.Vanishes() {
 		return true
@@ -115,7 +115,7 @@ func (s Status) Problem(now time.Time, t Timetable) bool {
 	return false
 }
 
-// Age is how old the current password is; false if nobody knows.
+// Age is the age of the current password; false if it is unknown.
 func (s Status) Age(now time.Time) (time.Duration, bool) {
 	if s.Born.IsZero() {
 		return 0, false
@@ -123,8 +123,8 @@ func (s Status) Age(now time.Time) (time.Duration, bool) {
 	return max(now.Sub(s.Born), 0), true
 }
 
-// Left is how long until it is due, negative once it is; false where that is
-// never or nobody knows.
+// Left is the time until it is due, negative once it is; false if that is never or
+// unknown.
 func (s Status) Left(now time.Time) (time.Duration, bool) {
 	if s.Due.IsZero() {
 		return 0, false
@@ -132,17 +132,17 @@ func (s Status) Left(now time.Time) (time.Duration, bool) {
 	return s.Due.Sub(now), true
 }
 
-// Timetable says when sweeps come.
+// Timetable says when sweeps start.
 type Timetable struct {
 	Schedule cron.Schedule
-	Timezone *time.Location // where the schedule is read
-	Jitter   time.Duration  // each begins up to so much later
-	Window   time.Duration  // how long after that a rotation may be begun
+	Timezone *time.Location // time zone of the schedule
+	Jitter   time.Duration  // each starts up to this much later
+	Window   time.Duration  // how long after that a rotation may start
 }
 
-// Deadline is when the first sweep after a time has begun all that it may begin.
-// A tenant whose policy ended then and that is not seen to by its deadline is
-// overdue. Where no sweep ever comes it is the time itself.
+// Deadline is when the first sweep after a time has started everything that it may
+// start. A tenant whose policy ended at that time and that is not rotated by the
+// deadline is overdue. Without sweeps it is the time itself.
 func (t Timetable) Deadline(after time.Time) time.Time {
 	tick := NextTick(t.Schedule, after.In(t.Timezone))
 	if tick.IsZero() {
@@ -151,9 +151,9 @@ func (t Timetable) Deadline(after time.Time) time.Time {
 	return tick.Add(t.Jitter + t.Window)
 }
 
-// Status reads the records of the selection and nothing else: it needs no master
-// key, asks no Mailu server and writes nothing. The time returned is that of
-// the run, which the standings are to be taken at.
+// Status reads only the records of the selection: it needs no master key, sends Mailu
+// nothing and writes nothing. The returned time is that of the run; standings must be
+// computed for it.
 func (s *Sweep) Status(ctx context.Context, sel Selection) ([]Status, time.Time, error) {
 	clock, err := guardClock(ctx, s.Clock, s.Time)
 	if err != nil {
@@ -183,7 +183,7 @@ func (s *Sweep) Status(ctx context.Context, sel Selection) ([]Status, time.Time,
 	return all, now, nil
 }
 
-// statuses are those of a fleet, or of all that may have rivals in it.
+// statuses returns the statuses of a fleet, or of all that may have duplicates in it.
 func statuses(now time.Time, candidates []Candidate) []Status {
 	rivals := sharedUsers(candidates)
 	all := make([]Status, len(candidates))
@@ -193,10 +193,10 @@ func statuses(now time.Time, candidates []Candidate) []Status {
 	return all
 }
 
-// SortByUrgency puts what somebody has to see to first, and then what is due
-// soonest. What is never due comes last.
+// SortByUrgency puts tenants that need attention first, and then the soonest due.
+// Tenants that are never due come last.
 func SortByUrgency(all []Status, now time.Time, t Timetable) {
-	standing := make(map[string]Standing, len(all)) // reckoned once each, not in every comparison
+	standing := make(map[string]Standing, len(all)) // computed once each, not in every comparison
 	for _, s := range all {
 		standing[s.Tenant] = s.Standing(now, t)
 	}
@@ -205,8 +205,7 @@ func SortByUrgency(all []Status, now time.Time, t Timetable) {
 	})
 }
 
-// CompareUrgency is the order of [SortByUrgency], for tenants whose standings
-// are known.
+// CompareUrgency is the order of [SortByUrgency], for tenants with known standings.
 func CompareUrgency(a *Status, standingA Standing, b *Status, standingB Standing) int {
 	if standingA != standingB {
 		return cmp.Compare(slices.Index(Standings(), standingA), slices.Index(Standings(), standingB))
@@ -214,7 +213,7 @@ func CompareUrgency(a *Status, standingA Standing, b *Status, standingB Standing
 	return cmp.Or(compareDue(a, b), strings.Compare(a.Tenant, b.Tenant))
 }
 
-// compareDue takes an unknown age for the oldest.
+// compareDue treats an unknown age as the oldest.
 func compareDue(a, b *Status) int {
 	switch {
 	case a.Policy.Manual() != b.Policy.Manual() && a.Policy.Manual():

@@ -13,7 +13,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// nightly is a sweep at three each night that may begin rotations until nine.
+// nightly is a sweep at three each night that may start rotations until nine.
 func nightly(t *testing.T) rotator.Timetable {
 	t.Helper()
 	schedule, err := cron.ParseStandard("0 3 * * *")

@@ -13,9 +13,9 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// A call is tried three times by the client (mailu), a tenant three times by
-// its lane, and nine attempts in a row that failed stop a server. What that
-// multiplies to is the most that a server in trouble is sent in one run.
+// The client (mailu) tries a call three times, the lane tries a tenant three times, and
+// nine consecutive failed attempts stop a server. The product is the most that a
+// failing server is sent in one run.
 const (
 	triesOfACall     = 3
 	callsOfAnAttempt = 3 // look or verify, push, verify
@@ -25,12 +25,12 @@ const (
 	mostForAServer   = triesOfACall * callsOfAnAttempt * attemptsToStop
 )
 
-// patience with a request that is answered: a loaded machine is no slow server.
+// patience with a request that is answered: a loaded machine must not count as a slow
+// server.
 const patience = 30 * time.Second
 
-// TestAServerInTroubleIsSentSoMuchAndNoMore: one of ten tenants after the other
-// meets it, as after a canary; the counts are those that docs/reliability.md
-// gives.
+// TestAServerInTroubleIsSentSoMuchAndNoMore: ten tenants meet it one after the other,
+// as after a canary; docs/reliability.md gives these counts.
 func TestAServerInTroubleIsSentSoMuchAndNoMore(t *testing.T) {
 	everything := func(f mailutest.Fault) []mailutest.Fault { return []mailutest.Fault{f} }
 	pushes := func(f mailutest.Fault) []mailutest.Fault {
@@ -66,7 +66,7 @@ func TestAServerInTroubleIsSentSoMuchAndNoMore(t *testing.T) {
 			t.Parallel()
 			timeout := patience
 			if test.faults[0].Kind == mailutest.HangBefore {
-				timeout = 400 * time.Millisecond // nothing is answered anyhow, but each request is to arrive
+				timeout = 400 * time.Millisecond // nothing is answered, but each request must arrive
 			}
 			f, server := newStorm(t, timeout)
 			server.Inject(test.faults...)
@@ -85,8 +85,8 @@ func TestAServerInTroubleIsSentSoMuchAndNoMore(t *testing.T) {
 	}
 }
 
-// The worst that a server can do to itself: each call fails twice before its
-// last try is answered, and no push has an effect.
+// The worst case: each call fails twice before its last try is answered, and no push
+// has an effect.
 func TestTheWorstServerIsSentTheProductOfAllTriesAtMost(t *testing.T) {
 	t.Parallel()
 	f, server := newStorm(t, patience)
@@ -101,8 +101,8 @@ func TestTheWorstServerIsSentTheProductOfAllTriesAtMost(t *testing.T) {
 	t.Logf("%d requests, the bound is %d", server.Count(""), mostForAServer)
 }
 
-// A canary keeps a crowd off a server in trouble; without one as many tenants
-// as the lane is wide meet it first, once each.
+// A canary keeps a crowd away from a failing server; without one as many tenants as the
+// lane is wide meet it first, once each.
 func TestWithoutACanaryALaneMeetsTroubleOnceMore(t *testing.T) {
 	t.Parallel()
 	f, server := newStorm(t, patience)
@@ -111,14 +111,14 @@ func TestWithoutACanaryALaneMeetsTroubleOnceMore(t *testing.T) {
 
 	f.run(t, rotator.Selection{})
 
-	// Five more than the one that a canary would have been.
+	// Five more than the single canary.
 	if n, most := server.Count(""), 27+5*triesOfACall; n > most {
 		t.Errorf("%d requests, want %d at most", n, most)
 	}
 }
 
-// newStorm is ten tenants of a real server, asked by the real client, with a
-// clock on which nobody waits between tries.
+// newStorm is ten tenants of a real server, with the real client and a clock that never
+// waits between tries.
 func newStorm(t *testing.T, timeout time.Duration) (*fleet, *mailutest.Server) {
 	t.Helper()
 	server := mailutest.Run(t, mailutest.Config{Rounds: 4})

@@ -35,8 +35,8 @@ func upTo(n int) (numbers []int) {
 	return numbers
 }
 
-// A few tenants for whom nothing works, wherever they stand in the queue: the
-// others of the server are rotated in the same run.
+// A few tenants fail with everything, at any place in the queue: the server's other
+// tenants are rotated in the same run.
 func TestAFewBadTenantsStopNobodyElseOfTheirServer(t *testing.T) {
 	failed := fmt.Errorf("status 500: %w", rotator.ErrServerFailed)
 	places := map[string][]int{
@@ -80,7 +80,7 @@ func TestAFewBadTenantsStopNobodyElseOfTheirServer(t *testing.T) {
 	}
 }
 
-// The one that failed is tried again, behind the others.
+// The one that failed is retried after the others.
 func TestATenantThatFailedGoesBehindTheOthers(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(8)...)
@@ -104,7 +104,7 @@ func TestATenantThatFailedGoesBehindTheOthers(t *testing.T) {
 	})
 }
 
-// Mailu may hold the password that Vault does not call current yet.
+// Mailu may hold the password that is not yet current in Vault.
 func TestWhatWasLeftHalfFinishedIsTriedAgainSoon(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(20)...)
@@ -126,8 +126,8 @@ func TestWhatWasLeftHalfFinishedIsTriedAgainSoon(t *testing.T) {
 	})
 }
 
-// Half-finished tenants cost their users a password that Vault does not call
-// current: a server that takes no push leaves three.
+// Half-finished tenants leave their users with a password that is not current in Vault:
+// a server that accepts no push leaves three.
 func TestAServerThatFailsEachPushLeavesThreeHalfFinished(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(20)...)
@@ -141,7 +141,7 @@ func TestAServerThatFailsEachPushLeavesThreeHalfFinished(t *testing.T) {
 	})
 }
 
-// A server that answers only 500 is no server that restarts.
+// A server that answers only 500 is not a restarting one.
 func TestAServerThatAnswersOnly500IsGivenUpSoon(t *testing.T) {
 	for _, limit := range []int{1, 2, 0} {
 		inFleet(t, func(t *testing.T, f *fleet) {
@@ -160,8 +160,8 @@ func TestAServerThatAnswersOnly500IsGivenUpSoon(t *testing.T) {
 	}
 }
 
-// A store that is down is no fault of a server's, and does not cost each tenant of
-// the queue its tries.
+// A failed store is no fault of a server, and does not use up the tries of each tenant
+// in the queue.
 func TestAStoreThatIsDownEndsEveryLane(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(20)...)
@@ -205,8 +205,8 @@ func TestAStoreThatComesBackIsUsedAgain(t *testing.T) {
 	})
 }
 
-// A daemon remembers with whom it failed; the record remembers it of what is
-// half-finished.
+// A daemon remembers the tenants with which it failed; the record shows half-finished
+// ones.
 func TestTenantsThatFailedGoBehindTheirPeers(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(5)...)

@@ -204,7 +204,7 @@ func TestTheMasterKeyIsWipedAfterTheRun(t *testing.T) {
 	})
 }
 
-// ownKey hands out its own bytes.
+// ownKey returns its own bytes.
 type ownKey []byte
 
 func (k ownKey) MasterKeys(context.Context) (*crypto.Keyring, error) {

@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// attempt rotates what is due and finishes what is pending, as the owner named,
-// without the licence to go beyond the bound on take-overs.
+// attempt rotates what is due and finishes what is pending, as the named owner, without
+// insist.
 func (h *house) attempt(t *testing.T, owner string) rotator.Result {
 	t.Helper()
 	return h.take(t, owner, false)
@@ -124,8 +124,8 @@ func TestAClaimIsRespectedToItsVeryEnd(t *testing.T) {
 	mustBe(t, after, rotator.Finished)
 }
 
-// What an earlier attempt wrote last may still be on its way, and must not land
-// under the push.
+// An earlier attempt's last write may still be in transit, and must not take effect
+// during the push.
 func TestAProcessWritesItsClaimAgainBeforeItPushesOnceMore(t *testing.T) {
 	h := newHouse(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
@@ -174,7 +174,7 @@ func TestTakeoversAreBounded(t *testing.T) {
 	}
 }
 
-// stuck has a rotation that was taken over as often as may be.
+// stuck has a rotation with the maximum number of take-overs.
 func stuck(t *testing.T) *house {
 	t.Helper()
 	h := newHouse(t)
@@ -256,7 +256,7 @@ func TestAPendingPasswordWithoutKeyVersionIsFinishedWithoutOne(t *testing.T) {
 	h.undisturbed()
 	h.clock.Advance(ttl)
 	h.store.Edit(tenantA, func(fields map[string]any) {
-		fields["key_version"] = json.Number("9") // of the password that goes
+		fields["key_version"] = json.Number("9") // of the removed password
 		delete(fields["pending"].(map[string]any), "key_version")
 	})
 

@@ -13,7 +13,7 @@ func TestTenantIDsThatParse(t *testing.T) {
 		tenantA,
 		"00000000-0000-4000-8000-000000000000",
 		"ffffffff-ffff-4fff-bfff-ffffffffffff",
-		"550E8400-E29B-41D4-A716-446655440000", // kept as spelled: the key derivation depends on it
+		"550E8400-E29B-41D4-A716-446655440000", // kept as written: the key derivation depends on it
 		"550e8400-e29b-41d4-9716-446655440000",
 		"550e8400-e29b-41d4-B716-446655440000",
 	} {

@@ -15,7 +15,7 @@ func TestTicksWhereClocksJump(t *testing.T) {
 	tests := []struct {
 		name, zone, schedule string
 		after                string
-		want                 []string // with the offset that the clock has then
+		want                 []string // with the clock's offset at that time
 	}{
 		{"in the skipped hour", berlin, "30 2 * * *", "2026-03-28T12:00:00+01:00",
 			[]string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"}},
@@ -88,8 +88,8 @@ func TestTicksWhereClocksJump(t *testing.T) {
 	}
 }
 
-// Whenever it is asked, the next tick is the same: a daemon that starts within the
-// gap or the doubled hour sees what one sees that ran through it.
+// The next tick does not depend on when it is computed: a daemon that starts within the
+// gap or the doubled hour gets the same result as one that ran through it.
 func TestTicksDoNotDependOnWhoAsksWhen(t *testing.T) {
 	for _, zone := range []string{"Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo"} {
 		location, err := time.LoadLocation(zone)

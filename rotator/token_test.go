@@ -12,8 +12,8 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// newCrowd is fifty tenants of a server that takes another token and may be sent
-// eight requests at a time.
+// newCrowd is fifty tenants of a server that expects another token and allows eight
+// concurrent requests.
 func newCrowd(t *testing.T) (*fleet, *mailutest.Server) {
 	t.Helper()
 	f, server := newStorm(t, patience)

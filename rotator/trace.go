@@ -2,21 +2,21 @@ package rotator
 
 import "context"
 
-// Tracer is told when a part of a run begins and returns the context to do it
-// in, and what is to be called with its error when it ends. It is called by
-// several goroutines at once and must not block. A nil Tracer is told nothing.
+// Tracer is called when a part of a run begins. It returns the context for that part,
+// and a function that is called with the part's error when it ends. Several goroutines
+// call it concurrently; it must not block. It may be nil.
 type Tracer func(ctx context.Context, part Part) (context.Context, func(error))
 
-// Part is a stretch of work that takes time: a run, a tenant in it, or a step of
-// the tenant's rotation. They nest in this order.
+// Part is a stretch of work: a run, a tenant in it, or a step of the tenant's rotation.
+// They nest in this order.
 type Part struct {
 	Name     PartName
-	Tenant   string // of all but runs
+	Tenant   string // of all parts except runs
 	Origin   Origin
 	Rotation string // of steps
-	// What a tenant came to, to be read when its part has ended; both are nil in
-	// other parts, and one of them is in this one. An end's error is no failure
-	// where the outcome is none.
+	// The tenant's result, to be read when its part has ended. Both are nil in other
+	// parts, and exactly one is set in a tenant's. An end's error is no failure if the
+	// outcome is none.
 	Outcome *Outcome // in a sweep, of this attempt
 	State   *State   // in a verification
 }
@@ -27,14 +27,14 @@ type PartName string
 // The parts.
 const (
 	PartSweep        PartName = "sweep"
-	PartRecovery     PartName = "recovery" // a sweep that only finishes what is half-finished
+	PartRecovery     PartName = "recovery" // a sweep that only finishes half-finished rotations
 	PartVerification PartName = "verification"
-	PartTenant       PartName = "tenant" // one attempt at it, with all its steps
+	PartTenant       PartName = "tenant" // one attempt, with all its steps
 
-	PartLook     PartName = "look"      // is the user there, is the token right
-	PartPrepare  PartName = "prepare"   // a new password and its claim go to Vault
+	PartLook     PartName = "look"      // does the user exist, is the token right
+	PartPrepare  PartName = "prepare"   // a new password and its claim are written to Vault
 	PartTakeOver PartName = "take over" // a claim is rewritten
-	PartPush     PartName = "push"      // Mailu is told the password
+	PartPush     PartName = "push"      // the password is sent to Mailu
 	PartVerify   PartName = "verify"    // Mailu is asked which password it holds
 	PartCommit   PartName = "commit"    // the password becomes current in Vault
 	PartAbandon  PartName = "abandon"   // the pending password is dropped

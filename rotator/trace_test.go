@@ -14,11 +14,11 @@ import (
 
 type partKey struct{}
 
-// recorder notes the parts of a run with the part that each lies in.
+// recorder records the parts of a run, each with its parent.
 type recorder struct {
 	mu    sync.Mutex
 	begun []string
-	ended []string // what tenants came to
+	ended []string // the results of tenants
 	open  int
 }
 

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// turns let as many tenants of a server push at a time as it may be sent requests,
-// each until Mailu has shown what it holds. Without them the question would queue
-// behind the pushes of others, and every tenant would spend a third of a second,
-// or several, with a password in Mailu that Vault does not yet call current.
+// turns limit the tenants of a server that push at a time to its concurrent requests; a
+// turn lasts until Mailu has shown what it holds. Otherwise the verification would
+// queue behind the pushes of others, and every tenant would spend a third of a second,
+// or several, with a password in Mailu that is not yet current in Vault.
 type turns struct {
 	workers *slots
 
@@ -18,11 +18,11 @@ type turns struct {
 
 func newTurns(workers *slots) *turns { return &turns{workers: workers, of: map[Origin]*slots{}} }
 
-// take waits for one of the origin's turns, of which there are n. The caller
-// holds a worker's slot, which is lent meanwhile. end gives the turn back.
+// take waits for one of the origin's n turns. The caller holds a worker's slot, which
+// is lent during the wait. end releases the turn.
 func (t *turns) take(ctx context.Context, origin Origin, n int) (end func(), err error) {
 	all := t.at(origin, n)
-	// Who has a turn keeps others from theirs, so it is the first to go on.
+	// The holder of a turn blocks others, so it continues first.
 	if err := t.workers.lend(pushed, func() error { return all.take(ctx, unbegun) }); err != nil {
 		return nil, err
 	}

@@ -8,8 +8,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// A server is never without a push, and whoever has pushed asks at once: the
-// tenants that wait meanwhile are as far as they can be, and behind it.
+// A server always has a push, and each push is verified immediately: waiting tenants
+// are as prepared as they can be, and queue behind it.
 func TestAServerIsSentOnePushAfterTheOtherAndEachIsVerifiedAtOnce(t *testing.T) {
 	const tenants, push = 6, time.Second
 	inFleet(t, func(t *testing.T, f *fleet) {
@@ -32,7 +32,7 @@ func TestAServerIsSentOnePushAfterTheOtherAndEachIsVerifiedAtOnce(t *testing.T) 
 	})
 }
 
-// The turn is the server's: this host's own work on a hash keeps nobody from it.
+// The turn belongs to the server: this host's work on a hash does not hold it.
 func TestATurnEndsBeforeTheHashIsChecked(t *testing.T) {
 	const push, check = time.Second, 10 * time.Second
 	inFleet(t, func(t *testing.T, f *fleet) {

@@ -15,8 +15,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// adder is a process that adds a tenant. Each of its calls that others can see, or
-// that sees what others do, waits until it may go on.
+// adder is a process that adds a tenant. Each of its calls that others can see, or that
+// sees what others do, waits for permission.
 type adder struct {
 	rotatortest.Registry
 	steps  chan chan struct{}
@@ -106,7 +106,7 @@ func (s stepServer) SetPassword(ctx context.Context, user string, password crypt
 	return s.Server.SetPassword(ctx, user, password)
 }
 
-// adding begins `tenant add` in a process of its own.
+// adding starts `tenant add` in its own process.
 func (f *fleet) adding(t *testing.T, owner string, asked rotator.Addition) *adder {
 	return f.stepping(t, owner, func(a *adder, s *rotator.Sweep) (rotator.Report, error) {
 		return s.Add(t.Context(), a, []rotator.Addition{asked}, true)
@@ -161,7 +161,7 @@ func (a *adder) step(n int) {
 	synctest.Wait()
 }
 
-// finish lets the process go on to its end. Others stay where they are.
+// finish lets the process run to its end, while others stay where they are.
 func (a *adder) finish() {
 	for {
 		a.step(1)
@@ -183,7 +183,7 @@ func (a *adder) outcome() string {
 	return fmt.Sprintf("%s (%s)", a.report.Rows[0].Outcome, a.report.Rows[0].Reason)
 }
 
-// tenantsOf are the records that name the user, as tenants or half-finished.
+// tenantsOf returns the records that name the user, as tenants or half-finished.
 func (f *fleet) tenantsOf(user string) (whole, half []string) {
 	for entry, err := range f.store.List(context.Background()) {
 		if err != nil {
@@ -202,11 +202,11 @@ func (f *fleet) tenantsOf(user string) (whole, half []string) {
 	return whole, half
 }
 
-const calls = 9 // that a process makes at most before it has pushed, and some
+const calls = 9 // maximum calls of a process before it has pushed, and some more
 
-// However the calls of two who add one user lie between each other, and also if the
-// first dies: one is added, the other one is told that it is a tenant already, and
-// there is one record.
+// However the calls of two processes that add one user interleave, and also if the
+// first dies: one adds it, the other reports an existing tenant, and there is one
+// record.
 func TestTwoWhoAddOneUserMakeOneTenant(t *testing.T) {
 	const user = "admin@bücher.example"
 	first := rotator.Addition{Username: user, WebmailURL: string(serverA)}
@@ -232,7 +232,8 @@ func TestTwoWhoAddOneUserMakeOneTenant(t *testing.T) {
 						if len(whole) != 1 || len(half) != 0 || f.mailu.Sets() > 1 {
 							t.Errorf("%s: tenants %v, half-finished %v, %d pushes", how, whole, half, f.mailu.Sets())
 						}
-						// Who waited in its push until the other one had taken it over has added it too.
+						// A process that waited in its push while the other took over
+						// has added it too.
 						if !dies && strings.Count(how, "added (")+strings.Count(how, "is a tenant already") != 2 || !dies && !strings.Contains(how, "added (") {
 							t.Errorf("%s", how)
 						}

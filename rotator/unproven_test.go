@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// foreignHash makes Mailu show a hash of another kind until it is sent a password.
+// foreignHash makes Mailu show a hash of another kind until a password is set.
 func (f *fleet) foreignHash() {
 	f.fault = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpProof && f.mailu.Sets() == 0 {
@@ -82,8 +82,8 @@ func TestADeletedRecordIsNotBroughtBackByAHashOfAnotherKind(t *testing.T) {
 	})
 }
 
-// Whose password was looked for in the history cannot be asked about any more: that
-// is said, and not that the history lacks it.
+// Mailu cannot be asked about a password from the history if the user is gone: the
+// message says that, and not that the history lacks it.
 func TestADeletedRecordWhoseUserIsGoneSaysSo(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "known")

@@ -13,7 +13,7 @@ import (
 
 var errDamaged = errors.New("vault answered 500 Internal Server Error: could not find version data")
 
-// unread lets the store give no record of these tenants, each after some time.
+// unread makes the store return no record of these tenants, each after some time.
 func unread(err error, after time.Duration, numbers ...int) rotatortest.Hook {
 	return func(c rotatortest.Call) rotatortest.Fault {
 		for _, n := range numbers {
@@ -68,7 +68,7 @@ func TestAStoreThatGivesNothingEndsTheRun(t *testing.T) {
 		name    string
 		err     error
 		tenants int
-		reads   int // at the most
+		reads   int // maximum
 	}{
 		{"each record fails", errDamaged, 3, 3},
 		{"many in a row fail", errDamaged, 100, 50 + 8},
@@ -207,8 +207,8 @@ func TestABoardKeepsWhatItKnewOfAnUnreadableRecord(t *testing.T) {
 	}
 }
 
-// A brief run has forgotten both tenants by the time it finds that they may have
-// one user, and can read only one of them again.
+// A brief run has dropped both tenants when it finds that they may share a user, and
+// can read only one of them again.
 func TestARivalThatCannotBeReadAgainKeepsBothFromBeingTouched(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 390, 391)

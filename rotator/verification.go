@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// State is what a verification finds. The strings are part of the JSON report.
+// State is the result of a verification. The strings are part of the JSON report.
 type State string
 
 // The states.
 const (
 	StateOK          State = "ok"           // Mailu accepts the current password of Vault
 	StateDrift       State = "drift"        // Mailu accepts no password that Vault's record holds
-	StatePending     State = "pending"      // a rotation is under way or half-finished
+	StatePending     State = "pending"      // a rotation is running or half-finished
 	StateUnreadable  State = "unreadable"   // the record is deleted, malformed, or its password does not open
 	StateUnreachable State = "unreachable"  // Vault or Mailu did not answer, so nothing is known
 	StateUnknownUser State = "unknown user" // Mailu has no such user
@@ -22,15 +22,15 @@ const (
 	StateIgnored     State = "ignored"      // not a tenant
 )
 
-// States returns all of them, in the order in which a summary counts them.
+// States returns all of them, in the order of a summary.
 func States() []State {
 	return []State{StateOK, StatePending, StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser, StateUnproven, StateIgnored}
 }
 
-// Problem reports whether somebody has to look at the tenant: such findings
-// make the exit status 2. A pending rotation is a problem only if nobody has a
-// live claim on it, an unproven password only if the server was asked, and any
-// state where the record deletes itself, which the finding says.
+// Problem reports whether the tenant needs attention: such findings make the exit
+// status 2. A pending rotation is a problem only without a valid claim, an unproven
+// password only if the server was asked, and any state if the record deletes itself,
+// which the finding shows.
 func (s State) Problem() bool {
 	switch s {
 	case StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser:
@@ -39,23 +39,23 @@ func (s State) Problem() bool {
 	return false
 }
 
-// Finding is what a verification says of one tenant.
+// Finding is the verification's result for one tenant.
 type Finding struct {
 	Tenant   string // as listed
 	User     string
 	Origin   Origin
 	State    State // after the repair, if there was one
-	Repaired bool  // the state was another one before
-	UnderWay bool  // with StatePending: another process has a live claim
-	// Unprovable, with StateUnproven: Mailu was asked, and its hash says nothing of
-	// any password. It may be another one's.
+	Repaired bool  // a repair changed the state
+	UnderWay bool  // with StatePending: another process has a valid claim
+	// Unprovable, with StateUnproven: Mailu was asked, but its hash cannot be checked
+	// against any password. It may be another one's.
 	Unprovable bool
-	// Vanishing: the record deletes itself before a rotation is to write it anew.
+	// Vanishing: the record deletes itself before a rotation would rewrite it.
 	Vanishing bool
-	Reason    string // for people; empty where the state says all
+	Reason    string // for people; empty if the state needs no explanation
 }
 
-// Problem reports whether somebody has to look at the tenant.
+// Problem reports whether the tenant needs attention.
 func (f Finding) Problem() bool {
 	return f.State.Problem() || f.State == StatePending && !f.UnderWay || f.State == StateUnproven && f.Unprovable || f.Vanishing
 }
@@ -67,7 +67,7 @@ type Verification struct {
 	Findings []Finding // in the order of the list
 }
 
-// Problems is the number of findings that somebody has to look at.
+// Problems is the number of findings that need attention.
 func (v Verification) Problems() int {
 	n := 0
 	for _, f := range v.Findings {
@@ -89,11 +89,11 @@ func (v Verification) Count(s State) int {
 	return n
 }
 
-// Verify asks, for every tenant of the selection, whether Mailu accepts what
-// Vault holds. It writes nothing, unless it is to repair what it finds: then a
-// half-finished rotation is finished, a password that Mailu holds and only
-// Vault's history knows is made current again, and where neither explains the
-// drift Vault's current password is pushed, under a claim as any push.
+// Verify asks, for every selected tenant, whether Mailu accepts what Vault holds.
+// Without repair it writes nothing. With repair it finishes a half-finished rotation,
+// makes a password current again that Mailu holds and only Vault's history has, and, if
+// neither explains the drift, pushes Vault's current password, under a claim like any
+// push.
 func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result Verification, err error) {
 	ctx, end := s.Trace.begin(ctx, Part{Name: PartVerification})
 	defer func() { end(err) }()
@@ -138,9 +138,9 @@ func (f Finding) problem() error {
 	return errors.New(f.Reason)
 }
 
-// examine asks Mailu about the current password, then about the pending one, and
-// says in f what that shows. Of a tenant that is being added Mailu may hold one
-// that Vault has never known.
+// examine asks Mailu about the current password, then about the pending one, and stores
+// the result in f. For a tenant that is being added Mailu may hold one that Vault has
+// never known.
 func (r *run) examine(ctx context.Context, c Candidate, f *Finding) {
 	f.UnderWay, f.Unprovable, f.Reason = false, false, ""
 	f.State, f.Reason = unasked(c)
@@ -161,8 +161,7 @@ func (f *Finding) expires(c Credential, now time.Time) {
 	}
 }
 
-// unasked is the state of a candidate that Mailu is not asked about; "" of any
-// other.
+// unasked is the state of a candidate about which Mailu is not asked; "" for any other.
 func unasked(c Candidate) (State, string) {
 	switch {
 	case c.Foreign:
@@ -177,13 +176,13 @@ func unasked(c Candidate) (State, string) {
 	return "", ""
 }
 
-// answers are what Mailu says of the passwords of a record.
+// answers are Mailu's results for the passwords of a record.
 type answers struct {
-	proof    Proof // that of the current one, or of the pending one where that was asked about
+	proof    Proof // of the current password, or of the pending one if that was asked about
 	neither  bool  // both were asked about, and neither is held
 	improper error // why the current one cannot be one of ours
 	asked    *Pending
-	err      error // in the answer about the one that was asked about last
+	err      error // of the last request
 }
 
 func (r *rotation) askBoth(ctx context.Context) (a answers) {
@@ -197,7 +196,7 @@ func (r *rotation) askBoth(ctx context.Context) (a answers) {
 	}
 	proof, _, err := r.proves(ctx, r.cred.Pending)
 	if lost && (err != nil || proof != Held) {
-		return a // what is wrong with the current one comes first
+		return a // an error about the current one comes first
 	}
 	a.asked, a.proof, a.err = r.cred.Pending, proof, err
 	a.neither = err == nil && proof == NotHeld && !r.cred.BeingAdded()

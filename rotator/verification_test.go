@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// sealed puts a tenant on server A whose current password opens, and gives the
-// same to Mailu.
+// sealed puts a tenant on server A whose current password opens, and gives Mailu the
+// same password.
 func (f *fleet) sealed(t *testing.T, n int, password string) {
 	t.Helper()
 	f.add(serverA, n)
@@ -55,8 +55,8 @@ func (f *fleet) verify(t *testing.T, repair bool) rotator.Verification {
 	return v
 }
 
-// mustAgree fails unless Mailu accepts the current password of Vault, which is
-// want, and nothing is pending.
+// mustAgree fails unless Mailu accepts Vault's current password, which must be want,
+// and nothing is pending.
 func (f *fleet) mustAgree(t *testing.T, n int, want string) {
 	t.Helper()
 	fields, _ := f.store.Get(string(tenant(n)))
@@ -136,7 +136,7 @@ func TestRepair(t *testing.T) {
 	tests := []struct {
 		name    string
 		arrange func(*testing.T, *fleet)
-		want    string // the password that all agree on
+		want    string // the password in Vault and Mailu
 		how     string
 	}{
 		{"pushes Vault's password where nothing explains the drift", func(_ *testing.T, f *fleet) {
@@ -194,7 +194,7 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// The first version of a record has none before it.
+// The first version of a record has no earlier one.
 func TestRepairAtVersionOne(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 2)
