@@ -20,19 +20,17 @@ const maxRuns = 20
 type Board struct {
 	clock Clock
 
-	reading sync.RWMutex // held by readers of all tenants against their being reordered
-
 	mu       sync.Mutex // guards what follows
 	surveyed time.Time
 	verified time.Time
-	tenants  *register
+	tenants  *entries
 	servers  map[Origin]*ServerEntry
 	runs     []RunEntry // newest first; the first may be under way
 	next     [tasks]time.Time
 }
 
 // Entry is one tenant on a [Board]. LastRotated is not remembered there, which Born
-// says as well, and of At and StateSince whole seconds are.
+// says as well; times are to the millisecond.
 type Entry struct {
 	Status
 	Outcome    Outcome // of the last run that had anything to do with it; empty: none yet
@@ -81,7 +79,7 @@ type RunEntry struct {
 
 // NewBoard returns an empty one.
 func NewBoard(clock Clock) *Board {
-	return &Board{clock: clock, tenants: newRegister(), servers: map[Origin]*ServerEntry{}}
+	return &Board{clock: clock, tenants: newEntries(), servers: map[Origin]*ServerEntry{}}
 }
 
 // Survey replaces the tenants by those just read. What is known of their last
@@ -104,7 +102,7 @@ type boardSurvey struct {
 func (b *Board) survey() *boardSurvey {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tenants.survey++
+	b.tenants.reading++
 	return &boardSurvey{Board: b}
 }
 
@@ -113,7 +111,7 @@ func (b *Board) survey() *boardSurvey {
 func (b *boardSurvey) note(s Status, unread bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, known := b.tenants.find(s.Tenant)
+	e, _, known := b.tenants.find(s.Tenant)
 	if unread && known {
 		fault := s.Fault
 		s = e.Status
@@ -124,23 +122,19 @@ func (b *boardSurvey) note(s Status, unread bool) {
 		return
 	}
 	e.Status = s
-	b.tenants.note(e)
+	b.tenants.put(e, b.tenants.reading)
 }
 
 // end is told once more of tenants that are otherwise than they were noted: only
 // now it is known who has a rival.
 func (b *boardSurvey) end(again []Status) {
-	b.reading.Lock()
-	defer b.reading.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tenants.order()
 	for _, s := range slices.Concat(b.faulty, again) {
-		e, _ := b.tenants.find(s.Tenant)
+		e, _, _ := b.tenants.find(s.Tenant)
 		e.Status = s
-		b.tenants.note(e)
+		b.tenants.put(e, b.tenants.reading)
 	}
-	b.tenants.order() // among these some may be new to it
 	b.tenants.forget()
 	b.surveyed = b.clock.Now()
 }
@@ -258,9 +252,9 @@ func (b *Board) Overdue(t Timetable) (n int) {
 
 // change leaves alone whom no survey has seen.
 func (b *Board) change(tenant string, change func(*Entry)) {
-	if e, known := b.tenants.find(tenant); known {
+	if e, seen, known := b.tenants.find(tenant); known {
 		change(&e)
-		b.tenants.put(e)
+		b.tenants.put(e, seen)
 	}
 }
 
@@ -272,7 +266,7 @@ func (b *Board) failed(tenant string) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, _ := b.tenants.find(tenant)
+	e, _, _ := b.tenants.find(tenant)
 	switch e.Outcome {
 	case Failed, Refused, Unfinished, Stuck:
 		return true
@@ -322,27 +316,29 @@ func (b *Board) Outline() Snapshot {
 	return s
 }
 
-// Tenants yields each tenant once, in no order. Runs go on meanwhile: it holds up
-// nothing but the end of a survey.
+// Tenants yields each tenant once, in no order. Runs go on meanwhile, so that each is
+// as it is when its turn comes.
 func (b *Board) Tenants() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
-		b.reading.RLock()
-		defer b.reading.RUnlock()
-		var part []Entry
-		for i, more := 0, true; more; i++ {
-			part, more = b.part(part[:0], i)
-			for _, e := range part {
-				if !yield(e) {
-					return
-				}
+		b.mu.Lock()
+		ids, others := b.tenants.names()
+		b.mu.Unlock()
+		for _, id := range ids {
+			if e, known := b.entry(id.String()); known && !yield(e) {
+				return
+			}
+		}
+		for _, name := range others {
+			if e, known := b.entry(name); known && !yield(e) {
+				return
 			}
 		}
 	}
 }
 
-// part appends the i-th part of the tenants; false: it is the last one.
-func (b *Board) part(to []Entry, i int) ([]Entry, bool) {
+func (b *Board) entry(name string) (Entry, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.tenants.part(to, i)
+	e, _, known := b.tenants.find(name)
+	return e, known
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -30,11 +31,13 @@ var errNobody = errors.New("no tenant belongs to what was asked for: mailu-rotat
 type survey struct {
 	*run
 	keep  func(Candidate) bool
-	names *roll
+	names names
 	board *boardSurvey // nil: nobody wants to know
 
+	next atomic.Int64 // place of the next name to be read
+
 	mu      sync.Mutex // guards what follows
-	users   *rivals
+	users   *duplicates
 	kept    map[int]Candidate // by their places in the list
 	covered int               // by the selection
 	reads   int               // that did not fail
@@ -42,32 +45,56 @@ type survey struct {
 	failure error             // of the last of them
 }
 
+// names are those of a fleet, in the order of the list: 16 bytes for a tenant's.
+type names struct {
+	ids    []uuid
+	others map[int]string // by place: names that are not the usual spelling of an id
+}
+
+func (n *names) add(name string) {
+	id, ok := parseUUID(name)
+	if !ok {
+		if n.others == nil {
+			n.others = map[int]string{}
+		}
+		n.others[len(n.ids)] = name
+	}
+	n.ids = append(n.ids, id)
+}
+
+func (n *names) at(place int) string {
+	if name, found := n.others[place]; found {
+		return name
+	}
+	return n.ids[place].String()
+}
+
 // everything keeps all candidates.
 func everything(Candidate) bool { return true }
 
-// survey reads every tenant while the store still lists them, and returns those of
-// the selection that keep wants, in the order of the list. keep is asked about one
-// at a time, as they are read. Those that name a user of another one are returned
-// whether wanted or not, and whatever the selection. A list that breaks off leaves
-// nothing but an error: half of a fleet says nothing of its users, nor of who is the oldest. A record that the
-// store does not give is a candidate with an error, and the others go on: only a
-// store that gives nothing ends the survey.
+// survey lists the tenants, reads all of them, and returns those of the selection
+// that keep wants, in the order of the list. keep is called for one tenant at a time.
+// Tenants that share a user are returned in any case, whatever the selection. A list
+// that breaks off ends the survey: half of a fleet does not show which users are
+// shared, nor which tenant is the oldest. A record that the store does not give is a
+// candidate with an error, and the others go on: only a store that gives nothing ends
+// the survey.
 func (r *run) survey(ctx context.Context, keep func(Candidate) bool) ([]Candidate, error) {
 	candidates, _, err := r.surveyUsers(ctx, keep)
 	return candidates, err
 }
 
 // surveyUsers returns as well who of the fleet has which user.
-func (r *run) surveyUsers(ctx context.Context, keep func(Candidate) bool) ([]Candidate, *rivals, error) {
-	s := &survey{run: r, keep: keep, names: newRoll(), users: newRivals(), kept: map[int]Candidate{}}
+func (r *run) surveyUsers(ctx context.Context, keep func(Candidate) bool) ([]Candidate, *duplicates, error) {
+	s := &survey{run: r, keep: keep, kept: map[int]Candidate{}}
+	if err := r.list(ctx, s.names.add); err != nil {
+		return nil, nil, err
+	}
+	s.users = newDuplicates(len(s.names.ids))
 	if r.Board != nil && len(r.sel.Tenants) == 0 {
 		s.board = r.Board.survey()
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer s.names.end()
-		return r.list(groupCtx, s.names.add)
-	})
 	for range max(r.Workers, 1) {
 		group.Go(func() error { return s.work(groupCtx) })
 	}
@@ -128,12 +155,12 @@ func (r *run) listFleet(ctx context.Context, add func(string)) error {
 // work reads as long as there are names.
 func (s *survey) work(ctx context.Context) error {
 	for {
-		place, name, ok := s.names.next(ctx)
-		if !ok {
+		place := int(s.next.Add(1)) - 1
+		if place >= len(s.names.ids) {
 			return nil
 		}
 		before := s.succeeded()
-		c := s.candidate(ctx, name)
+		c := s.candidate(ctx, s.names.at(place))
 		if ctx.Err() != nil {
 			return nil // the survey has failed: what became of this read says nothing of the record
 		}
@@ -194,7 +221,7 @@ func unreadRecords(err error) error { return fmt.Errorf("read the tenants' recor
 // settleRivals keeps the tenants that may share a user. Those that were not kept
 // are read once more.
 func (s *survey) settleRivals(ctx context.Context) error {
-	places := s.users.found()
+	places := s.users.places()
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(s.Workers, 1))
 	for _, place := range places {
@@ -227,7 +254,7 @@ func (s *survey) again(ctx context.Context, place int) {
 	if known {
 		return
 	}
-	c := s.candidate(ctx, s.names.name(place))
+	c := s.candidate(ctx, s.names.at(place))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept[place] = c
@@ -243,7 +270,7 @@ func (s *survey) doubt(places []int) {
 		}
 		for _, other := range places {
 			c := s.kept[other]
-			if c.Err == nil && s.users.hash(other) == s.users.hash(place) {
+			if c.Err == nil && s.users.hashes[other] == s.users.hashes[place] {
 				c.Err = fmt.Errorf("tenant %s may have the same user, and its record cannot be read any more: %w", lost.Name, lost.Err)
 				s.kept[other] = c
 			}

@@ -3,6 +3,7 @@ package rotator
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -31,14 +32,16 @@ func TestOnlyFailuresInARowEndASurvey(t *testing.T) {
 	}
 }
 
-// Whose hash begins with what digit is chance: of so many users every digit is met.
-func TestRivalsAreFoundWhateverTheirHash(t *testing.T) {
-	const users = 400
-	r := newRivals()
-	for i := range 2 * users {
-		r.note(i, Candidate{Credential: Credential{Username: fmt.Sprintf("admin@d%d.example", i/2), Origin: "https://mail.example.com"}})
+func TestNamesComeBackAsTheyWereListed(t *testing.T) {
+	all := []string{"README", "", uuid{6: 0x40, 8: 0x80}.String(), strings.ToUpper(entryOf(250).Tenant), entryOf(3).Tenant, "../x"}
+	var n names
+	for _, name := range all {
+		n.add(name)
 	}
-	if n := len(r.found()); n != 2*users {
-		t.Errorf("%d of %d places are found", n, 2*users)
+
+	for i, want := range all {
+		if got := n.at(i); got != want {
+			t.Errorf("name %d is %q, want %q", i, got, want)
+		}
 	}
 }

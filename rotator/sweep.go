@@ -52,9 +52,9 @@ type run struct {
 	host    host
 	store   *storeHealth
 
-	registry Registry // of a run that adds tenants
-	users    *rivals  // of the whole fleet, where a verification has read it
-	alone    bool     // nothing is pushed, so that it does not matter who else has a user
+	registry Registry    // of a run that adds tenants
+	users    *duplicates // of the whole fleet, where a verification has read it
+	alone    bool        // nothing is pushed, so that it does not matter who else has a user
 }
 
 // Plan reads the fleet and reports what Run would do. It writes nothing.

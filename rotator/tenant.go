@@ -28,10 +28,10 @@ func ParseTenantID(name string) (TenantID, error) {
 // record, which check-and-set gives to one of them.
 func NewTenantID(user Address, n int) TenantID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "mailu-rotator tenant %d %s", n, user))
-	id := [16]byte(sum[:])
+	id := uuid(sum[:])
 	id[6] = id[6]&0x0f | 0x40 // version 4
 	id[8] = id[8]&0x3f | 0x80 // variant of RFC 9562
-	return TenantID(unpackID(id))
+	return TenantID(id.String())
 }
 
 func isUUIDv4(s string) bool {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -33,7 +34,9 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
-	boundGarbage()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // how a million tenants stand stays in memory; twice that would be a lot
+	}
 	outlets := openOutlets(fleet)
 	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(fleet))
 	ended := make(chan struct{})

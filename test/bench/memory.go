@@ -8,7 +8,7 @@ import (
 )
 
 // memoryBound is the limit for a scan of a million tenants, in MB.
-const memoryBound = 150
+const memoryBound = 400
 
 // peak is the maximum memory of a sweep.
 type peak struct {

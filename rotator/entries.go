@@ -1,0 +1,127 @@
+package rotator
+
+import (
+	"encoding/hex"
+	"maps"
+	"slices"
+	"time"
+)
+
+// entries are the tenants on a [Board]. A daemon keeps one for each tenant all day, so
+// they are small: of a million tenants they take about 150 MB. A tenant whose entry has
+// something special (a fault, a reason, a pending password) is kept whole.
+type entries struct {
+	small   map[uuid]smallEntry
+	whole   map[string]wholeEntry // by name, as listed
+	common  map[commonEntry]*commonEntry
+	reading int // the number of the last reading of the fleet
+}
+
+// smallEntry is an [Entry] with nothing special. Its times are Unix time in
+// milliseconds, the zero time included.
+type smallEntry struct {
+	user      string
+	common    *commonEntry
+	born, due int64
+	at, since int64
+	seen      int // the last reading that has it
+}
+
+// commonEntry is what many tenants have in common, kept once.
+type commonEntry struct {
+	origin  Origin
+	policy  Policy
+	outcome Outcome
+	state   State
+}
+
+type wholeEntry struct {
+	Entry
+	seen int
+}
+
+func newEntries() *entries {
+	return &entries{small: map[uuid]smallEntry{}, whole: map[string]wholeEntry{}, common: map[commonEntry]*commonEntry{}}
+}
+
+// find returns the entry of the tenant with this name, and the last reading that has it.
+func (t *entries) find(name string) (e Entry, seen int, found bool) {
+	if w, found := t.whole[name]; found {
+		return w.Entry, w.seen, true
+	}
+	id, ok := parseUUID(name)
+	if !ok {
+		return Entry{}, 0, false
+	}
+	s, found := t.small[id]
+	if !found {
+		return Entry{}, 0, false
+	}
+	return Entry{
+		Status: Status{
+			Tenant: name, User: s.user, Origin: s.common.origin, Policy: s.common.policy,
+			Born: time.UnixMilli(s.born).UTC(), Due: time.UnixMilli(s.due).UTC(),
+		},
+		Outcome: s.common.outcome, At: time.UnixMilli(s.at).UTC(), State: s.common.state, StateSince: time.UnixMilli(s.since).UTC(),
+	}, s.seen, true
+}
+
+// put adds an entry, or replaces the one of the same name.
+func (t *entries) put(e Entry, seen int) {
+	id, ok := parseUUID(e.Tenant)
+	if !ok || e.Fault != "" || e.Foreign || e.Pending != nil || e.Reason != "" || !e.Expires.IsZero() {
+		t.whole[e.Tenant] = wholeEntry{e, seen}
+		delete(t.small, id)
+		return
+	}
+	common := commonEntry{e.Origin, e.Policy, e.Outcome, e.State}
+	if t.common[common] == nil {
+		t.common[common] = &common
+	}
+	t.small[id] = smallEntry{
+		user: e.User, common: t.common[common], seen: seen,
+		born: e.Born.UnixMilli(), due: e.Due.UnixMilli(), at: e.At.UnixMilli(), since: e.StateSince.UnixMilli(),
+	}
+	delete(t.whole, e.Tenant)
+}
+
+// forget drops the tenants that the last reading has not seen.
+func (t *entries) forget() {
+	maps.DeleteFunc(t.small, func(_ uuid, s smallEntry) bool { return s.seen != t.reading })
+	maps.DeleteFunc(t.whole, func(_ string, w wholeEntry) bool { return w.seen != t.reading })
+}
+
+// names returns the names of all tenants, in no order: those of the small entries as
+// ids.
+func (t *entries) names() (ids []uuid, others []string) {
+	return slices.Collect(maps.Keys(t.small)), slices.Collect(maps.Keys(t.whole))
+}
+
+// uuid is the 16 bytes that a tenant id stands for.
+type uuid [16]byte
+
+// parseUUID is false for any name that [uuid.String] would not give back as it was.
+func parseUUID(name string) (id uuid, ok bool) {
+	if !isUUIDv4(name) {
+		return id, false
+	}
+	digits := make([]byte, 0, 32)
+	for _, part := range [...]string{name[:8], name[9:13], name[14:18], name[19:23], name[24:]} {
+		digits = append(digits, part...)
+	}
+	if _, err := hex.Decode(id[:], digits); err != nil {
+		return id, false
+	}
+	return id, id.String() == name
+}
+
+func (id uuid) String() string {
+	var text [36]byte
+	hex.Encode(text[0:], id[:4])
+	hex.Encode(text[9:], id[4:6])
+	hex.Encode(text[14:], id[6:8])
+	hex.Encode(text[19:], id[8:10])
+	hex.Encode(text[24:], id[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
