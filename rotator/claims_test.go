@@ -27,6 +27,23 @@ func TestAClaimOfAnotherProcessIsWaitedForAndThenTakenOver(t *testing.T) {
 	})
 }
 
+// A process claims for an hour at most, and its clock may be ahead by five minutes.
+func TestHowLongAClaimIsBelieved(t *testing.T) {
+	const longest = rotator.MaxClaimTTL + 5*time.Minute
+	for until, want := range map[time.Duration]bool{0: false, time.Millisecond: true, longest: true, longest + time.Millisecond: false} {
+		inFleet(t, func(t *testing.T, f *fleet) {
+			f.add(serverA, 1)
+			f.leave(t, 1, "another process", f.began.Add(until))
+
+			record, err := f.sweep.Record(t.Context(), tenant(1))
+
+			if err != nil || record.UnderWay != want {
+				t.Errorf("until %s: %t, %v", until, record.UnderWay, err)
+			}
+		})
+	}
+}
+
 func TestAClaimedTenantDoesNotHoldUpTheOthers(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3)

@@ -186,7 +186,7 @@ func pastTime(s string, now time.Time) (time.Time, bool) {
 // set.
 type fieldReader struct {
 	fields map[string]any
-	names  []string // of the fields with complaints, each once
+	names  []string // of the fields with complaints
 	errs   []error
 }
 
@@ -195,9 +195,7 @@ func (r *fieldReader) check(field string, err error) {
 		return
 	}
 	r.errs = append(r.errs, err)
-	if !slices.Contains(r.names, field) {
-		r.names = append(r.names, field)
-	}
+	r.names = append(r.names, field)
 }
 
 // fieldsError lists the errors in the fields of a record, on one line, as a table shows

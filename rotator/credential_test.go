@@ -279,6 +279,9 @@ func TestFieldsThatMayBeMissingOrOdd(t *testing.T) {
 			mustParse(t, pendingWith(field, null))
 		})
 	}
+	t.Run("takeovers of 0", func(t *testing.T) {
+		mustParse(t, pendingWith("takeovers", json.Number("0")))
+	})
 	for _, field := range []string{"created_at", "last_rotated"} {
 		t.Run(field+" that is no timestamp", func(t *testing.T) {
 			mustParse(t, with(field, "yesterday"))
@@ -343,9 +346,14 @@ func TestADocumentIsACopy(t *testing.T) {
 	fields := wellFormed()
 	c := mustParse(t, fields)
 
+	c.Pending.Claim.Owner = "another"
+	_ = c.Document()
 	c.Pending = nil
 	doc := c.Document()
 
+	if owner := fields["pending"].(map[string]any)["owner"]; owner != "host/1/ab" {
+		t.Errorf("the owner that was read is %v", owner)
+	}
 	if _, found := doc.Fields["pending"]; found || fields["pending"] == nil {
 		t.Errorf("got %v from %v", doc.Fields, fields)
 	}

@@ -141,6 +141,54 @@ func TestARotationTakenOverOftenIsLeftToTheSweeps(t *testing.T) {
 	})
 }
 
+func TestALookLeavesOutWhatIsLeftToTheSweeps(t *testing.T) {
+	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
+		left := halfFinished("b", 20*time.Minute)
+		left.Pending.Takeovers = 3
+		v.pending = append(v.pending, left)
+		v.finish()
+
+		v.until(20 * time.Hour)
+
+		if len(v.asked) != 1 || !slices.Equal(v.asked[0], []rotator.TenantID{"a"}) {
+			t.Errorf("asked about %v", v.asked)
+		}
+	})
+}
+
+// An owner that claims for some seconds again and again is alive.
+func TestAClaimThatIsRenewedAllTheTimeIsLookedAtOnceAMinute(t *testing.T) {
+	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
+		v.lapsed = func([]rotator.TenantID) (bool, error) {
+			v.pending = []rotator.Status{halfFinished("a", time.Since(midnight)+time.Second)}
+			return false, nil
+		}
+
+		v.until(30 * time.Minute)
+
+		if n := len(v.looks); n < 2 || n > 10 {
+			t.Errorf("%d looks in 10 minutes: %v", n, v.looks)
+		}
+	})
+}
+
+func TestADaemonThatIsStoppedDuringALookComplainsOfNothing(t *testing.T) {
+	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
+		v.lapsed = func([]rotator.TenantID) (bool, error) {
+			v.mu.Unlock()
+			time.Sleep(time.Minute) // the daemon is stopped meanwhile
+			v.mu.Lock()
+			return false, context.Canceled
+		}
+		v.until(20*time.Minute + soon)
+		t.Cleanup(func() {
+			if i := slices.IndexFunc(v.events, func(e rotator.Event) bool { return e.Name == rotator.RecoveryRefused }); i >= 0 {
+				t.Errorf("it says %v", v.events[i].Err)
+			}
+		})
+	})
+}
+
 func TestAnotherPendingPasswordIsLookedAtAnew(t *testing.T) {
 	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
 		v.until(5 * time.Hour)
@@ -184,7 +232,7 @@ func TestALookThatVaultRefusesIsRepeated(t *testing.T) {
 func TestALookTooEarlyIsRepeatedAfterAMinute(t *testing.T) {
 	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
 		v.lapsed = func([]rotator.TenantID) (bool, error) {
-			if len(v.looks) > 3 {
+			if len(v.looks) > 4 {
 				v.pending = nil
 			}
 			return false, nil
@@ -192,6 +240,9 @@ func TestALookTooEarlyIsRepeatedAfterAMinute(t *testing.T) {
 
 		v.until(20 * time.Hour)
 
+		if len(v.looks) != 5 || v.looks[4] > 30*time.Minute { // none of them counts as one that finished nothing
+			t.Errorf("looked at %v", v.looks)
+		}
 		for i, at := range v.looks[1:] {
 			if at-v.looks[i] < time.Minute {
 				t.Errorf("looked at %v", v.looks)
@@ -208,8 +259,11 @@ func TestManyClaimsThatEndTogetherAreOneLook(t *testing.T) {
 
 		v.until(20 * time.Hour)
 
-		if len(v.looks) != 1 {
-			t.Errorf("looked at %v: %v", v.looks, v.asked)
+		if len(v.looks) != 1 || v.looks[0] > 20*time.Minute+soon {
+			t.Fatalf("looked at %v: %v", v.looks, v.asked)
+		}
+		if slices.Contains(v.asked[0], "c") {
+			t.Errorf("asked about %v, and the claim of c stands", v.asked[0])
 		}
 	})
 }

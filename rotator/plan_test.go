@@ -103,6 +103,7 @@ func TestPlan(t *testing.T) {
 			"all: a last_rotated that cannot be believed", []rotator.Candidate{entry(t1, -1), entry(t2, 0, undated)},
 			all, "1 rotate, 2 rotate",
 		},
+		{"all: of unknown age, without a cut-off", []rotator.Candidate{entry(t1, 0, undated)}, rotator.Selection{All: true}, "1 rotate"},
 		{
 			"all: rotated at the cut-off, yet sealed with an older key", []rotator.Candidate{entry(t1, 0, key(2)), entry(t2, 0, key(3)), entry(t3, 0)},
 			rotator.Selection{All: true, RotatedBefore: noon, NewestKey: 3}, "1 rotate, 3 rotate, 2 fresh",

@@ -101,6 +101,9 @@ func TestWhatResealLeavesAndWhy(t *testing.T) {
 				if row := report.Rows[0]; row.Outcome != test.want || !strings.Contains(row.Reason, test.reason) || f.store.Writes() != 0 {
 					t.Errorf("got %s: %s", row.Outcome, row.Reason)
 				}
+				if n := len(f.told(rotator.TenantSkipped)) + len(f.told(rotator.TenantDone)); n != 1 {
+					t.Errorf("told %d times", n)
+				}
 			})
 		})
 	}
@@ -136,6 +139,69 @@ func TestAResealGoesOnTopOfSomebodysEdit(t *testing.T) {
 		if fields, _ := f.store.Get(string(tenant(1))); fields["ticket"] != "OPS-1" || toString(fields["key_version"]) != "2" {
 			t.Errorf("the record is %v", fields)
 		}
+	})
+}
+
+func TestAResealWhoseAnswerIsLostIsKnownForItsOwn(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpWrite && len(f.of(rotatortest.OpWrite)) == 1 {
+				return rotatortest.Fault{After: rotatortest.ErrLost}
+			}
+			return rotatortest.Fault{}
+		}
+
+		mustEnd(t, f.reseal(t, rotator.Selection{}), "1 resealed")
+	})
+}
+
+func TestARotationThatComesUnderAResealIsAFailure(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpWrite {
+				f.leave(t, 1, "a dead process", f.began)
+			}
+			return rotatortest.Fault{}
+		}
+
+		mustEnd(t, f.reseal(t, rotator.Selection{}), "1 unfinished")
+		if done := f.told(rotator.TenantDone); len(done) != 1 || done[0].Err == nil {
+			t.Errorf("told %+v", done)
+		}
+	})
+}
+
+func TestAResealThatIsInterruptedBeginsNoMore(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		f.sealed(t, 2, "the password")
+		ctx, interrupt := context.WithCancel(t.Context())
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpWrite {
+				interrupt()
+			}
+			return rotatortest.Fault{}
+		}
+		f.sweep.Keys, f.sweep.Workers = twoKeys{}, 1
+
+		report, err := f.sweep.Reseal(ctx, rotator.Selection{})
+
+		must(t, err)
+		mustEnd(t, report, "1 resealed, 2 deferred")
+	})
+}
+
+// Who shares a user is read for what it says of the others, and is not resealed.
+func TestAResealOfOneServerLeavesRivalsElsewhere(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		f.add(serverB, 2)
+		f.mailu.APIs = oneMailu
+		f.edit(2, func(fields map[string]any) { fields["username"] = userOf(1) })
+
+		mustEnd(t, f.reseal(t, rotator.Selection{Origins: []rotator.Origin{serverA}}), "1 resealed")
 	})
 }
 

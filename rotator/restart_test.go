@@ -29,10 +29,29 @@ func TestAStartInTheWindowOfTheLastTickSweeps(t *testing.T) {
 }
 
 func TestAStartAfterTheWindowOfTheLastTickDoesNotSweep(t *testing.T) {
-	onShift(t, "0 22 * * *", nil, func(t *testing.T, s *shift) {
+	for _, schedule := range []string{"0 22 * * *", "55 21 * * *"} {
+		onShift(t, schedule, nil, func(t *testing.T, s *shift) {
+			s.until(21 * time.Hour)
+
+			s.mustHaveSwept(t, 0)
+		})
+	}
+}
+
+func TestAStartAtTheTickItselfSweeps(t *testing.T) {
+	onShift(t, "0 0 * * *", nil, func(t *testing.T, s *shift) {
 		s.until(21 * time.Hour)
 
-		s.mustHaveSwept(t, 0)
+		s.mustHaveSwept(t, 0, 0)
+	})
+}
+
+// A tick may begin as late as its jitter says, and has its window then.
+func TestAStartAfterTheWindowMayBeWithinJitterAndWindow(t *testing.T) {
+	onShift(t, "0 21 * * *", func(s *rotator.Settings) { s.Jitter = 2 * time.Hour }, func(t *testing.T, s *shift) {
+		s.until(20 * time.Hour)
+
+		s.mustHaveSwept(t, 0, 0)
 	})
 }
 

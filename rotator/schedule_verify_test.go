@@ -158,6 +158,25 @@ func TestASweepGoesBeforeAVerificationOfTheSameTime(t *testing.T) {
 	})
 }
 
+// What comes up during a long verification goes by its order, and not by its time.
+func TestASweepGoesBeforeALookThatWasDueEarlier(t *testing.T) {
+	pending := func(s *rotator.Settings) {
+		s.Pending = func() []rotator.Status { return []rotator.Status{halfFinished("a", 40*time.Minute)} }
+		s.Lapsed = func(context.Context, []rotator.TenantID) (bool, error) { return true, nil }
+	}
+	onWatch(t, "0 2 * * *", "30 0 * * *", pending, func(t *testing.T, w *watch) {
+		w.verify = func(int) error { time.Sleep(3 * time.Hour); return nil }
+
+		w.until(3*time.Hour + 31*time.Minute)
+
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.sweeps) < 2 || w.sweeps[1].pending || w.sweeps[1].at != 3*time.Hour+30*time.Minute {
+			t.Errorf("after the verification: %+v", w.sweeps)
+		}
+	})
+}
+
 func TestJitterDelaysAVerificationToo(t *testing.T) {
 	jitter := func(s *rotator.Settings) { s.Jitter = time.Hour }
 	onWatch(t, "0 12 * * *", "0 5 * * *", jitter, func(t *testing.T, w *watch) {
@@ -265,6 +284,18 @@ func TestAReloadEndsTheTriesOfAVerificationThatIsTurnedOff(t *testing.T) {
 		if len(w.at) != tries {
 			t.Errorf("%d tries before, %d after", tries, len(w.at))
 		}
+	})
+}
+
+func TestAReloadWithinTheJitterTurnsAVerificationOff(t *testing.T) {
+	jitter := func(s *rotator.Settings) { s.Jitter = 12 * time.Hour }
+	onWatch(t, "0 3 * * *", weekly, jitter, func(t *testing.T, w *watch) {
+		w.until(29*time.Hour + time.Millisecond)
+
+		w.reload(t, "0 3 * * *", "")
+
+		w.until(week)
+		w.mustHaveVerified(t)
 	})
 }
 
