@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
 )
@@ -81,6 +82,8 @@ func TestExaminationNamesTheFieldsToBeCorrected(t *testing.T) {
 		{"a sealed password in base64url", map[string]any{"password": strings.Repeat("-_", 24)}, rotator.FlawSealedForm, "password: sealed password does not open: it is base64url", []string{"password"}},
 		{"a pending one in two lines", map[string]any{"pending": sealedAs(envelope(1)[:20] + "\n" + envelope(1)[20:])}, rotator.FlawSealedForm, "password of pending: sealed password does not open: it has line breaks", []string{"pending"}},
 		{"an addition that is too short", map[string]any{"pending": sealedAs("c2VhbGVk"), "password": nil}, rotator.FlawSealedForm, "password of pending: sealed password does not open: it is too short", []string{"pending.password"}},
+		{"a rotation taken over as often as may be", map[string]any{"pending": takenOver(6)}, rotator.FlawHalfFinished, "taken over 6 times without success: only a run that names the tenant goes on", nil},
+		{"one taken over less often", map[string]any{"pending": takenOver(5)}, rotator.FlawHalfFinished, "the next run finishes it", nil},
 		{"null times", map[string]any{"last_rotated": nil, "created_at": nil}, rotator.FlawUndated, "its age is unknown", nil},
 	} {
 		f := newFleet(t)
@@ -95,6 +98,97 @@ func TestExaminationNamesTheFieldsToBeCorrected(t *testing.T) {
 		flaw := found.Flaws[0]
 		if flaw.Kind != test.kind || !strings.Contains(flaw.Reason, test.reason) || !slices.Equal(flaw.Fields, test.fields) || flaw.Version != 2 {
 			t.Errorf("%s: got %+v", test.name, flaw)
+		}
+	}
+}
+
+// takenOver is a rotation left half-finished after so many take-overs.
+func takenOver(times int) map[string]any {
+	p := pendingOf("dead", time.Now().Add(-time.Minute))
+	p["takeovers"] = times
+	return p
+}
+
+func TestExaminationOfKeyVersionsThatAreNotToBeHad(t *testing.T) {
+	ring, err := crypto.NewKeyring(map[crypto.KeyVersion][]byte{2: make([]byte, crypto.KeySize), 4: make([]byte, crypto.KeySize)})
+	must(t, err)
+	pending := func(version any) map[string]any {
+		p := pendingOf("alive", time.Now().Add(time.Minute))
+		p["key_version"] = version
+		return p
+	}
+	for _, test := range []struct {
+		name   string
+		record map[string]any
+		kind   rotator.FlawKind // "": none
+	}{
+		{"the newest", map[string]any{"key_version": 4}, ""},
+		{"an older one", map[string]any{"key_version": 2}, ""},
+		{"not recorded", map[string]any{"key_version": nil}, ""},
+		{"trimmed", map[string]any{"key_version": 1}, rotator.FlawKeyHidden},
+		{"trimmed, next to the newest", map[string]any{"key_version": 3}, rotator.FlawKeyHidden},
+		{"not made yet", map[string]any{"key_version": 5}, rotator.FlawKeyUnknown},
+		{"of the pending password", map[string]any{"key_version": 4, "pending": pending(3)}, rotator.FlawKeyHidden},
+		{"of that alone", map[string]any{"key_version": nil, "pending": pending(3)}, rotator.FlawKeyHidden},
+	} {
+		f := newFleet(t)
+		f.add(serverA, 1)
+		f.edit(1, func(r map[string]any) { maps.Copy(r, test.record) })
+
+		found, err := f.sweep.Examine(t.Context(), ring)
+
+		must(t, err)
+		var kind rotator.FlawKind
+		for _, flaw := range found.Flaws {
+			kind += flaw.Kind
+		}
+		if kind != test.kind {
+			t.Errorf("%s: got %q", test.name, kind)
+		}
+	}
+}
+
+func TestExaminationOfAnAdditionThatIsUnderWayFindsNothing(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 1)
+	f.edit(1, func(r map[string]any) {
+		r["pending"] = pendingOf("alive", time.Now().Add(time.Minute))
+		delete(r, "password")
+	})
+
+	found, err := f.sweep.Examine(t.Context(), f.ring(t))
+
+	if err != nil || len(found.Flaws) != 0 {
+		t.Errorf("got %+v, %v", found.Flaws, err)
+	}
+}
+
+// Of a record that cannot be understood nobody knows whose it is.
+func TestExaminationComparesAddressesOfWholeRecordsOnly(t *testing.T) {
+	for name, whole := range map[string]int{"one whole record": 1, "two of them": 2} {
+		f := newFleet(t)
+		f.add(serverA, 1)
+		f.add(serverB, 2, 3)
+		for n := 1; n <= 3; n++ {
+			f.edit(n, func(r map[string]any) {
+				r["username"] = userOf(1)
+				if n > whole {
+					r["rotation_policy"] = "soon"
+				}
+			})
+		}
+
+		found, err := f.sweep.Examine(t.Context(), nil)
+
+		must(t, err)
+		same := 0
+		for _, flaw := range found.Flaws {
+			if flaw.Kind == rotator.FlawOneAddress {
+				same++
+			}
+		}
+		if want := map[int]int{1: 0, 2: 2}[whole]; same != want {
+			t.Errorf("%s: %d have one address with another, want %d", name, same, want)
 		}
 	}
 }

@@ -76,8 +76,12 @@ func TestRepairOfAPasswordSealedWithoutADate(t *testing.T) {
 				f.undate(t, 1, "undated")
 				test.arrange(t, f)
 
-				mustFind(t, f.verify(t, true), rotator.StateOK, true, test.how)
+				v := f.verify(t, true)
 
+				mustFind(t, v, rotator.StateOK, true, test.how)
+				if got := v.Findings[0]; got.User != userOf(1) || got.Origin != serverA || len(f.told(rotator.TenantRepaired)) != 1 {
+					t.Errorf("user %q at %q, told %d times", got.User, got.Origin, len(f.told(rotator.TenantRepaired)))
+				}
 				fields, _ := f.store.Get(string(tenant(1)))
 				lastRotated, _ := fields["last_rotated"].(string)
 				if test.born == "created_at" {
@@ -120,6 +124,32 @@ func TestWhatWasEditedByHandIsSaidAndRepaired(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARepairedRecordThatDeletesItselfSaysSo(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.expiring(90 * 24 * time.Hour)
+		f.sealed(t, 1, "known")
+		f.mailu.AddUser(userOf(1), "by hand")
+
+		mustFind(t, f.verify(t, true), rotator.StateOK, true, "pushed Vault's current password; the record deletes itself")
+	})
+}
+
+// A claim of its own begins without take-overs, whose number is bounded.
+func TestARepairBeginsWithoutTakeovers(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "known")
+		f.mailu.AddUser(userOf(1), "by hand")
+		f.fault = onOp(rotatortest.OpSetPassword, rotatortest.Fault{Before: rotatortest.ErrLost})
+
+		f.verify(t, true)
+
+		fields, _ := f.store.Get(string(tenant(1)))
+		if pending := fields["pending"].(map[string]any); pending["takeovers"] != nil {
+			t.Errorf("%v take-overs", pending["takeovers"])
+		}
+	})
 }
 
 func TestRepairPushesAPasswordWhoseDateWasEdited(t *testing.T) {
@@ -196,6 +226,22 @@ func TestATakeOverThatIsRebasedPutsEditedFieldsRight(t *testing.T) {
 	}
 }
 
+func TestARepairOfWhatOpensReadsNoHistory(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "known")
+		for n := range 20 {
+			f.edit(1, func(r map[string]any) { r["note"] = n })
+		}
+		f.leave(t, 1, "a dead process", f.began)
+
+		mustFind(t, f.verify(t, true), rotator.StateOK, true, "finished")
+
+		if n := len(f.of(rotatortest.OpRead)); n > 10 {
+			t.Errorf("%d reads", n)
+		}
+	})
+}
+
 func TestAPendingPasswordThatWasEditedIsSaidSo(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "known")
@@ -234,6 +280,10 @@ func TestARepairThatIsOverwrittenIsNoRepair(t *testing.T) {
 		{"by another date", func(_ *testing.T, f *fleet) {
 			f.edit(1, func(r map[string]any) { r["last_rotated"] = "today" })
 		}, "read the record again: the password does not open"},
+		{"by an addition", func(t *testing.T, f *fleet) {
+			f.leave(t, 1, "tenant add", f.began)
+			f.edit(1, func(r map[string]any) { delete(r, "password") })
+		}, "the record has no current password now: verify again"},
 		{"by another password", func(t *testing.T, f *fleet) { f.setCurrent(t, 1, "another") }, "somebody wrote another password into the record meanwhile"},
 	}
 	for _, test := range tests {

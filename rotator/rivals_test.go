@@ -161,6 +161,34 @@ func TestRivalsUnderTwoNamesAreToldWhereTheyMeet(t *testing.T) {
 	})
 }
 
+func TestRivalsOfOneServerAreNotToldWhereItsAPIIs(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2)
+		f.edit(2, func(fields map[string]any) { fields["username"] = userOf(1) })
+
+		report := f.run(t, rotator.Selection{})
+
+		if reason := report.Rows[0].Reason; !strings.Contains(reason, "on "+string(serverA)+" and would") {
+			t.Errorf("got %q", reason)
+		}
+	})
+}
+
+func TestRecordsWithoutAUserAreNoRivals(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2)
+		for n := range 2 {
+			f.edit(n+1, func(fields map[string]any) { delete(fields, "username") })
+		}
+
+		for _, finding := range f.verify(t, false).Findings {
+			if strings.Contains(finding.Reason, "tenants name the user") {
+				t.Errorf("got %q", finding.Reason)
+			}
+		}
+	})
+}
+
 // A restricted run uses the records of other tenants only to find duplicates.
 func TestNarrowedRunIsAboutItsTenantsAlone(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
@@ -330,30 +358,6 @@ func TestDriftOfAUserThatChangedIsComparedWithAllTenants(t *testing.T) {
 			t.Errorf("got %+v", v.Findings[0])
 		}
 	})
-}
-
-func TestOriginHostIsOneForAllSpellings(t *testing.T) {
-	for origin, want := range map[rotator.Origin]string{
-		"https://mail.example.com":      "mail.example.com",
-		"http://mail.example.com":       "mail.example.com",
-		"https://mail.example.com.":     "mail.example.com",
-		"http://mail.example.com:443":   "mail.example.com",
-		"https://mail.example.com:8443": "mail.example.com:8443",
-		"http://mail.example.com:8443":  "mail.example.com:8443",
-		"https://mail.example.com:0443": "mail.example.com",
-		"https://mail.example.org":      "mail.example.org",
-		"http://127.0.0.1:8080":         "localhost:8080",
-		"http://localhost.:8080":        "localhost:8080",
-		"http://[::1]:8080":             "localhost:8080",
-		"http://[0:0:0:0:0:0:0:1]:8080": "localhost:8080",
-		"http://[::ffff:127.0.0.1]":     "localhost",
-		"http://127.0.0.2":              "127.0.0.2",
-		"https://[2001:DB8::0:1]:444":   "[2001:db8::1]:444",
-	} {
-		if got := origin.Host(); got != want {
-			t.Errorf("%s: got %q, want %q", origin, got, want)
-		}
-	}
 }
 
 func TestDoctorWarnsOfOneAddressOnTwoServers(t *testing.T) {

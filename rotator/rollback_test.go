@@ -1,12 +1,16 @@
 package rotator_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
 )
 
 func TestRollbackToAPasswordSealedWithoutADate(t *testing.T) {
@@ -81,6 +85,87 @@ func TestRollbackComparesPasswordsAndNotTheirEnvelopes(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRollbackOfATenantElsewhereBeginsNothing(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "first")
+		f.setCurrent(t, 1, "second")
+		f.edit(1, func(r map[string]any) { r["webmail_url"] = "https://unlisted.example" })
+
+		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+
+		if !errors.Is(err, rotator.ErrOriginNotListed) || row.Outcome != "" || f.store.Writes() != 0 {
+			t.Errorf("%s, %v, %d writes", row.Outcome, err, f.store.Writes())
+		}
+	})
+}
+
+func TestRollbackOfAMalformedRecordBeginsNothing(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "first")
+		f.setCurrent(t, 1, "second")
+		f.edit(1, func(r map[string]any) { r["rotation_policy"] = "soon" })
+
+		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+
+		if !errors.Is(err, rotator.ErrMalformed) || row.Outcome != "" || f.store.Writes() != 0 {
+			t.Errorf("%s, %v, %d writes", row.Outcome, err, f.store.Writes())
+		}
+	})
+}
+
+// A rollback names its tenant, and so goes beyond the bound on take-overs.
+func TestRollbackFinishesWhatIsStuck(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "first")
+		f.leave(t, 1, "a dead process", f.began)
+		f.edit(1, func(r map[string]any) { r["pending"].(map[string]any)["takeovers"] = 6 })
+
+		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+
+		if err != nil || row.Outcome != rotator.Restored {
+			t.Errorf("%s (%s): %v", row.Outcome, row.Reason, err)
+		}
+		f.mustAgree(t, 1, "first")
+	})
+}
+
+func TestRollbackThatVaultDoesNotTakeIsAFailure(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "known")
+		f.edit(1, func(r map[string]any) { r["last_rotated"] = "2026-11-27T00:00:00.000Z" })
+		f.fault = onOp(rotatortest.OpWrite, rotatortest.Fault{Before: rotator.ErrForbidden})
+
+		row, err := f.sweep.Rollback(t.Context(), tenant(1), 2)
+
+		if err != nil || !row.Outcome.Failure() || row.Outcome == "" {
+			t.Errorf("%s (%s): %v", row.Outcome, row.Reason, err)
+		}
+	})
+}
+
+// A history that was read in part says nothing of what it has.
+func TestRollbackThatIsInterruptedSaysSo(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "first")
+		f.setCurrent(t, 1, "second")
+		ctx, interrupt := context.WithCancel(t.Context())
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpRead && len(f.of(rotatortest.OpRead)) > 1 {
+				interrupt()
+				time.Sleep(time.Minute) // longer than the grace
+				return rotatortest.Fault{Before: context.Canceled}
+			}
+			return rotatortest.Fault{}
+		}
+
+		_, err := f.sweep.Rollback(ctx, tenant(1), 0)
+
+		if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "history") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestRollbackToWhatMailuHoldsNeedsNoPush(t *testing.T) {

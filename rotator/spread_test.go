@@ -187,7 +187,7 @@ func TestOverdueBeginsWithThePolicyWhateverTheSpread(t *testing.T) {
 }
 
 func TestThePlanSaysWhoIsEarlyAndKeepsTheOldestFirst(t *testing.T) {
-	young, old := entry(t1, 29, spreadBy(t, "50%")), entry(t2, 31, spreadBy(t, "50%"))
+	young, old := entry(t1, 29, spreadBy(t, "50%")), entry(t2, 30, spreadBy(t, "50%"))
 
 	plan := rotator.Plan(noon, []rotator.Candidate{young, old}, rotator.Selection{})
 

@@ -155,3 +155,27 @@ func FuzzParseOrigin(f *testing.F) {
 		}
 	})
 }
+
+func TestOriginHostIsOneForAllSpellings(t *testing.T) {
+	for origin, want := range map[rotator.Origin]string{
+		"https://mail.example.com":      "mail.example.com",
+		"http://mail.example.com":       "mail.example.com",
+		"https://mail.example.com.":     "mail.example.com",
+		"http://mail.example.com:443":   "mail.example.com",
+		"https://mail.example.com:8443": "mail.example.com:8443",
+		"http://mail.example.com:8443":  "mail.example.com:8443",
+		"https://mail.example.com:0443": "mail.example.com",
+		"https://mail.example.org":      "mail.example.org",
+		"http://127.0.0.1:8080":         "localhost:8080",
+		"http://localhost.:8080":        "localhost:8080",
+		"http://[::1]:8080":             "localhost:8080",
+		"http://[0:0:0:0:0:0:0:1]:8080": "localhost:8080",
+		"http://[::ffff:127.0.0.1]":     "localhost",
+		"http://127.0.0.2":              "127.0.0.2",
+		"https://[2001:DB8::0:1]:444":   "[2001:db8::1]:444",
+	} {
+		if got := origin.Host(); got != want {
+			t.Errorf("%s: got %q, want %q", origin, got, want)
+		}
+	}
+}
