@@ -21,11 +21,11 @@ import (
 // may have one user are kept from each other.
 type Address string
 
-// Lengths of RFC 5321 that Mailu checks, and that of a path there.
+// Lengths of RFC 5321 that Mailu checks, and that of a path there. Package idna
+// checks that of a domain, 253.
 const (
 	maxAddress   = 254
 	maxLocalPart = 64
-	maxDomain    = 253
 )
 
 // ParseAddress refuses what Mailu's API cannot hold or cannot be asked about. Its
@@ -128,8 +128,6 @@ func asciiDomain(domain string) (string, error) {
 		// validators.domain: two characters or more, the last one a letter. That of a
 		// top level in punycode may be a digit as well, and is then refused by Mailu.
 		return "", fmt.Errorf("its domain ends in .%s, which is no top level that Mailu takes", top)
-	case len(ascii) > maxDomain:
-		return "", fmt.Errorf("its domain is longer than %d characters", maxDomain)
 	}
 	// The two spellings that the replacer made one may be in punycode as well.
 	return idna.Registration.ToASCII(likeMailu.Replace(shown))

@@ -8,6 +8,9 @@ import (
 	"mailu-rotator/rotator"
 )
 
+// longest has 254 bytes.
+var longest = strings.Repeat("a", 64) + "@" + strings.Repeat("b", 63) + "." + strings.Repeat("c", 63) + "." + strings.Repeat("d", 53) + ".example"
+
 func TestAddressIsWhatMailuStores(t *testing.T) {
 	for raw, want := range map[string]rotator.Address{
 		"admin@example.com":           "admin@example.com",
@@ -29,6 +32,7 @@ func TestAddressIsWhatMailuStores(t *testing.T) {
 		"admin@пример.рф":             "admin@xn--e1afmkfd.xn--p1ai",
 		"admin@l·l.example":           "admin@xn--ll-0ea.example",
 		"admin@שלום.example":          "admin@xn--9dbne9b.example",
+		longest:                       rotator.Address(longest),
 		strings.Repeat("a", 64) + "@" + strings.Repeat("b", 63) + ".example": rotator.Address(strings.Repeat("a", 64) + "@" + strings.Repeat("b", 63) + ".example"),
 	} {
 		if got, err := rotator.ParseAddress(raw); err != nil || got != want {
@@ -102,6 +106,9 @@ func TestAddressThatMailuCannotHaveIsRefused(t *testing.T) {
 		"admin@example.c0":                              ".c0",
 		"admin@" + strings.Repeat("a", 64) + ".example": "IDNA",
 		"admin@" + strings.Repeat(strings.Repeat("a", 60)+".", 4) + "example": "254",
+		strings.Replace(longest, ".example", "d.example", 1):                  "254",
+		strings.Repeat("a", 64) + "@" + strings.Repeat("ü.", 30) + "example":  "254", // longer in punycode
+		"a@" + strings.Repeat("b.", 124) + "example":                          "IDNA",
 		"admin@" + strings.Repeat(strings.Repeat("例", 45)+".", 2) + "example": "254", // shorter in punycode
 	} {
 		address, err := rotator.ParseAddress(raw)

@@ -225,6 +225,44 @@ func TestATooLongRetryAfterLeavesTheServerForTheNextRun(t *testing.T) {
 	})
 }
 
+func TestAPauseIsAsLongAsTheBackOffAndTheServerSay(t *testing.T) {
+	for after, least := range map[time.Duration]time.Duration{time.Millisecond: 500 * time.Millisecond, 5 * time.Minute: 5 * time.Minute} {
+		inFleet(t, func(t *testing.T, f *fleet) {
+			f.add(serverA, 1, 2)
+			f.fault = once(rotatortest.OpKnows, 1, rotatortest.Fault{Before: &rotator.RateLimitedError{After: after, Err: errors.New("status 429")}}, func() {})
+
+			mustEnd(t, f.run(t, rotator.Selection{}), "1 rotated, 2 rotated")
+
+			if paused := f.told(rotator.ServerPaused); len(paused) != 1 || paused[0].Wait < least {
+				t.Errorf("asked for %s, paused %v", after, paused)
+			}
+		})
+	}
+}
+
+func TestAServerThatAnsweredIsPausedForBrieflyAgain(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, upTo(10)...)
+		f.mailu.Width = 1
+		var asked atomic.Int64
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpKnows {
+				if n := asked.Add(1); n <= 3 || n == 5 {
+					return rotatortest.Fault{Before: rotatortest.ErrLost}
+				}
+			}
+			return rotatortest.Fault{}
+		}
+
+		f.run(t, rotator.Selection{})
+
+		paused := f.told(rotator.ServerPaused)
+		if len(paused) != 4 || paused[2].Wait < 2*time.Second || paused[3].Wait > 1500*time.Millisecond {
+			t.Errorf("paused %v", paused)
+		}
+	})
+}
+
 func TestNothingMoreIsSentToAServerThatRefusesTheToken(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 3, 5)

@@ -52,6 +52,9 @@ func TestARecordThatDeletesItselfIsSaidEverywhere(t *testing.T) {
 					t.Fatal(err)
 				}
 				mustFind(t, v, rotator.StateOK, false, says)
+				if !strings.HasPrefix(v.Findings[0].Reason, "the record deletes itself") {
+					t.Errorf("verification: %q", v.Findings[0].Reason)
+				}
 				if v.Findings[0].Problem() != test.problem || len(f.told(rotator.VerificationFinished)) != 1 {
 					t.Errorf("verification: problem %t", v.Findings[0].Problem())
 				}

@@ -291,3 +291,27 @@ func TestRollbackFinishesWhatIsPendingFirst(t *testing.T) {
 		f.mustAgree(t, 1, "first")
 	})
 }
+
+func TestALostCurrentPasswordBesideOneThatMailuLacks(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "known")
+		f.leave(t, 1, "a dead process", f.began)
+		f.edit(1, func(r map[string]any) { r["last_rotated"] = "today" })
+		f.mailu.AddUser(userOf(1), "by hand")
+
+		mustFind(t, f.verify(t, false), rotator.StateUnreadable, false, "the password does not open")
+	})
+}
+
+func TestAVerificationThatCannotBeginIsNotInterrupted(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.fault = onOp(rotatortest.OpList, rotatortest.Fault{Before: rotator.ErrForbidden})
+
+		_, err := f.sweep.Verify(t.Context(), rotator.Selection{}, false)
+
+		if !errors.Is(err, rotator.ErrForbidden) || len(f.told(rotator.VerificationInterrupted)) != 0 {
+			t.Errorf("got %v", err)
+		}
+	})
+}
