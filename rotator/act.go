@@ -53,9 +53,7 @@ func (r *run) processLanes(ctx context.Context, byOrigin map[Origin][]*job) {
 
 // attempt takes one job through the protocol. A second attempt reads the record again
 // and decides again.
-func (r *run) attempt(ctx context.Context, j *job) (result Result) {
-	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: j.Name, Origin: j.Credential.Origin, Outcome: &result.Outcome})
-	defer func() { end(result.Err) }()
+func (r *run) attempt(ctx context.Context, j *job) Result {
 	// A rotation that this run left half-finished is not a new one: it may be finished.
 	if j.Action == Rotate && j.result.Outcome != Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {
 		return Result{Credential: j.Credential, Outcome: Deferred, Err: errWindowOver}

@@ -76,16 +76,25 @@ const (
 	SettingsReplaced      EventName = "configuration renewed"       // effective from here on
 )
 
-// Task is the run that an event belongs to, as named by metrics and boards; empty for
-// other events.
-func (n EventName) Task() PartName {
+// Task is a kind of run, as metrics, hooks and the status page name it.
+type Task string
+
+// The tasks.
+const (
+	TaskSweep        Task = "sweep"
+	TaskRecovery     Task = "recovery" // a sweep that only finishes half-finished rotations
+	TaskVerification Task = "verification"
+)
+
+// Task is the run that an event belongs to; empty for other events.
+func (n EventName) Task() Task {
 	switch n {
 	case SweepStarted, SweepPlanned, SweepFinished, SweepInterrupted, SweepRefused, TickScheduled, SweepMissed:
-		return PartSweep
+		return TaskSweep
 	case RecoveryStarted, RecoveryPlanned, RecoveryFinished, RecoveryInterrupted, RecoveryRefused:
-		return PartRecovery
+		return TaskRecovery
 	case VerificationStarted, VerificationPlanned, VerificationFinished, VerificationInterrupted, VerificationRefused, VerificationScheduled:
-		return PartVerification
+		return TaskVerification
 	}
 	return ""
 }

@@ -67,8 +67,7 @@ func (r *rotation) holdClaim(ctx context.Context) error {
 // takeOver rewrites the claim, and nothing else, by check-and-set. That of a tenant
 // that is being added is admitted by it.
 func (r *rotation) takeOver(ctx context.Context) (err error) {
-	ctx, end := r.step(ctx, PartTakeOver)
-	defer func() { end(err) }()
+	defer r.timed(StepTakeOver)()
 	former := r.cred.Pending.Claim
 	var claim Claim
 	err = r.write(ctx, change{
@@ -122,7 +121,7 @@ func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) 
 	if r.cred.BeingAdded() {
 		return r.letGo(ctx, refusal)
 	}
-	ctx, end := r.step(ctx, PartAbandon)
+	end := r.timed(StepAbandon)
 	err := r.write(ctx, change{
 		apply: func(c *Credential) error {
 			if !c.holdsPending(r.next) || c.Pending.Claim.Owner != r.Owner {
@@ -133,7 +132,7 @@ func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) 
 		},
 		landed: func(c Credential) bool { return !c.holdsPending(r.next) },
 	})
-	end(err)
+	end()
 	if err != nil {
 		return Unfinished, errors.Join(refusal, fmt.Errorf("abandon: %w", err))
 	}

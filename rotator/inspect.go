@@ -56,12 +56,10 @@ func (r *run) width(origin Origin) int {
 
 // find examines one tenant, and repairs it if requested. For tenants that share a user
 // the repair of one would be the drift of another.
-func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) (f Finding) {
+func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) Finding {
 	_ = r.host.workers.take(context.Background(), unbegun) // fails only with its context
 	defer r.host.workers.release()
-	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: c.Name, Origin: c.Credential.Origin, State: &f.State})
-	defer func() { end(f.problem()) }()
-	f = Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
+	f := Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
 	asked := !c.Foreign && c.Err == nil && c.Unlisted == nil
 	if asked && silent.Load() >= maxSilent {
 		f.State, f.Reason = StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxSilent)

@@ -257,7 +257,7 @@ func TestARecoveryIsToldAsSuch(t *testing.T) {
 			}
 		}
 		for _, e := range f.events {
-			if e.Name.Task() != rotator.PartRecovery {
+			if e.Name.Task() != rotator.TaskRecovery {
 				t.Errorf("%+v", e)
 			}
 		}

@@ -37,10 +37,7 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 	defer func() { x.password.Wipe() }()
 	ctx, cancel := r.graceful(ctx)
 	defer cancel()
-	var outcome Outcome
-	ctx, end := r.Trace.begin(ctx, Part{Name: PartTenant, Tenant: string(tenant), Origin: c.Credential.Origin, Outcome: &outcome})
 	restored, outcome, err := x.rollBack(ctx, version)
-	end(err)
 	if outcome == "" {
 		return Row{}, fmt.Errorf("roll back tenant %s: %w", tenant, err)
 	}

@@ -23,7 +23,7 @@ type Rotator struct {
 	Owner         string        // this process, unique among all hosts and times
 	ClaimTTL      time.Duration // how long a claim is valid
 	Observe       Observer
-	Trace         Tracer
+	OnStep        func(step Step, took time.Duration) // called concurrently; may be nil
 	// Turn blocks until the server, which allows n concurrent requests, has a free push
 	// slot. end or the end of ctx releases it. Nil means no limit.
 	Turn func(ctx context.Context, origin Origin, n int) (end func(), err error)
@@ -145,8 +145,7 @@ func (r *rotation) bring(ctx context.Context, success Outcome) (Outcome, error) 
 // unknown user or a wrong token costs no KV version each night, and leaves nothing
 // half-finished.
 func (r *rotation) look(ctx context.Context) (err error) {
-	ctx, end := r.step(ctx, PartLook)
-	defer func() { end(err) }()
+	defer r.timed(StepLook)()
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
 	return r.server.Knows(ctx, r.cred.Username)
@@ -156,8 +155,7 @@ func (r *rotation) look(ctx context.Context) (err error) {
 // process. Repeated writes carry the same password, so a first write that takes effect
 // late is recognized.
 func (r *rotation) prepare(ctx context.Context) (err error) {
-	ctx, end := r.step(ctx, PartPrepare)
-	defer func() { end(err) }()
+	defer r.timed(StepPrepare)()
 	if r.password, err = r.NewPassword(); err != nil {
 		return err
 	}
@@ -211,8 +209,7 @@ func (r *rotation) push(ctx context.Context) (err error) {
 	if err := r.holdClaim(ctx); err != nil {
 		return err
 	}
-	ctx, end := r.step(ctx, PartPush)
-	defer func() { end(err) }()
+	defer r.timed(StepPush)()
 	left := r.cred.Pending.Claim.Until.Sub(r.Clock.Now()) - r.ClaimTTL/10
 	if left <= 0 {
 		return fmt.Errorf("claim lapsed before the push: the next run takes it over; raise rotation.claim_ttl if that recurs: %w", context.DeadlineExceeded)
@@ -233,8 +230,7 @@ func sendable(password crypto.Secret) error {
 
 // verify asks Mailu which password it holds.
 func (r *rotation) verify(ctx context.Context) (proof Proof, err error) {
-	ctx, end := r.step(ctx, PartVerify)
-	defer func() { end(err) }()
+	defer r.timed(StepVerify)()
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
 	proof, err = r.prove(ctx, r.cred.Username, r.password)
@@ -269,8 +265,7 @@ func (r *rotation) verifyAgain(ctx context.Context) error {
 // sealed for the last_rotated that moves with it. If another password was written to
 // the record in between, settle decides.
 func (r *rotation) commit(ctx context.Context) (err error) {
-	ctx, end := r.step(ctx, PartCommit)
-	defer func() { end(err) }()
+	defer r.timed(StepCommit)()
 	former := r.cred.Password
 	var ending error
 	rebased := false

@@ -23,7 +23,7 @@ type Sweep struct {
 	Canary        bool          // one tenant per server goes first, alone
 	Grace         time.Duration // what is in flight may take so long after ctx ended
 	Observe       Observer
-	Trace         Tracer
+	OnStep        func(step Step, took time.Duration) // called concurrently; may be nil
 	// Board learns how every tenant stands, whenever the whole fleet is read. It
 	// may be nil.
 	Board *Board
@@ -93,8 +93,6 @@ func (r *run) foresee(plan []Decision) []Row {
 // in the report.
 func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (report Report, err error) {
 	kind := sel.kind()
-	ctx, end := s.Trace.begin(ctx, Part{Name: kind.part})
-	defer func() { end(err) }()
 	report.Started = s.Clock.Now()
 	s.Observe.observe(Event{Name: kind.started})
 	defer func() {
@@ -131,7 +129,6 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (r
 
 // runKind is how a run is told of.
 type runKind struct {
-	part                                    PartName
 	started, planned, finished, interrupted EventName
 }
 
@@ -139,9 +136,9 @@ type runKind struct {
 // schedule asks for.
 func (sel Selection) kind() runKind {
 	if sel.PendingOnly {
-		return runKind{PartRecovery, RecoveryStarted, RecoveryPlanned, RecoveryFinished, RecoveryInterrupted}
+		return runKind{RecoveryStarted, RecoveryPlanned, RecoveryFinished, RecoveryInterrupted}
 	}
-	return runKind{PartSweep, SweepStarted, SweepPlanned, SweepFinished, SweepInterrupted}
+	return runKind{SweepStarted, SweepPlanned, SweepFinished, SweepInterrupted}
 }
 
 // open compares the clocks and reads the master key. The caller wipes the keys.
@@ -161,7 +158,7 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	host := newHost(s.Workers)
 	rotator := &Rotator{
 		Store: s.Store, Mailu: lending{s.Mailu, host}, Keys: lendingEnvelope{s.envelope(keys), host}, Clock: clock, NewPassword: s.NewPassword,
-		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, Trace: s.Trace,
+		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, OnStep: s.OnStep,
 		Turn: newTurns(host.workers).take,
 	}
 	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host, store: &storeHealth{}}

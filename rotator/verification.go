@@ -95,8 +95,6 @@ func (v Verification) Count(s State) int {
 // neither explains the drift, pushes Vault's current password, under a claim like any
 // push.
 func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result Verification, err error) {
-	ctx, end := s.Trace.begin(ctx, Part{Name: PartVerification})
-	defer func() { end(err) }()
 	result.Started = s.Clock.Now()
 	s.Observe.observe(Event{Name: VerificationStarted})
 	defer func() {

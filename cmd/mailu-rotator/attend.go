@@ -31,10 +31,10 @@ func attend(ctx context.Context, path string, stderr io.Writer, work func(contex
 	defer log.sync()
 	fleet.patience = attendedPatience
 	fleet.observe = func(e rotator.Event) { log.observe(e); bar.observe(e) }
-	outlets := openOutlets(fleet)
+	hooks := startHooks(fleet)
 	err = work(ctx, fleet)
 	bar.end()
-	outlets.close(ctx)
+	closeHooks(ctx, hooks)
 	log.sync() // before the report, which may go to the same terminal
 	if err != nil && ctx.Err() != nil {
 		return true, &statusError{code: exitInterrupted}

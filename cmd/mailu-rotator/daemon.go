@@ -37,7 +37,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // how a million tenants stand stays in memory; twice that would be a lot
 	}
-	outlets := openOutlets(fleet)
+	hooks := startHooks(fleet)
 	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(fleet))
 	ended := make(chan struct{})
 	go func() {
@@ -59,12 +59,12 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 				log.zap.Error("configuration refused, the old one stays", zap.Error(err))
 			} else {
 				fleet, log = renewed, renewedLog
-				outlets.attach(fleet)
+				attachHooks(hooks, fleet)
 				daemon.Reload(settingsOf(fleet))
 			}
 			watch.tell((*notify.Socket).Ready) // the daemon runs in both cases
 		case <-ended:
-			outlets.close(ctx)
+			closeHooks(ctx, hooks)
 			log.zap.Info("daemon stopped")
 			return nil
 		}

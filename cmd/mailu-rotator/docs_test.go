@@ -206,7 +206,7 @@ func documentedEvents(t *testing.T) (names []string) {
 // logMessages returns the messages that this package itself logs.
 func logMessages(t *testing.T) (names []string) {
 	t.Helper()
-	for _, file := range []string{"daemon.go", "fleet.go", "log.go", "monitor.go", "outlets.go"} {
+	for _, file := range []string{"daemon.go", "fleet.go", "hooks.go", "log.go", "monitor.go"} {
 		for _, found := range regexp.MustCompile(`zap\.(?:Info|Warn|Error)\("([^"]+)"`).FindAllStringSubmatch(readDoc(t, file), -1) {
 			names = append(names, found[1])
 		}

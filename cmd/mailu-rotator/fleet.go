@@ -27,7 +27,6 @@ type fleet struct {
 	log       *logger
 	observe   rotator.Observer
 	hooks     rotator.Observer // part of observe
-	trace     rotator.Tracer
 	meters    meters
 	patience  time.Duration // for a Vault that does not answer; 0: vault's default
 }
@@ -35,6 +34,7 @@ type fleet struct {
 // meters are further callbacks of a run, beside the observer. All may be nil.
 type meters struct {
 	board        *rotator.Board
+	step         func(step rotator.Step, took time.Duration)
 	vaultRequest func(operation string, status int, took time.Duration)
 	vaultToken   func(expires time.Time)
 	mailuRequest func(origin rotator.Origin, method string, status int, took time.Duration)
@@ -136,7 +136,7 @@ func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sw
 		Canary:        f.cfg.Rotation.Canary,
 		Grace:         f.cfg.Rotation.ShutdownGrace,
 		Observe:       f.observe,
-		Trace:         f.trace,
+		OnStep:        f.meters.step,
 		Board:         f.meters.board,
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"mailu-rotator/internal/hook"
+	"mailu-rotator/rotator"
 )
 
 // hookUp sets all three hooks to a shell command, in which $0 is the path. The shell's
@@ -248,5 +249,18 @@ func TestAHookThatCannotBeRunStopsNoRotation(t *testing.T) {
 				t.Error("a program that anybody may write was run")
 			}
 		})
+	}
+}
+
+func TestEventsReachAllObservers(t *testing.T) {
+	var told []string
+	as := func(name string) rotator.Observer {
+		return func(e rotator.Event) { told = append(told, name+" "+string(e.Name)) }
+	}
+
+	observers(as("log"), as("metrics"))(rotator.Event{Name: rotator.SweepStarted})
+
+	if !slices.Equal(told, []string{"log sweep started", "metrics sweep started"}) {
+		t.Errorf("told %q", told)
 	}
 }

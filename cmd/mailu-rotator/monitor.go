@@ -73,9 +73,9 @@ func (w *watch) attach(f *fleet) {
 	w.config.Store(f.cfg)
 	method := string(f.cfg.Vault.Auth.Method)
 	f.observe = observers(f.log.observe, w.board.Observe, w.metrics.Observe, w.health.Observe, w.systemd.Observe)
-	f.trace = w.metrics.Trace
 	f.meters = meters{
 		board:        w.board,
+		step:         w.metrics.Step,
 		vaultRequest: w.metrics.VaultRequest,
 		vaultToken:   func(expires time.Time) { w.metrics.VaultToken(method, expires) },
 		mailuRequest: w.metrics.MailuRequest,

@@ -60,8 +60,8 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	gauge(c.surveyed, seconds(s.Surveyed))
-	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.PartSweep))
-	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.PartVerification))
+	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.TaskSweep))
+	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.TaskVerification))
 	f := tally(c.board.Tenants(), s.Now, scope.Timetable)
 	if !s.Verified.IsZero() { // before one has ended, a 0 would resolve an alert although nothing was fixed
 		for _, state := range rotator.States() {

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"runtime"
@@ -86,19 +85,14 @@ func TestNeitherARecoveryNorAnInterruptedSweepIsASuccess(t *testing.T) {
 	w.wantNone(t, `last_run_failures{task="sweep"}`)
 }
 
-func TestStepsAreTimedAndOtherPartsAreNot(t *testing.T) {
+func TestStepsAreTimed(t *testing.T) {
 	w := watch(t)
-	for _, part := range []rotator.PartName{rotator.PartSweep, rotator.PartTenant, rotator.PartPush} {
-		_, end := w.Trace(t.Context(), rotator.Part{Name: part, Tenant: t1})
-		w.clock.Advance(300 * time.Millisecond)
-		end(errFault)
-	}
+	w.Step(rotator.StepPush, 300*time.Millisecond)
 
 	w.want(t, map[string]float64{
 		`step_duration_seconds{step="push"}`:      1,
 		`step_duration_seconds{step="take over"}`: 0,
 	})
-	w.wantNone(t, `step_duration_seconds{step="sweep"}`, `step_duration_seconds{step="tenant"}`)
 	var took float64
 	for _, metric := range w.gather(t)["mailu_rotator_step_duration_seconds"].GetMetric() {
 		took += metric.GetHistogram().GetSampleSum()
@@ -197,8 +191,7 @@ func TestTenantsAddNoSeriesUnlessAskedFor(t *testing.T) {
 	w.board.Survey([]rotator.Status{aged(t, t1, 40*day), aged(t, t2, day), aged(t, t3, day, pendingFor(day)), aged(t, "", 0, foreign)})
 	for _, tenant := range []string{t1, t2, t3} {
 		w.tell(rotator.Event{Name: rotator.TenantDone, Tenant: tenant, Origin: serverA, Outcome: rotator.Rotated})
-		_, end := w.Trace(context.Background(), rotator.Part{Name: rotator.PartPush, Tenant: tenant, Origin: serverA, Rotation: tenant})
-		end(nil)
+		w.Step(rotator.StepPush, time.Second)
 	}
 
 	if after := w.seriesOf(t); !slices.Equal(before, after) {

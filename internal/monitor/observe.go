@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -18,7 +17,7 @@ const (
 
 // tasks are the values of the label task.
 func tasks() []string {
-	return []string{string(rotator.PartSweep), string(rotator.PartRecovery), string(rotator.PartVerification)}
+	return []string{string(rotator.TaskSweep), string(rotator.TaskRecovery), string(rotator.TaskVerification)}
 }
 
 // Observe is a [rotator.Observer].
@@ -57,16 +56,9 @@ func (m *Metrics) finished(task string, failures int) {
 	m.lastSuccess.WithLabelValues(task).Set(seconds(now))
 }
 
-// Trace is a [rotator.Tracer].
-func (m *Metrics) Trace(ctx context.Context, part rotator.Part) (context.Context, func(error)) {
-	switch part.Name {
-	case rotator.PartSweep, rotator.PartRecovery, rotator.PartVerification, rotator.PartTenant:
-		return ctx, func(error) {} // runs are reported by events, tenants by their steps and pauses
-	}
-	begun := m.clock.Now()
-	return ctx, func(error) {
-		m.steps.WithLabelValues(string(part.Name)).Observe(m.clock.Now().Sub(begun).Seconds())
-	}
+// Step records how long a step of a rotation took.
+func (m *Metrics) Step(step rotator.Step, took time.Duration) {
+	m.steps.WithLabelValues(string(step)).Observe(took.Seconds())
 }
 
 // VaultRequest records one HTTP request to Vault; status is 0 if no answer came.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,61 +10,46 @@ import (
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/hook"
 	"mailu-rotator/rotator"
-	"mailu-rotator/tracing"
 )
 
-// Time limits for hooks, and then for the export of traces, when the program stops.
-// Together with rotation.shutdown_grace they must fit into TimeoutStopSec= of the unit.
-const (
-	hooksGrace  = 10 * time.Second
-	tracesGrace = 5 * time.Second
-)
+// hooksGrace is the time limit for hooks when the program stops. Together with
+// rotation.shutdown_grace it must fit into TimeoutStopSec= of the unit.
+const hooksGrace = 10 * time.Second
 
-// outlets are the receivers of a process's events beside its log, across reloads.
-type outlets struct {
-	hooks  *hook.Runner
-	traces *tracing.Tracer // nil: traces are off
+// startHooks runs hooks on the events of the fleet. The caller closes them with
+// closeHooks.
+func startHooks(f *fleet) *hook.Runner {
+	hooks := hook.Start(rotator.SystemClock{}, hookSettings(f.cfg.Hooks, f.log))
+	attachHooks(hooks, f)
+	return hooks
 }
 
-// openOutlets starts with the fleet. The caller must close it.
-func openOutlets(f *fleet) *outlets {
-	o := &outlets{hooks: hook.Start(rotator.SystemClock{}, hookSettings(f.cfg.Hooks, f.log))}
-	var err error
-	if o.traces, err = tracing.Start(os.Getenv, version, f.log.tracesFailed); err != nil {
-		f.log.tracesFailed(err)
-	}
-	o.attach(f)
-	return o
-}
-
-// attach connects the events of the fleet, which may be a reloaded one.
-func (o *outlets) attach(f *fleet) {
-	o.hooks.Reload(hookSettings(f.cfg.Hooks, f.log))
+// attachHooks makes the hooks observe the fleet, which may be a reloaded one.
+func attachHooks(hooks *hook.Runner, f *fleet) {
+	hooks.Reload(hookSettings(f.cfg.Hooks, f.log))
 	for _, err := range lines(f.cfg.CheckHooks()) {
 		f.log.zap.Warn("hook cannot be run", zap.Error(err))
 	}
-	f.hooks = o.hooks.Observe
-	f.observe = observers(f.observe, o.hooks.Observe)
-	if o.traces != nil {
-		f.trace = tracers(f.trace, o.traces.Trace)
-	}
+	f.hooks = hooks.Observe
+	f.observe = observers(f.observe, hooks.Observe)
 }
 
-// close waits for the remaining hooks, at most for their grace period after ctx has
-// ended, and exports the remaining traces.
-func (o *outlets) close(ctx context.Context) {
-	patient, cancel := outlasting(ctx, hooksGrace)
+// closeHooks waits for the remaining hooks, at most for their grace period after
+// ctx has ended.
+func closeHooks(ctx context.Context, hooks *hook.Runner) {
+	ctx, cancel := outlasting(ctx, hooksGrace)
 	defer cancel()
-	o.hooks.Close(patient)
-	if o.traces == nil {
-		return
-	}
-	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), tracesGrace)
-	defer cancel()
-	o.traces.Close(brief)
+	hooks.Close(ctx)
 }
 
-func (l *logger) tracesFailed(err error) { l.zap.Warn("traces not exported", zap.Error(err)) }
+// observers calls all of them, in this order.
+func observers(all ...rotator.Observer) rotator.Observer {
+	return func(e rotator.Event) {
+		for _, observe := range all {
+			observe(e)
+		}
+	}
+}
 
 // outlasting returns a context that ends that long after parent.
 func outlasting(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
