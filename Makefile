@@ -2,7 +2,7 @@
 # for the race detector, Node for the second reader of the envelope, promtool for
 # the alert rules, Chromium for the status page, dpkg and rpm for the packages, jq
 # and curl for the benchmark's rival are fetched where the machine lets us
-# (scripts/ensure-*.sh).
+# (scripts/tools.sh).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -104,7 +104,7 @@ vault: ## find or build (once) the real Vault that demo and tests use
 # The simulations run one goroutine at a time: there the race detector finds
 # nothing, and would leave only their small bound.
 test: vault ## run every test, with the race detector, on a real Vault
-	@for tool in node cc promtool chromium package-readers rival; do scripts/ensure-$$tool.sh >/dev/null; done
+	@scripts/tools.sh node cc promtool chromium package-readers script >/dev/null
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $$(go list $(PKGS) | grep -v '/rotator/simulation')
 	go test -timeout 30m ./rotator/simulation/...
 	cd test/devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
@@ -119,11 +119,11 @@ $(OUT)/bench: FORCE
 FORCE:
 
 bench: build vault $(OUT)/bench ## measure all of docs/performance.md and write it (about 20 minutes); BENCH="-only scan"
-	@scripts/ensure-rival.sh >/dev/null
+	@scripts/tools.sh script >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -write $(BENCH)
 
 bench-check: build vault $(OUT)/bench ## measure less, and fail where a ratio is worse than in test/bench/results.json
-	@scripts/ensure-rival.sh >/dev/null
+	@scripts/tools.sh script >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -scale check -check $(BENCH)
 
 # Built once; its own name says which one it is.

@@ -96,7 +96,7 @@ func node(t *testing.T, jobs []nodeJob) []*string {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
-		t.Fatal("there is no node on PATH, and the format is proven by a second implementation: run scripts/ensure-node.sh, which `make test` does first")
+		t.Fatal("there is no node on PATH, and the format is proven by a second implementation: run scripts/tools.sh node, which `make test` does first")
 	}
 	var stdin, stderr bytes.Buffer
 	for _, job := range jobs {

@@ -8,7 +8,7 @@ if [[ $EUID -ne 0 ]]; then
   echo "boot-test: booting a tree needs root: sudo make boot-test" >&2
   exit 1
 fi
-scripts/ensure-nspawn.sh >/dev/null
+scripts/tools.sh nspawn >/dev/null
 vault=$(test/devstack/vault.sh)
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mailu-rotator

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-scripts/ensure-systemd-analyze.sh >/dev/null
+scripts/tools.sh systemd-analyze >/dev/null
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 make -s install PREFIX=/usr DESTDIR="$root"

@@ -44,7 +44,7 @@ func (r release) work(name string) string {
 }
 
 func TestPackages(t *testing.T) {
-	output(t, "../..", nil, "scripts/ensure-package-readers.sh")
+	output(t, "../..", nil, "scripts/tools.sh", "package-readers")
 	here := releaseOfCheckout(t)
 	there := releaseOfExport(t, here.commit)
 

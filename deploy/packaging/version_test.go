@@ -13,7 +13,7 @@ import (
 
 // Uses git's real output for a history, and the real comparison of dpkg and rpm.
 func TestVersionsOfPackagesSortAsTheCommitsWereMade(t *testing.T) {
-	output(t, "../..", nil, "scripts/ensure-package-readers.sh")
+	output(t, "../..", nil, "scripts/tools.sh", "package-readers")
 	tree := t.TempDir()
 	before := "0~"
 

@@ -122,10 +122,10 @@ func TestDashboardQueriesAreValid(t *testing.T) {
 	promtool(t, "check", "rules", file)
 }
 
-// promtool runs what scripts/ensure-promtool.sh finds or fetches.
+// promtool runs what scripts/tools.sh finds or fetches.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	find := exec.CommandContext(t.Context(), "../../scripts/ensure-promtool.sh")
+	find := exec.CommandContext(t.Context(), "../../scripts/tools.sh", "promtool")
 	find.Stderr = t.Output()
 	path, err := find.Output()
 	if err != nil {

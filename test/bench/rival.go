@@ -76,7 +76,7 @@ func (b *bench) newScript(ctx context.Context) (*script, error) {
 	}
 	for _, tool := range []string{"bash", "curl", "jq", "openssl", "xargs"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return nil, fmt.Errorf("the rival's script needs %s: scripts/ensure-rival.sh: %w", tool, err)
+			return nil, fmt.Errorf("the rival's script needs %s: scripts/tools.sh script: %w", tool, err)
 		}
 	}
 	key, err := b.file("master.key", "a master key of 32 bytes of ours")

@@ -1,7 +1,7 @@
 // Package browsertest opens the status page in a real headless Chromium. It is a
 // separate module, so that the shipped one does not depend on a browser driver.
 //
-// The browser is found on PATH (scripts/ensure-chromium.sh installs it) and connects
+// The browser is found on PATH (scripts/tools.sh chromium installs it) and connects
 // only to loopback.
 package browsertest
 
@@ -66,7 +66,7 @@ func find(names ...string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("there is no Chromium on PATH, and the page is proven in a real browser: run scripts/ensure-chromium.sh, which `make test` does first")
+	return "", fmt.Errorf("there is no Chromium on PATH, and the page is proven in a real browser: run scripts/tools.sh chromium, which `make test` does first")
 }
 
 // tab is a browser tab that shows a page, with the browser's messages about it.

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# tools.sh NAME...: prints the path of each tool that tests need. One that is
+# missing is installed where that can be done without asking: as root on Debian
+# and its kin. Another package manager at work is waited for.
+set -euo pipefail
+
+patience=600 # seconds for another package manager
+
+# found COMMAND...: prints their paths, and what is missing to stderr. A|B is one
+# or the other.
+found() {
+  local command name path status=0
+  for command; do
+    path=
+    for name in ${command//|/ }; do
+      path=${path:-$(type -P "$name" || true)}
+    done
+    if [[ -n $path ]]; then
+      echo "$path"
+    else
+      echo "tools: not on PATH: ${command//|/ or }" >&2
+      status=1
+    fi
+  done
+  return "$status"
+}
+
+# The option is for dpkg's locks. That of the lists of packages has none.
+refresh() {
+  local said deadline=$((SECONDS + patience))
+  [[ -z ${refreshed:-} ]] || return 0
+  until said=$(LC_ALL=C apt-get update -q 2>&1); do
+    if [[ $said != *"Could not get lock"* || $SECONDS -ge $deadline ]]; then
+      echo "$said" >&2
+      return 1
+    fi
+    sleep 2
+  done
+  refreshed=yes
+}
+
+install_packages() {
+  refresh
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout="$patience" install -qy --no-install-recommends "$@"
+}
+
+# provide PACKAGES WHY COMMAND...: prints the paths of the commands, after
+# installing the packages where one is missing.
+provide() {
+  local packages=$1 why=$2
+  shift 2
+  if ! found "$@" &>/dev/null && [[ $EUID -eq 0 ]] && type -P apt-get >/dev/null; then
+    # shellcheck disable=SC2086 # a list of packages
+    install_packages $packages >&2
+  fi
+  if ! found "$@"; then
+    echo "tools: $why (on Debian as root: apt-get install $packages)" >&2
+    return 1
+  fi
+}
+
+# promtool is taken out of Debian's package, without installing that: a
+# Prometheus would be started. Kept in ~/.cache/mailu-rotator.
+promtool() {
+  local kept=${XDG_CACHE_HOME:-$HOME/.cache}/mailu-rotator/promtool
+  type -P promtool && return
+  if [[ ! -x $kept ]] && type -P apt-get >/dev/null; then
+    (
+      work=$(mktemp -d)
+      trap 'rm -rf "$work"' EXIT
+      cd "$work"
+      [[ $EUID -ne 0 ]] || refresh
+      apt-get download prometheus
+      dpkg-deb -x prometheus_*.deb .
+      mkdir -p "$(dirname "$kept")"
+      mv usr/bin/promtool "$kept.$$" # another file system, maybe: not at once
+      mv "$kept.$$" "$kept"
+    ) >&2
+  fi
+  if [[ ! -x $kept ]]; then
+    echo "tools: there is no promtool on PATH: install Prometheus (on Debian: apt-get install prometheus)" >&2
+    return 1
+  fi
+  echo "$kept"
+}
+
+for tool; do
+  case $tool in
+    cc) provide "gcc libc6-dev" "the race detector needs a C compiler: install gcc" gcc ;;
+    chromium) provide "chromium fonts-dejavu-core" "the status page's tests open it in Chromium: install it" "chromium|chromium-browser|google-chrome" ;;
+    node) provide nodejs "the envelope's tests need a second implementation: install Node.js 16 or later" node ;;
+    nspawn) provide "systemd-container debootstrap" "the boot test needs systemd-nspawn and debootstrap" systemd-nspawn debootstrap ;;
+    package-readers) provide "dpkg rpm" "packages are read back with dpkg and rpm: install them" dpkg-deb rpm ;;
+    promtool) promtool ;;
+    script) provide "curl jq openssl" "the script that the benchmark compares with needs curl, jq and openssl: install them" curl jq openssl ;;
+    systemd-analyze) provide systemd "the units are checked by systemd-analyze: install systemd" systemd-analyze ;;
+    *) echo "tools: no tool is named $tool" >&2; exit 1 ;;
+  esac
+done
