@@ -2,6 +2,7 @@ package rotator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -147,7 +148,7 @@ func (r *rotation) earlier(ctx context.Context, version int) (earlier, error) {
 		}
 		switch {
 		case err != nil:
-			found.skipped = append(found.skipped, fmt.Sprintf("version %d: %v", version, err))
+			found.skipped = append(found.skipped, fmt.Sprintf("version %d: %v", version, r.edit(ctx, c.current(), err)))
 		case another:
 			found.version, found.password = version, c.current()
 			return found, nil
@@ -157,6 +158,19 @@ func (r *rotation) earlier(ctx context.Context, version int) (earlier, error) {
 		return found, err
 	}
 	return found, fmt.Errorf("the history of the record has no other password%s: nothing can be brought back; --run-now --tenant makes a new one", found.left())
+}
+
+// edit says which edit by hand keeps an earlier password from being opened, and
+// which version has it unharmed, where the history knows.
+func (r *rotation) edit(ctx context.Context, p *Pending, err error) error {
+	if !errors.Is(err, errUnreadable) {
+		return err
+	}
+	unharmed, version := r.unharmed(ctx, p)
+	if unharmed == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s was changed by hand, and is part of its sealing; version %d has the same password unharmed", errUnreadable, p.edited(unharmed), version)
 }
 
 func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earlier, error) {
@@ -173,7 +187,7 @@ func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earli
 	}
 	switch {
 	case err != nil:
-		return earlier{}, fmt.Errorf("version %d: %w", version, err)
+		return earlier{}, fmt.Errorf("version %d: %w", version, r.edit(ctx, c.current(), err))
 	case !another && !c.current().same(r.cred.current()):
 		return earlier{}, fmt.Errorf("version %d has today's password, sealed in another way: name another one; `vault kv metadata get` lists them", version)
 	case !another:
