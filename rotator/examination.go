@@ -26,7 +26,7 @@ type FlawKind string
 const (
 	FlawUnread       FlawKind = "unread"        // the store did not return the record
 	FlawDeleted      FlawKind = "deleted"       // its newest version is deleted
-	FlawExpired      FlawKind = "expired"       // its newest version has deleted itself
+	FlawExpired      FlawKind = "expired"       // its newest version has deleted itself, or is deleted and the one before it too
 	FlawVanishes     FlawKind = "vanishes"      // it deletes itself before a rotation would rewrite it
 	FlawExpires      FlawKind = "expires"       // it deletes itself, but later than that
 	FlawShortHistory FlawKind = "short history" // the store keeps too few earlier versions to go back to
@@ -82,7 +82,7 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 	slight := r.shortHistories(ctx, candidates)
 	rivals, twice := sharedUsers(candidates), onTwoServers(candidates)
 	for _, c := range candidates {
-		serious, others := r.flaws(c, rivals[userKey(c)])
+		serious, others := r.flaws(ctx, c, rivals[userKey(c)])
 		if address := c.Credential.Address(); twice[address] && c.Err == nil {
 			others = append(others, Flaw{Tenant: c.Name, Kind: FlawOneAddress, Version: c.Credential.Version, Reason: fmt.Sprintf(
 				"tenants on different servers have the address %s: if the servers are one Mailu, they would lock each other out, so give its entries one api_url", address)})
@@ -118,7 +118,7 @@ func onTwoServers(candidates []Candidate) map[Address]bool {
 }
 
 // flaws returns all flaws of one record.
-func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
+func (r *run) flaws(ctx context.Context, c Candidate, rivals int) (serious, slight []Flaw) {
 	note := func(kind FlawKind, reason string, fields ...string) {
 		f := Flaw{Tenant: c.Name, Kind: kind, Reason: reason, Version: newestVersion(c), Fields: fields}
 		if kind.Serious() {
@@ -135,7 +135,7 @@ func (r *run) flaws(c Candidate, rivals int) (serious, slight []Flaw) {
 		note(FlawForeign, "not a tenant id (a UUID version 4): never touched")
 		return serious, slight
 	case c.Err != nil:
-		note(flawOf(c.Err), c.Err.Error(), malformedFields(c.Err)...)
+		note(r.flawOf(ctx, c), c.Err.Error(), malformedFields(c.Err)...)
 		return serious, slight
 	}
 	if c.Unlisted != nil {
@@ -177,19 +177,29 @@ func newestVersion(c Candidate) int {
 	return c.Credential.Version
 }
 
-func flawOf(err error) FlawKind {
+func (r *run) flawOf(ctx context.Context, c Candidate) FlawKind {
 	var deleted *DeletedError
 	switch {
-	case errors.As(err, &deleted) && deleted.Expired:
+	case errors.As(c.Err, &deleted) && (deleted.Expired || !r.repairable(ctx, c.Credential, deleted.Version)):
 		return FlawExpired
-	case errors.As(err, &deleted):
+	case errors.As(c.Err, &deleted):
 		return FlawDeleted
-	case errors.Is(err, ErrAbsent):
+	case errors.Is(c.Err, ErrAbsent):
 		return FlawAbsent
-	case errors.Is(err, ErrMalformed):
+	case errors.Is(c.Err, ErrMalformed):
 		return FlawMalformed
 	}
 	return FlawUnread
+}
+
+// repairable reports whether the version before the deleted one is there for a repair
+// to bring back. A record that was undeleted while its delete_version_after stands
+// deletes itself again, at a time that looks like a deletion by hand; that its earlier
+// versions are gone as well remains.
+func (r *run) repairable(ctx context.Context, c Credential, deleted int) bool {
+	x := &rotation{Rotator: &Rotator{Store: r.Store, DefaultPolicy: r.DefaultPolicy}, cred: c}
+	_, err := x.readVersion(ctx, deleted-1)
+	return deleted > 1 && !errors.Is(err, ErrAbsent)
 }
 
 // missingKey is the key version that the current or the pending password needs and the

@@ -165,6 +165,35 @@ func TestADoctorTellsARecordThatDeletedItselfFromOneDeletedByHand(t *testing.T) 
 	})
 }
 
+// By hand, or by itself once more after an undelete: a repair finds nothing in either.
+func TestADoctorHasARecordUndeletedThatNoRepairFinds(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		for n := range 3 {
+			name := string(tenant(n))
+			f.store.Put(name, map[string]any{"password": "first"})
+			switch n {
+			case 1:
+				f.store.Put(name, map[string]any{"password": "second"})
+			case 2:
+				f.store.Delete(name)
+				f.store.Put(name, map[string]any{"password": "second"})
+			}
+			f.store.Delete(name)
+		}
+
+		found, err := f.sweep.Examine(t.Context(), nil)
+
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []rotator.FlawKind{rotator.FlawExpired, rotator.FlawDeleted, rotator.FlawExpired} {
+			if got := found.Flaws[i]; got.Tenant != string(tenant(i)) || got.Kind != want {
+				t.Errorf("%+v, want %s of tenant %d", got, want, i)
+			}
+		}
+	})
+}
+
 func TestADoctorSaysWhatAShortHistoryCannotDo(t *testing.T) {
 	for kept, want := range map[int]string{0: "", 1: "Vault keeps 1 version of the record (max_versions)", 2: "Vault keeps 2 versions of the record (max_versions)", 3: ""} {
 		t.Run(fmt.Sprint(kept), func(t *testing.T) {

@@ -67,6 +67,24 @@ func TestAVersionThatDeletedItselfIsToldFromADeletedOne(t *testing.T) {
 	}
 }
 
+func TestAnUndeleteAloneStartsTheTimeAnew(t *testing.T) {
+	f := newFixture(t)
+	f.deleteAfter(t, "1s")
+	f.withTenant(t, map[string]any{"v": "1"})
+	f.awaitExpiry(t)
+	time.Sleep(10 * time.Millisecond) // the new end is no whole seconds after the version was written
+	c := f.open(t, f.rootAuth())
+
+	f.write(t, "vault/undelete/smtp/"+string(tenant)+"/admin", map[string]any{"versions": []string{"1"}})
+	f.awaitExpiry(t)
+	_, err := c.Read(t.Context(), tenant)
+
+	var deleted *rotator.DeletedError
+	if !errors.As(err, &deleted) || deleted.Expired || !strings.Contains(err.Error(), "version 1 was deleted at 2") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // awaitExpiry waits until the tenant's newest version has expired.
 func (f *fixture) awaitExpiry(t *testing.T) {
 	t.Helper()
