@@ -20,9 +20,11 @@ type rest struct {
 	pending   int
 	stuck     int // finished only when they were named
 	repaired  int // by verify --repair, after a stray push
+	missed    int // tenants that a night passed by, counted once for each
 }
 
-// calm ends the faults, lets one undisturbed run finish what is left, and looks.
+// calm ends the faults, lets one undisturbed run finish what is left, has some
+// nights, and looks.
 func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	for _, slot := range s.slots {
 		for _, g := range slot.gates {
@@ -36,10 +38,16 @@ func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	if err := s.vault.Unseal(ctx); err != nil { // an interrupted outage
 		return r, err
 	}
+	if err := s.endExpiry(ctx); err != nil {
+		return r, fmt.Errorf("end the expiry of records: %w", err)
+	}
 	if err := s.undisturbed(ctx, &r); err != nil {
 		return r, err
 	}
 	if err := s.repairStrays(ctx, &r); err != nil {
+		return r, err
+	}
+	if err := s.nights(ctx, &r); err != nil {
 		return r, err
 	}
 	err = s.eachRecord(ctx, func(t *tenant, rec record) {

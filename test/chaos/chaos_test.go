@@ -11,7 +11,7 @@ import (
 // TestNobodyIsLockedOut is a short run of everything: it goes on until a process
 // was killed at each step and every kind of trouble has been seen.
 func TestNobodyIsLockedOut(t *testing.T) {
-	o := options{duration: 20 * time.Second, patience: 5 * time.Minute, seed: 1, tenants: 40}
+	o := options{duration: 20 * time.Second, patience: 5 * time.Minute, seed: 1, tenants: 40, nights: 2}
 
 	got, err := run(t.Context(), o, t.Output())
 
@@ -75,6 +75,21 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 			}
 			t.Errorf("nothing found that %s", test.want)
 		})
+	}
+}
+
+// This program does not sweep when it starts in an open window, so tenants that were
+// not rotated before a restart wait for the next tick.
+func TestAMissedNightIsFound(t *testing.T) {
+	forgetful := change{file: "rotator/agenda.go", old: "; !tick.IsZero() {\n\t\t\ta.appoint(t, tick)\n\t\t\ta.next[t].until", new: "; false {\n\t\t\ta.appoint(t, tick)\n\t\t\ta.next[t].until"}
+
+	got, err := run(t.Context(), options{seed: 1, tenants: 12, nights: 1, changes: []change{forgetful}}, t.Output())
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.missed == 0 || got.good() || !slices.ContainsFunc(got.findings, func(f finding) bool { return strings.Contains(f.what, missedNight) }) {
+		t.Errorf("%d tenants missed the night, findings %d, good %t", got.missed, len(got.findings), got.good())
 	}
 }
 

@@ -32,7 +32,12 @@ func (s *stage) story(ctx context.Context, t *tenant) (story, error) {
 	if err != nil {
 		return told, err
 	}
-	for n := 1; n <= newest.version; n++ {
+	if t.expires {
+		if err := s.eyes.undelete(ctx, t.id, upTo(newest.version)...); err != nil {
+			return told, fmt.Errorf("undelete the history of %s: %w", t.id, err)
+		}
+	}
+	for _, n := range upTo(newest.version) {
 		rec, err := s.eyes.read(ctx, t.id, n)
 		if err != nil {
 			return told, fmt.Errorf("history of %s: %w", t.id, err)
@@ -47,6 +52,15 @@ func (s *stage) story(ctx context.Context, t *tenant) (story, error) {
 		told.excuses = append(told.excuses, e)
 	}
 	return told, nil
+}
+
+// upTo are the numbers of the versions up to this one.
+func upTo(newest int) []int {
+	all := make([]int, newest)
+	for i := range all {
+		all[i] = i + 1
+	}
+	return all
 }
 
 func (r record) told(named names) version {

@@ -44,8 +44,11 @@ func kills() []kill {
 	return all
 }
 
-// anyMoment is the kill that waits for no request.
-const anyMoment = "any moment"
+// The ways to end a process that wait for no request.
+const (
+	anyMoment = "any moment"
+	sigterm   = "any moment, by SIGTERM"
+)
 
 // hunters kill the process of one slot again and again. Where it does not come
 // to the step they wait for it is killed as well, since it may wait for something
@@ -60,8 +63,12 @@ func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 			patience = least
 			continue
 		}
-		if of.kill() {
-			s.tally.add("kills", anyMoment)
+		how, end := anyMoment, of.kill
+		if rng.IntN(3) == 0 {
+			how, end = sigterm, of.tell
+		}
+		if end() {
+			s.tally.add("kills", how)
 		}
 		patience = min(2*patience, most)
 	}

@@ -1,7 +1,8 @@
 // Command chaos looks for a way to lock a tenant out: the real program, as two
 // daemons and an emergency run at once, on a real Vault and Mailu test servers,
 // while processes are killed at every step, requests go wrong in every way,
-// Vault dies, is sealed and forgets its tokens, and a clock is stepped. Who was
+// Vault dies, is sealed and forgets its tokens, a clock is stepped, and records
+// delete themselves. Some nights follow, in which a daemon is restarted. Who was
 // locked out is decided by an audit of all that Vault ever stored and Mailu ever
 // set, never by the program's own word. `make chaos` runs it.
 //
@@ -26,6 +27,7 @@ func main() {
 	var o options
 	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "how long the faults last")
 	flag.IntVar(&o.tenants, "tenants", 200, "how many tenants")
+	flag.IntVar(&o.nights, "nights", 3, "how many nights follow the faults")
 	flag.Uint64Var(&o.seed, "seed", 0, "what chance begins with; 0 draws one")
 	flag.Parse()
 	if o.seed == 0 {
@@ -56,14 +58,17 @@ func run(ctx context.Context, o options, out io.Writer) (result, error) {
 		return result{}, err
 	}
 	defer s.tearDown()
-	sampled, err := s.storm(ctx)
+	var sampled []finding
+	if o.duration > 0 {
+		sampled, err = s.storm(ctx)
+	}
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		return result{}, err
 	}
-	fmt.Fprintln(out, "calm: one undisturbed run, then the audit")
+	fmt.Fprintf(out, "calm: one undisturbed run, %d nights, then the audit\n", o.nights)
 	r, err := s.calm(ctx)
 	if err != nil {
 		return result{}, err

@@ -21,13 +21,8 @@ func (s *stage) operator(ctx context.Context, rng *rand.Rand) {
 		what := "edits"
 		if rec.pending == "" && rec.current != unreadable && rng.IntN(3) > 0 {
 			what = "passwords aged"
-			old := time.Now().Add(-400 * 24 * time.Hour).UTC().Format(time.RFC3339Nano)
-			aged, err := s.eyes.seal(t.id, rec.current, old)
-			if err != nil {
+			if s.eyes.age(t.id, rec) != nil {
 				continue
-			}
-			for name, value := range aged {
-				rec.fields[name] = value
 			}
 		}
 		mark := fmt.Sprintf("edit %d", n)

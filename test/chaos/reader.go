@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -45,14 +47,19 @@ type record struct {
 	pending string // "" where nothing is
 }
 
-// read returns version n of a tenant's record; 0 is the newest.
+// errDeleted: the version that was asked for is deleted, and can be undeleted.
+var errDeleted = errors.New("deleted")
+
+// read returns version n of a tenant's record; 0 is the newest. Of a deleted one it
+// returns the number, and errDeleted.
 func (r *reader) read(ctx context.Context, tenant string, n int) (record, error) {
 	secret, err := r.kv.GetVersion(ctx, r.layout.Path(tenant), n)
 	if err != nil {
 		return record{}, err
 	}
 	if secret.Data == nil {
-		return record{}, fmt.Errorf("version %d of %s is deleted", n, tenant)
+		number := secret.VersionMetadata.Version
+		return record{version: number}, fmt.Errorf("version %d of %s: %w", number, tenant, errDeleted)
 	}
 	rec := record{version: secret.VersionMetadata.Version, created: secret.VersionMetadata.CreatedTime, fields: secret.Data}
 	rec.current = r.open(tenant, rec.fields)
@@ -92,8 +99,22 @@ func (r *reader) seal(tenant, password, lastRotated string) (map[string]any, err
 	return fields, err
 }
 
+// age seals the record's current password anew, with an old date.
+func (r *reader) age(tenant string, rec record) error {
+	aged, err := r.seal(tenant, rec.current, time.Now().AddDate(0, 0, -400).UTC().Format(time.RFC3339Nano))
+	if err == nil {
+		maps.Copy(rec.fields, aged)
+	}
+	return err
+}
+
 // write stores a record over the version that it was read from.
 func (r *reader) write(ctx context.Context, tenant string, onto int, fields map[string]any) error {
 	_, err := r.kv.Put(ctx, r.layout.Path(tenant), fields, api.WithCheckAndSet(onto))
 	return err
+}
+
+// undelete brings versions back, whether Vault has deleted them or is going to.
+func (r *reader) undelete(ctx context.Context, tenant string, versions ...int) error {
+	return r.kv.Undelete(ctx, r.layout.Path(tenant), versions)
 }

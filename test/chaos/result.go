@@ -23,7 +23,7 @@ type result struct {
 }
 
 func (s *stage) result(r rest, stories []story, sampled []finding) result {
-	all := result{options: s.options, rest: r, tally: s.tally, findings: append(sampled, r.findings...), missing: s.missing()}
+	all := result{options: s.options, rest: r, tally: s.tally, findings: append(sampled, r.findings...), missing: append(s.missing(), s.missedEnds()...)}
 	for _, told := range stories {
 		j := audit(told)
 		all.findings = append(all.findings, j.findings...)
@@ -60,11 +60,14 @@ func (r result) print(out io.Writer) {
 	t.group("FAULTS INJECTED, in requests", r.tally, "faults")
 	t.group("CLOCK OF DAEMON 2", r.tally, "clock")
 	t.group("TWO RECORDS FOR ONE USER", r.tally, "rivals")
+	t.group("RECORDS THAT DELETE THEMSELVES", r.tally, "expiry")
 	t.group("STANDARD ERROR OF DAEMON 1", r.tally, "stderr")
 	r.printKills(t)
 	t.group("PROCESSES STARTED", r.tally, "processes")
 	r.printWork(t)
 	t.group("SAMPLED MEANWHILE", r.tally, "samples")
+	t.group("NIGHTS, each a tick of a schedule with jitter and window", r.tally, "nights")
+	t.row("tenants that missed one", r.missed)
 	t.head(fmt.Sprintf("AT REST, of %d tenants", r.tenants))
 	t.row("finished by naming them, since taken over too often", r.stuck)
 	t.row("pending left", r.pending)
@@ -92,6 +95,7 @@ func (r result) printKills(t table) {
 		fmt.Fprintf(t, "  %v\t%v\t%v\t%v\n", cells...)
 	}
 	t.row(anyMoment, r.tally.of("kills", anyMoment))
+	t.row(sigterm, r.tally.of("kills", sigterm))
 }
 
 func (r result) printWork(t table) {

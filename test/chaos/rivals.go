@@ -37,13 +37,17 @@ const (
 
 // rivals adds a second record for one user after the other, and removes it.
 func (s *stage) rivals(ctx context.Context, rng *rand.Rand) error {
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		s.breathe(ctx, rng, 2*time.Second)
 		if ctx.Err() != nil {
 			return nil
 		}
-		kind := []string{otherSpelling, otherOrigin}[n%2]
 		t := s.tenants[rng.IntN(len(s.tenants))]
+		if t.expires {
+			continue // with one of the records deleted, the other one has the user for itself
+		}
+		n++
+		kind := []string{otherSpelling, otherOrigin}[n%2]
 		id := fmt.Sprintf("%08x-5eed-4000-8000-%012x", 0xb0000000+n, n)
 		fields, err := s.rivalOf(t, id, kind)
 		if err != nil {

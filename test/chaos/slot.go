@@ -33,6 +33,7 @@ type slot struct {
 	log    *eventLog
 
 	unread   atomic.Bool // the reader is lost
+	told     atomic.Bool // the process was told to end
 	listed   atomic.Pointer[time.Time]
 	findings []finding // of run, which returns before they are read
 
@@ -101,10 +102,18 @@ func (t *trap) take() {
 }
 
 // kill is a crash: the program cannot do a thing about it.
-func (s *slot) kill() bool {
+func (s *slot) kill() bool { return s.signal(syscall.SIGKILL) }
+
+// tell has the process end in an orderly way.
+func (s *slot) tell() bool {
+	s.told.Store(true)
+	return s.signal(syscall.SIGTERM)
+}
+
+func (s *slot) signal(what syscall.Signal) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cmd != nil && s.cmd.Process.Kill() == nil
+	return s.cmd != nil && s.cmd.Process.Signal(what) == nil
 }
 
 // run keeps a process running until ctx ends, and then has it end in an orderly
@@ -124,9 +133,7 @@ func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
 const farewell = time.Minute
 
 func (s *slot) once(ctx context.Context, rng *rand.Rand) error {
-	cmd := exec.Command(s.binary, s.args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.Stderr = s.log
+	cmd := s.command()
 	started, ended := func() {}, func() {}
 	if s.deaf {
 		var err error
@@ -142,19 +149,26 @@ func (s *slot) once(ctx context.Context, rng *rand.Rand) error {
 	}
 	select {
 	case <-exited:
-		s.judgeEnd(cmd.ProcessState, false)
+		s.judgeEnd(cmd.ProcessState)
 		return nil
 	case <-ctx.Done():
 	}
 	return s.end(cmd, exited)
 }
 
-// end has a process end in an orderly way.
+func (s *slot) command() *exec.Cmd {
+	cmd := exec.Command(s.binary, s.args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stderr = s.log
+	return cmd
+}
+
+// end has the process end in an orderly way.
 func (s *slot) end(cmd *exec.Cmd, exited <-chan struct{}) error {
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended just now
+	s.tell() // it may have ended just now
 	select {
 	case <-exited:
-		s.judgeEnd(cmd.ProcessState, true)
+		s.judgeEnd(cmd.ProcessState)
 		return nil
 	case <-time.After(farewell):
 		s.kill()
@@ -166,6 +180,7 @@ func (s *slot) end(cmd *exec.Cmd, exited <-chan struct{}) error {
 func (s *slot) start(cmd *exec.Cmd) (<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.told.Store(false)
 	exited, err := child.Start(cmd)
 	s.cmd = cmd
 	s.log.tally.add("processes", s.name)
@@ -176,8 +191,9 @@ func (s *slot) start(cmd *exec.Cmd) (<-chan struct{}, error) {
 // and keeps the last lines.
 type eventLog struct {
 	tally *tally
-	mu    sync.Mutex // guards the fields below
-	rest  []byte     // of a line
+	heard func(event) // receives each event; may be nil
+	mu    sync.Mutex  // guards the fields below
+	rest  []byte      // of a line
 	lines [][]byte
 }
 
@@ -203,20 +219,28 @@ func (l *eventLog) note(line []byte) {
 	if len(l.lines) > keptLines {
 		l.lines = l.lines[1:]
 	}
-	var event struct {
-		Message string `json:"msg"`
-		Outcome string `json:"outcome"`
-	}
-	if json.Unmarshal(line, &event) != nil { // a line cut off by a kill
+	var e event
+	if json.Unmarshal(line, &e) != nil { // a line cut off by a kill
 		return
 	}
-	l.tally.add("events", event.Message)
-	if event.Message == "tenant done" {
-		l.tally.add("outcomes", event.Outcome)
+	l.tally.add("events", e.Message)
+	if e.Message == "tenant done" {
+		l.tally.add("outcomes", e.Outcome)
 	}
-	if strings.HasSuffix(event.Message, " refused") && bytes.Contains(line, []byte("this host's clock is")) {
+	if strings.HasSuffix(e.Message, " refused") && bytes.Contains(line, []byte("this host's clock is")) {
 		l.tally.add("clock", refusedByGuard)
 	}
+	if l.heard != nil {
+		l.heard(e)
+	}
+}
+
+// event is a line of the program's log.
+type event struct {
+	Message string    `json:"msg"`
+	Time    time.Time `json:"time"`
+	Outcome string    `json:"outcome"`
+	Wait    string    `json:"wait"`
 }
 
 // refusedByGuard counts the sweeps that a clock more than 5 minutes off forbade.

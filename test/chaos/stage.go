@@ -23,6 +23,7 @@ type options struct {
 	patience time.Duration // how much longer, until everything has been seen; 0: not at all
 	seed     uint64
 	tenants  int      // how many
+	nights   int      // after the faults, see night
 	changes  []change // of the program; none: the one that ships
 }
 
@@ -136,7 +137,7 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 // enableAppRole gives the program a login that may do what `mailu-rotator
 // policy` prints, and nothing else.
 func (s *stage) enableAppRole(ctx context.Context) error {
-	if err := s.writeConfig(s.restConfig(), s.vault.Addr, s.origins(), steppedClaimTTL); err != nil {
+	if err := s.writeConfig(s.restConfig(), s.vault.Addr, s.origins(), allTheTime(steppedClaimTTL)); err != nil {
 		return err
 	}
 	policy, err := exec.CommandContext(ctx, s.program, "policy", "--config", s.restConfig()).Output()
@@ -181,9 +182,22 @@ func (s *stage) origins() []string {
 	return all
 }
 
+// rotation is the part of a configuration in which the processes differ.
+type rotation struct {
+	Schedule string `json:"schedule"`
+	Jitter   string `json:"jitter"`
+	Window   string `json:"window"`
+	ClaimTTL string `json:"claim_ttl"`
+	Grace    string `json:"shutdown_grace"`
+}
+
+func allTheTime(claim time.Duration) rotation {
+	return rotation{Schedule: "@every 1s", Jitter: "0s", Window: "6h", ClaimTTL: claim.String(), Grace: "5s"}
+}
+
 // writeConfig writes a configuration, as JSON, which is YAML. apis are where the
 // Mailu servers are reached.
-func (s *stage) writeConfig(file, vault string, apis []string, claim time.Duration) error {
+func (s *stage) writeConfig(file, vault string, apis []string, r rotation) error {
 	var servers []any
 	for i, server := range s.mailus {
 		for _, origin := range []string{server.Origin(), s.aliases[server]} {
@@ -197,13 +211,11 @@ func (s *stage) writeConfig(file, vault string, apis []string, claim time.Durati
 			"address": vault,
 			"auth":    map[string]any{"method": "approle", "role_id_file": "role-id", "secret_id_file": "secret-id"},
 		},
-		"mailu": map[string]any{"servers": servers},
-		"rotation": map[string]any{
-			"schedule": "@every 1s", "jitter": "0s", "claim_ttl": claim.String(), "shutdown_grace": "5s",
-		},
-		"verify": map[string]any{"schedule": ""},
-		"listen": map[string]any{"address": ""}, // the daemons would be in each other's way
-		"log":    map[string]any{"level": "debug", "format": "json"},
+		"mailu":    map[string]any{"servers": servers},
+		"rotation": r,
+		"verify":   map[string]any{"schedule": ""},
+		"listen":   map[string]any{"address": ""}, // the daemons would be in each other's way
+		"log":      map[string]any{"level": "debug", "format": "json"},
 	})
 	if err != nil {
 		return err
@@ -249,5 +261,5 @@ func (s *stage) equip(slot *slot, n int) error {
 	}
 	config := filepath.Join(s.dir, fmt.Sprintf("slot-%d.yaml", n))
 	slot.args = append(slot.args, "--config", config)
-	return s.writeConfig(config, urls[0], urls[1:], claim)
+	return s.writeConfig(config, urls[0], urls[1:], allTheTime(claim))
 }

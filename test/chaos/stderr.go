@@ -59,8 +59,8 @@ func (s *slot) listen(cmd *exec.Cmd, rng *rand.Rand) (started, ended func(), err
 
 // judgeEnd looks at how a process ended: only SIGKILL ends a daemon that was not
 // told to end, and no lost reader ends anything.
-func (s *slot) judgeEnd(state *os.ProcessState, told bool) {
-	if !endedWell(state.Sys().(syscall.WaitStatus), s.daemon, told) {
+func (s *slot) judgeEnd(state *os.ProcessState) {
+	if !endedWell(state.Sys().(syscall.WaitStatus), s.daemon, s.told.Load()) {
 		what := fmt.Sprintf("%s ended by itself: %s; its log ends with:\n%s", s.name, state, s.log.tail())
 		s.findings = append(s.findings, finding{at: time.Now(), what: what})
 	}

@@ -51,10 +51,11 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 			group.Go(func() error { s.weather(ctx, slot, weather); return nil })
 		}
 	}
-	outages, edits, rivals := chance(), chance(), chance()
+	outages, edits, rivals, ends := chance(), chance(), chance(), chance()
 	group.Go(func() error { return s.befall(ctx, outages) })
 	group.Go(func() error { return s.rivals(ctx, rivals) })
 	group.Go(func() error { s.operator(ctx, edits); return nil })
+	group.Go(func() error { s.expire(ctx, ends); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
 	err = group.Wait() // before findings are looked at
 	for _, slot := range s.slots {
@@ -106,6 +107,9 @@ func (s *stage) missing() []string {
 	}
 	for _, name := range []string{otherSpelling, otherOrigin, listsWithBoth} {
 		want("rivals", name)
+	}
+	for _, name := range []string{vanished, vanishedHalfFinished} {
+		want("expiry", name)
 	}
 	return all
 }

@@ -18,6 +18,8 @@ type tenant struct {
 	user  string
 	mailu *mailutest.Server
 	held  string // by Mailu at first
+	// expires: Vault deletes each version of the record some time after it was written.
+	expires bool
 
 	mu      sync.Mutex // guards the fields below
 	edits   map[string]edit
@@ -69,6 +71,7 @@ func (s *stage) seedTenants(ctx context.Context) error {
 			mailu: s.mailus[i%len(s.mailus)],
 			edits: map[string]edit{},
 		}
+		t.expires = i%5 == 3 && i < 60
 		s.tenants = append(s.tenants, t)
 		s.byID[t.id], s.scout.byUser[t.user] = t, t.id
 		group.Go(func() error { return s.seedTenant(ctx, t, i) })
