@@ -115,6 +115,32 @@ func TestTwoDeadAddersAreSettledBySweeps(t *testing.T) {
 	})
 }
 
+func TestRepeatedAdditionOutdoesADeadOne(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.mailu.AddUser(userOf(1), "old password")
+		a, b := f.adding(t, "a", asking(1)), f.adding(t, "b", asking(2, ofUser(1)))
+		for range calls { // side by side, until both records are there
+			if len(f.recordsOfOne()) == 2 {
+				break
+			}
+			a.step(1)
+			b.step(1)
+		}
+		a.died, b.died = true, true
+		a.finish()
+		b.finish()
+		if n := len(f.recordsOfOne()); n != 2 {
+			t.Fatalf("%d records, want 2", n)
+		}
+		time.Sleep(ttl + time.Second)
+
+		again := f.adding(t, "a again", asking(1))
+		again.finish()
+
+		f.mustBeOne(t, "a again "+again.outcome())
+	})
+}
+
 func (f *fleet) recordsOfOne() []string {
 	whole, half := f.tenantsOf(userOf(1))
 	return append(whole, half...)
