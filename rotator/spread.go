@@ -48,7 +48,7 @@ const grain = 24 * time.Hour
 // the whole cycle. Then the cost is nearly zero: a tenant at its place is due after a
 // whole policy again.
 //
-// Two simpler rules are worse (docs/performance.md). With a fixed time per tenant, all
+// Two simpler rules are worse. With a fixed time per tenant, all
 // tenants whose intervals have the same number of sweeps stay together permanently.
 // With a time drawn again at each rotation, a wave widens only with the square root of
 // its cycles. Both also permanently rotate more often than needed.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,19 +70,6 @@ func TestLogsDocHasEveryEvent(t *testing.T) {
 	for _, event := range append(documentedEvents(t), passwordRevealed) {
 		if !strings.Contains(page, "`"+event+"`") {
 			t.Errorf("%s does not have the event %q", logsDoc, event)
-		}
-	}
-}
-
-func TestReportDocHasEveryField(t *testing.T) {
-	page := readDoc(t, reportDoc)
-
-	for _, document := range []any{reportJSON{}, rowJSON{}} {
-		for _, field := range reflect.VisibleFields(reflect.TypeOf(document)) {
-			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			if !strings.Contains(page, "\n| `"+name+"` |") {
-				t.Errorf("%s does not have the field %s", reportDoc, name)
-			}
 		}
 	}
 }

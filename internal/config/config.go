@@ -71,7 +71,7 @@ type Auth struct {
 	SecretIDFile string `yaml:"secret_id_file" default:"required by approle" range:"one line, 64 KiB"`
 	// The file holds a response-wrapping token. It is unwrapped once and the secret-id
 	// is kept in memory; after a restart a new wrapping token is needed.
-	SecretIDWrapped bool `yaml:"secret_id_wrapped" range:"true, false; method approle"`
+	SecretIDWrapped bool `yaml:"secret_id_wrapped" range:"method approle"`
 	// The role to log in as. With cert, Vault otherwise picks the role that
 	// matches.
 	Role string `yaml:"role" type:"name" default:"required by kubernetes, optional for cert" range:"one name, no slash"`

@@ -3,7 +3,7 @@
 //
 // It promises: the order of checks, the statuses, the shapes of the answers and the hash of every password are Mailu's
 // own. testdata/contract.json is a recording of the real one, and a test replays it against this one;
-// docs/mailu-facts.md lists the facts with sources. Hashes are checked against passlib's published vectors, not against
+// FACTS.md lists the facts with sources. Hashes are checked against passlib's published vectors, not against
 // the client under test.
 //
 // It omits: all resources except users and domains, all operations on domains except GET and PATCH of one, local parts

@@ -51,8 +51,6 @@ func fill(page string, r results) (string, error) {
 		{"memory", r.memoryTable()},
 		{"costs", r.costsLine()},
 		{"paper", r.paper()},
-		{"profile-scan", fenced(r.Profiles.Scan)},
-		{"profile-rotation", fenced(r.Profiles.Rotation)},
 	} {
 		begin, end := "<!-- bench:"+section.name+" -->\n", "<!-- /bench:"+section.name+" -->"
 		before, rest, found := strings.Cut(page, begin)
@@ -120,8 +118,6 @@ func (r results) costsLine() string {
 	return fmt.Sprintf("With all cores busy a key derivation takes %s and a bcrypt of 12 rounds %s on one of them.",
 		r.Costs.Derivation.Round(100*time.Microsecond), r.Costs.Bcrypt.Round(time.Millisecond))
 }
-
-func fenced(text string) string { return "```\n" + text + "\n```" }
 
 func markdown(head []string, lines [][]string) string {
 	rule := make([]string, len(head))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -25,7 +24,7 @@ func renew(page, source string) (string, error) {
 	sections := reflect.ValueOf(config.Default())
 	for i := range sections.NumField() {
 		name, b := sections.Type().Field(i).Tag.Get("yaml"), &strings.Builder{}
-		b.WriteString("\n| key | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n")
+		b.WriteString("\n| key | default | value | meaning |\n| --- | --- | --- | --- |\n")
 		if err := comments.rows(b, sections.Field(i), name); err != nil {
 			return "", err
 		}
@@ -73,7 +72,7 @@ func (c comments) rows(b *strings.Builder, section reflect.Value, path string) e
 		if meaning == "" {
 			return fmt.Errorf("%s.%s has no comment", section.Type().Name(), field.Name)
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", key, kind(field), standard(field, value), allowed(field), meaning)
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", key, standard(field, value), allowed(field), meaning)
 	}
 	return nil
 }
@@ -129,15 +128,15 @@ func short(duration string) string {
 	return duration
 }
 
+// allowed is the kind of value with its limits, or the values themselves.
 func allowed(field reflect.StructField) string {
 	if values := field.Tag.Get("oneof"); values != "" {
 		return "`" + strings.ReplaceAll(values, ",", "`, `") + "`"
 	}
-	text := field.Tag.Get("range")
-	if field.Type.Kind() == reflect.Bool {
-		text = cmp.Or(text, "true, false")
+	if limits := field.Tag.Get("range"); limits != "" {
+		return kind(field) + ": " + code(limits)
 	}
-	return code(text)
+	return kind(field)
 }
 
 // words matches literal values and names, which the page sets as code: tags cannot mark
