@@ -9,32 +9,31 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Registry makes what [Store] and [Server] only ever change. It is apart from
-// them so that nothing but an addition can make a record or a user.
+// Registry creates what [Store] and [Server] can only change. It is separate from them
+// so that only an addition can create a record or a user.
 type Registry interface {
 	// CreateRecord stores fields as the first version of the tenant's record and
-	// returns its number. Its errors are those of [Store].Write; [ErrConflict]
-	// means that there is a record, or was one whose history is still there.
+	// returns its number. Its errors are those of [Store].Write; [ErrConflict] means
+	// that there is a record, or a deleted one whose history still exists.
 	CreateRecord(ctx context.Context, tenant TenantID, fields map[string]any) (int, error)
-	// CanCreateUser asks whether CreateUser would make the user: nil, or the reason
-	// why not, classed as by [Server].Knows. It changes nothing.
+	// CanCreateUser checks whether CreateUser would create the user: nil, or the reason
+	// why not, classified as by [Server].Knows. It changes nothing.
 	CanCreateUser(ctx context.Context, origin Origin, username string) error
-	// CreateUser makes a user with the password. Its errors are classed as by
+	// CreateUser creates a user with the password. Its errors are classified as by
 	// [Server].SetPassword, and see [ErrNotCreated].
 	CreateUser(ctx context.Context, origin Origin, username string, password crypto.Secret) error
 }
 
-// errBeingAdded ends what is said of an addition that somebody has to see to.
+// errBeingAdded ends the message about an addition that needs attention.
 var errBeingAdded = errors.New("the tenant is still being added: mend the cause and run the same `mailu-rotator tenant add` again, or give it up with `vault kv metadata delete`")
 
-// errTaken: the id was nobody's when the fleet was read.
+// errTaken: the id was free when the fleet was read.
 var errTaken = errors.New("the record of this id names another user by now: run the same command again")
 
-// Add makes c's tenant: its record, which names no current password yet but a
-// pending one, then that password in Mailu, then the commit. It is the rotation
-// protocol, on a store where an absent record is one to be written and a Mailu
-// where an unknown user is one to be created. An addition that was left
-// half-finished goes on with the password that it left.
+// Add adds c's tenant: its record, which has a pending password and no current one,
+// then that password in Mailu, then the commit. It is the rotation protocol, on a store
+// where an absent record can be written and a Mailu where an unknown user can be
+// created. A half-finished addition continues with its pending password.
 func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Result {
 	adder := *r
 	adder.Store = newRecord{Store: r.Store, registry: registry, blank: c.fields}
@@ -44,7 +43,7 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 		return Result{Credential: c, Outcome: Invalid, Err: err}
 	case err != nil:
 		return Result{Credential: c, Outcome: Failed, Err: err}
-	case !r.sameUser(now, c): // somebody was quicker
+	case !r.sameUser(now, c): // another process was faster
 		return Result{Credential: c, Outcome: Failed, Err: errTaken}
 	}
 	user := &newUser{registry: registry, origin: now.Origin}
@@ -56,7 +55,7 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 	if result.Outcome == Ignored { // it is withdrawn, since another tenant has the user
 		result.Outcome = Invalid
 	}
-	if result.Outcome == Fresh { // somebody else added it meanwhile
+	if result.Outcome == Fresh { // another process has added it in between
 		_, result.Reason = judgeAddition(result.Credential)
 		result.Err = nil
 	}
@@ -69,7 +68,7 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 	return result
 }
 
-// judgeAddition decides about a tenant that is to be added.
+// judgeAddition decides about a tenant to add.
 func judgeAddition(c Credential) (Action, string) {
 	switch {
 	case !c.BeingAdded():
@@ -80,8 +79,8 @@ func judgeAddition(c Credential) (Action, string) {
 	return Rotate, "to be added"
 }
 
-// newRecord is a store in which one tenant's record may be missing: it then
-// reads as the blank one, version 0, and is made by the first write.
+// newRecord is a store in which one tenant's record may be missing: it then reads as
+// the blank one, version 0, and the first write creates it.
 type newRecord struct {
 	Store
 	registry Registry
@@ -120,7 +119,7 @@ func (m newUsers) Server(origin Origin) (Server, error) {
 }
 
 // newUser is the server of one user, who may be missing on it: then it holds no
-// password, and a push makes the user. It remembers what the last question told,
+// password, and a push creates the user. It remembers the last answer about the user,
 // so that a push is one request under one claim.
 type newUser struct {
 	Server
@@ -128,10 +127,10 @@ type newUser struct {
 	origin   Origin
 	missing  bool
 	fate     userFate
-	demanded bool // the user was to choose another password at the next login
+	demanded bool // the user had to choose another password at the next login
 }
 
-// story is what became of the user.
+// story says what happened to the user.
 func (u *newUser) story() string {
 	if u.demanded && u.fate == userTaken {
 		return u.fate.reason() + ", who need not change the password at the next login any more"
@@ -147,7 +146,7 @@ func (u *newUser) Knows(ctx context.Context, username string) error {
 	return err
 }
 
-// Proof asks a server for the user, at least, that is not to be asked for hashes.
+// Proof looks up the user even if the server is configured without verification.
 func (u *newUser) Proof(ctx context.Context, username string, password crypto.Secret) (HashCheck, error) {
 	check, err := u.Server.Proof(ctx, username, password)
 	if err != nil {
@@ -163,7 +162,7 @@ func (u *newUser) Proof(ctx context.Context, username string, password crypto.Se
 	}, nil
 }
 
-// unlessMissing: a user who is not there holds no password.
+// unlessMissing: a missing user holds no password.
 func (u *newUser) unlessMissing(proof Proof, err error) (Proof, error) {
 	if u.missing = errors.Is(err, ErrUnknownUser); u.missing {
 		return NotHeld, nil
@@ -171,8 +170,8 @@ func (u *newUser) unlessMissing(proof Proof, err error) (Proof, error) {
 	return proof, err
 }
 
-// errThereNow: somebody made the user between the question and the push, or a
-// creation did whose answer was lost. The next attempt finds it.
+// errThereNow: another process created the user between the lookup and the push, or a
+// creation whose answer was lost did. The next attempt finds it.
 var errThereNow = errors.New("the user is there by now")
 
 func (u *newUser) SetPassword(ctx context.Context, username string, password crypto.Secret) error {
@@ -185,17 +184,17 @@ func (u *newUser) SetPassword(ctx context.Context, username string, password cry
 	err := u.registry.CreateUser(ctx, u.origin, username, password)
 	u.fate.push(userMade, err)
 	if errors.Is(err, ErrNotCreated) && u.Server.Knows(ctx, username) == nil {
-		return fmt.Errorf("%w: %v", errThereNow, err) //nolint:errorlint // which is no refusal any more
+		return fmt.Errorf("%w: %v", errThereNow, err) //nolint:errorlint // no longer a refusal
 	}
 	return err
 }
 
-// userFate is what became of the user in Mailu: the first of these that may
-// have had an effect.
+// userFate says what happened to the user in Mailu: the first of these that may have
+// had an effect.
 type userFate int
 
 const (
-	userFound userFate = iota // with the password already, by an earlier run
+	userFound userFate = iota // already with the password, from an earlier run
 	userMade
 	userTaken
 )
@@ -226,9 +225,9 @@ func (f userFate) event() EventName {
 	return ""
 }
 
-// letGo ends an attempt of an addition that Mailu refused for certain. Without
-// its pending password the record would have none at all, so that it stays; only
-// the claim goes, so that the next run need not wait for its end.
+// letGo ends an attempt of an addition that Mailu certainly refused. Its pending
+// password stays, because the record has no other; only the claim is released, so that
+// the next run need not wait for its end.
 func (r *rotation) letGo(ctx context.Context, refusal error) (Outcome, error) {
 	refusal = r.whileAdded(refusal)
 	lapsed := r.lapsed(r.cred.Pending)
@@ -248,7 +247,7 @@ func (r *rotation) letGo(ctx context.Context, refusal error) (Outcome, error) {
 	return Unfinished, refusal
 }
 
-// whileAdded says what to do about an addition that does not come to its end.
+// whileAdded adds the next action for an addition that does not finish.
 func (r *rotation) whileAdded(err error) error {
 	if !r.cred.BeingAdded() {
 		return err

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// Addition asks for a tenant to be added.
+// Addition requests that a tenant be added.
 type Addition struct {
 	Tenant     TenantID // "": a new id
 	Username   string   // the user in Mailu, taken over or created
 	WebmailURL string
-	Policy     string // "": none is written, and the default counts
-	Line       int    // of the file that asks for it, from 1; 0: no file
+	Policy     string // "": none is written, and the default applies
+	Line       int    // of the requesting file, from 1; 0: no file
 }
 
-// credential is the record as it would first be written, but for the pending
-// password. It fails as [ParseCredential] does.
+// credential is the first version of the record, without the pending password. It fails
+// as [ParseCredential] does.
 func (a Addition) credential(now time.Time, defaultPolicy Policy) (Credential, error) {
 	fields := map[string]any{fieldUsername: a.Username, fieldWebmailURL: a.WebmailURL, fieldCreatedAt: formatTime(now)}
 	if a.Policy != "" {
@@ -28,7 +28,7 @@ func (a Addition) credential(now time.Time, defaultPolicy Policy) (Credential, e
 	return parseFields(a.Tenant, Document{Fields: fields}, defaultPolicy)
 }
 
-// where precedes what is wrong with an addition.
+// where prefixes an addition's error with its place.
 func (a Addition) where(err error) error {
 	if a.Line == 0 {
 		return err
@@ -36,7 +36,7 @@ func (a Addition) where(err error) error {
 	return fmt.Errorf("line %d: %w", a.Line, inColumns(err))
 }
 
-// inColumns calls the fields of a record by the columns of the file.
+// inColumns renames a record's fields to the columns of the file.
 func inColumns(err error) error {
 	var malformed *fieldsError
 	if !errors.As(err, &malformed) {
@@ -56,14 +56,13 @@ func inColumns(err error) error {
 	return &fieldsError{malformed.fields, named}
 }
 
-// Add adds tenants, or finishes what an earlier run left half-added; who is a
-// tenant already is left as it is. It takes them through their servers' lanes as
-// a sweep does. first says that there may be no tenant yet: otherwise an empty
-// prefix is a mistake in the configuration.
+// Add adds tenants, or finishes half-added ones; it does not change existing tenants.
+// It takes them through their servers' lanes as a sweep does. first says that there may
+// be no tenant yet: otherwise an empty prefix is a mistake in the configuration.
 //
-// An error means that nothing was begun: an addition is improper, or it cannot
-// be told whether another tenant has the same user. How each one ended is in the
-// report, in the order given.
+// An error means that nothing was started: an addition is invalid, or another tenant
+// may have the same user. The result of each addition is in the report, in the given
+// order.
 func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition, first bool) (Report, error) {
 	report := Report{Started: s.Clock.Now()}
 	s.Observe.observe(Event{Name: AdditionStarted})
@@ -82,11 +81,11 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 	return report, nil
 }
 
-// toBeAdded is the reason of an addition whose user Mailu was not asked about.
+// toBeAdded is the reason for an addition about whose user Mailu was not asked.
 const toBeAdded = "to be added; its user in Mailu is taken over, or created"
 
-// PlanAdd reads the fleet and reports what Add would do. It writes nothing. Mailu is
-// asked about the users if s.Users is set. Ids that Add would make are left out.
+// PlanAdd reads the fleet and reports what Add would do. It writes nothing. It asks
+// Mailu about the users if s.Users is set. It leaves out ids that Add would create.
 func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (Report, error) {
 	report := Report{Started: s.Clock.Now(), DryRun: true}
 	r, fleet, err := s.beginAdditions(ctx, additions, first)
@@ -103,9 +102,9 @@ func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (
 	return report, nil
 }
 
-// nameAdditions gives ids to those who were given none: the first one for the
-// user's address that no record has. A record may have it that named the user once,
-// that is deleted, or whose user is on another Mailu.
+// nameAdditions assigns ids to additions without one: the first id for the user's
+// address that no record has. A record may have it that formerly named the user, that
+// is deleted, or whose user is on another Mailu.
 func nameAdditions(plan []Decision, fleet []Candidate) {
 	taken := make(map[string]bool, len(fleet)+len(plan))
 	for _, c := range fleet {
@@ -127,8 +126,8 @@ func nameAdditions(plan []Decision, fleet []Candidate) {
 	}
 }
 
-// beginAdditions checks, and reads the fleet once. The caller wipes the run's keys
-// if there is no error.
+// beginAdditions checks the additions, and reads the fleet once. The caller must wipe
+// the run's keys unless there is an error.
 func (s *Sweep) beginAdditions(ctx context.Context, additions []Addition, first bool) (*run, []Candidate, error) {
 	if err := s.check(additions); err != nil {
 		return nil, nil, err
@@ -145,8 +144,7 @@ func (s *Sweep) beginAdditions(ctx context.Context, additions []Addition, first 
 	return r, candidates, nil
 }
 
-// check finds everything that is wrong with the additions by themselves, a line
-// each.
+// check finds all errors of the additions themselves, a line each.
 func (s *Sweep) check(additions []Addition) error {
 	var wrong []error
 	note := func(a Addition, err error) {
@@ -173,7 +171,7 @@ func (s *Sweep) check(additions []Addition) error {
 	return errors.Join(wrong...)
 }
 
-// twice remembers what has been asked for, and refuses it the second time.
+// twice records requests, and refuses a repeated one.
 func twice[K comparable](seen map[K]Addition, key K, a Addition, what string) error {
 	former, found := seen[key]
 	if found {
@@ -183,8 +181,8 @@ func twice[K comparable](seen map[K]Addition, key K, a Addition, what string) er
 	return nil
 }
 
-// others reads the whole fleet. A record that cannot be read may name any user,
-// unless the operator knows better: an addition, unlike a rotation, can wait.
+// others reads the whole fleet. A record that cannot be read may name any user, unless
+// the operator excludes that: an addition, unlike a rotation, can wait.
 func (r *run) others(ctx context.Context, first bool) ([]Candidate, error) {
 	candidates, err := r.survey(ctx, everything)
 	switch {
@@ -207,7 +205,7 @@ func (r *run) others(ctx context.Context, first bool) ([]Candidate, error) {
 	return candidates, errors.Join(unknown...)
 }
 
-// decideAdditions decides, from records alone, about each addition.
+// decideAdditions decides about each addition, from records alone.
 func (r *run) decideAdditions(fleet []Candidate, additions []Addition) []Decision {
 	byUser, byName := map[string][]Candidate{}, map[string]Candidate{}
 	for _, c := range fleet {
@@ -225,8 +223,8 @@ func (r *run) decideAdditions(fleet []Candidate, additions []Addition) []Decisio
 	return plan
 }
 
-// decideAddition compares what is asked for with the tenants who have the same
-// user, and with the record of that name.
+// decideAddition compares the request with the tenants that have the same user, and
+// with the record of that name.
 func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision {
 	refused := func(format string, args ...any) Decision {
 		return Decision{Candidate: asked, Outcome: Invalid, Reason: fmt.Sprintf(format, args...)}
@@ -261,7 +259,8 @@ func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision
 	return Decision{Candidate: asked, Action: Add, Reason: known.Credential.halfFinished()}
 }
 
-// alreadyTenant says so, and what of the record is not as asked for.
+// alreadyTenant says that the tenant exists, and what in its record differs from the
+// request.
 func alreadyTenant(known, asked Credential) string {
 	var differs []string
 	for _, field := range []string{fieldWebmailURL, fieldPolicy} {

@@ -10,14 +10,14 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// maxTakeovers bounds how often a pending password's claim is rewritten. Each
-// rewrite is a KV version, and KV v2 keeps 10 by default: prepare, six
-// take-overs and commit leave room for versions from before the rotation. Past
-// the bound a rotation is still finished as soon as Mailu is seen to hold the
-// pending password, and by a run that names the tenant.
+// maxTakeovers bounds how often a pending password's claim is rewritten. Each rewrite
+// is a KV version, and KV v2 keeps 10 by default: prepare, six take-overs and commit
+// leave room for versions from before the rotation. Beyond the limit a rotation is
+// still finished once Mailu shows that it holds the pending password, and by a run that
+// names the tenant.
 const maxTakeovers = 6
 
-// MaxClaimTTL is the longest that a claim may stand.
+// MaxClaimTTL is the maximum length of a claim.
 const MaxClaimTTL = time.Hour
 
 // maxOwner is in characters. No process has a longer name, and messages show it.
@@ -30,8 +30,8 @@ const (
 	fieldAdmitted     = "admitted"
 )
 
-// Pending is a password that Vault holds and Mailu may know: a rotation under
-// way, or one left half-finished.
+// Pending is a password that Vault holds and Mailu may have: a rotation that is
+// running, or one left half-finished.
 type Pending struct {
 	Password    crypto.SealedPassword
 	LastRotated string // when it was made; what it is sealed for, and the record's last_rotated once committed
@@ -44,29 +44,29 @@ type Pending struct {
 	fields map[string]any
 }
 
-// Claim says who may push a pending password, and how long.
+// Claim says which process may push a pending password, and until when.
 type Claim struct {
 	Owner     string    // one process of one host
-	Until     time.Time // nobody else touches the pending password before
+	Until     time.Time // until then no other process touches the pending password
 	Takeovers int       // how often the claim was rewritten, see maxTakeovers
 }
 
-// live reports whether the claim still stands. It lapses at the very instant
-// that it names. One that would stand longer than any process claims is a slip
-// or a trick, and not believed: it would keep everybody away for good.
+// live reports whether the claim is valid. It expires exactly at the time that it
+// names. Claims beyond MaxClaimTTL are ignored as corrupt or malicious: they would lock
+// all processes out permanently.
 func (c Claim) live(now time.Time) bool {
 	return now.Before(c.Until) && c.Until.Sub(now) <= MaxClaimTTL+maxSkew
 }
 
-// parsePending reads what a rotation has left in the record. What is empty is
-// malformed as well, and not absent: `vault kv patch` may have emptied it over a
-// password that Mailu holds, and somebody has to look first.
+// parsePending parses what a rotation has left in the record. Empty values are
+// malformed, not absent: `vault kv patch` may have emptied them over a password that
+// Mailu holds, and an operator must check first.
 func parsePending(raw any) (*Pending, error) {
 	fields, isObject := raw.(map[string]any)
 	switch {
 	case raw == "" || isObject && len(fields) == 0:
 		return nil, fmt.Errorf("%s is malformed: it is empty; at rest there is no such field", fieldPending)
-	case !isObject: // whose value may be a secret
+	case !isObject: // the value may be a secret
 		return nil, fmt.Errorf("%s is not an object", fieldPending)
 	}
 	r := fieldReader{fields: fields}
@@ -111,9 +111,9 @@ func (p Pending) fieldsOut() map[string]any {
 	return fields
 }
 
-// formatTime writes RFC 3339 in UTC with milliseconds: two rotations within one
-// second stay apart, and the spelling is the one that JavaScript writers of
-// these records use.
+// formatTime writes RFC 3339 in UTC with milliseconds: two rotations within one second
+// get different times, and the spelling is the one that JavaScript writers of these
+// records use.
 func formatTime(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }

@@ -32,8 +32,8 @@ var ownFields = []string{
 	fieldLastRotated, fieldPolicy, fieldKeyVersion, fieldPending,
 }
 
-// Credential is one tenant's record, understood. The fields of others stay in
-// it and are written back as they were.
+// Credential is one tenant's parsed record. It keeps the fields of others and writes
+// them back unchanged.
 type Credential struct {
 	Tenant      TenantID
 	Version     int       // of the record it was read from or written as
@@ -303,7 +303,7 @@ func (r *fieldReader) flag(name string) bool {
 	return set
 }
 
-// wholeNumber is 0 where the field is absent or wrong.
+// wholeNumber returns 0 if the field is absent or invalid.
 func (r *fieldReader) wholeNumber(name string, least int) int {
 	value := r.fields[name]
 	if value == nil {

@@ -32,7 +32,7 @@ const (
 	FlawShortHistory FlawKind = "short history" // the store keeps too few earlier versions to go back to
 	FlawAbsent       FlawKind = "absent"        // a folder without a record
 	FlawWithdrawn    FlawKind = "withdrawn"     // what is left of an addition, since another tenant has its user
-	FlawMalformed    FlawKind = "malformed"     // it cannot be understood
+	FlawMalformed    FlawKind = "malformed"     // it cannot be parsed
 	FlawUnlisted     FlawKind = "unlisted"      // its origin is not in the configuration
 	FlawShared       FlawKind = "shared user"   // another tenant names the same user
 	FlawKeyHidden    FlawKind = "key hidden"    // sealed with an older master key version than is available

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// finish takes up a rotation that was left half-finished, with the password
-// that it left: nobody makes a second one while one is pending. It looks
-// before it claims: where Mailu already holds the password only the commit is
-// missing, and where Mailu does not answer no KV version is spent on a claim.
+// finish resumes a half-finished rotation with its pending password: no process makes a
+// second one while one is pending. It asks Mailu before it claims: if Mailu already
+// holds the password only the commit is missing, and if Mailu does not answer no KV
+// version is spent on a claim.
 func (r *rotation) finish(ctx context.Context) (Outcome, error) {
 	if err := r.adopt(); err != nil {
 		return r.ended(err), err
 	}
 	proof, err := r.verify(ctx)
 	switch {
-	case errors.Is(err, ErrUnknownUser): // there is nobody to push to
+	case errors.Is(err, ErrUnknownUser): // there is no user to push to
 		return r.ended(err), r.whileAdded(err)
 	case err != nil && !errors.Is(err, ErrUnverifiable): // a hash of another kind is not ours
 		return r.ended(err), err
@@ -35,7 +35,7 @@ func (r *rotation) finish(ctx context.Context) (Outcome, error) {
 	return Finished, nil
 }
 
-// adopt opens the pending password, unless its claim is alive elsewhere.
+// adopt opens the pending password, unless another process has a valid claim.
 func (r *rotation) adopt() error {
 	pending := r.cred.Pending
 	if pending.Claim.Owner != r.Owner && pending.Claim.live(r.Clock.Now()) {
@@ -44,15 +44,15 @@ func (r *rotation) adopt() error {
 	return r.take(pending)
 }
 
-// claimedBy says who has the claim, and until when others wait.
+// claimedBy names the claim's owner, and until when others wait.
 func claimedBy(c Claim) error {
 	return fmt.Errorf("%w: %s, until %s; nothing to do unless it lasts longer", errClaimed, c.Owner, formatTime(c.Until))
 }
 
-// holdClaim makes sure that this process has the claim for long enough to push.
-// One that an earlier attempt wrote is written again, however long it stands: a
-// commit or an abandoning of that attempt, thought lost, may still be on its
-// way, and would take the pending password out of Vault under the push.
+// holdClaim ensures that this process has the claim for long enough to push. It
+// rewrites a claim of an earlier attempt, however long that is valid: a lost commit or
+// abandonment of that attempt may still be in transit, and would remove the pending
+// password from Vault during the push.
 func (r *rotation) holdClaim(ctx context.Context) error {
 	if r.cred.Pending == nil {
 		return errOvertaken
@@ -110,13 +110,13 @@ func (r *rotation) newClaim(takeovers int) Claim {
 	return Claim{Owner: r.Owner, Until: until, Takeovers: takeovers}
 }
 
-// abandon removes a pending password that Mailu does not have: this process made
-// it, each of its pushes was refused for certain, and Mailu was asked since and
-// holds another. A push cannot take effect after that: the refusal was Mailu's
-// own, or it would not be certain, and Mailu is done with what it has refused. Nobody else can have
-// pushed it, since the claim never left this process: it was not taken back
-// from somebody (shared), and the check-and-set on the owner proves that nobody
-// has it now.
+// abandon removes a pending password that Mailu does not have: this process made it,
+// each of its pushes was certainly refused, and Mailu has since shown that it holds
+// another. No push can take effect after that: the refusal was Mailu's own, otherwise
+// it would not be certain, and Mailu has finished with a refused request. No other
+// process can have pushed it, since this process always held the claim: it was not
+// retaken from another (shared), and the check-and-set on the owner proves that no
+// other process has it now.
 func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) {
 	if r.cred.BeingAdded() {
 		return r.letGo(ctx, refusal)

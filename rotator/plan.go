@@ -17,9 +17,9 @@ type Candidate struct {
 	Credential Credential // the valid parts of the record
 	API        string     // the API of its requests, as [Mailu].API names it; "": its origin's host
 	Err        error      // why it cannot be rotated
-	Unlisted   error      // why no token may be sent to its origin; matters once it is to be rotated
+	Unlisted   error      // why no token may be sent to its origin; matters only if it needs a rotation
 	Foreign    bool       // not a tenant at all; withdrawn, if Err says so
-	Failed     bool       // the last run that had anything to do with it failed
+	Failed     bool       // the last run that processed it failed
 }
 
 // failedBefore reports whether an earlier run failed with the tenant, according to the
@@ -45,7 +45,7 @@ func (c Candidate) whyForeign() string {
 	return notATenant
 }
 
-// unread reports whether the store has not given the record.
+// unread reports whether the store did not return the record.
 func (c Candidate) unread() bool { return c.transient() || errors.Is(c.Err, ErrForbidden) }
 
 // unfit returns the outcome and reason for a candidate whose record cannot be

@@ -147,7 +147,7 @@ func (cheap) Open(_ crypto.KeyVersion, from crypto.Binding, sealed crypto.Sealed
 	return crypto.SecretFromString(password), nil
 }
 
-// step lets the process make so many calls; fewer, if it waits for time to pass.
+// step lets the process make that many calls; fewer, if it waits for time to pass.
 func (a *adder) step(n int) {
 	for range n {
 		synctest.Wait()
@@ -244,7 +244,7 @@ func TestTwoWhoAddOneUserMakeOneTenant(t *testing.T) {
 	}
 }
 
-// The id that a user's tenant would have may be another one's by now.
+// The id that a user's tenant would get may now belong to another.
 func TestNewTenantWhoseIDIsTakenHasTheNextOne(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.store.Put(string(rotator.NewTenantID(rotator.Address(userOf(1)), 0)), map[string]any{"username": "renamed@1.example", "webmail_url": string(serverA), "password": "b2xk"})

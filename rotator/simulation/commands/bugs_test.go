@@ -215,7 +215,7 @@ func (s idle) Write(ctx context.Context, t rotator.TenantID, doc rotator.Documen
 	return s.Store.Write(ctx, t, doc)
 }
 
-// lax opens whatever was sealed, with whatever fields beside it.
+// lax opens every sealed password, whatever the other fields are.
 type lax struct{ *envelope }
 
 func (l lax) Open(_ crypto.KeyVersion, _ crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error) {

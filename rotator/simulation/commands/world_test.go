@@ -34,10 +34,10 @@ type world struct {
 	stale    int // remaining stale reads
 	acted    int // number of operator's acts so far
 
-	whole map[rotator.TenantID]bool // whose password Mailu accepted once
+	whole map[rotator.TenantID]bool // tenants whose password Mailu accepted once
 	set   map[string]bool           // users whose password a command has set
-	shown map[string]bool           // passwords that Mailu was seen to hold, by user
-	asks  int                       // of the list, so far: when somebody looked at the fleet
+	shown map[string]bool           // passwords that Mailu has shown to hold, by user
+	asks  int                       // list requests so far
 	told  strings.Builder           // the schedule, for people
 	wrong string                    // the first violation
 
