@@ -23,7 +23,7 @@ type Server struct {
 func (s *Server) MaxConcurrent() int { return s.gate.size }
 
 // attempt sends one request, once, when it is its turn. The turn ends with the attempt,
-// so that nobody waits for another call's back-off. What the answer shows about the
+// so that no call waits for another's back-off. What the answer shows about the
 // host is recorded before the turn ends and read after the next one began: a request
 // queued behind a refused token is not sent.
 func (s *Server) attempt(req *http.Request, words wording) verdict {

@@ -52,7 +52,7 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 		return Result{Credential: now, Outcome: Fresh, Reason: reason}
 	}
 	result := adder.Rotate(ctx, now, judgeAddition, true)
-	if result.Outcome == Ignored { // it is withdrawn, since another tenant has the user
+	if result.Outcome == Ignored { // it was withdrawn, since another tenant has the user
 		result.Outcome = Invalid
 	}
 	if result.Outcome == Fresh { // another process has added it in between

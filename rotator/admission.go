@@ -13,21 +13,20 @@ import (
 // to two records. So an addition is open when its record is written: nothing is pushed
 // for it yet. Its process then reads the fleet once more. Of two processes that do so
 // at least the later one sees the other record, and the same rule tells both of them
-// which record loses. The record that loses is withdrawn by check-and-set, by either
-// process; the process that sees no other record sets [Pending].Admitted by
-// check-and-set in its own. Only one of these two writes succeeds. A record that is
-// admitted may have been pushed, and is never withdrawn.
+// which record loses. Either process withdraws the losing record by check-and-set; the
+// process that sees no other record sets [Pending].Admitted in its own by
+// check-and-set. Only one of these two writes succeeds. An admitted record may have
+// been pushed, and is never withdrawn.
 
-// fieldWithdrawn is in the place of all other fields of this program in a record
-// that was withdrawn. Such a record names no user. It stays, because a write of its
-// first version may still be on its way, which check-and-set refuses as long as
-// there is a version.
+// fieldWithdrawn replaces all other fields of this program in a withdrawn record. Such
+// a record names no user. It must stay, because a write of its first version may still
+// be in transit, which check-and-set refuses as long as there is a version.
 const fieldWithdrawn = "withdrawn"
 
 // errNotAlone: another record names the user, and neither can be withdrawn.
 var errNotAlone = errors.New("nothing was pushed, since another tenant has this user by now")
 
-// withdrawnError is the [ErrAbsent] of a record that was withdrawn.
+// withdrawnError is the [ErrAbsent] of a withdrawn record.
 type withdrawnError struct{ winner string }
 
 func (e *withdrawnError) Error() string {
@@ -36,7 +35,7 @@ func (e *withdrawnError) Error() string {
 
 func (*withdrawnError) Unwrap() error { return ErrAbsent }
 
-// withdrawal is that of a record that was withdrawn; nil of any other.
+// withdrawal returns the error of a withdrawn record; nil for any other.
 func withdrawal(fields map[string]any) *withdrawnError {
 	winner, _ := fields[fieldWithdrawn].(string)
 	if winner == "" || fields[fieldUsername] != nil || fields[fieldPassword] != nil || fields[fieldPending] != nil {
@@ -56,11 +55,11 @@ func isWithdrawn(err error) bool { return withdrawnBy(err) != nil }
 // open reports whether the tenant is being added and not admitted yet.
 func (c Credential) open() bool { return c.BeingAdded() && c.Pending != nil && !c.Pending.Admitted }
 
-// open is false of a record that is not understood: it may be anything.
+// open returns false for a record that cannot be parsed: it may be anything.
 func (c Candidate) open() bool { return c.Err == nil && c.Credential.open() }
 
-// contenders are the records of one user that no other one of them beats. More than
-// one are rivals.
+// contenders returns the records of one user that no other one of them beats. If there
+// is more than one, they are duplicates.
 func contenders(same []Candidate) []Candidate {
 	var all []Candidate
 	for _, c := range same {
@@ -71,8 +70,9 @@ func contenders(same []Candidate) []Candidate {
 	return all
 }
 
-// beatenBy is the record of the same user that an open record with this id loses to: one
-// that is not open, or else the one with the smallest id, if that is smaller. nil: none.
+// beatenBy returns the record of the same user to which an open record with this id
+// loses: one that is not open, or else the one with the smallest id, if that is
+// smaller; nil if there is none.
 func beatenBy(open bool, id string, others []Candidate) (winner *Candidate) {
 	if !open {
 		return nil
@@ -88,8 +88,8 @@ func beatenBy(open bool, id string, others []Candidate) (winner *Candidate) {
 	return winner
 }
 
-// admit makes sure that a tenant that is being added has its user for itself. After
-// an error nothing was pushed.
+// admit ensures that no other tenant has the user of a tenant that is being added.
+// After an error nothing was pushed.
 func (r *rotation) admit(ctx context.Context) error {
 	if !r.cred.open() {
 		return nil
@@ -123,7 +123,7 @@ func (r *rotation) outdo(ctx context.Context) error {
 	return &storeError{fmt.Errorf("%w: the records of the same user change all the time; the next run goes on", ErrConflict)}
 }
 
-// giveUp withdraws the record of this addition, as long as it is open.
+// giveUp withdraws the record of this addition while it is open.
 func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 	for range maxRebases {
 		err := r.withdraw(ctx, r.cred, winner)
@@ -150,8 +150,9 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 	return &storeError{fmt.Errorf("%w %d times in a row; the next run goes on", ErrConflict, maxRebases)}
 }
 
-// withdraw takes an open record out of the fleet, if it is as it was read. Its pending
-// password, which was never pushed, stays in the history. The fields of others stay.
+// withdraw removes an open record from the fleet, if it has not changed since it was
+// read. Its pending password, which was never pushed, stays in the history. The fields
+// of others stay.
 func (r *rotation) withdraw(ctx context.Context, c Credential, winner Candidate) error {
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
@@ -171,7 +172,7 @@ func possession(c Candidate) string {
 	return fmt.Sprintf("tenant %s has the user %s", c.Name, c.Credential.Username)
 }
 
-// settled are the names of a fleet that are not read again before an addition is
+// settled returns the names of a fleet that are not read again before an addition is
 // admitted: no process adds a tenant under them.
 func settled(fleet []Candidate) map[string]bool {
 	known := make(map[string]bool, len(fleet))
@@ -181,7 +182,7 @@ func settled(fleet []Candidate) map[string]bool {
 	return known
 }
 
-// namesakes looks for the records that name a user, except under the known names. A
+// namesakes searches for the records that name a user, except under the known names. A
 // record that cannot be read may name any user.
 func (r *run) namesakes(known map[string]bool) func(context.Context, Credential) ([]Candidate, error) {
 	return func(ctx context.Context, mine Credential) ([]Candidate, error) {

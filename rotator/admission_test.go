@@ -10,7 +10,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// namesOfOne are two additions of tenant 1's user, under ids that differ.
+// namesOfOne are two additions of tenant 1's user, under different ids.
 var namesOfOne = map[string][2]rotator.Addition{
 	"the second id is larger":  {asking(1), asking(2, ofUser(1))},
 	"the second id is smaller": {asking(2, ofUser(1)), asking(1)},
@@ -22,8 +22,8 @@ func ofUser(n int) func(*rotator.Addition) {
 	return func(a *rotator.Addition) { a.Username = userOf(n) }
 }
 
-// interleaved plays each pair of additions with every number of calls that the first
-// makes before the second begins, and the second before the first goes on.
+// interleaved runs each pair of additions with every number of calls that the first
+// makes before the second starts, and the second before the first continues.
 func interleaved(t *testing.T, play func(t *testing.T, f *fleet, a, b *adder, how string)) {
 	for name, asked := range namesOfOne {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +78,8 @@ func TestOfTwoIDsForOneUserOneIsAdded(t *testing.T) {
 		how += fmt.Sprintf(": a %s, b %s", a.outcome(), b.outcome())
 		f.mustBeOne(t, how)
 		lost := strings.Count(how, "invalid (withdrawn: tenant ") + strings.Count(how, "already: they would lock each other out") + strings.Count(how, "fresh (is a tenant already")
-		// A process that waited in its push until the other one took its record over has added it too.
+		// A process that waited in its push until the other one took its record over
+		// has added it too.
 		if added := strings.Count(how, "added ("); added < 1 || added+lost != 2 || f.mailu.Sets() != 1 {
 			t.Errorf("%s: %d pushes", how, f.mailu.Sets())
 		}
@@ -146,7 +147,7 @@ func (f *fleet) recordsOfOne() []string {
 	return append(whole, half...)
 }
 
-// The first adder is held until its claim has lapsed, and goes on last. The second
+// The first adder is held until its claim has expired, and continues last. The second
 // one has read the fleet before.
 func TestSweepThatTakesOverAnAdditionAdmitsIt(t *testing.T) {
 	for name, asked := range namesOfOne {
@@ -178,7 +179,7 @@ func TestSweepThatTakesOverAnAdditionAdmitsIt(t *testing.T) {
 	}
 }
 
-// leftOpen leaves the record of an addition that was not admitted yet.
+// leftOpen leaves the record of an addition that was not admitted.
 func (f *fleet) leftOpen(t *testing.T, asked rotator.Addition) {
 	t.Helper()
 	made := false
@@ -280,7 +281,7 @@ func TestFieldsOfOthersStayInAWithdrawnRecord(t *testing.T) {
 	})
 }
 
-// Nobody knows whose user the record names that cannot be read.
+// The user of an unreadable record is unknown.
 func TestOpenAdditionWaitsForUnreadableRecords(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.mailu.AddUser(userOf(2), "by hand")

@@ -44,7 +44,7 @@ func (r *rotation) write(ctx context.Context, step change) error {
 		}
 		r.uncertain = true
 		if readErr := r.reread(ctx); isWithdrawn(readErr) {
-			return readErr // by whoever has the user
+			return readErr // another process has withdrawn it
 		} else if readErr != nil {
 			return errors.Join(err, readErr)
 		}

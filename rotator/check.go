@@ -62,11 +62,11 @@ func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
 	if skew.Abs() > maxSkew {
 		return Broken(name, fmt.Sprintf("%s; no run begins beyond %s", refusal.distance(), maxSkew), mend)
 	}
-	return Warned(name, refusal.distance()+"; runs go by Vault's clock, and begin no more beyond "+maxSkew.String(), mend)
+	return Warned(name, refusal.distance()+"; runs use Vault's clock, and are refused beyond a difference of "+maxSkew.String(), mend)
 }
 
-// undated describes the invalid timestamps of a record and their effect; empty if there
-// are none. fields are the ones to correct.
+// undated describes the invalid timestamps of a record and their effect; empty without
+// such timestamps. fields are the ones to correct.
 func (c Credential) undated(now time.Time) (fields []string, reason string) {
 	var problems []error
 	for _, field := range []string{fieldLastRotated, fieldCreatedAt} {

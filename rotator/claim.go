@@ -37,8 +37,8 @@ type Pending struct {
 	LastRotated string // when it was made; what it is sealed for, and the record's last_rotated once committed
 	KeyVersion  crypto.KeyVersion
 	Claim       Claim
-	// Admitted, of a tenant that is being added: no other record of the fleet had its
-	// user when this one was there already. Before that nothing is pushed.
+	// Admitted is for a tenant that is being added: no other record of the fleet had
+	// its user after this one was written. Before that nothing is pushed.
 	Admitted bool
 
 	fields map[string]any

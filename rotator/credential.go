@@ -26,7 +26,7 @@ const (
 	fieldPending     = "pending"
 )
 
-// ownFields are those of a record that this program reads and writes.
+// ownFields are the fields of a record that this program reads and writes.
 var ownFields = []string{
 	fieldUsername, fieldPassword, fieldWebmailURL, fieldCreatedAt,
 	fieldLastRotated, fieldPolicy, fieldKeyVersion, fieldPending,
@@ -293,7 +293,7 @@ func (r *fieldReader) keyVersion() crypto.KeyVersion {
 	return crypto.KeyVersion(r.wholeNumber(fieldKeyVersion, 1))
 }
 
-// flag is false where the field is absent or wrong.
+// flag returns false if the field is absent or invalid.
 func (r *fieldReader) flag(name string) bool {
 	value := r.fields[name]
 	set, isBool := value.(bool)

@@ -64,8 +64,8 @@ func (r *rotation) holdClaim(ctx context.Context) error {
 	return r.takeOver(ctx)
 }
 
-// takeOver rewrites the claim, and nothing else, by check-and-set. That of a tenant
-// that is being added is admitted by it.
+// takeOver rewrites only the claim, by check-and-set. For a tenant that is being added
+// it also sets Admitted.
 func (r *rotation) takeOver(ctx context.Context) (err error) {
 	defer r.timed(StepTakeOver)()
 	former := r.cred.Pending.Claim

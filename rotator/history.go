@@ -159,7 +159,7 @@ func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error)
 	return unreadable
 }
 
-// versions yields earlier records, newest first. It skips those that are deleted,
+// versions yields earlier records, newest first. It skips records that are deleted,
 // destroyed, dropped from the history or malformed.
 func (r *rotation) versions(ctx context.Context, from int) iter.Seq2[int, Credential] {
 	return func(yield func(int, Credential) bool) {

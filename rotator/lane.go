@@ -283,7 +283,7 @@ func weight(err error) int {
 	return 1
 }
 
-// stop gives up the server. There is no event if the only tenants left are those that
+// stop gives up the server. There is no event if all remaining tenants have
 // failed while others succeeded.
 func (l *lane) stop(err error) {
 	if l.stopped != nil {

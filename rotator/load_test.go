@@ -108,7 +108,7 @@ func TestGoroutinesAreBoundedByTheServersAndNotByTheTenants(t *testing.T) {
 	})
 }
 
-// inOrder sorts the times without their tenants: among those that reach a server at the
+// inOrder sorts the times without their tenants: among tenants that reach a server at the
 // same instant the order is random.
 func inOrder(done map[string]time.Duration) []time.Duration { return slices.Sorted(maps.Values(done)) }
 

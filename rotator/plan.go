@@ -202,8 +202,8 @@ func (c Credential) halfFinished() string {
 	return halfFinishedBy(c.Pending.Claim)
 }
 
-// sharedUsers counts the tenants that name each user. Additions that are still open
-// do not count: nothing is pushed for them until it is settled who has the user.
+// sharedUsers counts the tenants that name each user. Open additions do not count:
+// nothing is pushed for them until admission decides which record gets the user.
 func sharedUsers(candidates []Candidate) map[string]int {
 	count := make(map[string]int, len(candidates))
 	for _, c := range candidates {

@@ -105,7 +105,7 @@ func (q *inquiry) learn(err error) {
 	}
 }
 
-// foreseen is what will happen to the user, whom Mailu knows or can create.
+// foreseen is what will happen to the user, which Mailu has or can create.
 func (u *newUser) foreseen(username, planned string) string {
 	switch {
 	case u.missing && planned == toBeAdded:

@@ -28,9 +28,9 @@ type Rotator struct {
 	// slot. end or the end of ctx releases it. Nil means no limit.
 	Turn func(ctx context.Context, origin Origin, n int) (end func(), err error)
 
-	// Rivals finds the other records that name c's user. It is asked once c's own
-	// record is written, and before the first push for it. nil: nobody else adds
-	// tenants.
+	// Rivals finds the other records that name c's user. It is called after c's own
+	// record is written, and before the first push for it. Nil means that no other
+	// process adds tenants.
 	Rivals func(ctx context.Context, c Credential) ([]Candidate, error)
 }
 
@@ -85,7 +85,7 @@ type rotation struct {
 // Reasons for an early end of a rotation, in addition to the errors of Store and
 // Server.
 var (
-	errOvertaken  = errors.New("somebody else saw to it meanwhile")
+	errOvertaken  = errors.New("another process has changed the record in the meantime")
 	errClaimed    = errors.New("another process is rotating it")
 	errStuck      = fmt.Errorf("taken over %d times without success: see to the Mailu server, then name the tenant: --run-now --tenant", maxTakeovers)
 	errNotHeld    = errors.New("Mailu holds another password than the one it was sent: see the log of its admin; the next run pushes the same one again")

@@ -12,7 +12,7 @@ import (
 // slow servers, however many, take nothing from the rest, and neither reading nor
 // computing delays the other; the lanes limit what is started at all.
 //
-// Among those that wait for a slot the one nearest to its end goes first, and among
+// Among the waiters for a slot the one nearest to its end goes first, and among
 // equals the one that has waited longest. So nothing is started while something in
 // progress can continue, and the time between push and commit stays short.
 type slots struct {

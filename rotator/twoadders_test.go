@@ -113,7 +113,7 @@ func (f *fleet) adding(t *testing.T, owner string, asked rotator.Addition) *adde
 	})
 }
 
-// sweeping begins a sweep in a process of its own.
+// sweeping starts a sweep in its own process.
 func (f *fleet) sweeping(t *testing.T, owner string) *adder {
 	return f.stepping(t, owner, func(_ *adder, s *rotator.Sweep) (rotator.Report, error) {
 		return s.Run(t.Context(), rotator.Selection{}, 0)
@@ -132,7 +132,7 @@ func (f *fleet) stepping(t *testing.T, owner string, do func(*adder, *rotator.Sw
 	return a
 }
 
-// cheap seals without a key derivation, which would cost more than all else.
+// cheap seals without a key derivation, which would cost more than everything else.
 type cheap struct{}
 
 func (cheap) Seal(to crypto.Binding, password crypto.Secret) (crypto.SealedPassword, crypto.KeyVersion, error) {

@@ -13,8 +13,8 @@ const vaultVariable = "VAULT_"
 
 // TakeEnvironment removes every VAULT_* variable from the environment of this process
 // and returns a replacement for os.Getenv that still has them. Vault's API client
-// parses all variables that it knows each time one is made, even those that the
-// [Config] overrides: a missing CA file, meant for another program, would stop this
+// parses all variables that it knows each time one is made, even if the [Config]
+// overrides them: a missing CA file, meant for another program, would stop this
 // one. Call it before other goroutines read the environment.
 func TakeEnvironment() (getenv func(string) string) {
 	taken := map[string]string{}
@@ -30,7 +30,7 @@ func TakeEnvironment() (getenv func(string) string) {
 	}
 }
 
-// vaultVariables returns the names of those that are set.
+// vaultVariables returns the names of the set ones.
 func vaultVariables() []string {
 	var names []string
 	for _, setting := range os.Environ() {

@@ -102,7 +102,7 @@ func judgeHealth(h *api.HealthResponse) []rotator.Check {
 	checks = append(checks, rotator.Passed(checkUnsealed, ""))
 	switch {
 	case h.ReplicationDRMode == "secondary":
-		return append(checks, rotator.Broken(checkActive, "a disaster recovery secondary, which serves nobody", "set vault.address to the primary's"))
+		return append(checks, rotator.Broken(checkActive, "a disaster recovery secondary, which serves no requests", "set vault.address to the primary's"))
 	case h.PerformanceStandby:
 		return append(checks, rotator.Passed(checkActive, "a performance standby, which forwards writes to the active node"))
 	case h.Standby:

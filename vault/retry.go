@@ -15,14 +15,15 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// triesOfARecord bounds the requests about one record that Vault answers with 500
-// while it answers others: its storage may be damaged for good (hashicorp/vault
+// triesOfARecord limits the requests for one record that Vault answers with 500 while
+// it answers others: its storage may be permanently damaged (hashicorp/vault issue
+// 16488). With the default pauses that is under 8 seconds.
 // issue 16488). With the default pauses that is under 8 seconds.
 const triesOfARecord = 5
 
-// retry is the API client's policy of trying again: network errors, 412, 429
-// and 5xx but 501, writes too, as long as the call's context lasts. Only a 500
-// about one record has few tries.
+// retry is the API client's retry policy: it retries network errors, 412, 429 and 5xx
+// except 501, also for writes, until the call's context ends. Only a 500 about one
+// record has few tries.
 type retry struct {
 	min, max time.Duration
 	onWait   func(error, time.Duration)
@@ -33,7 +34,7 @@ func newRetry(cfg Config) retry {
 	return retry{min: cfg.MinWait, max: cfg.MaxWait, onWait: cfg.OnWait, seed: rand.Uint64()}
 }
 
-// tries counts the failed tries of one request, whose effect is not certain.
+// tries counts the failed tries of one request, whose effect is uncertain.
 type tries struct {
 	n    int
 	last error // why the last one failed
@@ -48,14 +49,13 @@ func withTries(ctx context.Context) (context.Context, *tries) {
 
 type oneRecordKey struct{}
 
-// aboutOneRecord marks a call whose request asks for a single record.
+// aboutOneRecord marks a call whose request concerns a single record.
 func aboutOneRecord(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oneRecordKey{}, true)
 }
 
-// check decides whether to try again. A pause that would outlast the context is
-// not begun, so that the caller learns Vault's answer and not merely that time
-// is up.
+// check decides whether to retry. It does not start a pause that would exceed the
+// context's deadline, so that the caller gets Vault's answer instead of a timeout.
 func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	again, stop := mayPass(ctx, resp, err)
 	if stop != nil {
@@ -81,8 +81,8 @@ func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool,
 	return true, nil
 }
 
-// mayPass is the API client's own policy, for which whatever has no answer may
-// have one the next time.
+// mayPass is the API client's own policy, which retries every request without an
+// answer.
 func mayPass(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if foreignOf(err) != nil {
 		return false, nil
@@ -94,11 +94,11 @@ func (r retry) backoff(_, _ time.Duration, attempt int, resp *http.Response) tim
 	return r.pause(attempt, resp)
 }
 
-// pause doubles from min to max and is jittered down by up to a half. It is a
-// pure function of the attempt, because the API client asks backoff for it after
-// check has announced it.
+// pause doubles from min to max and is jittered down by up to a half. It is a pure
+// function of the attempt, because the API client calls backoff for it after check has
+// announced it.
 func (r retry) pause(attempt int, resp *http.Response) time.Duration {
-	pause := min(r.min<<min(attempt, 12), r.max) // 12: enough to reach any max, too little to overflow
+	pause := min(r.min<<min(attempt, 12), r.max) // 12 is enough to reach any max, and too little to overflow
 	jitter := rand.New(rand.NewPCG(r.seed, uint64(attempt))).Float64()
 	pause -= time.Duration(jitter * float64(pause) / 2)
 	return max(pause, min(retryAfter(resp), r.max))
@@ -126,7 +126,7 @@ func waitCause(resp *http.Response, err error) error {
 	return fmt.Errorf("vault answered %s", describeStatus(resp.StatusCode))
 }
 
-// isRecordFault recognizes a 500 that other requests need not meet.
+// isRecordFault recognizes a 500 that concerns only the requested record.
 func isRecordFault(resp *http.Response) bool {
 	if resp == nil || resp.StatusCode != http.StatusInternalServerError {
 		return false
@@ -135,13 +135,13 @@ func isRecordFault(resp *http.Response) bool {
 	return !slices.ContainsFunc(passing, func(phrase string) bool { return strings.Contains(head, phrase) })
 }
 
-// isUpgrading recognizes the one 400 that passes by itself: a KV mount that is
-// being upgraded to version 2.
+// isUpgrading recognizes the only temporary 400: a KV mount that is being upgraded to
+// version 2.
 func isUpgrading(resp *http.Response) bool {
 	return resp != nil && resp.StatusCode == http.StatusBadRequest && strings.Contains(peek(resp), "Upgrading from non-versioned")
 }
 
-// peek returns the beginning of an answer, which stays to be read.
+// peek returns the beginning of an answer, which can still be read in full.
 func peek(resp *http.Response) string {
 	head, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	rest := resp.Body

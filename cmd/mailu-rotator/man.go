@@ -48,7 +48,7 @@ func sourceDate(epoch string) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// leaves returns the runnable commands. Those that cobra adds are in mailu-rotator(8).
+// leaves returns the runnable commands. The ones that cobra adds are in mailu-rotator(8).
 func leaves(cmd *cobra.Command) (all []*cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		switch {

@@ -22,7 +22,7 @@ const (
 type outcomes map[string]monitor.TenantOutcome
 
 // askDaemon queries the daemon at the address in the configuration. It returns nil if
-// the configuration has none, and an error if nothing answers.
+// no address is configured, and an error if nothing answers.
 func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	listen, err := listenOf(c)
 	if err != nil || listen.Network == "" {

@@ -10,11 +10,11 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// The tests here end the real daemon in its night, and start it again while the
+// The tests here end the real daemon during its night, and start it again while the
 // night's window is open: every due tenant is rotated, and none of them twice.
 
-// tickPassed is a schedule whose last tick is less than two minutes ago, and the
-// next one a day later.
+// tickPassed is a schedule whose last tick was less than two minutes ago, and whose
+// next one is a day later.
 func tickPassed() string {
 	tick := time.Now().UTC().Add(-time.Minute)
 	return fmt.Sprintf("rotation.schedule=%d %d * * *", tick.Minute(), tick.Hour())
@@ -28,8 +28,8 @@ func (s *site) mustSeedNight(t *testing.T, due int) (all []*tenant) {
 	return all
 }
 
-// mustEndTheNight waits until all are rotated and the sweep is over, and wants
-// each of them to have got one password.
+// mustEndTheNight waits until all are rotated and the sweep has ended, and checks that
+// each of them has got one password.
 func (s *site) mustEndTheNight(t *testing.T, daemon *program, all []*tenant) {
 	t.Helper()
 	for _, who := range all {

@@ -105,8 +105,8 @@ func (s *site) mustHaveOnePasswordSince(t *testing.T, who *tenant, cutoff time.T
 	}
 }
 
-// Two imports name the same users under ids of their own: each user has one tenant,
-// and one line of the two is told who has the user.
+// Two imports name the same users under their own ids: each user has one tenant, and
+// one of the two reports names the tenant that has the user.
 func TestTwoImportsOfOneUserUnderTwoIDs(t *testing.T) {
 	const users = 8
 	s := newTestSite(t)
@@ -118,7 +118,7 @@ func TestTwoImportsOfOneUserUnderTwoIDs(t *testing.T) {
 		for u := range users {
 			user := fmt.Sprintf("u%d@new.example", u)
 			one.AddUser(user, "set by hand")
-			// Of half of the users the first import has the smaller id.
+			// For half of the users the first import has the smaller id.
 			lines += fmt.Sprintf("3333333%d-5eed-4000-8000-%012d,%s,%s\n", (n+u)%2, u, user, one.Origin())
 		}
 		must(t, os.WriteFile(filepath.Join(s.dir, fmt.Sprintf("import%d.csv", n)), []byte(lines), 0o600))
@@ -134,7 +134,7 @@ func TestTwoImportsOfOneUserUnderTwoIDs(t *testing.T) {
 			rows[user] = append(rows[user], said)
 		}
 	}
-	s.start(t, "status").mustEnd(t, exitDone) // and nobody is invalid
+	s.start(t, "status").mustEnd(t, exitDone) // and no tenant is invalid
 
 	for u := range users {
 		user := fmt.Sprintf("u%d@new.example", u)
@@ -156,7 +156,7 @@ func TestTwoImportsOfOneUserUnderTwoIDs(t *testing.T) {
 	s.start(t, "--run-now", "--due-only").mustEnd(t, exitDone)
 }
 
-// mustReport is the outcome and the reason of each user in a JSON report.
+// mustReport returns the outcome and the reason of each user in a JSON report.
 func (p *program) mustReport(t *testing.T) map[string]string {
 	t.Helper()
 	var report struct {

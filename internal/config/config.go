@@ -189,7 +189,7 @@ type Rotation struct {
 	// One tenant per server goes first; the server's others follow only if it
 	// succeeded.
 	Canary bool `yaml:"canary"`
-	// How long running rotations may take after the program is told to stop.
+	// How long running rotations may take after the program gets the signal to stop.
 	// `TimeoutStopSec=` of systemd must be longer.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace" range:"0s or more"`
 }

@@ -167,7 +167,7 @@ func through(proxy string) *http.Client {
 	return &http.Client{Transport: &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(proxy) }}}
 }
 
-// system is an error of the system's, as package net wraps it.
+// system is a system error as package net wraps it.
 func system(op, call string, err syscall.Errno) error {
 	return &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError(call, err)}
 }

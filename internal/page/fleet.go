@@ -16,7 +16,7 @@ type fleet struct {
 	failed    int  // tenants on which the last run failed
 	problems  int  // tenants with which the last verification found a problem
 	expiring  int  // tenants whose record deletes itself too early
-	expires   *row // the first of them; nil where there is none
+	expires   *row // the first of them; nil if there is none
 }
 
 // row is one tenant.

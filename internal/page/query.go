@@ -105,7 +105,7 @@ func (q query) sortedBy(key string) query {
 // inState is a new search by state, for the links of the overview.
 func inState(state string) query { return query{state: state, sort: sorts[0], page: 1} }
 
-// expiring finds what [row.expiry] says of records that are lost too early.
+// expiring searches for the text of [row.expiry] about records that are lost too early.
 func expiring() query { return query{text: "deletes itself", sort: sorts[0], page: 1} }
 
 func onServer(origin rotator.Origin) query {

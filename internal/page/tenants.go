@@ -236,7 +236,7 @@ func standingReason(f fleet, r *row) string {
 	return reason + "; " + expiry
 }
 
-// expiry says when the record deletes itself, where that is too early.
+// expiry says when the record deletes itself, if that is too early.
 func (r *row) expiry() string {
 	if !r.Vanishes() {
 		return ""

@@ -184,7 +184,7 @@ func (s blind) Write(ctx context.Context, t rotator.TenantID, doc rotator.Docume
 	return s.Store.Write(ctx, t, rotator.Document{Version: now.Version, Fields: doc.Fields})
 }
 
-// secretive admits additions without a word of it in the record.
+// secretive admits additions without recording it.
 type secretive struct{ rotator.Store }
 
 func (s secretive) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {
@@ -195,7 +195,7 @@ func (s secretive) Write(ctx context.Context, t rotator.TenantID, doc rotator.Do
 	return s.Store.Write(ctx, t, doc)
 }
 
-// ruthless withdraws whatever is there by now.
+// ruthless withdraws a record in any state.
 type ruthless struct{ rotator.Store }
 
 func (s ruthless) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {
@@ -205,7 +205,7 @@ func (s ruthless) Write(ctx context.Context, t rotator.TenantID, doc rotator.Doc
 	return s.Store.Write(ctx, t, doc)
 }
 
-// idle withdraws nothing, and says that it did.
+// idle withdraws nothing, and reports that it did.
 type idle struct{ rotator.Store }
 
 func (s idle) Write(ctx context.Context, t rotator.TenantID, doc rotator.Document) (int, error) {

@@ -86,9 +86,9 @@ func oneAdded(w *world) {
 	w.mustBeWhole(w.added()...)
 }
 
-// oneNamesTheUser is rest where both were given an id: one record is a tenant's, the
-// other one, if any, names nobody. Where nothing failed one command has added it, and
-// the other one says who has the user.
+// oneNamesTheUser is the check after two additions under given ids: one record is a
+// tenant's, the other one, if any, names no user. Without a failure one command has
+// added it, and the other one names the tenant that has the user.
 func oneNamesTheUser(w *world) {
 	var naming []rotator.TenantID
 	for _, t := range w.tenantIDs() {
@@ -112,7 +112,7 @@ func oneNamesTheUser(w *world) {
 	}
 }
 
-// leftOpen is the record B of an addition that died before it was admitted.
+// leftOpen is record B of an addition that died before it was admitted.
 func leftOpen(w *world) {
 	w.users[user] = one
 	w.put(tenantB, w.openAddition(tenantB))

@@ -232,7 +232,8 @@ func (w *world) check() {
 	}
 }
 
-// isOpen reports whether a record is that of an addition for which nothing was pushed yet.
+// isOpen reports whether a record belongs to an addition for which nothing was pushed
+// yet.
 func isOpen(fields map[string]any) bool {
 	pending, found := fields["pending"].(map[string]any)
 	return found && fields["password"] == nil && pending["admitted"] != true
