@@ -9,7 +9,7 @@ import (
 func newConfigCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Look at the configuration",
+		Short: "Check the configuration",
 		Args:  cobra.NoArgs,
 		// For a command that cannot run cobra takes any argument as a request for help.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -18,9 +18,8 @@ func newConfigCommand(path *string) *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and every file that it names",
 		Long: `Check the configuration and every file that it names: unknown keys, values,
-who may read the secret files. It talks to nobody. All that is wrong is
-reported at once; the exit status is then 1. A hook that cannot be run is a
-warning.`,
+who may read the secret files. It sends no request. All errors are reported
+together; the exit status is then 1. A hook that cannot be run is a warning.`,
 		Example: "  mailu-rotator config check --config /etc/mailu-rotator/config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -31,7 +30,7 @@ warning.`,
 			for _, err := range lines(cfg.CheckHooks()) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: this hook is not run: %s\n", visible(err.Error()))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is well: Vault %s, login by %s, %d Mailu server(s)\n",
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: Vault %s, login by %s, %d Mailu server(s)\n",
 				*path, cfg.Vault.Address, cfg.Vault.Auth.Method, len(cfg.Mailu.Servers))
 			return nil
 		},

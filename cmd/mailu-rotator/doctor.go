@@ -22,17 +22,17 @@ func newDoctorCommand(path *string) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check everything that a run needs, and say what mends it",
-		Long: `Check, before the first run and whenever it hurts, everything that a run needs:
-the configuration and its files; Vault, the login and what it may do there, the
-master key; each Mailu server, with one request; every tenant's record. What
-failed is followed by the command that mends it. Nothing is changed.
+		Short: "Check everything that a run needs, and show how to fix it",
+		Long: `Check everything that a run needs, before the first run and after a problem: the
+configuration and its files; Vault, the login and its permissions, the master key;
+each Mailu server, with one request; every tenant's record. Each failed check is
+followed by the command that fixes it. Nothing is changed.
 
 A wrong API token is sent once and counts at Mailu, where five block this
-network for an hour: mend it before the next try.
+network for an hour: fix it before the next try.
 
-Exit status: 0 all well, warnings aside; 2 something is wrong with tenants or
-Mailu servers; 1 a run could not take place; 130 interrupted.`,
+Exit status: 0 no errors, perhaps warnings; 2 errors with tenants or Mailu
+servers; 1 a run could not take place; 130 interrupted.`,
 		Example: `  mailu-rotator doctor
   mailu-rotator doctor --output json | jq -r '.checks[] | select(.state == "failed") | .mend'`,
 		Args: cobra.NoArgs,

@@ -25,7 +25,7 @@ func TestManualOfACommand(t *testing.T) {
 	page := manual(mustFind(t, "rollback"), time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
 
 	for _, want := range []string{
-		".Dd November 23, 2026\n.Dt MAILU-ROTATOR-ROLLBACK 8\n.Os\n.Sh NAME\n.Nm mailu-rotator-rollback\n.Nd bring an earlier password of a tenant back\n",
+		".Dd November 23, 2026\n.Dt MAILU-ROTATOR-ROLLBACK 8\n.Os\n.Sh NAME\n.Nm mailu-rotator-rollback\n.Nd restore an earlier password of a tenant\n",
 		".Nm mailu-rotator\n.Cm rollback\n.Op Fl c , Fl -config Ar file\n",
 		".Op Fl -to Ar version\n.Ar tenant\n",
 		"as a new one.\nA half-finished\nrotation is finished first.\n.Pp\n",

@@ -14,10 +14,10 @@ func newPolicyCommand(path *string) *cobra.Command {
 	var withCreate bool
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Print the least Vault policy for this configuration",
-		Long: `Print the least Vault policy for this configuration. It cannot create records, so
-that a deleted tenant cannot come back by accident; whoever adds tenants needs
-the one of --with-create.`,
+		Short: "Print the minimal Vault policy for this configuration",
+		Long: `Print the minimal Vault policy for this configuration. It cannot create records, so
+that a deleted tenant cannot come back by accident; to add tenants, use the one
+of --with-create.`,
 		Example: `  mailu-rotator policy | vault policy write mailu-rotator -
   mailu-rotator policy --with-create | vault policy write mailu-rotator-add -`,
 		Args: cobra.NoArgs,

@@ -22,15 +22,15 @@ func newResealCommand(path *string) *cobra.Command {
 		Use:   "reseal",
 		Short: "Seal the passwords in Vault with the newest master key",
 		Long: `Seal the current password of every record with the newest version of the master
-key, where it is sealed with an older one. The passwords stay as they are, and so
-does their age; Mailu is not asked.
+key, if it is sealed with an older one. The passwords and their ages do not change;
+Mailu is not asked.
 
-This is hygiene, such as before raising min_decryption_version. It is no answer
-to a leaked key, which opens every sealed password that was ever copied: that is
---run-now, after the key was rotated.
+Use it for maintenance, such as before raising min_decryption_version. It does not
+help against a leaked key, which opens every sealed password that was ever copied:
+then rotate the key and use --run-now.
 
-A record with a half-finished rotation is left and counts as failed, because that
-still needs its key.
+A record with a half-finished rotation is skipped and counts as failed, because the
+rotation still needs its key.
 
 Exit status: 0 all sealed with the newest key; 1 could not run; 2 some are not,
 the table says why; 130 interrupted.`,

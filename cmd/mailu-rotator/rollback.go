@@ -23,19 +23,19 @@ func newRollbackCommand(path *string) *cobra.Command {
 	var flags rollbackFlags
 	cmd := &cobra.Command{
 		Use:   "rollback TENANT",
-		Short: "Bring an earlier password of a tenant back",
-		Long: `Bring an earlier password of a tenant back from the history of its record in
+		Short: "Restore an earlier password of a tenant",
+		Long: `Restore an earlier password of a tenant from the history of its record in
 Vault, and push it to Mailu by the same protocol as a new one. A half-finished
 rotation is finished first.
 
-Without --to it is the newest one that opens and is another password than
-today's, however each is sealed. What Mailu holds already is not pushed.
+Without --to it takes the newest one that opens and differs from the current
+password, however each is sealed. If Mailu already holds it, nothing is pushed.
 
-The password keeps its own age. Where the policy calls it due, the next sweep
-replaces it; a record with rotation_policy "manual" is left alone.
+The password keeps its own age. If that makes it due, the next sweep replaces it,
+except in a record with rotation_policy "manual".
 
 Exit status: 0 restored; 1 could not run, or the history has no such password;
-2 begun and refused or failed, the table says how; 130 interrupted.`,
+2 started and refused or failed, the table says why; 130 interrupted.`,
 		Example: `  mailu-rotator rollback 0f8fad5b-d9cb-469f-a165-70867728950e
   mailu-rotator rollback 0f8fad5b-d9cb-469f-a165-70867728950e --to 3`,
 		Args: cobra.ExactArgs(1),

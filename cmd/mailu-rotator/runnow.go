@@ -27,7 +27,7 @@ func (f *runNowFlags) register(flags *pflag.FlagSet) {
 	f.narrowing.register(flags)
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
 	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339 or a date; default the start of this run)")
-	flags.UintVar(&f.limit, "limit", 0, "begin at most so many rotations (0 means no limit)")
+	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
 	registerOutput(flags, &f.output)
 }

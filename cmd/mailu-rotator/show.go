@@ -29,15 +29,15 @@ func newShowCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show TENANT",
 		Short: "Show a tenant's record, and with --reveal its password",
-		Long: `Show a tenant's record as it stands in Vault. TENANT is its id, or the address
-of its user, for which every record is read. Fields that belong to somebody else
-are shown by their names only.
+		Long: `Show a tenant's record in Vault. TENANT is its id, or the address
+of its user, for which every record is read. Of fields that belong to other
+programs only the names are shown.
 
-The password is shown with --reveal alone, for the day when somebody must log in
-as this user. That is logged as "password revealed", with who and where, on
+The password is shown only with --reveal, for an emergency in which somebody must
+log in as this user. That is logged as "password revealed", with who and where, on
 stderr and in the system log, before anything is shown. A half-finished rotation
 leaves two passwords: --reveal shows the current one, --pending the other,
---accepted asks Mailu which of the two it takes.
+--accepted asks Mailu which of the two it accepts.
 
 Exit status: 0 shown; 1 there is nothing to show, or it does not open; 130
 interrupted.`,

@@ -31,23 +31,22 @@ func newStatusCommand(path *string) *cobra.Command {
 	var flags statusFlags
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show how every tenant stands against its policy",
+		Short: "Show the age of every tenant's password against its policy",
 		Long: `Show the age of every tenant's password, its policy, and how long it has left:
-totals first, then the tenants, the most urgent first. Only the records in Vault
+totals first, then the tenants, most urgent first. Only the records in Vault
 are read; Mailu is not asked, and nothing is changed.
 
-States: overdue (as old as its policy or older, although a sweep that should have
-seen to it is over), invalid (not rotated until its record is mended or its server
-listed), pending (a rotation is under way or half-finished), due (the next sweep
-takes it), ok, and ignored (not a tenant).
+States: overdue (as old as its policy or older, and not rotated by a sweep that
+should have done so), invalid (not rotated until its record is fixed or its server
+listed), pending (a rotation is running or half-finished), due (the next sweep
+rotates it), ok, and ignored (not a tenant).
 
-The last outcome is what the daemon remembers, if one answers at listen.address,
-or else what the record shows, which has no trace of a failure that left nothing
-behind.
+The last outcome comes from the daemon, if one answers at listen.address, or
+otherwise from the record, which does not show a failure that changed nothing.
 
-Exit status: 0 shown; 1 could not run; 130 interrupted. With --check 2 where
-somebody has to look: at what is overdue or invalid, or still half-finished after
-a whole sweep.`,
+Exit status: 0 shown; 1 could not run; 130 interrupted. With --check 2 if a
+tenant needs attention: if it is overdue, invalid, or still half-finished after a
+whole sweep.`,
 		Example: `  mailu-rotator status
   mailu-rotator status --due
   mailu-rotator status --output wide --color always | less -RS
@@ -67,8 +66,8 @@ func (f *statusFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.due, "due", false, "show only what is due or overdue")
 	flags.BoolVar(&f.overdue, "overdue", false, "show only what is overdue")
 	flags.StringArrayVar(&f.states, "state", nil, "show only what is in this `state` (repeatable)")
-	flags.UintVar(&f.limit, "limit", 0, "show at most so many tenants, the most urgent (0 means no limit)")
-	flags.BoolVar(&f.check, "check", false, "exit with 2 where somebody has to look, shown or not")
+	flags.UintVar(&f.limit, "limit", 0, "show at most this many tenants, most urgent first (0 means no limit)")
+	flags.BoolVar(&f.check, "check", false, "exit with 2 if a tenant needs attention, shown or not")
 	flags.StringVar(&f.output, "output", "table", "`format`: table, wide, json or csv")
 	flags.StringVar(&f.color, "color", "auto", "color tables: `when` is auto (on a terminal, without NO_COLOR), always or never")
 }

@@ -51,19 +51,19 @@ func newTenantAddCommand(path *string) *cobra.Command {
 		Use:   "add",
 		Short: "Add a tenant: its record in Vault, its user in Mailu",
 		Long: `Add a tenant: write its record to Vault and give its user in Mailu a first
-password, by the protocol of a rotation. A user that Mailu has is taken over, and
-its password replaced; one that it has not is created, in a domain that it has.
+password, by the protocol of a rotation. If Mailu has the user, its password
+is replaced; otherwise the user is created, in a domain that Mailu has.
 
-An addition that came to nothing is resumed by the same command. Who is a tenant
-already is left alone.
+Run the same command again to resume a failed addition. Existing tenants are not
+changed.
 
 It needs a Vault token that may create records: see policy --with-create.
 
-A dry run reads Vault and asks Mailu about the user. It says whether the user would
+A dry run reads Vault and asks Mailu about the user. It shows whether the user would
 be taken over or created, or why Mailu refuses it.
 
-Beside a record that cannot be read nothing is added: its user may be the same one.
---unreadable names such a tenant if you know that it has another user.
+Nothing is added while a record cannot be read: it may have the same user. Use
+--unreadable to name such a tenant if you know that it has another user.
 
 Exit status: 0 added, or a tenant already; 1 could not run; 2 failed, or left
 half-added, the table says how; 130 interrupted.`,

@@ -18,16 +18,16 @@ func newTenantImportCommand(path *string) *cobra.Command {
 columns: user and webmail_url, and if wanted tenant and policy.
 
 The file is read as spreadsheets write it: separated by commas, semicolons or tabs,
-with names in any case, and with empty lines and columns, which do not count. It
-has to be in UTF-8; another encoding is refused.
+with names in any case; empty lines and columns are ignored. It must be UTF-8;
+another encoding is refused.
 
-All that is wrong with the file is reported at once, before anything is done.
-A dry run reads Vault and asks Mailu about each user, as that of tenant add does.
-Servers are worked on as in a sweep: one tenant first, alone, then several at a
-time. Running it again does only what is missing.
+All errors in the file are reported together, before anything changes. A dry run
+reads Vault and asks Mailu about each user, as that of tenant add does. On each
+server one tenant is added first, alone, then several at a time, as in a sweep.
+Running it again adds only what is missing.
 
-Exit status: 0 all added, or tenants already; 1 could not run, or the file is not
-well; 2 some failed, the table says which; 130 interrupted.`,
+Exit status: 0 all added, or tenants already; 1 could not run, or the file has
+errors; 2 some failed, the table says which; 130 interrupted.`,
 		Example: `  mailu-rotator tenant import --dry-run tenants.csv
   mailu-rotator tenant import --vault-token-from-env tenants.csv`,
 		Args: cobra.ExactArgs(1),

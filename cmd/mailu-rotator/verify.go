@@ -20,15 +20,15 @@ func newVerifyCommand(path *string) *cobra.Command {
 	var flags verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Ask Mailu whether it accepts what Vault holds",
+		Short: "Check that Mailu accepts the passwords in Vault",
 		Long: `Ask Mailu, for every tenant, whether it accepts the password in Vault. Nothing
-is changed, unless --repair is given: then a half-finished rotation is finished,
-a password that Mailu holds and only Vault's history knows is made current
-again, and where neither explains the difference, or Mailu's hash is of another
-kind and proves nothing, Vault's password is pushed. Never pushed is one that a
-login form could not send, such as one that ends in a newline.
+is changed without --repair. With it, a half-finished rotation is finished; a
+password that Mailu holds and only Vault's history has is made current again; if
+neither explains the difference, or Mailu's hash is of another kind and cannot be
+checked, Vault's password is pushed. A password that a login form could not send,
+such as one that ends in a newline, is never pushed.
 
-Exit status: 0 all well, or well again; 2 problems remain; 1 could not run;
+Exit status: 0 no problems, or all repaired; 2 problems remain; 1 could not run;
 130 interrupted.`,
 		Example: `  mailu-rotator verify
   mailu-rotator verify --repair --tenant 0f8fad5b-d9cb-469f-a165-70867728950e
