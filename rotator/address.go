@@ -10,26 +10,25 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Address is a user's mail address in the form that tells users apart: lower
-// case, the domain as punycode. Two spellings with one Address are one user in
-// Mailu. It is for comparing: what is sent to Mailu is the record's own spelling.
+// Address is a user's mail address in normalized form: lower case, the domain as
+// punycode. Two spellings with one Address are one user in Mailu. It is only for
+// comparisons: Mailu is sent the record's own spelling.
 //
-// Mailu folds the case of the whole address and stores the domain in the form of
-// IDNA 2008 (models.py IdnaEmail); its API takes ASCII only before the @
-// (validators.email). Where the two spellings of a letter at the end of a word
-// depend on who lowers its case (Greek sigma) they count as one: two tenants that
-// may have one user are kept from each other.
+// Mailu folds the case of the whole address and stores the domain in the form of IDNA
+// 2008 (models.py IdnaEmail); its API takes only ASCII before the @ (validators.email).
+// If two spellings of a letter at the end of a word depend on the lower-casing function
+// (Greek sigma) they count as equal: two tenants that may have one user are kept apart.
 type Address string
 
-// Lengths of RFC 5321 that Mailu checks, and that of a path there. Package idna
-// checks that of a domain, 253.
+// Lengths of RFC 5321 that Mailu checks, and the limit of a path there. Package idna
+// checks the limit of a domain, 253.
 const (
 	maxAddress   = 254
 	maxLocalPart = 64
 )
 
-// ParseAddress refuses what Mailu's API cannot hold or cannot be asked about. Its
-// errors show the address, unless it is long, with everything invisible escaped.
+// ParseAddress refuses what Mailu's API cannot store or address. Its errors show the
+// address, unless it is long, with everything invisible escaped.
 func ParseAddress(raw string) (Address, error) {
 	address, err := parseAddress(raw)
 	if err != nil {
@@ -70,8 +69,8 @@ func parseAddress(raw string) (Address, error) {
 	return Address(address), nil
 }
 
-// checkLocalPart wants a dot-atom, and in it nothing that somebody on the way to
-// the API could read as a path, a query or an escape.
+// checkLocalPart requires a dot-atom without characters that a proxy could read as a
+// path, a query or an escape.
 func checkLocalPart(local string) error {
 	const atoms = "-!$&'*+=^_`{|}~."
 	for _, r := range local {
@@ -96,12 +95,12 @@ func isLetterOrDigit(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
-// likeMailu lowers as Python does, where that differs from Go (U+0130); takes the
-// dots of IDNA for dots, as Python's idna does; and takes both forms of the small
-// sigma for one, of which Python's lower case chooses by what follows.
+// likeMailu lower-cases as Python does, where that differs from Go (U+0130); treats the
+// dots of IDNA as dots, as Python's idna does; and treats both forms of the small sigma
+// as one, between which Python's lower case chooses by the following letter.
 var likeMailu = strings.NewReplacer("\u0130", "i\u0307", "\u3002", ".", "\uff0e", ".", "\uff61", ".", "\u03c2", "\u03c3")
 
-// asciiDomain is the domain as Mailu's database has it.
+// asciiDomain is the domain in the form of Mailu's database.
 func asciiDomain(domain string) (string, error) {
 	lower := strings.ToLower(likeMailu.Replace(domain))
 	ascii, err := idna.Registration.ToASCII(lower)
@@ -125,23 +124,23 @@ func asciiDomain(domain string) (string, error) {
 	case len(labels) == 1:
 		return "", errors.New("its domain has no dot")
 	case len(top) == 1 || top[len(top)-1] < 'a' || top[len(top)-1] > 'z':
-		// validators.domain: two characters or more, the last one a letter. That of a
-		// top level in punycode may be a digit as well, and is then refused by Mailu.
+		// validators.domain: two characters or more, the last one a letter. A top level
+		// in punycode may also end in a digit, and is then refused by Mailu.
 		return "", fmt.Errorf("its domain ends in .%s, which is no top level that Mailu takes", top)
 	}
-	// The two spellings that the replacer made one may be in punycode as well.
+	// The two spellings that the replacer made equal may be in punycode as well.
 	return idna.Registration.ToASCII(likeMailu.Replace(shown))
 }
 
-// inDomains is narrower than package idna, which takes symbols and emoji: RFC 5892
-// has letters, marks and digits, and some that are allowed by name.
+// inDomains is narrower than package idna, which allows symbols and emoji: RFC 5892 has
+// letters, marks and digits, and some that are allowed by name.
 func inDomains(r rune) bool {
 	const byName = "-.\u00b7\u0375\u05f3\u05f4\u06fd\u06fe\u0f0b\u200c\u200d\u3007\u30fb"
 	return unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) || strings.ContainsRune(byName, r)
 }
 
-// SameAddress reports whether two spellings are one user. What is no address is
-// the same as itself only.
+// SameAddress reports whether two spellings are one user. An invalid address equals
+// only itself.
 func SameAddress(a, b string) bool {
 	if a == b {
 		return true

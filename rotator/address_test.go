@@ -137,7 +137,8 @@ func TestAddressesAreComparedAsMailuDoes(t *testing.T) {
 	}
 }
 
-// An Address is its own, is ASCII, and has nothing that a path could be read into.
+// An Address normalizes to itself, is ASCII, and contains nothing that could be read as
+// a path.
 func FuzzAddress(f *testing.F) {
 	for _, seed := range []string{"Admin@bücher.example", "a@xn--", "ı@x.yy", "a@x.xn--p1ai", "a@ΣΣ.example", "a@İ.example", "a@。yy", "a@b.cc\u200b", "\"a\"@b.cc"} {
 		f.Add(seed)

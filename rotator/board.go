@@ -12,28 +12,27 @@ import (
 // maxRuns is how many runs a Board remembers.
 const maxRuns = 20
 
-// Board is what a daemon knows of its fleet between runs: how each tenant stood
-// when the records were last read, what the runs since then have changed, how
-// the servers fared, and the last runs themselves. It learns from [Board.Survey]
-// and [Board.Observe] and asks nobody. It holds no secret and is safe for
-// concurrent use.
+// Board is what a daemon knows about its fleet between runs: each tenant's state when
+// the records were last read, the changes of the runs since then, the servers' states,
+// and the last runs. Its data come from [Board.Survey] and [Board.Observe]; it sends no
+// requests. It holds no secret and is safe for concurrent use.
 type Board struct {
 	clock Clock
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	surveyed time.Time
 	verified time.Time
 	tenants  *entries
 	servers  map[Origin]*ServerEntry
-	runs     []RunEntry // newest first; the first may be under way
+	runs     []RunEntry // newest first; the first may be running
 	next     [tasks]time.Time
 }
 
-// Entry is one tenant on a [Board]. LastRotated is not remembered there, which Born
-// says as well; times are to the millisecond.
+// Entry is one tenant on a [Board]. It omits LastRotated, which Born repeats; times
+// have milliseconds.
 type Entry struct {
 	Status
-	Outcome    Outcome // of the last run that had anything to do with it; empty: none yet
+	Outcome    Outcome // of the last run that processed it; empty: none yet
 	Reason     string  // for people, with Outcome
 	At         time.Time
 	State      State // of the last verification; empty: none yet
@@ -46,15 +45,15 @@ type ServerEntry struct {
 	Breaker Breaker
 	Since   time.Time
 	Until   time.Time // of a pause
-	Reason  string    // the fault behind a pause or a stop
+	Reason  string    // the fault that caused a pause or a stop
 }
 
-// Breaker is what a run thinks of a server. The strings are the values of the
-// metrics' label state.
+// Breaker is the state of a server in a run. The strings are the values of the metrics'
+// label state.
 type Breaker string
 
-// The breakers' states. They are those of the last run that used the server: a
-// run begins with all of them closed.
+// The breakers' states, as of the last run that used the server: a run begins with all
+// of them closed.
 const (
 	BreakerClosed  Breaker = "closed"  // requests go through
 	BreakerPaused  Breaker = "paused"  // nothing is sent for a while, then one tenant tries
@@ -68,22 +67,21 @@ func Breakers() []Breaker { return []Breaker{BreakerClosed, BreakerPaused, Break
 type RunEntry struct {
 	Task        string // "sweep", "recovery" or "verification"
 	Started     time.Time
-	Finished    time.Time // zero: under way
-	Interrupted bool      // the program was told to stop before the run's end
-	Planned     int       // tenants to see to
+	Finished    time.Time // zero: still running
+	Interrupted bool      // the program was stopped before the run's end
+	Planned     int       // tenants to process
 	Done        int       // of them
-	Deferred    int       // of a sweep or recovery that has ended: tenants that it has not begun
+	Deferred    int       // of an ended sweep or recovery: tenants not started
 	Failures    int       // of a sweep or recovery: tenants that failed; of a verification: problems
-	Err         string    // why it could not take place
+	Err         string    // why the run could not start
 }
 
-// NewBoard returns an empty one.
+// NewBoard returns an empty board.
 func NewBoard(clock Clock) *Board {
 	return &Board{clock: clock, tenants: newEntries(), servers: map[Origin]*ServerEntry{}}
 }
 
-// Survey replaces the tenants by those just read. What is known of their last
-// outcomes stays.
+// Survey replaces the tenants by those just read and keeps their last outcomes.
 func (b *Board) Survey(all []Status) {
 	survey := b.survey()
 	for _, s := range all {
@@ -92,11 +90,11 @@ func (b *Board) Survey(all []Status) {
 	survey.end(nil)
 }
 
-// boardSurvey is a reading of the whole fleet under way. One that is not ended has
-// taken nobody off the board, and has changed nobody's fault.
+// boardSurvey is a scan of the whole fleet in progress. Until it ends it removes no
+// tenant from the board, and changes no tenant's fault.
 type boardSurvey struct {
 	*Board
-	faulty []Status // to be noted at its end
+	faulty []Status // to note at the end
 }
 
 func (b *Board) survey() *boardSurvey {
@@ -106,8 +104,8 @@ func (b *Board) survey() *boardSurvey {
 	return &boardSurvey{Board: b}
 }
 
-// note takes how a tenant stands. Of one whose record the store has not given the
-// board keeps what it knew, beside the fault.
+// note records a tenant's state. If the store did not return its record, the board
+// keeps what it knew, and adds the fault.
 func (b *boardSurvey) note(s Status, unread bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,8 +123,7 @@ func (b *boardSurvey) note(s Status, unread bool) {
 	b.tenants.put(e, b.tenants.reading)
 }
 
-// end is told once more of tenants that are otherwise than they were noted: only
-// now it is known who has a rival.
+// end updates entries whose duplicate-user status is known only after the scan.
 func (b *boardSurvey) end(again []Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -152,7 +149,7 @@ func (b *Board) Observe(e Event) {
 	case SweepStarted, RecoveryStarted, VerificationStarted:
 		b.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
 	case SweepPlanned, RecoveryPlanned, VerificationPlanned:
-		if e.Name != RecoveryPlanned { // which has a use for few servers, or none
+		if e.Name != RecoveryPlanned { // which uses few servers, or none
 			b.servers = map[Origin]*ServerEntry{}
 		}
 		b.current(func(r *RunEntry) { r.Planned = e.Count })
@@ -177,22 +174,21 @@ func (b *Board) Observe(e Event) {
 	}
 }
 
-// begin adds a run. The caller has the lock, here and below.
+// begin adds a run. The caller holds the lock, here and below.
 func (b *Board) begin(r RunEntry) {
 	b.runs = slices.Insert(b.runs, 0, r)
 	b.runs = b.runs[:min(len(b.runs), maxRuns)]
 }
 
-// current changes the run under way; the daemon has one at a time.
+// current changes the running run; the daemon has one at a time.
 func (b *Board) current(change func(*RunEntry)) {
 	if len(b.runs) > 0 && b.runs[0].Finished.IsZero() {
 		change(&b.runs[0])
 	}
 }
 
-// refuse ends the run that could not take place. One that did not even begin,
-// because Vault could not be reached, is on the board as well, and once: its
-// repetitions follow each other closely.
+// refuse ends a run that could not start. It also adds a run that did not even begin,
+// because Vault could not be reached, but only once: its repetitions follow closely.
 func (b *Board) refuse(e Event, now time.Time) {
 	task := string(e.Name.Task())
 	if len(b.runs) == 0 || b.runs[0].Task != task || !b.runs[0].Finished.IsZero() && b.runs[0].Err == "" {
@@ -216,8 +212,8 @@ func (b *Board) outcome(e Event, now time.Time) {
 	})
 }
 
-// reread updates a tenant whose record was read by itself. One that had a fault in
-// the fleet keeps it, as the record alone does not tell of rivals.
+// reread updates a tenant whose record was read alone. A fault found by a scan stays,
+// because the record alone does not show duplicate users.
 func (b *Board) reread(s Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -228,7 +224,7 @@ func (b *Board) reread(s Status) {
 	})
 }
 
-// Pending returns the tenants whose rotation is under way or half-finished, as last
+// Pending returns the tenants whose rotation was running or half-finished when last
 // seen.
 func (b *Board) Pending() (all []Status) {
 	for e := range b.Tenants() {
@@ -239,7 +235,7 @@ func (b *Board) Pending() (all []Status) {
 	return all
 }
 
-// Overdue counts the tenants that are, with sweeps by the timetable.
+// Overdue counts the overdue tenants, with sweeps by the timetable.
 func (b *Board) Overdue(t Timetable) (n int) {
 	now := b.clock.Now()
 	for e := range b.Tenants() {
@@ -250,7 +246,7 @@ func (b *Board) Overdue(t Timetable) (n int) {
 	return n
 }
 
-// change leaves alone whom no survey has seen.
+// change ignores unknown tenants.
 func (b *Board) change(tenant string, change func(*Entry)) {
 	if e, seen, known := b.tenants.find(tenant); known {
 		change(&e)
@@ -258,8 +254,8 @@ func (b *Board) change(tenant string, change func(*Entry)) {
 	}
 }
 
-// failed reports whether the last run that had anything to do with the tenant
-// failed with it. A board that is not there knows of none.
+// failed reports whether the last run that processed the tenant failed. A nil board
+// knows none.
 func (b *Board) failed(tenant string) bool {
 	if b == nil {
 		return false
@@ -281,20 +277,20 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// Snapshot is a [Board] at one moment. It shares nothing with it.
+// Snapshot is a copy of a [Board] at one moment.
 type Snapshot struct {
 	Now              time.Time
 	Surveyed         time.Time     // when the records were last read; zero: not yet
-	Verified         time.Time     // when a verification last came to its end; zero: not yet
+	Verified         time.Time     // when a verification last completed; zero: not yet
 	Tenants          []Entry       // by name
-	Servers          []ServerEntry // by origin; those that the last run used or gave up
+	Servers          []ServerEntry // by origin; servers that the last run used or gave up
 	Runs             []RunEntry    // newest first
 	NextSweep        time.Time     // zero: not scheduled
 	NextVerification time.Time
 }
 
-// Snapshot copies the board. Of a large fleet that is a large copy: [Board.Outline]
-// and [Board.Tenants] do without.
+// Snapshot copies the board. For a large fleet that is expensive; [Board.Outline] and
+// [Board.Tenants] avoid it.
 func (b *Board) Snapshot() Snapshot {
 	s := b.Outline()
 	s.Tenants = slices.Collect(b.Tenants())
@@ -316,8 +312,8 @@ func (b *Board) Outline() Snapshot {
 	return s
 }
 
-// Tenants yields each tenant once, in no order. Runs go on meanwhile, so that each is
-// as it is when its turn comes.
+// Tenants yields each tenant once, in no order. Runs continue in the meantime; each
+// tenant has its state at the time when it is yielded.
 func (b *Board) Tenants() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		b.mu.Lock()

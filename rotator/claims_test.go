@@ -27,7 +27,7 @@ func TestAClaimOfAnotherProcessIsWaitedForAndThenTakenOver(t *testing.T) {
 	})
 }
 
-// A process claims for an hour at most, and its clock may be ahead by five minutes.
+// A process claims for at most an hour, and its clock may be ahead by five minutes.
 func TestHowLongAClaimIsBelieved(t *testing.T) {
 	const longest = rotator.MaxClaimTTL + 5*time.Minute
 	for until, want := range map[time.Duration]bool{0: false, time.Millisecond: true, longest: true, longest + time.Millisecond: false} {

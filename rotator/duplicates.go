@@ -7,8 +7,8 @@ import (
 
 // duplicates finds the tenants of a fleet that may name the same user: those whose
 // users have the same hash. It keeps 8 bytes for each tenant, by its place in the list.
-// Two different users of a million share a hash once in 30 million readings; the
-// records then tell them apart.
+// With a million tenants, two different users share a hash once in 30 million scans;
+// the records then decide.
 type duplicates struct {
 	seed   maphash.Seed
 	hashes []uint64 // 0: names no user
@@ -18,7 +18,7 @@ func newDuplicates(tenants int) *duplicates {
 	return &duplicates{seed: maphash.MakeSeed(), hashes: make([]uint64, tenants)}
 }
 
-// note remembers the user of the i-th tenant.
+// note records the user of the i-th tenant.
 func (d *duplicates) note(i int, c Candidate) { d.hashes[i] = d.hash(c) }
 
 func (d *duplicates) hash(c Candidate) uint64 {
@@ -29,7 +29,7 @@ func (d *duplicates) hash(c Candidate) uint64 {
 	return max(maphash.String(d.seed, key), 1)
 }
 
-// count is how many tenants of the list have the candidate's user.
+// count is the number of tenants with the candidate's user.
 func (d *duplicates) count(c Candidate) (n int) {
 	wanted := d.hash(c)
 	for _, hash := range d.hashes {
@@ -40,7 +40,7 @@ func (d *duplicates) count(c Candidate) (n int) {
 	return n
 }
 
-// places are those of all tenants that may share a user.
+// places returns the places of all tenants that may share a user.
 func (d *duplicates) places() (places []int) {
 	sorted := slices.Sorted(slices.Values(d.hashes))
 	shared := map[uint64]bool{}

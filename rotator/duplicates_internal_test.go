@@ -12,7 +12,7 @@ func TestDuplicatesAreTenantsWithTheSameUser(t *testing.T) {
 		d.note(n, Candidate{Credential: Credential{Origin: "https://mail.example", Username: fmt.Sprintf("u%d@x.example", n%(tenants-2))}})
 	}
 	d.note(tenants, Candidate{Credential: Credential{Origin: "https://other.example", Username: "u5@x.example"}})
-	d.note(tenants+1, Candidate{}) // two that name no user
+	d.note(tenants+1, Candidate{}) // two without a user
 	d.note(tenants+2, Candidate{})
 
 	if got, want := fmt.Sprint(d.places()), fmt.Sprint([]int{0, 1, tenants - 2, tenants - 1}); got != want {

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// entries are the tenants on a [Board]. A daemon keeps one for each tenant all day, so
-// they are small: of a million tenants they take about 150 MB. A tenant whose entry has
-// something special (a fault, a reason, a pending password) is kept whole.
+// entries are the tenants on a [Board]. A daemon keeps one for each tenant permanently,
+// so they are small: about 150 MB for a million tenants. An unusual entry (with a
+// fault, a reason, a pending password) is kept whole.
 type entries struct {
 	small   map[uuid]smallEntry
 	whole   map[string]wholeEntry // by name, as listed
 	common  map[commonEntry]*commonEntry
-	reading int // the number of the last reading of the fleet
+	reading int // the number of the last scan
 }
 
-// smallEntry is an [Entry] with nothing special. Its times are Unix time in
-// milliseconds, the zero time included.
+// smallEntry is an ordinary [Entry]. Its times are Unix time in milliseconds, including
+// the zero time.
 type smallEntry struct {
 	user      string
 	common    *commonEntry
 	born, due int64
 	at, since int64
-	seen      int // the last reading that has it
+	seen      int // the last scan that has seen it
 }
 
-// commonEntry is what many tenants have in common, kept once.
+// commonEntry is the part that many tenants share, stored once.
 type commonEntry struct {
 	origin  Origin
 	policy  Policy
@@ -44,7 +44,8 @@ func newEntries() *entries {
 	return &entries{small: map[uuid]smallEntry{}, whole: map[string]wholeEntry{}, common: map[commonEntry]*commonEntry{}}
 }
 
-// find returns the entry of the tenant with this name, and the last reading that has it.
+// find returns the entry of the tenant with this name, and the last scan that has seen
+// it.
 func (t *entries) find(name string) (e Entry, seen int, found bool) {
 	if w, found := t.whole[name]; found {
 		return w.Entry, w.seen, true
@@ -85,7 +86,7 @@ func (t *entries) put(e Entry, seen int) {
 	delete(t.whole, e.Tenant)
 }
 
-// forget drops the tenants that the last reading has not seen.
+// forget removes the tenants that the last scan has not seen.
 func (t *entries) forget() {
 	maps.DeleteFunc(t.small, func(_ uuid, s smallEntry) bool { return s.seen != t.reading })
 	maps.DeleteFunc(t.whole, func(_ string, w wholeEntry) bool { return w.seen != t.reading })
@@ -97,10 +98,10 @@ func (t *entries) names() (ids []uuid, others []string) {
 	return slices.Collect(maps.Keys(t.small)), slices.Collect(maps.Keys(t.whole))
 }
 
-// uuid is the 16 bytes that a tenant id stands for.
+// uuid is the 16 bytes of a tenant id.
 type uuid [16]byte
 
-// parseUUID is false for any name that [uuid.String] would not give back as it was.
+// parseUUID returns false for any name that [uuid.String] would not restore exactly.
 func parseUUID(name string) (id uuid, ok bool) {
 	if !isUUIDv4(name) {
 		return id, false

@@ -58,7 +58,7 @@ func TestEveryEntryComesBackAsItWas(t *testing.T) {
 	}
 }
 
-// An entry gets something special, and loses it again.
+// An entry becomes unusual, and ordinary again.
 func TestATenantHasOneEntry(t *testing.T) {
 	all, special := newEntries(), entryOf(1)
 	special.Fault = "malformed"

@@ -30,7 +30,7 @@ const (
 	FlawVanishes     FlawKind = "vanishes"      // it deletes itself before a rotation would rewrite it
 	FlawExpires      FlawKind = "expires"       // it deletes itself, but later than that
 	FlawShortHistory FlawKind = "short history" // the store keeps too few earlier versions to go back to
-	FlawAbsent       FlawKind = "absent"        // a folder without a record
+	FlawAbsent       FlawKind = "absent"        // remains of an addition, since another tenant has its user
 	FlawWithdrawn    FlawKind = "withdrawn"     // remains of an addition, since another tenant has its user
 	FlawMalformed    FlawKind = "malformed"     // it cannot be parsed
 	FlawUnlisted     FlawKind = "unlisted"      // its origin is not in the configuration

@@ -102,7 +102,7 @@ func TestExaminationNamesTheFieldsToBeCorrected(t *testing.T) {
 	}
 }
 
-// takenOver is a rotation left half-finished after so many take-overs.
+// takenOver is a half-finished rotation with the given number of take-overs.
 func takenOver(times int) map[string]any {
 	p := pendingOf("dead", time.Now().Add(-time.Minute))
 	p["takeovers"] = times
@@ -120,7 +120,7 @@ func TestExaminationOfKeyVersionsThatAreNotToBeHad(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		record map[string]any
-		kind   rotator.FlawKind // "": none
+		kind   rotator.FlawKind // "": no flaw
 	}{
 		{"the newest", map[string]any{"key_version": 4}, ""},
 		{"an older one", map[string]any{"key_version": 2}, ""},
@@ -163,7 +163,7 @@ func TestExaminationOfAnAdditionThatIsUnderWayFindsNothing(t *testing.T) {
 	}
 }
 
-// Of a record that cannot be understood nobody knows whose it is.
+// A malformed record's user is unknown.
 func TestExaminationComparesAddressesOfWholeRecordsOnly(t *testing.T) {
 	for name, whole := range map[string]int{"one whole record": 1, "two of them": 2} {
 		f := newFleet(t)

@@ -156,7 +156,7 @@ func TestALookLeavesOutWhatIsLeftToTheSweeps(t *testing.T) {
 	})
 }
 
-// An owner that claims for some seconds again and again is alive.
+// An owner that repeatedly claims for some seconds is alive.
 func TestAClaimThatIsRenewedAllTheTimeIsLookedAtOnceAMinute(t *testing.T) {
 	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
 		v.lapsed = func([]rotator.TenantID) (bool, error) {
@@ -176,7 +176,7 @@ func TestADaemonThatIsStoppedDuringALookComplainsOfNothing(t *testing.T) {
 	onVigil(t, 20*time.Minute, func(t *testing.T, v *vigil) {
 		v.lapsed = func([]rotator.TenantID) (bool, error) {
 			v.mu.Unlock()
-			time.Sleep(time.Minute) // the daemon is stopped meanwhile
+			time.Sleep(time.Minute) // the daemon is stopped in the meantime
 			v.mu.Lock()
 			return false, context.Canceled
 		}
@@ -240,7 +240,7 @@ func TestALookTooEarlyIsRepeatedAfterAMinute(t *testing.T) {
 
 		v.until(20 * time.Hour)
 
-		if len(v.looks) != 5 || v.looks[4] > 30*time.Minute { // none of them counts as one that finished nothing
+		if len(v.looks) != 5 || v.looks[4] > 30*time.Minute { // none of them counts as a check that finished nothing
 			t.Errorf("looked at %v", v.looks)
 		}
 		for i, at := range v.looks[1:] {

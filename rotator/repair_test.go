@@ -136,7 +136,7 @@ func TestARepairedRecordThatDeletesItselfSaysSo(t *testing.T) {
 	})
 }
 
-// A claim of its own begins without take-overs, whose number is bounded.
+// A repair's own claim begins with zero take-overs, which are limited.
 func TestARepairBeginsWithoutTakeovers(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "known")

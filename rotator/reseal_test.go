@@ -193,7 +193,7 @@ func TestAResealThatIsInterruptedBeginsNoMore(t *testing.T) {
 	})
 }
 
-// Who shares a user is read for what it says of the others, and is not resealed.
+// A tenant that shares a user with a selected one is only read, and not resealed.
 func TestAResealOfOneServerLeavesRivalsElsewhere(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "the password")

@@ -46,7 +46,7 @@ func TestAStartAtTheTickItselfSweeps(t *testing.T) {
 	})
 }
 
-// A tick may begin as late as its jitter says, and has its window then.
+// A tick may start as late as its jitter allows, and then has its whole window.
 func TestAStartAfterTheWindowMayBeWithinJitterAndWindow(t *testing.T) {
 	onShift(t, "0 21 * * *", func(s *rotator.Settings) { s.Jitter = 2 * time.Hour }, func(t *testing.T, s *shift) {
 		s.until(20 * time.Hour)

@@ -9,16 +9,15 @@ import (
 	"time"
 )
 
-// Rollback brings back an earlier password of a tenant, by the same protocol:
-// the one that was current in the KV version given, or with version 0 the
-// newest one that opens and differs from today's. Passwords are compared, and
-// not their envelopes: a reseal leaves the same one in another. The password
-// keeps its own last_rotated, since that is its age: the policy may call it due
-// at once. A half-finished rotation is finished before.
+// Rollback restores an earlier password of a tenant, by the same protocol: the one that
+// was current in the given KV version, or with version 0 the newest one that opens and
+// differs from the current one. It compares passwords, not their envelopes: a reseal
+// puts the same one into another envelope. The password keeps its own last_rotated,
+// since that is its age: the policy may call it due immediately. A half-finished
+// rotation is finished first.
 //
-// An error means that nothing was begun, such as where there is no such
-// version. How a rollback ended that was begun is in the row: [Restored], or a
-// failure.
+// An error means that nothing was started, such as for a missing version. The result of
+// a rollback that was started is in the row: [Restored], or a failure.
 func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row, error) {
 	s.Observe.observe(Event{Name: RollbackStarted, Tenant: string(tenant)})
 	r, err := s.open(ctx, Selection{Tenants: []TenantID{tenant}})
@@ -48,14 +47,14 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 	return row, nil
 }
 
-// unrivalled reads the fleet for one tenant, who is to be pushed to.
+// unrivalled reads the fleet for one tenant, to which a password will be pushed.
 func (r *run) unrivalled(ctx context.Context, tenant TenantID) (Candidate, error) {
 	candidates, err := r.survey(ctx, everything)
 	if err != nil {
 		return Candidate{}, err
 	}
 	i := slices.IndexFunc(candidates, func(c Candidate) bool { return c.Name == string(tenant) })
-	c := candidates[i] // a survey returns whom it was asked for
+	c := candidates[i] // a survey returns the requested tenant
 	rivals := sharedUsers(candidates)[userKey(c)]
 	switch {
 	case c.Err != nil:
@@ -66,8 +65,8 @@ func (r *run) unrivalled(ctx context.Context, tenant TenantID) (Candidate, error
 	return c, c.Unlisted
 }
 
-// rolledBack is the reason in the row. It says what the policy makes of the
-// password, because the next sweep may replace it.
+// rolledBack is the reason in the row. It says what the policy means for the password,
+// because the next sweep may replace it.
 func (r *rotation) rolledBack(now time.Time, restored earlier, err error) string {
 	if err != nil {
 		return err.Error()
@@ -79,7 +78,7 @@ func (r *rotation) rolledBack(now time.Time, restored earlier, err error) string
 	return r.withRemark(fmt.Sprintf("the password of version %d is current again%s; %s", restored.version, restored.left(), policy))
 }
 
-// rollBack returns no outcome where nothing was begun.
+// rollBack returns no outcome if nothing was started.
 func (r *rotation) rollBack(ctx context.Context, version int) (restored earlier, o Outcome, err error) {
 	if r.cred.Pending != nil {
 		if o, err := r.finish(ctx); err != nil {
@@ -100,14 +99,14 @@ func (r *rotation) rollBack(ctx context.Context, version int) (restored earlier,
 	return restored, failing(o), err
 }
 
-// holds reports whether Mailu is proven to hold the password already, which needs
-// no push then. Where it cannot be asked the push finds out.
+// holds reports whether Mailu is proven to hold the password already, which then needs
+// no push. If Mailu cannot be asked, the push finds out.
 func (r *rotation) holds(ctx context.Context, p *Pending) bool {
 	proof, _, err := r.proves(ctx, p)
 	return err == nil && proof == Held && r.take(p) == nil
 }
 
-// failing: for a rollback it is no success that somebody else saw to the tenant.
+// failing: for a rollback it is no success if another process handled the tenant.
 func failing(o Outcome) Outcome {
 	if o == Fresh {
 		return Failed
@@ -115,11 +114,11 @@ func failing(o Outcome) Outcome {
 	return o
 }
 
-// earlier is a password to bring back.
+// earlier is a password to restore.
 type earlier struct {
 	version  int
 	password *Pending
-	skipped  []string // newer versions that cannot be brought back, and why
+	skipped  []string // newer versions that cannot be restored, and why
 }
 
 // left names the versions that were skipped.
@@ -130,9 +129,9 @@ func (e earlier) left() string {
 	return " (not that of " + strings.Join(e.skipped, "; of ") + ")"
 }
 
-// earlier finds the password to bring back: that of the version, or with 0 the
-// newest that can be brought back and is another one than today's. Where today's
-// does not open any other one is.
+// earlier finds the password to restore: that of the version, or with 0 the newest that
+// can be restored and differs from the current one. If the current one does not open,
+// any other one counts as different.
 func (r *rotation) earlier(ctx context.Context, version int) (earlier, error) {
 	past := opened{rotation: r}
 	defer past.wipe()
@@ -196,9 +195,9 @@ func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earli
 	return earlier{version: version, password: c.current()}, nil
 }
 
-// rotation is c on its way, outside a lane. The caller holds a slot.
+// rotation returns a rotation of c outside a lane. The caller holds a slot.
 func (r *run) rotation(c Credential) *rotation {
-	server, _ := r.rotator.Mailu.Server(c.Origin) // callers have asked whether it is listed
+	server, _ := r.rotator.Mailu.Server(c.Origin) // callers have checked that it is listed
 	return &rotation{
 		Rotator: r.rotator, server: server, cred: c, id: newRotationID(), insist: r.sel.named(c.Tenant),
 		judge: func(c Credential) (Action, string) { return judge(r.clock.Now(), c, r.sel) },

@@ -115,7 +115,7 @@ func TestRollbackOfAMalformedRecordBeginsNothing(t *testing.T) {
 	})
 }
 
-// A rollback names its tenant, and so goes beyond the bound on take-overs.
+// A rollback names its tenant, and so may exceed the limit on take-overs.
 func TestRollbackFinishesWhatIsStuck(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "first")
@@ -145,7 +145,7 @@ func TestRollbackThatVaultDoesNotTakeIsAFailure(t *testing.T) {
 	})
 }
 
-// A history that was read in part says nothing of what it has.
+// A partly read history does not show which passwords it has.
 func TestRollbackThatIsInterruptedSaysSo(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "first")

@@ -158,7 +158,7 @@ func TestASweepGoesBeforeAVerificationOfTheSameTime(t *testing.T) {
 	})
 }
 
-// What comes up during a long verification goes by its order, and not by its time.
+// Tasks that come up during a long verification run in their order, not by their times.
 func TestASweepGoesBeforeALookThatWasDueEarlier(t *testing.T) {
 	pending := func(s *rotator.Settings) {
 		s.Pending = func() []rotator.Status { return []rotator.Status{halfFinished("a", 40*time.Minute)} }

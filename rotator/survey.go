@@ -13,39 +13,38 @@ import (
 )
 
 const (
-	// maxUnread records that cannot be read, and none that can, are no fleet with a
-	// few bad entries: the store gives nothing.
+	// If maxUnread records cannot be read, and none can, the store has failed: these
+	// are not a few bad entries.
 	maxUnread = 3
-	// maxUnreadInARow bounds the reads that fail one after the other, each with the
-	// store's own tries behind it, until the survey gives up: then the store has
-	// failed since it began.
+	// maxUnreadInARow bounds the consecutive failed reads, after the store's own
+	// retries, until the survey gives up: the store has then failed since the start.
 	maxUnreadInARow = 50
 )
 
-// errNobody: a run for nobody is a mistake and not a success.
+// errNobody: a run without any tenant is a mistake and not a success.
 var errNobody = errors.New("no tenant belongs to what was asked for: mailu-rotator status shows those that there are")
 
-// survey is one reading of the whole fleet. A run that is narrowed to some tenants
-// reads the others too: one of them may have the same user. Of a tenant that is not
-// kept only the name remains, and what tells whether another one has its user.
+// survey is one scan of the whole fleet. A run that is restricted to some tenants reads
+// the others too: one of them may have the same user. Of tenants that are not kept, it
+// stores only the name and a hash of the user.
 type survey struct {
 	*run
 	keep  func(Candidate) bool
 	names names
-	board *boardSurvey // nil: nobody wants to know
+	board *boardSurvey // nil: no board
 
 	next atomic.Int64 // place of the next name to be read
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	users   *duplicates
 	kept    map[int]Candidate // by their places in the list
 	covered int               // by the selection
-	reads   int               // that did not fail
-	unread  int               // reads in a row that failed
-	failure error             // of the last of them
+	reads   int               // successful reads
+	unread  int               // consecutive failed reads
+	failure error             // of the last failed read
 }
 
-// names are those of a fleet, in the order of the list: 16 bytes for a tenant's.
+// names are the names of a fleet, in the order of the list: 16 bytes for a tenant's.
 type names struct {
 	ids    []uuid
 	others map[int]string // by place: names that are not the usual spelling of an id
@@ -72,19 +71,19 @@ func (n *names) at(place int) string {
 // everything keeps all candidates.
 func everything(Candidate) bool { return true }
 
-// survey lists the tenants, reads all of them, and returns those of the selection
-// that keep wants, in the order of the list. keep is called for one tenant at a time.
-// Tenants that share a user are returned in any case, whatever the selection. A list
-// that breaks off ends the survey: half of a fleet does not show which users are
-// shared, nor which tenant is the oldest. A record that the store does not give is a
-// candidate with an error, and the others go on: only a store that gives nothing ends
-// the survey.
+// survey lists the tenants, reads all of them, and returns those of the selection that
+// keep accepts, in the order of the list. It calls keep for one tenant at a time.
+// Tenants that share a user are always returned, whatever keep and the selection say. A
+// list that breaks off ends the survey: half a fleet shows neither which users are
+// shared nor which tenant is the oldest. A record that the store does not return is a
+// candidate with an error, and the others continue: only a failed store ends the
+// survey.
 func (r *run) survey(ctx context.Context, keep func(Candidate) bool) ([]Candidate, error) {
 	candidates, _, err := r.surveyUsers(ctx, keep)
 	return candidates, err
 }
 
-// surveyUsers returns as well who of the fleet has which user.
+// surveyUsers also returns the users of the whole fleet.
 func (r *run) surveyUsers(ctx context.Context, keep func(Candidate) bool) ([]Candidate, *duplicates, error) {
 	s := &survey{run: r, keep: keep, kept: map[int]Candidate{}}
 	if err := r.list(ctx, s.names.add); err != nil {
@@ -116,8 +115,8 @@ func (r *run) surveyUsers(ctx context.Context, keep func(Candidate) bool) ([]Can
 	return s.inOrder(), s.users, nil
 }
 
-// list adds the names of the fleet, and those of tenants that the run was asked for
-// and that are not in it: to read them tells why.
+// list adds the names of the fleet, and those of requested tenants that are not in it:
+// reading them shows why.
 func (r *run) list(ctx context.Context, add func(string)) error {
 	missing := slices.Clone(r.sel.Tenants)
 	seen := func(name string) {
@@ -152,7 +151,7 @@ func (r *run) listFleet(ctx context.Context, add func(string)) error {
 	return nil
 }
 
-// work reads as long as there are names.
+// work reads until all names are taken.
 func (s *survey) work(ctx context.Context) error {
 	for {
 		place := int(s.next.Add(1)) - 1
@@ -162,7 +161,7 @@ func (s *survey) work(ctx context.Context) error {
 		before := s.succeeded()
 		c := s.candidate(ctx, s.names.at(place))
 		if ctx.Err() != nil {
-			return nil // the survey has failed: what became of this read says nothing of the record
+			return nil // the survey has failed: the result of this read says nothing about the record
 		}
 		if err := s.take(place, c, before); err != nil {
 			return err
@@ -176,7 +175,7 @@ func (s *survey) succeeded() int {
 	return s.reads
 }
 
-// take notes a candidate. before is how many reads had succeeded when its own began.
+// take adds a candidate. before is how many reads had succeeded when its own started.
 func (s *survey) take(place int, c Candidate, before int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,8 +196,8 @@ func (s *survey) take(place int, c Candidate, before int) error {
 	return nil
 }
 
-// count tells a record that the store does not give from a store that gives
-// nothing, whose error it returns. The caller holds the lock.
+// count distinguishes a record that the store does not return from a failed store,
+// whose error it returns. The caller holds the lock.
 func (s *survey) count(c Candidate, before int) error {
 	switch {
 	case c.Foreign && c.Err == nil: // not read
@@ -218,8 +217,8 @@ func (s *survey) count(c Candidate, before int) error {
 
 func unreadRecords(err error) error { return fmt.Errorf("read the tenants' records: %w", err) }
 
-// settleRivals keeps the tenants that may share a user. Those that were not kept
-// are read once more.
+// settleRivals keeps the tenants that may share a user, and reads those again that were
+// not kept.
 func (s *survey) settleRivals(ctx context.Context) error {
 	places := s.users.places()
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -239,7 +238,7 @@ func (s *survey) settleRivals(ctx context.Context) error {
 	}
 	var together []Candidate
 	for _, place := range places {
-		if c := s.kept[place]; !c.unread() || c.Credential.Origin != "" { // of the others the board has more
+		if c := s.kept[place]; !c.unread() || c.Credential.Origin != "" { // for the others the board has more data
 			together = append(together, c)
 		}
 	}
@@ -260,8 +259,8 @@ func (s *survey) again(ctx context.Context, place int) {
 	s.kept[place] = c
 }
 
-// doubt takes those out of the run who may share the user of a tenant that the
-// store has given once and not again.
+// doubt excludes tenants from the run that may share the user of a tenant whose record
+// the store returned once and then not again.
 func (s *survey) doubt(places []int) {
 	for _, place := range places {
 		lost := s.kept[place]

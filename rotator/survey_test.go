@@ -10,7 +10,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// listing makes the list take so long for each name.
+// listing makes the list take this long for each name.
 func listing(d time.Duration) func(int) error {
 	return func(int) error {
 		time.Sleep(d)
@@ -18,8 +18,8 @@ func listing(d time.Duration) func(int) error {
 	}
 }
 
-// What is still to be read may be older than all that has been, and may name the
-// same user: nothing is sent, and no version is written, before it is read.
+// An unread record may have an older password than all read ones, and may name the same
+// user: nothing is sent or written before all are read.
 func TestNothingIsBegunBeforeTheLastRecordIsRead(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3)
@@ -95,7 +95,7 @@ func TestABriefRunReportsWhatConcernsSomebody(t *testing.T) {
 	})
 }
 
-// Rivals that are not due have been forgotten when the second one is read.
+// Duplicates that are not due have been dropped when the second one is read.
 func TestABriefRunFindsRivalsWhomItHasForgotten(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 390, 391, 392)
@@ -133,7 +133,7 @@ func TestABriefRunOverAQuietFleetIsForSomebody(t *testing.T) {
 	})
 }
 
-// However large the fleet, workers read it.
+// However large the fleet, only the workers read it.
 func TestWorkersBoundTheReading(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		for n := range 40 {
@@ -169,8 +169,8 @@ func TestStatusNamesRivals(t *testing.T) {
 	})
 }
 
-// Of a survey that failed the board has what was learnt of good records, and
-// neither the failure itself nor the end of a fault.
+// From a failed survey the board takes the good records, but neither the failure itself
+// nor the end of a fault.
 func TestASurveyThatFailsChangesNobodysFault(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 390, 391, 392, 393)

@@ -7,8 +7,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Sweep is one run over the fleet: it decides first (list, read, plan) and acts
-// afterwards. It is used for one run at a time.
+// Sweep is one run over the fleet: it first decides (list, read, plan) and then acts.
+// It must be used for one run at a time.
 type Sweep struct {
 	Store         Store
 	Keys          Keys
@@ -18,43 +18,43 @@ type Sweep struct {
 	NewPassword   func() (crypto.Secret, error)
 	DefaultPolicy Policy
 	Owner         string        // names this process in claims
-	Workers       int           // tenants that this host works on at a time; at least 1
-	ClaimTTL      time.Duration // how long a claim stands
+	Workers       int           // tenants that this host works on concurrently; at least 1
+	ClaimTTL      time.Duration // how long a claim is valid
 	Canary        bool          // one tenant per server goes first, alone
-	Grace         time.Duration // what is in flight may take so long after ctx ended
+	Grace         time.Duration // how long work in flight may continue after ctx ended
 	Observe       Observer
 	OnStep        func(step Step, took time.Duration) // called concurrently; may be nil
-	// Board learns how every tenant stands, whenever the whole fleet is read. It
-	// may be nil.
+	// Board receives every tenant's state whenever the whole fleet is read. It may be
+	// nil.
 	Board *Board
-	// Envelope seals and opens in place of the keyring of the run, in simulations:
-	// there a key derivation would cost more than all else. Nil: the keyring.
+	// Envelope replaces the keyring of the run in simulations, where a key derivation
+	// would cost more than everything else. Nil: the keyring.
 	Envelope func(*crypto.Keyring) Envelope
-	// Brief leaves tenants to whom nothing is to be done out of the report of Run,
-	// and out of this process's memory as soon as they are read.
+	// Brief leaves tenants without an action out of the report of Run, and out of
+	// memory as soon as they are read.
 	Brief bool
-	// Unreadable are tenants of whom the operator knows that they have none of the
-	// users that Add is to add: their records need not be readable.
+	// Unreadable are tenants that, as the operator knows, do not have any of the users
+	// that Add is to add: their records need not be readable.
 	Unreadable []TenantID
-	// Users is asked by PlanAdd whether a user can be made. Nil: PlanAdd does not ask
-	// Mailu.
+	// Users is asked by PlanAdd whether a user can be created. Nil: PlanAdd does not
+	// ask Mailu.
 	Users Registry
 }
 
-// run is a sweep under way.
+// run is a sweep in progress.
 type run struct {
 	*Sweep
 	clock   Clock // the shared one
 	keys    *crypto.Keyring
 	sel     Selection
-	until   time.Time // no rotation is begun at or after; zero: no bound
+	until   time.Time // no rotation starts at or after this time; zero: no limit
 	rotator *Rotator
 	host    host
 	store   *storeHealth
 
 	registry Registry    // of a run that adds tenants
-	users    *duplicates // of the whole fleet, where a verification has read it
-	alone    bool        // nothing is pushed, so that it does not matter who else has a user
+	users    *duplicates // of the whole fleet, if a verification has read it
+	alone    bool        // nothing is pushed, so shared users do not matter
 }
 
 // Plan reads the fleet and reports what Run would do. It writes nothing.
@@ -74,7 +74,7 @@ func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
 	return report, nil
 }
 
-// foresee is the rows of a dry run.
+// foresee returns the rows of a dry run.
 func (r *run) foresee(plan []Decision) []Row {
 	rows := make([]Row, len(plan))
 	for i, d := range plan {
@@ -86,17 +86,16 @@ func (r *run) foresee(plan []Decision) []Row {
 	return rows
 }
 
-// Run rotates and finishes what the selection says; window bounds how long
-// after the start a rotation may be begun, 0 means no bound. When ctx ends
-// nothing new is begun, and what is in flight has the grace time to finish. An
-// error means that the run could not take place; failures of single tenants are
-// in the report.
+// Run rotates and finishes the selected tenants; window limits how long after the start
+// a rotation may start, 0 means no limit. When ctx ends nothing new is started, and
+// work in flight has the grace time to finish. An error means that the run could not
+// start; failures of single tenants are in the report.
 func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (report Report, err error) {
 	kind := sel.kind()
 	report.Started = s.Clock.Now()
 	s.Observe.observe(Event{Name: kind.started})
 	defer func() {
-		if err != nil && ctx.Err() != nil { // it took place, and was cut short before it had a plan
+		if err != nil && ctx.Err() != nil { // it started, and was interrupted before it had a plan
 			s.Observe.observe(Event{Name: kind.interrupted})
 		}
 	}()
@@ -127,13 +126,13 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (r
 	return report, nil
 }
 
-// runKind is how a run is told of.
+// runKind names the events of a run.
 type runKind struct {
 	started, planned, finished, interrupted EventName
 }
 
-// kind tells a recovery from a sweep: it must not be taken for the sweep that a
-// schedule asks for.
+// kind distinguishes a recovery from a sweep: a recovery must not count as the
+// scheduled sweep.
 func (sel Selection) kind() runKind {
 	if sel.PendingOnly {
 		return runKind{RecoveryStarted, RecoveryPlanned, RecoveryFinished, RecoveryInterrupted}
@@ -141,7 +140,7 @@ func (sel Selection) kind() runKind {
 	return runKind{SweepStarted, SweepPlanned, SweepFinished, SweepInterrupted}
 }
 
-// open compares the clocks and reads the master key. The caller wipes the keys.
+// open compares the clocks and reads the master key. The caller must wipe the keys.
 func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	clock, err := guardClock(ctx, s.Clock, s.Time)
 	if err != nil {
@@ -187,7 +186,7 @@ func (r *run) plan(ctx context.Context, keep func(Candidate) bool) ([]Decision, 
 	return Plan(r.clock.Now(), candidates, r.sel), nil
 }
 
-// concerned keeps what a brief run has a row for.
+// concerned selects the candidates for which a brief run has a row.
 func (r *run) concerned(c Candidate) bool {
 	if outcome, _ := c.unfit(); outcome != "" {
 		return true

@@ -13,9 +13,9 @@ import (
 // because that spelling is part of the key derivation.
 type TenantID string
 
-// ParseTenantID accepts a UUID v4 (RFC 9562) in 8-4-4-4-12 form, hex digits of
-// either case. It is also what keeps names such as "../x", which Vault's client
-// would join into another path, out of every request.
+// ParseTenantID accepts a UUID v4 (RFC 9562) in 8-4-4-4-12 form, hex digits of either
+// case. It also keeps names such as "../x", which Vault's client would join into
+// another path, out of every request.
 func ParseTenantID(name string) (TenantID, error) {
 	if !isUUIDv4(name) {
 		return "", fmt.Errorf("%q is not a tenant id (a UUID version 4)", name)
@@ -23,9 +23,9 @@ func ParseTenantID(name string) (TenantID, error) {
 	return TenantID(name), nil
 }
 
-// NewTenantID is the n-th id, from 0, of a tenant that is added for a user. It is
-// made from the address, so that two who add the user at one time make the same
-// record, which check-and-set gives to one of them.
+// NewTenantID is the n-th id, from 0, for a user's new tenant. It is derived from the
+// address, so that two processes that add the user at the same time create the same
+// record, and check-and-set gives it to one of them.
 func NewTenantID(user Address, n int) TenantID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "mailu-rotator tenant %d %s", n, user))
 	id := uuid(sum[:])
@@ -65,8 +65,8 @@ func isUUIDv4(s string) bool {
 // case, no default port, no final slash.
 type Origin string
 
-// ParseOrigin takes the origin of an http or https URL (RFC 6454); path, query
-// and fragment do not matter. URLs with credentials in them are refused.
+// ParseOrigin returns the origin of an http or https URL (RFC 6454); it ignores path,
+// query and fragment. It refuses URLs with credentials.
 func ParseOrigin(raw string) (Origin, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -92,9 +92,9 @@ func ParseOrigin(raw string) (Origin, error) {
 	return Origin(scheme + "://" + host), nil
 }
 
-// Host is what tells one server from another: host and port, in one spelling. The
-// scheme does not count, nor do the ports 80 and 443, which one server has both,
-// nor a final dot. The names of this machine's loopback are one.
+// Host identifies a server: host and port, in one spelling. It ignores the scheme, the
+// ports 80 and 443, which belong to one server, and a final dot. All names of this
+// machine's loopback are equal.
 func (o Origin) Host() string {
 	u, err := url.Parse(string(o))
 	if err != nil {
@@ -114,7 +114,7 @@ func (o Origin) Host() string {
 	return net.JoinHostPort(host, port)
 }
 
-// withoutCredentials is what of a refused URL may be shown.
+// withoutCredentials is the part of a refused URL that may be shown.
 func withoutCredentials(raw string) string {
 	if at := strings.LastIndex(raw, "@"); at >= 0 {
 		return "…" + raw[at:]
@@ -122,5 +122,5 @@ func withoutCredentials(raw string) string {
 	return raw
 }
 
-// Plain reports whether the origin is reached without TLS.
+// Plain reports whether the origin is accessed without TLS.
 func (o Origin) Plain() bool { return strings.HasPrefix(string(o), "http://") }

@@ -13,8 +13,8 @@ func TestTimesAreStoredInUTC(t *testing.T) {
 	}
 }
 
-// Nobody knows how long a version lives whose beginning the store does not tell: it
-// is said to vanish, and somebody looks.
+// The lifetime of a version without a creation time is unknown: it is reported as
+// vanishing, and an operator checks it.
 func TestAVersionOfUnknownLifeIsTakenToVanish(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	c, _ := parseFields("", Document{Version: 1, Expires: now.Add(time.Hour)}, Policy{days: 30, set: true})

@@ -35,7 +35,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	defer signal.Stop(hangup)
 
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // how a million tenants stand stays in memory; twice that would be a lot
+		debug.SetGCPercent(50) // the states of a million tenants stay in memory; Go's default would allow twice that
 	}
 	hooks := startHooks(fleet)
 	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(fleet))
