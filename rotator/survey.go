@@ -21,8 +21,8 @@ const (
 	maxUnreadInARow = 50
 )
 
-// errNobody: a run without any tenant is a mistake and not a success.
-var errNobody = errors.New("no tenant belongs to what was asked for: mailu-rotator status shows those that there are")
+// errNobody: a run that selects no tenant is a mistake and not a success.
+var errNobody = errors.New("no tenant matches the selection: mailu-rotator status lists the tenants")
 
 // survey is one scan of the whole fleet. A run that is restricted to some tenants reads
 // the others too: one of them may have the same user. Of tenants that are not kept, it
