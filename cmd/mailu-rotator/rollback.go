@@ -47,7 +47,7 @@ Exit status: 0 restored; 1 could not run, or the history has no such password;
 			return runRollback(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().UintVar(&flags.to, "to", 0, "`version` of the record that had the password (default the newest with another one than today's)")
+	cmd.Flags().UintVar(&flags.to, "to", 0, "`version` of the record that had the password (default the newest that differs from the current one)")
 	registerOutput(cmd.Flags(), &flags.output)
 	return cmd
 }

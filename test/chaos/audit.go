@@ -14,7 +14,7 @@ type finding struct {
 	around []moment
 }
 
-// judgement is what a story comes to.
+// judgement is the result for a story.
 type judgement struct {
 	findings  []finding
 	prepared  int // rotations begun
@@ -23,19 +23,19 @@ type judgement struct {
 	renewals  int // claims rewritten by their owner
 	abandoned int
 	edits     int
-	astray    int  // excused: Mailu was left with a password that Vault did not name any more, or not yet again
-	healed    int  // of these, that came right again
+	astray    int  // excused: Mailu held a password that Vault named no longer, or not yet again
+	healed    int  // of these, the ones that recovered
 	lost      bool // Mailu ends with a password that no version has
 }
 
-// audit holds one tenant's story against the promises:
+// audit checks one tenant's story against the promises:
 //
 //   - At any moment Mailu accepts the record's current or pending password.
 //   - A password becomes current only after it was pending, and after Mailu has
 //     shown that it holds it.
-//   - Nobody makes a second password while one is pending, or takes a claim that
-//     stands.
-//   - Fields of others stay as they are.
+//   - No process makes a second password while one is pending, or takes a claim
+//     that is valid.
+//   - Fields of others do not change.
 func audit(s story) judgement {
 	a := &auditor{story: s, all: s.timeline(), known: map[string]bool{}}
 	for a.i = range a.all {
@@ -49,13 +49,13 @@ type auditor struct {
 	story
 	judgement
 	all   []moment
-	i     int             // where we are in all
-	last  *version        // nil before the first
+	i     int             // index in all
+	last  *version        // nil before the first version
 	proof string          // the password whose hash Mailu has shown since it holds it
 	known map[string]bool // the passwords that Vault has held
-	stray bool            // Mailu holds what an excused push set
-	wrong bool            // the promise of any moment is broken already, and
-	mild  bool            // that is excused
+	stray bool            // Mailu holds the password of an excused push
+	wrong bool            // the first promise is already broken
+	mild  bool            // and the break is excused
 }
 
 func (a *auditor) step(m moment) {
@@ -80,7 +80,8 @@ func (a *auditor) step(m moment) {
 	}
 }
 
-// reachable is the promise of any moment. It is told once, until it holds again.
+// reachable checks the first promise. It reports a break once, until the promise holds
+// again.
 func (a *auditor) reachable(how string) {
 	switch {
 	case a.last != nil && (a.held == a.last.current || a.held == a.last.pending):
@@ -91,14 +92,14 @@ func (a *auditor) reachable(how string) {
 	case a.stray && !a.wrong:
 		a.wrong, a.mild = true, true
 		a.astray++
-	case a.stray, a.wrong && !a.mild: // told already
+	case a.stray, a.wrong && !a.mild: // already reported
 	default:
 		a.wrong, a.mild = true, false
 		a.find("locked out: %s %s, which the record does not name", how, a.held)
 	}
 }
 
-// follow judges a version by the one before it.
+// follow checks a version against the previous one.
 func (a *auditor) follow(from, to version) {
 	if to.number != from.number+1 {
 		a.find("version %d follows version %d", to.number, from.number)
@@ -123,12 +124,12 @@ func (a *auditor) follow(from, to version) {
 	}
 }
 
-// strayedBefore: what a stray push has set may be put on record again.
+// strayedBefore: the password of a stray push may be recorded again.
 func (a *auditor) strayedBefore(at time.Time) bool {
 	return slices.ContainsFunc(a.excuses, func(e excuse) bool { return at.After(e.from) })
 }
 
-// end is a commit, or an abandonment.
+// end checks a commit, or an abandonment.
 func (a *auditor) end(from, to version) {
 	switch {
 	case to.current == from.current:
@@ -156,7 +157,7 @@ func (a *auditor) claim(from, to version) {
 	}
 }
 
-// fields: those of others change by the operator's edits and not otherwise.
+// fields: only the operator's edits may change fields of others.
 func (a *auditor) fields(from, to version) {
 	if to.createdAt != from.createdAt {
 		a.find("created_at changed")

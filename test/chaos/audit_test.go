@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The judge must be able to find somebody guilty: each story here breaks a
-// promise, or keeps all of them by a hair.
+// The audit must be able to find breaks: each story here breaks a promise, or just
+// keeps all of them.
 func TestAuditFindsWhatBreaksAPromise(t *testing.T) {
 	first := version{number: 1, current: "p1", others: "x", createdAt: "then"}
 	prepared := version{number: 2, current: "p1", pending: "p2", owner: "a", until: second(10), others: "x", createdAt: "then"}
@@ -107,8 +107,8 @@ func TestALostPasswordIsOneThatNoVersionHas(t *testing.T) {
 	}
 }
 
-// An excuse is for one push and what comes of it. Another lock-out of the same
-// tenant, even at the same time, is found all the same.
+// An excuse covers one push and its consequences. Another lock-out of the same tenant,
+// even at the same time, is still found.
 func TestAnExcuseCoversTheStrayPushAlone(t *testing.T) {
 	rotatedTwice := []any{
 		version{number: 1, current: "p1"},

@@ -12,22 +12,22 @@ import (
 	"strings"
 )
 
-// change is a way in which a program differs from the one that ships. It is
-// laid over the sources while they are compiled, and nowhere else.
+// change is a difference from the shipped program. It is applied to the sources only
+// while they are compiled.
 type change struct {
 	file string // below the module's root
-	old  string // the text that is replaced, found once; "" makes a file of its own
+	old  string // the text to replace, which must occur once; "" creates a new file
 	new  string
 }
 
-// build compiles the program from this module's sources. The one that ships is
-// under the race detector if this program is.
+// build compiles the program from this module's sources. The shipped program gets the
+// race detector if this program has it.
 func build(ctx context.Context, dir, name string, changes ...change) (binary string, err error) {
 	binary = filepath.Join(dir, name)
 	args := []string{"build", "-o", binary}
 	if raced() && len(changes) == 0 {
-		// The standard library's hashes are left out: watched, each of the many key
-		// derivations takes six times as long.
+		// The standard library's hashes are excluded: under the race detector each of
+		// the many key derivations takes six times as long.
 		args = append(args, "-race", "-gcflags=crypto/internal/fips140/...=-race=false")
 	}
 	if len(changes) > 0 {
@@ -49,7 +49,7 @@ func raced() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// overlay writes the changed files and the list of them that the compiler reads.
+// overlay writes the changed files and the compiler's list of them.
 func overlay(ctx context.Context, dir, name string, changes []change) (string, error) {
 	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// steppedClock is the clock of a host on which somebody sets the time. The
-// program that ships has no hook for that: another is compiled whose clock adds
-// what a file says.
+// steppedClock is the clock of a host on which somebody sets the time. The shipped
+// program has no hook for that: the run compiles another one whose clock adds an offset
+// from a file.
 type steppedClock struct {
 	file string
 }
@@ -32,16 +32,17 @@ import (
 
 func steppedBy() time.Duration {
 	text, _ := os.ReadFile(%q)
-	by, _ := strconv.ParseInt(string(text), 10, 64) // no file: a clock that is right
+	by, _ := strconv.ParseInt(string(text), 10, 64) // no file: a correct clock
 	return time.Duration(by)
 }
 `, c.file)},
 	}
 }
 
-// step sets the clock: right, or off by up to four minutes, or by so much that
-// no sweep may take place. Offsets below two seconds are not corrected, since
-// Vault tells whole seconds; with claims as short as here they are no promise.
+// step sets the clock: correct, or off by up to four minutes, or so far off that no
+// sweep may start. The program does not correct offsets below two seconds, since
+// Vault's time has whole seconds; with claims as short as here it promises nothing for
+// them.
 func (c steppedClock) step(rng *rand.Rand) (kind string, err error) {
 	by, kind := time.Duration(0), "steps to the right time"
 	switch n := rng.IntN(10); {
@@ -56,7 +57,7 @@ func (c steppedClock) step(rng *rand.Rand) (kind string, err error) {
 	return kind, c.set(by)
 }
 
-// set replaces the file at once: the program must not read half of it.
+// set replaces the file atomically: the program must not read half of it.
 func (c steppedClock) set(by time.Duration) error {
 	fresh := c.file + ".new"
 	if err := os.WriteFile(fresh, []byte(strconv.FormatInt(int64(by), 10)), 0o600); err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// outage befalls Vault as a whole.
+// outage is a fault of Vault as a whole.
 type outage struct {
 	name string
 	do   func(*stage, context.Context, *rand.Rand) error
@@ -21,7 +21,7 @@ func outages() []outage {
 	}
 }
 
-// befall has one outage after the other.
+// befall causes one outage after another until ctx ends.
 func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
 	all := outages()
 	for {
@@ -31,7 +31,7 @@ func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			// What is begun is ended, whatever becomes of ctx.
+			// An outage that has begun must end, whatever happens to ctx.
 			if err := all[i].do(s, context.WithoutCancel(ctx), rng); err != nil {
 				return fmt.Errorf("%s: %w", all[i].name, err)
 			}
@@ -40,8 +40,8 @@ func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
 	}
 }
 
-// awaitCommits waits until the program has got something done again: a slow
-// machine must not be spent on outages alone.
+// awaitCommits waits until the program has committed again: on a slow machine outages
+// must not take all the time.
 func (s *stage) awaitCommits(ctx context.Context) {
 	done := s.tally.of("steps", string(commit))
 	for late := time.Now().Add(20 * time.Second); ctx.Err() == nil && s.tally.of("steps", string(commit)) == done && time.Now().Before(late); {

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// sampler asks, while everything is under way, whether Mailu accepts a password
-// that Vault holds. The audit does it for every moment; this one sees it with
-// its own eyes.
+// sampler checks, during the run, whether Mailu accepts a password that Vault holds.
+// The audit does so afterwards for every moment; the sampler observes it directly.
 func (s *stage) sampler(ctx context.Context) (findings []finding) {
 	guilty := map[*tenant]bool{}
 	for i := 0; ctx.Err() == nil; i++ {
@@ -29,7 +28,7 @@ func (s *stage) sampler(ctx context.Context) (findings []finding) {
 	return findings
 }
 
-// reachable asks again where Vault may have been a step ahead of what was read.
+// reachable reads again if Vault may have been a step ahead of the first read.
 func (s *stage) reachable(ctx context.Context, t *tenant) (bool, error) {
 	for range 3 {
 		rec, err := s.eyes.read(ctx, t.id, 0)

@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// step is what a request does for the program, as its proxies see it.
+// step is the purpose of a request, as the proxies see it.
 type step string
 
-// The steps, in the order of a run. Where a password is pending Mailu is asked
-// whether it holds it, otherwise whether it knows the user.
+// The steps, in the order of a run. If a password is pending, the first request to
+// Mailu checks that password, otherwise that the user exists.
 const (
 	login    step = "login"
 	mount    step = "mount"
@@ -34,29 +34,28 @@ func steps() []step {
 	return []step{login, mount, clock, keys, list, read, look, prepare, takeOver, push, verify, commit, abandon}
 }
 
-// changes tells the steps that have an effect.
+// changes reports whether the step has an effect.
 func (s step) changes() bool {
 	return s == prepare || s == takeOver || s == push || s == commit || s == abandon
 }
 
-// atMailu tells the steps that Mailu sees.
+// atMailu reports whether Mailu receives the step's request.
 func (s step) atMailu() bool { return s == look || s == push || s == verify }
 
-// scout knows which password is pending for whom, which is what tells the writes
-// apart. It learns from what the proxies see and serves to aim faults; nothing
-// is judged by it.
+// scout tracks which password is pending for each tenant, to distinguish the writes. It
+// learns from the proxies and serves to aim faults; the audit does not use it.
 type scout struct {
-	byUser map[string]string // tenants; not changed once the run has begun
+	byUser map[string]string // tenants; constant during the run
 	mu     sync.Mutex
 	sealed map[string]string // the last pending password of each tenant
-	under  map[string]bool   // it is pending still
+	under  map[string]bool   // it is still pending
 }
 
 func newScout() *scout {
 	return &scout{byUser: map[string]string{}, sealed: map[string]string{}, under: map[string]bool{}}
 }
 
-// begun is a password that was pending before the run.
+// begun records a password that was pending before the run.
 func (s *scout) begun(tenant, sealed string) {
 	s.sealed[tenant], s.under[tenant] = sealed, true
 }
@@ -135,7 +134,7 @@ type sighting struct {
 	password string // of a push, in the clear
 }
 
-// watch classifies each request of one proxy once, however many faults ask. The
+// watch classifies each request of one proxy once, however many faults match it. The
 // proxy calls it under its lock.
 type watch struct {
 	*scout

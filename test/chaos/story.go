@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// story is all that happened to one tenant, told by those who cannot err: every
-// version that Vault stored, every password that Mailu set, every hash that it
-// showed. Passwords have names, p1 and so on, in the order in which they turned
-// up. Times are exact enough to order what depends on each other: a version's
-// is taken before the version can be read, a set's when it can be.
+// story is everything that happened to one tenant, from reliable sources: every version
+// that Vault stored, every password that Mailu set, every hash that it showed.
+// Passwords are named p1 and so on, in the order of their appearance. Times are exact
+// enough to order dependent events: a version's time is taken before the version can be
+// read, a set's when it can be.
 type story struct {
 	tenant   string
-	held     string // the password that Mailu began with
+	held     string // the initial password in Mailu
 	versions []version
 	sets     []set
 	shown    []time.Time
-	edits    map[string]edit // what the operator of this run wrote, by its mark
+	edits    map[string]edit // written by this run's operator, by mark
 	excuses  []excuse
 	notes    []note
 }
 
-// version is one version of a record, its passwords opened.
+// version is one version of a record, with its passwords opened.
 type version struct {
 	number    int
 	at        time.Time
 	current   string
-	pending   string // "" where nothing is
+	pending   string // "" if none
 	owner     string // of the claim, with
 	until     time.Time
 	createdAt string
-	others    string // the other fields of others, in one spelling
+	others    string // the fields of others, in a canonical form
 	mark      string // of the last edit
 }
 
@@ -40,15 +40,16 @@ type set struct {
 	password string
 }
 
-// edit is a write by the operator, who touches fields of others and ages
+// edit is a write by the operator, who changes fields of others and ages passwords by
+// sealing them again.
 // passwords by sealing them anew.
 type edit struct {
-	onto   int // the version that it was made on
+	onto   int // the version that it replaced
 	others string
 }
 
-// excuse covers what no protocol can fence, because the run itself did it: a
-// push whose effect came after its claim had ended. Nothing else is excused.
+// excuse covers what no protocol can prevent, because the run itself did it: a push
+// whose effect came after its claim had expired. Nothing else is excused.
 type excuse struct {
 	from, to time.Time // when the effect came
 	password string
@@ -108,7 +109,7 @@ func (v version) String() string {
 	return text
 }
 
-// unreadable is the name of what does not open.
+// unreadable is the name of a password that does not open.
 const unreadable = "unreadable"
 
 // names gives passwords names, so that findings can be printed.
@@ -124,7 +125,7 @@ func (n names) of(password string) string {
 	return n[password]
 }
 
-// around are the moments near the one at index i, for a finding.
+// around returns the moments near index i, for a finding.
 func around(all []moment, i int) []moment {
 	const before, after = 12, 6
 	return all[max(i-before, 0):min(i+after+1, len(all))]

@@ -10,10 +10,10 @@ import (
 	"mailu-rotator/internal/faultproxy"
 )
 
-// trouble is a way for a request to go wrong without a death.
+// trouble is a fault of a request without a process's death.
 type trouble struct {
 	name  string
-	mailu bool // where it happens
+	mailu bool // at Mailu, otherwise at Vault
 	only  step // "" is any
 	fault func(*rand.Rand) faultproxy.Fault
 }
@@ -23,7 +23,8 @@ func troubles() []trouble {
 		{"vault: refused", false, "", kind(faultproxy.ResetBefore)},
 		{"vault: reset after the effect", false, "", kind(faultproxy.ResetAfter)},
 		{"vault: hanging", false, "", func(rng *rand.Rand) faultproxy.Fault {
-			// Its end spares the run the minute and a half that the program would wait.
+			// The fault ends early, which saves the minute and a half that the program
+			// would wait.
 			return faultproxy.Fault{Kind: faultproxy.ResetBefore, Delay: between(rng, time.Second, 4*time.Second)}
 		}},
 		{"vault: slow", false, "", slow},
@@ -62,20 +63,20 @@ func limited(*rand.Rand) faultproxy.Fault {
 	return faultproxy.Fault{Kind: faultproxy.Status, Status: 429, Header: http.Header{"Retry-After": {"1"}}, Body: `{"errors":["chaos"]}`}
 }
 
-// refused is Mailu's answer to what it will not do.
+// refused is a refusal by Mailu.
 func refused() faultproxy.Fault {
 	return faultproxy.Fault{Kind: faultproxy.Status, Status: 400, Header: asJSON(), Body: `{"code":400,"message":"chaos"}`}
 }
 
-// lie is Mailu's answer to a password that it has set; this one was not.
+// lie claims success for a password that was not set.
 func lie() faultproxy.Fault {
 	return faultproxy.Fault{Kind: faultproxy.Status, Status: 200, Header: asJSON(), Body: `{"code":200,"message":"User has been updated"}`}
 }
 
 func asJSON() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
-// weather makes trouble for the requests of one slot, wherever they are at. One
-// in twenty-five strays: no protocol can fence it.
+// weather causes faults for the requests of one slot, at all steps. One in twenty-five
+// is a stray push, which no protocol can prevent.
 func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
 	all := troubles()
 	for ctx.Err() == nil {
@@ -99,7 +100,7 @@ func (s *stage) trouble(of *slot, what trouble, rng *rand.Rand) *trap {
 	return lay(gates, s.victim(what, rng), what.fault(rng), func(m sighting) { s.strike(m, what.name) })
 }
 
-// victim is the next request or, as often, the next one of some step.
+// victim selects the next request or, equally often, the next one of some step.
 func (s *stage) victim(t trouble, rng *rand.Rand) func(sighting) bool {
 	if t.only != "" {
 		return isStep(t.only)
@@ -121,9 +122,8 @@ func (s *stage) strike(m sighting, name string) {
 	}
 }
 
-// stray lets a push have its effect when its claim has ended, and the process
-// that sent it has long been told that it failed. What comes of it is excused,
-// and counted.
+// stray delays the effect of a push until its claim has expired, long after its process
+// has received an error. Its consequences are excused, and counted.
 func (s *stage) stray(of *slot, rng *rand.Rand) *trap {
 	delay := steppedClaimTTL + between(rng, 0, claimTTL)
 	fault := faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: delay}
