@@ -64,7 +64,7 @@ func TestLicencesOfAllThatIsLinkedAreHandedOn(t *testing.T) {
 	}
 }
 
-// linked are the modules that are part of the program, with their directories.
+// linked returns the modules that are part of the program, with their directories.
 func linked(t *testing.T) map[string]string {
 	t.Helper()
 	modules := map[string]string{}
@@ -80,7 +80,8 @@ func linked(t *testing.T) map[string]string {
 }
 
 // mustBeCompatible recognizes licences by phrases that no other licence has. A text
-// without such a phrase, or of an unsuitable licence, fails the test: a person must read it.
+// without such a phrase, or of an unsuitable licence, fails the test: a person must
+// read it.
 func mustBeCompatible(t *testing.T, path, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "[LC][IO][CP][EY]*"))

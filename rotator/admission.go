@@ -72,7 +72,7 @@ func contenders(same []Candidate) []Candidate {
 
 // beatenBy returns the record of the same user to which an open record with this id
 // loses: one that is not open, or else the one with the smallest id, if that is
-// smaller; nil if there is none.
+// smaller; nil without such a record.
 func beatenBy(open bool, id string, others []Candidate) (winner *Candidate) {
 	if !open {
 		return nil

@@ -120,7 +120,7 @@ func TestRepeatedAdditionOutdoesADeadOne(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.mailu.AddUser(userOf(1), "old password")
 		a, b := f.adding(t, "a", asking(1)), f.adding(t, "b", asking(2, ofUser(1)))
-		for range calls { // side by side, until both records are there
+		for range calls { // alternating, until both records exist
 			if len(f.recordsOfOne()) == 2 {
 				break
 			}

@@ -26,7 +26,7 @@ type FlawKind string
 const (
 	FlawUnread       FlawKind = "unread"        // the store did not return the record
 	FlawDeleted      FlawKind = "deleted"       // its newest version is deleted
-	FlawExpired      FlawKind = "expired"       // its newest version has deleted itself, or is deleted and the one before it too
+	FlawExpired      FlawKind = "expired"       // its newest version has deleted itself, or is deleted like the one before it
 	FlawVanishes     FlawKind = "vanishes"      // it deletes itself before a rotation would rewrite it
 	FlawExpires      FlawKind = "expires"       // it deletes itself, but later than that
 	FlawShortHistory FlawKind = "short history" // the store keeps too few earlier versions to go back to
@@ -192,10 +192,10 @@ func (r *run) flawOf(ctx context.Context, c Candidate) FlawKind {
 	return FlawUnread
 }
 
-// repairable reports whether the version before the deleted one is there for a repair
-// to bring back. A record that was undeleted while its delete_version_after stands
-// deletes itself again, at a time that looks like a deletion by hand; that its earlier
-// versions are gone as well remains.
+// repairable reports whether the version before the deleted one exists, so that a
+// repair can restore it. A record that was undeleted while its delete_version_after is
+// still set deletes itself again, at a time that looks like a manual deletion; then its
+// earlier versions are gone as well.
 func (r *run) repairable(ctx context.Context, c Credential, deleted int) bool {
 	x := &rotation{Rotator: &Rotator{Store: r.Store, DefaultPolicy: r.DefaultPolicy}, cred: c}
 	_, err := x.readVersion(ctx, deleted-1)

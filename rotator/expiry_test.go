@@ -165,7 +165,8 @@ func TestADoctorTellsARecordThatDeletedItselfFromOneDeletedByHand(t *testing.T) 
 	})
 }
 
-// By hand, or by itself once more after an undelete: a repair finds nothing in either.
+// Deleted by hand, or by itself again after an undelete: a repair finds no version in
+// either case.
 func TestADoctorHasARecordUndeletedThatNoRepairFinds(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		for n := range 3 {

@@ -159,8 +159,8 @@ func (r *rotation) earlier(ctx context.Context, version int) (earlier, error) {
 	return found, fmt.Errorf("the history of the record has no other password%s: nothing can be brought back; --run-now --tenant makes a new one", found.left())
 }
 
-// edit says which edit by hand keeps an earlier password from being opened, and
-// which version has it unharmed, where the history knows.
+// edit says which manual edit keeps an earlier password from opening, and which version
+// has the original fields, if the history has one.
 func (r *rotation) edit(ctx context.Context, p *Pending, err error) error {
 	if !errors.Is(err, errUnreadable) {
 		return err

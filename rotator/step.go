@@ -1,6 +1,6 @@
 package rotator
 
-// Step names a step of a rotation, as metrics have it.
+// Step names a step of a rotation, as in the metrics.
 type Step string
 
 // The steps.

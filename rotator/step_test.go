@@ -11,7 +11,7 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// timings makes the sweep's steps show with their durations.
+// timings records the sweep's steps with their durations.
 func (f *fleet) timings() (steps func() []string) {
 	var mu sync.Mutex
 	var all []string

@@ -72,7 +72,7 @@ func TestAnUndeleteAloneStartsTheTimeAnew(t *testing.T) {
 	f.deleteAfter(t, "1s")
 	f.withTenant(t, map[string]any{"v": "1"})
 	f.awaitExpiry(t)
-	time.Sleep(10 * time.Millisecond) // the new end is no whole seconds after the version was written
+	time.Sleep(10 * time.Millisecond) // the new end is not a whole number of seconds after the version was written
 	c := f.open(t, f.rootAuth())
 
 	f.write(t, "vault/undelete/smtp/"+string(tenant)+"/admin", map[string]any{"versions": []string{"1"}})

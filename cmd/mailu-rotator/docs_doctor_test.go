@@ -30,8 +30,8 @@ func TestReportDocHasEveryField(t *testing.T) {
 	}
 }
 
-// reportSection is what the document says of one JSON document: the fields that several
-// have, and its own section.
+// reportSection returns the document's text about one JSON document: the common fields,
+// and its own section.
 func reportSection(t *testing.T, title string) string {
 	t.Helper()
 	common, _, _ := strings.Cut(readDoc(t, reportDoc), "\n# The JSON document of")

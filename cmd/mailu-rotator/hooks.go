@@ -16,8 +16,7 @@ import (
 // rotation.shutdown_grace it must fit into TimeoutStopSec= of the unit.
 const hooksGrace = 10 * time.Second
 
-// startHooks runs hooks on the events of the fleet. The caller closes them with
-// closeHooks.
+// startHooks runs hooks on the events of the fleet. The caller must call closeHooks.
 func startHooks(f *fleet) *hook.Runner {
 	hooks := hook.Start(rotator.SystemClock{}, hookSettings(f.cfg.Hooks, f.log))
 	attachHooks(hooks, f)

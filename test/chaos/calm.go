@@ -13,18 +13,18 @@ import (
 	"mailu-rotator/internal/child"
 )
 
-// rest is what is true when nothing moves any more.
+// rest is the state after everything has stopped.
 type rest struct {
 	findings  []finding
 	lockedOut int
 	pending   int
-	stuck     int // finished only when they were named
+	stuck     int // finished only when named with --tenant
 	repaired  int // by verify --repair, after a stray push
-	missed    int // tenants that a night passed by, counted once for each
+	missed    int // tenants that a night missed, each counted once
 }
 
-// calm ends the faults, lets one undisturbed run finish what is left, has some
-// nights, and looks.
+// calm ends the faults, lets one undisturbed run finish the rest, runs some nights, and
+// checks the result.
 func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	for _, slot := range s.slots {
 		for _, g := range slot.gates {
@@ -61,7 +61,7 @@ func (s *stage) calm(ctx context.Context) (r rest, err error) {
 	return r, err
 }
 
-// eachRecord shows each tenant's record.
+// eachRecord calls show with each tenant's record.
 func (s *stage) eachRecord(ctx context.Context, show func(*tenant, record)) error {
 	for _, t := range s.tenants {
 		rec, err := s.eyes.read(ctx, t.id, 0)
@@ -73,8 +73,8 @@ func (s *stage) eachRecord(ctx context.Context, show func(*tenant, record)) erro
 	return nil
 }
 
-// undisturbed is the one run that must leave nothing half-finished, but for
-// tenants that were taken over so often that they have to be named.
+// undisturbed is a run that must leave nothing half-finished, except tenants that were
+// taken over so often that they must be named.
 func (s *stage) undisturbed(ctx context.Context, r *rest) error {
 	status, output, err := s.runProgram(ctx, "--run-now", "--due-only")
 	if err != nil {
@@ -97,10 +97,10 @@ func (s *stage) undisturbed(ctx context.Context, r *rest) error {
 	return err
 }
 
-// maxTakeovers is the bound that docs/architecture.md names.
+// maxTakeovers is the limit that docs/architecture.md names.
 const maxTakeovers = 6
 
-// repairStrays has the program mend what stray pushes left, and only that.
+// repairStrays lets the program repair the effects of stray pushes, and only those.
 func (s *stage) repairStrays(ctx context.Context, r *rest) error {
 	named := []string{"verify", "--repair"}
 	err := s.eachRecord(ctx, func(t *tenant, rec record) {
@@ -117,14 +117,14 @@ func (s *stage) repairStrays(ctx context.Context, r *rest) error {
 	return err
 }
 
-// want takes any other exit status than 0 for a broken promise.
+// want reports any exit status other than status as a broken promise.
 func (r *rest) want(status int, of, output string) {
 	if status != 0 {
 		r.findings = append(r.findings, finding{at: time.Now(), what: fmt.Sprintf("%s ended with status %d:\n%s", of, status, output)})
 	}
 }
 
-// runProgram runs the program past all proxies and returns what it printed.
+// runProgram runs the program without proxies and returns its output.
 func (s *stage) runProgram(ctx context.Context, args ...string) (status int, output string, err error) {
 	var printed bytes.Buffer
 	cmd := exec.Command(s.program, append(args, "--config", s.restConfig())...)

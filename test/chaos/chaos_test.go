@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestNobodyIsLockedOut is a short run of everything: it goes on until a process
-// was killed at each step and every kind of trouble has been seen.
+// TestNobodyIsLockedOut is a short run of everything: it continues until a process was
+// killed at each step and every kind of fault has occurred.
 func TestNobodyIsLockedOut(t *testing.T) {
 	o := options{duration: 20 * time.Second, patience: 5 * time.Minute, seed: 1, tenants: 40, nights: 2}
 
@@ -26,7 +26,8 @@ func TestNobodyIsLockedOut(t *testing.T) {
 	}
 }
 
-// A judge that acquits everybody proves nothing: these programs are guilty.
+// An audit that finds nothing proves nothing: these programs break the protocol, and it
+// must notice.
 func TestABrokenProtocolIsFound(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -93,8 +94,8 @@ func TestAMissedNightIsFound(t *testing.T) {
 	}
 }
 
-// Somebody sets a password in Mailu that Vault has never held, for a tenant that
-// no run has a reason to touch.
+// Somebody sets a password in Mailu that Vault has never held, for a tenant that no run
+// has a reason to process.
 func TestAPasswordThatOnlyMailuHasIsLockedOutAndLost(t *testing.T) {
 	s, err := setUp(t.Context(), options{tenants: 4})
 	if err != nil {

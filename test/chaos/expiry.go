@@ -14,15 +14,15 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// What records were like when Vault had deleted their newest version.
+// The states of records whose newest version Vault has deleted.
 const (
 	vanished             = "vanished"
 	vanishedHalfFinished = "vanished half-finished"
 )
 
-// expire sets delete_version_after on some records, and undeletes the newest
-// version of one that has vanished, some time later. The setting stays, so a record
-// vanishes again once it has been rotated.
+// expire sets delete_version_after on some records, and undeletes the newest version of
+// an expired one after some time. The setting stays, so a record expires again after
+// its rotation.
 func (s *stage) expire(ctx context.Context, rng *rand.Rand) {
 	var expiring []*tenant
 	for _, t := range s.tenants {
@@ -35,7 +35,7 @@ func (s *stage) expire(ctx context.Context, rng *rand.Rand) {
 		pause(ctx, between(rng, 100*time.Millisecond, time.Second))
 		t := expiring[rng.IntN(len(expiring))]
 		if !set[t] {
-			// Often short enough to end between the steps of a rotation.
+			// Often short enough to expire between the steps of a rotation.
 			set[t] = s.deleteAfter(ctx, t, time.Second<<rng.IntN(5)) == nil
 			continue
 		}
@@ -54,8 +54,8 @@ func (s *stage) expire(ctx context.Context, rng *rand.Rand) {
 	}
 }
 
-// endExpiry has the doctor say which records delete themselves, or have done so, and
-// does what it says.
+// endExpiry runs doctor to find the records that delete themselves, or have done so,
+// and executes its commands.
 func (s *stage) endExpiry(ctx context.Context) error {
 	_, output, err := s.runProgram(ctx, "doctor", "--output", "json")
 	if err != nil {
@@ -89,9 +89,9 @@ func (s *stage) endExpiry(ctx context.Context) error {
 	return nil
 }
 
-// bringBack ends what the program cannot see: the setting of a record that was
-// undeleted and not written since; and that such a record has deleted itself once
-// more, which looks like a deletion by hand.
+// bringBack handles what the program cannot see: the setting of a record that was
+// undeleted and not written since; and that such a record has deleted itself again,
+// which looks like a manual deletion.
 func (s *stage) bringBack(ctx context.Context, t *tenant) error {
 	if err := s.deleteAfter(ctx, t, 0); err != nil {
 		return err
@@ -108,9 +108,9 @@ func (s *stage) deleteAfter(ctx context.Context, t *tenant, life time.Duration) 
 	return s.eyes.kv.PatchMetadata(ctx, s.eyes.layout.Path(t.id), api.KVMetadataPatchInput{DeleteVersionAfter: &life})
 }
 
-// expiryEnded is what doctor says, with the engine's mount, the record's mount and
-// path, and the version. The vault that is built here has no such commands, so they
-// are carried out by its API.
+// expiryEnded matches doctor's command, with the engine's mount, the record's mount and
+// path, and the version. The vault that is built here has no such commands, so this run
+// executes them through the API.
 var expiryEnded = regexp.MustCompile(`^vault write (\S+)/config delete_version_after=0s` +
 	` && vault kv metadata patch -delete-version-after=0s -mount=(\S+) (\S+)` +
 	` && vault kv undelete -versions=(\d+) -mount=(\S+) (\S+)$`)

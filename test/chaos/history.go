@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// stories collects what happened to each tenant.
+// stories collects the events of each tenant.
 func (s *stage) stories(ctx context.Context) ([]story, error) {
 	all := make([]story, len(s.tenants))
 	group, ctx := errgroup.WithContext(ctx)
@@ -24,7 +24,7 @@ func (s *stage) stories(ctx context.Context) ([]story, error) {
 }
 
 func (s *stage) story(ctx context.Context, t *tenant) (story, error) {
-	t.mu.Lock() // nobody is at it any more
+	t.mu.Lock() // uncontended: the processes have ended
 	defer t.mu.Unlock()
 	named := names{}
 	told := story{tenant: t.id, held: named.of(t.held), edits: t.edits, notes: t.notes, shown: t.mailu.Shown(t.user)}
@@ -54,7 +54,7 @@ func (s *stage) story(ctx context.Context, t *tenant) (story, error) {
 	return told, nil
 }
 
-// upTo are the numbers of the versions up to this one.
+// upTo returns the version numbers up to this one.
 func upTo(newest int) []int {
 	all := make([]int, newest)
 	for i := range all {

@@ -9,7 +9,7 @@ import (
 	"mailu-rotator/internal/faultproxy"
 )
 
-// place is where in a request the process dies.
+// place is the moment within a request at which the process dies.
 type place string
 
 const (
@@ -24,14 +24,14 @@ type kill struct {
 	place
 }
 
-// possible: what changes nothing cannot be under way.
+// possible: only a request that changes something can die under way.
 func (k kill) possible() bool {
 	return k.step != other && (k.place != underWay || k.step.changes())
 }
 
 func (k kill) String() string { return fmt.Sprintf("%s, %s", k.step, k.place) }
 
-// kills are all that have to be tried.
+// kills are all combinations to try.
 func kills() []kill {
 	var all []kill
 	for _, what := range steps() {
@@ -44,16 +44,16 @@ func kills() []kill {
 	return all
 }
 
-// The ways to end a process that wait for no request.
+// The ways to end a process without waiting for a request.
 const (
 	anyMoment = "any moment"
 	sigterm   = "any moment, by SIGTERM"
 )
 
-// hunters kill the process of one slot again and again. Where it does not come
-// to the step they wait for it is killed as well, since it may wait for something
-// longer than this run does; but it has more time after that, or a slow machine
-// would never come to any step.
+// hunters kill the process of one slot again and again. If the process does not reach
+// the awaited step it is killed anyway, since it may wait for something longer than
+// this run; its next life then gets more time, so that a slow machine reaches every
+// step.
 func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 	const least, most = 2 * time.Second, 30 * time.Second
 	places := []place{before, underWay, after}
@@ -74,7 +74,7 @@ func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 	}
 }
 
-// hunt waits for a step that was struck the least in this place.
+// hunt waits for one of the least struck steps in this place.
 func (s *stage) hunt(ctx context.Context, of *slot, where place, patience time.Duration, rng *rand.Rand) (struck bool) {
 	fault := faultproxy.Fault{Kind: faultproxy.ResetBefore}
 	switch where {
@@ -84,7 +84,7 @@ func (s *stage) hunt(ctx context.Context, of *slot, where place, patience time.D
 		fault.Kind, fault.Delay = faultproxy.LateEffect, between(rng, 0, lateAtMost)
 	}
 	if s.rare(kill{abandon, where}) {
-		// Only a push that was refused for certain is abandoned.
+		// Only a certainly refused push is abandoned.
 		refusal := lay(of.gates[1:], isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
 		defer refusal.take()
 	}
@@ -104,7 +104,7 @@ func (s *stage) hunt(ctx context.Context, of *slot, where place, patience time.D
 	return trap.await(ctx, patience)
 }
 
-// rare tells the steps that were struck the least in this place.
+// rare reports whether the step is among the least struck in this place.
 func (s *stage) rare(k kill) bool {
 	struck := s.tally.of("kills", k.String())
 	for _, other := range kills() {

@@ -1,13 +1,13 @@
-// Command chaos looks for a way to lock a tenant out: the real program, as two
-// daemons and an emergency run at once, on a real Vault and Mailu test servers,
-// while processes are killed at every step, requests go wrong in every way,
-// Vault dies, is sealed and forgets its tokens, a clock is stepped, and records
-// delete themselves. Some nights follow, in which a daemon is restarted. Who was
-// locked out is decided by an audit of all that Vault ever stored and Mailu ever
-// set, never by the program's own word. `make chaos` runs it.
+// Command chaos tries to lock a tenant out: it runs the real program, as two daemons
+// and an emergency run at once, on a real Vault and Mailu test servers, while it kills
+// processes at every step, breaks requests in every way, crashes and seals Vault and
+// revokes its tokens, steps a clock, and lets records delete themselves. Some nights
+// follow, in which a daemon is restarted. An audit of everything that Vault ever stored
+// and Mailu ever set decides whether a tenant was locked out, never the program's own
+// reports. `make chaos` runs it.
 //
-// A seed decides what is aimed at, and when. It does not decide how the machine
-// schedules the processes, so a run can be repeated but not replayed.
+// A seed determines the targets and times of the faults. It does not determine how the
+// machine schedules the processes, so a run can be repeated but not replayed.
 package main
 
 import (
@@ -49,8 +49,8 @@ func main() {
 	}
 }
 
-// run is a whole run; what it finds is in the result, and printed. An error
-// means that it could not take place.
+// run is a whole run; its findings are in the result, and printed. An error means that
+// it could not start.
 func run(ctx context.Context, o options, out io.Writer) (result, error) {
 	fmt.Fprintf(out, "seed %d: %d tenants, %s of faults\n", o.seed, o.tenants, o.duration)
 	s, err := setUp(ctx, o)

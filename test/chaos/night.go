@@ -11,13 +11,12 @@ import (
 	"time"
 )
 
-// night is one tick of a schedule with a jitter and a window. One daemon lives
-// through it: it is ended in its jitter, started again, ended in mid-sweep, started
-// again. No other fault occurs, and no other process does the daemon's work. The
-// promise: for each tenant that is due at the tick, exactly one rotation begins
-// between the tick and the end of the window, and it is finished before the next
-// tick, at the latest when the claim of a dead process has lapsed and the daemon has
-// looked again.
+// night is one tick of a schedule with a jitter and a window. During it one daemon is
+// ended in its jitter, restarted, ended in mid-sweep, and restarted. No other fault
+// occurs, and no other process does the daemon's work. The promise: for each tenant
+// that is due at the tick, exactly one rotation starts between the tick and the end of
+// the window, and it is finished before the next tick, at the latest when a dead
+// process's claim has expired and the daemon has checked again.
 type night struct {
 	tick  time.Time
 	every time.Duration // until the next one
@@ -27,16 +26,16 @@ const (
 	nightJitter = 4 * time.Second
 	nightWindow = 30 * time.Second
 	// nightRest is how long a rotation may stay half-finished after its process died:
-	// for its claim, and for the time after which others look at it again.
+	// its claim, and the time until others check it.
 	nightRest = claimTTL + 8*time.Second
-	// nightTenants are how many fall due: few enough for a slow machine to rotate in
-	// the window.
+	// nightTenants is how many tenants become due: few enough for a slow machine to
+	// rotate within the window.
 	nightTenants = 12
 )
 
 // nightAfter finds a schedule with a tick soon after a moment and no other tick within
-// a minute of it. A daemon counts @every from a fixed Monday, so the interval decides
-// when its ticks come.
+// a minute of it. A daemon counts @every from a fixed Monday, so the interval
+// determines when its ticks come.
 func nightAfter(moment time.Time) night {
 	for tick := moment.Truncate(time.Second).Add(time.Second); ; tick = tick.Add(time.Second) {
 		for every := time.Minute; every < 2*time.Minute; every += time.Second {
@@ -47,10 +46,10 @@ func nightAfter(moment time.Time) night {
 	}
 }
 
-// closes is the end of the window: no rotation may begin after it.
+// closes is the end of the window: no rotation may start after it.
 func (n night) closes() time.Time { return n.tick.Add(nightJitter + nightWindow) }
 
-// judge looks at when rotations of one tenant were begun, and says what is wrong.
+// judge checks when rotations of one tenant were started, and returns what is wrong.
 func (n night) judge(begun []time.Time) string {
 	switch {
 	case len(begun) == 0:
@@ -65,8 +64,9 @@ func (n night) judge(begun []time.Time) string {
 
 const missedNight = "missed a night: no rotation was begun"
 
-// nights runs as many nights as the options say. A jitter may be too short to end the
-// daemon in it, so up to as many nights follow until each way to end it has been seen.
+// nights runs the number of nights in the options. A jitter may be too short to end the
+// daemon in it, so up to as many additional nights follow until each way to end it has
+// occurred.
 func (s *stage) nights(ctx context.Context, r *rest) error {
 	rng := rand.New(rand.NewPCG(s.seed, 0))
 	for i := 0; i < s.options.nights || i < 2*s.options.nights && r.missed == 0 && len(s.missedEnds()) > 0; i++ {
@@ -86,7 +86,7 @@ func (s *stage) nights(ctx context.Context, r *rest) error {
 	return nil
 }
 
-// sleeper is a tenant that is due, and the version that made it so.
+// sleeper is a due tenant, and the version that made it so.
 type sleeper struct {
 	*tenant
 	version int
@@ -163,7 +163,7 @@ func (s *stage) settled(ctx context.Context, n night, due []sleeper) bool {
 	})
 }
 
-// judgeNight goes by what Vault has stored since the tenants fell due.
+// judgeNight uses what Vault has stored since the tenants became due.
 func (s *stage) judgeNight(ctx context.Context, n night, due []sleeper, r *rest) error {
 	for _, t := range due {
 		newest, err := s.eyes.read(ctx, t.id, 0)
@@ -210,13 +210,13 @@ type nightDaemon struct {
 	watched watched
 }
 
-// watched is how far the process has come.
+// watched is the progress of the process.
 type watched struct {
 	scheduled bool
 	begins    time.Time // the next sweep, by the jitter
 	sweeps    bool
-	done      bool // the sweep is over
-	prepared  int  // rotations begun
+	done      bool // the sweep has ended
+	prepared  int  // rotations started
 }
 
 func (d *nightDaemon) heard(e event) {
@@ -225,7 +225,7 @@ func (d *nightDaemon) heard(e event) {
 	w := &d.watched
 	switch e.Message {
 	case "next sweep scheduled":
-		wait, _ := time.ParseDuration(e.Wait) // zero where it begins at once
+		wait, _ := time.ParseDuration(e.Wait) // zero if it starts immediately
 		w.scheduled, w.begins = true, e.Time.Add(wait)
 	case "sweep started":
 		w.sweeps = true
@@ -242,7 +242,7 @@ func (d *nightDaemon) look() watched {
 	return d.watched
 }
 
-// live starts the daemon, ends it when over says so or the last moment has come, and
+// live starts the daemon, ends it when over returns true or at the last moment, and
 // returns what the daemon was doing then.
 func (d *nightDaemon) live(ctx context.Context, over func(watched) bool, last time.Time, signal syscall.Signal) (where string, err error) {
 	d.seen.Lock()
@@ -275,7 +275,7 @@ func (d *nightDaemon) live(ctx context.Context, over func(watched) bool, last ti
 	return where, ctx.Err()
 }
 
-// Where a daemon of the nights is ended, and by what.
+// Where a daemon is ended during the nights, and how.
 const (
 	inTheJitter = "in the jitter"
 	inMidSweep  = "in mid-sweep"
@@ -291,7 +291,7 @@ func nightEnd(where string, by syscall.Signal) string {
 	return fmt.Sprintf("ended %s by %s", where, name)
 }
 
-// missedEnds names the ways in which the daemon should have been ended and was not.
+// missedEnds names the required ways to end the daemon that did not occur.
 func (s *stage) missedEnds() (all []string) {
 	for _, where := range []string{inTheJitter, inMidSweep} {
 		for _, signal := range nightSignals {

@@ -29,7 +29,7 @@ func TestANightHasOneRotationInItsWindow(t *testing.T) {
 	}
 }
 
-// The tick is a whole multiple, as the program counts it, and no other one is near.
+// The tick is a whole multiple, as the program counts it, and no other tick is near.
 func TestANightBeginsSoonAndStandsAlone(t *testing.T) {
 	for i := range 1000 {
 		moment := time.Date(2026, 11, 29, 0, 0, i, i*1000, time.UTC)

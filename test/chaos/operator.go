@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// operator is a person at work on the records meanwhile, who by check-and-set
-// changes a field that is not the program's, or has a password fall due: sealed
-// anew, it is as old as the last_rotated that it is sealed for.
+// operator simulates a person who edits records during the run: by check-and-set it
+// changes a field that is not the program's, or makes a password due by sealing it
+// again for an older last_rotated.
 func (s *stage) operator(ctx context.Context, rng *rand.Rand) {
 	for n := 1; ctx.Err() == nil; n++ {
 		pause(ctx, between(rng, 50*time.Millisecond, 500*time.Millisecond))

@@ -16,7 +16,7 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// reader is this run's own eyes: it reads Vault with the root token, past all
+// reader is this run's own access to Vault: it reads with the root token, without
 // proxies, and opens each sealed password once.
 type reader struct {
 	kv     *api.KVv2
@@ -44,13 +44,13 @@ type record struct {
 	created time.Time
 	fields  map[string]any
 	current string
-	pending string // "" where nothing is
+	pending string // "" if none
 }
 
-// errDeleted: the version that was asked for is deleted, and can be undeleted.
+// errDeleted: the requested version is deleted, and can be undeleted.
 var errDeleted = errors.New("deleted")
 
-// read returns version n of a tenant's record; 0 is the newest. Of a deleted one it
+// read returns version n of a tenant's record; 0 is the newest. For a deleted one it
 // returns the number, and errDeleted.
 func (r *reader) read(ctx context.Context, tenant string, n int) (record, error) {
 	secret, err := r.kv.GetVersion(ctx, r.layout.Path(tenant), n)
@@ -69,15 +69,15 @@ func (r *reader) read(ctx context.Context, tenant string, n int) (record, error)
 	return rec, nil
 }
 
-// takeovers is how often the claim of what is pending was rewritten.
+// takeovers is how often the claim of the pending password was rewritten.
 func (r record) takeovers() int {
 	pending, _ := r.fields["pending"].(map[string]any)
 	number, _ := pending["takeovers"].(json.Number)
-	n, _ := number.Int64() // 0 where there is none
+	n, _ := number.Int64() // 0 if missing
 	return int(n)
 }
 
-// open returns unreadable for what does not open.
+// open returns unreadable if the password does not open.
 func (r *reader) open(tenant string, fields map[string]any) string {
 	key := fmt.Sprint(tenant, fields["last_rotated"], fields["key_version"], fields["password"])
 	if known, found := r.opened.Load(key); found {
@@ -91,7 +91,7 @@ func (r *reader) open(tenant string, fields map[string]any) string {
 	return password
 }
 
-// seal makes the fields of a password as they are stored, and remembers them.
+// seal returns the stored fields of a password, and remembers the password.
 func (r *reader) seal(tenant, password, lastRotated string) (map[string]any, error) {
 	sealed, version, err := r.keys.Seal(crypto.Binding{TenantID: tenant, LastRotated: lastRotated}, crypto.SecretFromString(password))
 	fields := map[string]any{"password": string(sealed), "last_rotated": lastRotated, "key_version": json.Number(fmt.Sprint(version))}
@@ -99,7 +99,7 @@ func (r *reader) seal(tenant, password, lastRotated string) (map[string]any, err
 	return fields, err
 }
 
-// age seals the record's current password anew, with an old date.
+// age seals the record's current password again, with an old date.
 func (r *reader) age(tenant string, rec record) error {
 	aged, err := r.seal(tenant, rec.current, time.Now().AddDate(0, 0, -400).UTC().Format(time.RFC3339Nano))
 	if err == nil {
@@ -108,13 +108,13 @@ func (r *reader) age(tenant string, rec record) error {
 	return err
 }
 
-// write stores a record over the version that it was read from.
+// write stores a record over the version from which it was read.
 func (r *reader) write(ctx context.Context, tenant string, onto int, fields map[string]any) error {
 	_, err := r.kv.Put(ctx, r.layout.Path(tenant), fields, api.WithCheckAndSet(onto))
 	return err
 }
 
-// undelete brings versions back, whether Vault has deleted them or is going to.
+// undelete restores versions that Vault has deleted or is going to delete.
 func (r *reader) undelete(ctx context.Context, tenant string, versions ...int) error {
 	return r.kv.Undelete(ctx, r.layout.Path(tenant), versions)
 }

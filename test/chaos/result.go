@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// result is what a run comes to. It is good if nobody is locked out, nothing is
-// lost, nothing pending, and the audit found nothing.
+// result is the result of a run. It is good if no tenant is locked out, nothing is lost
+// or pending, and the audit found nothing.
 type result struct {
 	options
 	rest
@@ -19,7 +19,7 @@ type result struct {
 	versions int
 	took     time.Duration
 	findings []finding
-	missing  []string // what this run should have seen
+	missing  []string // required events that did not occur
 }
 
 func (s *stage) result(r rest, stories []story, sampled []finding) result {

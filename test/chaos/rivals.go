@@ -10,32 +10,31 @@ import (
 	"time"
 )
 
-// rivalry is the time in which a second record for a tenant's user is in Vault for
-// certain.
+// rivalry is a period in which Vault certainly has a second record for a tenant's user.
 type rivalry struct {
 	from, to time.Time // to is zero while it lasts
 }
 
-// pushSeen is a push as the proxies saw it, and when its process had last asked for
-// the list of tenants.
+// pushSeen is a push as the proxies saw it, and the time of its process's last list
+// request.
 type pushSeen struct {
 	at, listed time.Time
 	by         string
 }
 
-// breaks tells a push by a run that could know of the second record.
+// breaks reports whether the push's run could have known about the second record.
 func (r rivalry) breaks(p pushSeen) bool {
 	return !p.listed.Before(r.from) && p.at.After(r.from) && (r.to.IsZero() || p.at.Before(r.to))
 }
 
-// The kinds of a second record, and what counts the lists that it is in.
+// The kinds of a second record, and the counter of the lists that contain it.
 const (
 	otherSpelling = "second record, another spelling"
 	otherOrigin   = "second record, another origin"
 	listsWithBoth = "lists with both records"
 )
 
-// rivals adds a second record for one user after the other, and removes it.
+// rivals repeatedly adds a second record for a user, and removes it.
 func (s *stage) rivals(ctx context.Context, rng *rand.Rand) error {
 	for n := 0; ; {
 		s.breathe(ctx, rng, 2*time.Second)
@@ -44,7 +43,7 @@ func (s *stage) rivals(ctx context.Context, rng *rand.Rand) error {
 		}
 		t := s.tenants[rng.IntN(len(s.tenants))]
 		if t.expires {
-			continue // with one of the records deleted, the other one has the user for itself
+			continue // one of the records is deleted, so the other one has the user alone
 		}
 		n++
 		kind := []string{otherSpelling, otherOrigin}[n%2]
@@ -61,7 +60,7 @@ func (s *stage) rivals(ctx context.Context, rng *rand.Rand) error {
 			s.rivalries.Add(-1)
 			t.rivalGoes()
 		}
-		// A write that failed may have had its effect all the same.
+		// A write that failed may still have had its effect.
 		if err := s.remove(context.WithoutCancel(ctx), id); err != nil {
 			return fmt.Errorf("remove the second record of %s: %w", t.id, err)
 		}
@@ -84,7 +83,7 @@ func (s *stage) rivalOf(t *tenant, id, kind string) (map[string]any, error) {
 	return fields, nil
 }
 
-// remove deletes a record for good, with Vault up or soon up again.
+// remove deletes a record permanently, once Vault is up.
 func (s *stage) remove(ctx context.Context, id string) (err error) {
 	for range 100 {
 		if err = s.eyes.kv.DeleteMetadata(ctx, s.eyes.layout.Path(id)); err == nil {
@@ -117,7 +116,7 @@ func (t *tenant) pushed(p pushSeen) {
 	t.pushes = append(t.pushes, p)
 }
 
-// watchRivals notes what a rivalry is judged by.
+// watchRivals records the events by which a rivalry is judged.
 func (s *stage) watchRivals(of *slot, m sighting) {
 	now := time.Now()
 	switch m.step {

@@ -20,9 +20,9 @@ import (
 	"mailu-rotator/internal/faultproxy"
 )
 
-// slot is where one of the processes runs, and runs again when it has ended. It
-// has proxies of its own before Vault and each Mailu, so that whatever happens
-// to a request happens to this process alone.
+// slot is a place in which a process runs, and is restarted when it ends. It has its
+// own proxies in front of Vault and each Mailu, so that a fault affects only this
+// process.
 type slot struct {
 	name   string
 	binary string
@@ -33,15 +33,15 @@ type slot struct {
 	log    *eventLog
 
 	unread   atomic.Bool // the reader is lost
-	told     atomic.Bool // the process was told to end
+	told     atomic.Bool // the process was told to stop
 	listed   atomic.Pointer[time.Time]
 	findings []finding // of run, which returns before they are read
 
 	mu  sync.Mutex // guards cmd
-	cmd *exec.Cmd  // nil where none runs
+	cmd *exec.Cmd  // nil if none is running
 }
 
-// gate is one proxy and what sees its requests.
+// gate is one proxy with the classification of its requests.
 type gate struct {
 	*faultproxy.Proxy
 	watch watch
@@ -55,21 +55,21 @@ func newGate(target string, s *scout) (*gate, error) {
 	return &gate{Proxy: proxy, watch: watch{scout: s}}, nil
 }
 
-// trap is a fault for one request, at whichever gate it comes first.
+// trap is a fault for one request, at the first gate that it reaches.
 type trap struct {
 	struck   chan struct{} // closed when it has
 	withdraw []func()
 }
 
-// lay sets a trap for the next request that wanted picks. then is told of it
-// when the fault strikes.
+// lay sets a trap for the next request that wanted selects. It calls then with the
+// request when the fault strikes.
 func lay(gates []*gate, wanted func(sighting) bool, fault faultproxy.Fault, then func(sighting)) *trap {
 	t := &trap{struck: make(chan struct{})}
 	var spent atomic.Bool
 	for _, g := range gates {
 		f := fault
 		f.Times = 1
-		var met sighting // by the request that calls Then, since the fault is gone with it
+		var met sighting // of the request that calls Then; the fault is used up by it
 		f.Match = func(r *http.Request) bool {
 			met = g.watch.see(r)
 			return wanted(met) && spent.CompareAndSwap(false, true)
@@ -83,7 +83,7 @@ func lay(gates []*gate, wanted func(sighting) bool, fault faultproxy.Fault, then
 	return t
 }
 
-// await gives the trap some time, and tells whether it struck.
+// await waits for the trap for a limited time, and reports whether it struck.
 func (t *trap) await(ctx context.Context, patience time.Duration) bool {
 	select {
 	case <-t.struck:
@@ -94,17 +94,17 @@ func (t *trap) await(ctx context.Context, patience time.Duration) bool {
 	return false
 }
 
-// take takes away what of the trap has not struck.
+// take removes the trap where it has not struck.
 func (t *trap) take() {
 	for _, withdraw := range t.withdraw {
 		withdraw()
 	}
 }
 
-// kill is a crash: the program cannot do a thing about it.
+// kill is a crash, which the program cannot handle.
 func (s *slot) kill() bool { return s.signal(syscall.SIGKILL) }
 
-// tell has the process end in an orderly way.
+// tell stops the process in an orderly way.
 func (s *slot) tell() bool {
 	s.told.Store(true)
 	return s.signal(syscall.SIGTERM)
@@ -116,8 +116,8 @@ func (s *slot) signal(what syscall.Signal) bool {
 	return s.cmd != nil && s.cmd.Process.Signal(what) == nil
 }
 
-// run keeps a process running until ctx ends, and then has it end in an orderly
-// way. The error is a process that did not.
+// run keeps a process running until ctx ends, and then stops it in an orderly way. It
+// returns an error if the process does not stop.
 func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
 	for ctx.Err() == nil {
 		if err := s.once(ctx, rng); err != nil {
@@ -128,8 +128,8 @@ func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
 	return nil
 }
 
-// farewell is how long a process may take to end when it is told to: its grace
-// time, and what a loaded machine adds.
+// farewell limits how long a process may take to stop: its grace time, and a margin for
+// a loaded machine.
 const farewell = time.Minute
 
 func (s *slot) once(ctx context.Context, rng *rand.Rand) error {
@@ -163,9 +163,9 @@ func (s *slot) command() *exec.Cmd {
 	return cmd
 }
 
-// end has the process end in an orderly way.
+// end stops the process in an orderly way.
 func (s *slot) end(cmd *exec.Cmd, exited <-chan struct{}) error {
-	s.tell() // it may have ended just now
+	s.tell() // it may just have ended
 	select {
 	case <-exited:
 		s.judgeEnd(cmd.ProcessState)
@@ -187,17 +187,16 @@ func (s *slot) start(cmd *exec.Cmd) (<-chan struct{}, error) {
 	return exited, err
 }
 
-// eventLog counts the events that the program tells of on its standard error,
-// and keeps the last lines.
+// eventLog counts the events in the program's standard error, and keeps the last lines.
 type eventLog struct {
 	tally *tally
 	heard func(event) // receives each event; may be nil
 	mu    sync.Mutex  // guards the fields below
-	rest  []byte      // of a line
+	rest  []byte      // of an incomplete line
 	lines [][]byte
 }
 
-// keptLines are enough to see what a process did last.
+// keptLines is enough to show a process's last actions.
 const keptLines = 30
 
 func (l *eventLog) Write(b []byte) (int, error) {
@@ -243,7 +242,7 @@ type event struct {
 	Wait    string    `json:"wait"`
 }
 
-// refusedByGuard counts the sweeps that a clock more than 5 minutes off forbade.
+// refusedByGuard counts the sweeps refused because a clock was more than 5 minutes off.
 const refusedByGuard = "sweeps refused by the clock guard"
 
 func (l *eventLog) tail() string {

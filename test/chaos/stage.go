@@ -16,30 +16,30 @@ import (
 	"mailu-rotator/vault/vaulttest"
 )
 
-// options say what is run. Seed decides what is aimed at whom, and how long
-// everybody waits, as far as chance has a say; the machine has the rest of it.
+// options configure a run. Seed determines the random targets and waits; the machine's
+// scheduling stays random.
 type options struct {
 	duration time.Duration // of the faults
-	patience time.Duration // how much longer, until everything has been seen; 0: not at all
+	patience time.Duration // how much longer to wait until everything has occurred; 0: not at all
 	seed     uint64
 	tenants  int      // how many
 	nights   int      // after the faults, see night
-	changes  []change // of the program; none: the one that ships
+	changes  []change // to the program; none: the shipped one
 }
 
 const (
 	mailuServers = 3
-	// A claim stands for seconds, so that those of killed processes lapse while
-	// the run lasts. A tenth of it is the margin that a push leaves, so no effect
-	// may come later than that, see lateAtMost.
+	// A claim lasts a few seconds, so that those of killed processes expire during the
+	// run. A tenth of it is the margin of a push, so no effect may come later than
+	// that, see lateAtMost.
 	claimTTL   = 4 * time.Second
 	lateAtMost = claimTTL / 10 * 3 / 4
-	// A host whose clock was off goes by Vault's whole seconds, and so is up to a
-	// second late: the margin must be longer than that.
+	// A host with a wrong clock uses Vault's whole seconds, and so is up to a second
+	// late: the margin must be longer than that.
 	steppedClaimTTL = 12 * time.Second
 )
 
-// stage is a run's world: the servers, the tenants, the processes.
+// stage is a run's environment: the servers, the tenants, the processes.
 type stage struct {
 	options
 	dir     string // programs, configurations, secrets, Vault's data; removed at the end
@@ -57,7 +57,7 @@ type stage struct {
 	tally   *tally
 	began   time.Time
 
-	rivalries atomic.Int64 // that last
+	rivalries atomic.Int64 // currently open
 }
 
 func setUp(ctx context.Context, o options) (s *stage, err error) {
@@ -85,8 +85,8 @@ func setUp(ctx context.Context, o options) (s *stage, err error) {
 	return s, s.prepareSlots(ctx)
 }
 
-// tearDown ends all that setUp began. The processes have ended by then: they
-// live no longer than the function that starts them.
+// tearDown stops everything that setUp started. The processes have already ended: none
+// outlives the function that starts it.
 func (s *stage) tearDown() {
 	for _, slot := range s.slots {
 		for _, g := range slot.gates {
@@ -106,7 +106,7 @@ func (s *stage) tearDown() {
 
 func (s *stage) startServers(ctx context.Context) (err error) {
 	for range mailuServers {
-		// Cheap hashes, and no block for the wrong tokens that nobody sends.
+		// Cheap hashes, and no limit for wrong tokens, because none are sent.
 		server, err := mailutest.Start(mailutest.Config{Rounds: 4, RateLimit: -1})
 		if err != nil {
 			return err
@@ -126,7 +126,7 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 	if s.root, err = s.vault.Client(); err != nil {
 		return err
 	}
-	// The whole history is the evidence.
+	// The audit needs the whole history.
 	if _, err := s.root.Logical().WriteWithContext(ctx, layout.Mount+"/config", map[string]any{"max_versions": 100_000}); err != nil {
 		return fmt.Errorf("keep all versions: %w", err)
 	}
@@ -134,8 +134,8 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 	return err
 }
 
-// enableAppRole gives the program a login that may do what `mailu-rotator
-// policy` prints, and nothing else.
+// enableAppRole gives the program a login with exactly the policy that `mailu-rotator
+// policy` prints.
 func (s *stage) enableAppRole(ctx context.Context) error {
 	if err := s.writeConfig(s.restConfig(), s.vault.Addr, s.origins(), allTheTime(steppedClaimTTL)); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (s *stage) enableAppRole(ctx context.Context) error {
 	return nil
 }
 
-// restConfig is for runs that nobody disturbs: no proxy is in between.
+// restConfig is for undisturbed runs: it uses no proxies.
 func (s *stage) restConfig() string { return filepath.Join(s.dir, "rest.yaml") }
 
 func (s *stage) origins() []string {
@@ -182,7 +182,7 @@ func (s *stage) origins() []string {
 	return all
 }
 
-// rotation is the part of a configuration in which the processes differ.
+// rotation is the part of a configuration that differs between processes.
 type rotation struct {
 	Schedule string `json:"schedule"`
 	Jitter   string `json:"jitter"`
@@ -195,8 +195,8 @@ func allTheTime(claim time.Duration) rotation {
 	return rotation{Schedule: "@every 1s", Jitter: "0s", Window: "6h", ClaimTTL: claim.String(), Grace: "5s"}
 }
 
-// writeConfig writes a configuration, as JSON, which is YAML. apis are where the
-// Mailu servers are reached.
+// writeConfig writes a configuration, as JSON, which is YAML. apis are the addresses of
+// the Mailu servers.
 func (s *stage) writeConfig(file, vault string, apis []string, r rotation) error {
 	var servers []any
 	for i, server := range s.mailus {
@@ -214,7 +214,7 @@ func (s *stage) writeConfig(file, vault string, apis []string, r rotation) error
 		"mailu":    map[string]any{"servers": servers},
 		"rotation": r,
 		"verify":   map[string]any{"schedule": ""},
-		"listen":   map[string]any{"address": ""}, // the daemons would be in each other's way
+		"listen":   map[string]any{"address": ""}, // the daemons would use the same port
 		"log":      map[string]any{"level": "debug", "format": "json"},
 	})
 	if err != nil {
@@ -223,8 +223,8 @@ func (s *stage) writeConfig(file, vault string, apis []string, r rotation) error
 	return os.WriteFile(file, text, 0o600)
 }
 
-// prepareSlots makes two daemons, one of them on a clock that is stepped, and an
-// emergency run that begins anew whenever it has ended.
+// prepareSlots creates two daemons, one of them with a stepped clock, and an emergency
+// run that restarts whenever it has ended.
 func (s *stage) prepareSlots(ctx context.Context) error {
 	s.clock = steppedClock{file: filepath.Join(s.dir, "offset")}
 	stepped, err := build(ctx, s.dir, "mailu-rotator-stepped", append(s.clock.changes(), s.changes...)...)

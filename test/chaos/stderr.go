@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// The ways in which the reader of a process's standard error is lost.
+// The ways to lose the reader of a process's standard error.
 const (
 	readerGone  = "reader goes away"
 	readerStops = "reader stops reading"
 )
 
-// commitsUnread counts what a process got done after that.
+// commitsUnread counts a process's commits after that.
 const commitsUnread = "commits without a reader"
 
-// listen sets up a pipe for the standard error of a process whose reader is lost at
-// a random moment. The caller calls started when the process has been started, and
-// ended when it has ended.
+// listen sets up a pipe for the standard error of a process whose reader is lost at a
+// random moment. The caller must call started after starting the process, and ended
+// after it has ended.
 func (s *slot) listen(cmd *exec.Cmd, rng *rand.Rand) (started, ended func(), err error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -48,17 +48,17 @@ func (s *slot) listen(cmd *exec.Cmd, rng *rand.Rand) (started, ended func(), err
 		s.unread.Store(true)
 		s.log.tally.add("stderr", how)
 	}()
-	started = func() { _ = writer.Close() } // the process has its own
+	started = func() { _ = writer.Close() } // the process has its own copy
 	ended = func() {
 		<-copied
-		_ = reader.Close() // a second time, perhaps
+		_ = reader.Close() // possibly a second time
 		s.unread.Store(false)
 	}
 	return started, ended, nil
 }
 
-// judgeEnd looks at how a process ended: only SIGKILL ends a daemon that was not
-// told to end, and no lost reader ends anything.
+// judgeEnd checks how a process ended: only SIGKILL may end a daemon that was not told
+// to stop, and a lost reader must end nothing.
 func (s *slot) judgeEnd(state *os.ProcessState) {
 	if !endedWell(state.Sys().(syscall.WaitStatus), s.daemon, s.told.Load()) {
 		what := fmt.Sprintf("%s ended by itself: %s; its log ends with:\n%s", s.name, state, s.log.tail())
@@ -68,7 +68,7 @@ func (s *slot) judgeEnd(state *os.ProcessState) {
 
 func endedWell(status syscall.WaitStatus, daemon, told bool) bool {
 	switch {
-	case status.Signaled(): // SIGTERM ends what does not yet handle it
+	case status.Signaled(): // SIGTERM before the program handles it
 		return status.Signal() == syscall.SIGKILL || told && status.Signal() == syscall.SIGTERM
 	case daemon && !told:
 		return false
@@ -76,5 +76,5 @@ func endedWell(status syscall.WaitStatus, daemon, told bool) bool {
 	return status.ExitStatus() != exitUnread
 }
 
-// exitUnread is the program's exit status where the reader of its output is gone.
+// exitUnread is the program's exit status when the reader of its output has gone.
 const exitUnread = 141

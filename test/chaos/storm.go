@@ -11,8 +11,8 @@ import (
 	"mailu-rotator/internal/faultproxy"
 )
 
-// storm is the time of the faults. It returns when every process has ended, with
-// what the sampler found; an error is a run that could not go on.
+// storm is the phase with faults. It returns when every process has ended, with the
+// sampler's findings; an error means that the run could not continue.
 func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, end := context.WithCancel(ctx)
@@ -57,7 +57,7 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 	group.Go(func() error { s.operator(ctx, edits); return nil })
 	group.Go(func() error { s.expire(ctx, ends); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
-	err = group.Wait() // before findings are looked at
+	err = group.Wait() // before reading findings
 	for _, slot := range s.slots {
 		findings = append(findings, slot.findings...)
 	}
@@ -65,8 +65,8 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 	return findings, err
 }
 
-// await returns when the time is up and, where the run has patience, everything
-// has been seen.
+// await returns when the time is up and, if the run has patience, everything has
+// occurred.
 func (s *stage) await(ctx context.Context) {
 	pause(ctx, s.duration)
 	for late := time.Now().Add(s.patience); ctx.Err() == nil && len(s.missing()) > 0 && time.Now().Before(late); {
@@ -74,9 +74,9 @@ func (s *stage) await(ctx context.Context) {
 	}
 }
 
-// breathe is a break of up to some time between two blows. Once everything has been
-// seen they come more slowly, so that most rotations are only grazed: a run in
-// which nothing ever gets done proves little.
+// breathe is a random pause between two faults. Once everything has occurred the pauses
+// get longer, so that most rotations are hardly disturbed: a run in which nothing ever
+// succeeds proves little.
 func (s *stage) breathe(ctx context.Context, rng *rand.Rand, longest time.Duration) {
 	if len(s.missing()) == 0 {
 		longest *= 5
@@ -84,7 +84,7 @@ func (s *stage) breathe(ctx context.Context, rng *rand.Rand, longest time.Durati
 	pause(ctx, between(rng, longest/10, longest))
 }
 
-// missing names what every run should have seen and this one has not yet.
+// missing names required events that have not occurred yet.
 func (s *stage) missing() []string {
 	var all []string
 	want := func(group, name string) {
@@ -114,15 +114,15 @@ func (s *stage) missing() []string {
 	return all
 }
 
-// fronts is how many troubles await each process at a time.
+// fronts is the number of traps for each process at a time.
 const fronts = 2
 
 // steppedSlot is the daemon on the stepped clock.
 const steppedSlot = 1
 
-// stepClock sets the clock at the start of a session, before the program
-// compares it with Vault's. A step in the middle of a sweep is outside of what
-// the protocol promises: see docs/reliability.md.
+// stepClock sets the clock at the start of a session, before the program compares it
+// with Vault's. The protocol promises nothing for a step in the middle of a sweep: see
+// docs/reliability.md.
 func (s *stage) stepClock(rng *rand.Rand) {
 	kind, err := s.clock.step(rng)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/mailu/mailutest"
 )
 
-// tenant is one record and its user, and what this run did to it.
+// tenant is one record and its user, and this run's interventions.
 type tenant struct {
 	id    string
 	user  string
@@ -47,7 +47,7 @@ func (t *tenant) edited(mark string, e edit) {
 	t.edits[mark] = e
 }
 
-// excused tells whether a stray push of this run may have come by now.
+// excused reports whether a stray push of this run may have arrived by now.
 func (t *tenant) excused() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -59,8 +59,8 @@ func (t *tenant) excused() bool {
 	return false
 }
 
-// seedTenants makes tenants of many ages. Every fourth has a rotation that a
-// dead process left half-finished, and every second of these had been pushed.
+// seedTenants creates tenants of many ages. Every fourth has a rotation that a dead
+// process left half-finished; every second of these had been pushed.
 func (s *stage) seedTenants(ctx context.Context) error {
 	var group errgroup.Group
 	group.SetLimit(4)
@@ -112,8 +112,8 @@ func (s *stage) seedTenant(ctx context.Context, t *tenant, i int) error {
 	return s.eyes.write(ctx, t.id, 0, fields)
 }
 
-// others are the fields of a record that a rotation must leave alone, in one
-// spelling.
+// others returns the fields of a record that a rotation must not change, in a canonical
+// form.
 func others(fields map[string]any) string {
 	kept := map[string]any{}
 	for name, value := range fields {

@@ -128,7 +128,7 @@ func short(duration string) string {
 	return duration
 }
 
-// allowed is the kind of value with its limits, or the values themselves.
+// allowed returns the kind of value with its limits, or the values themselves.
 func allowed(field reflect.StructField) string {
 	if values := field.Tag.Get("oneof"); values != "" {
 		return "`" + strings.ReplaceAll(values, ",", "`, `") + "`"
