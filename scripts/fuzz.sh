@@ -2,7 +2,7 @@
 # Runs the fuzz targets of the module, one after the other, for the time given to
 # each: all that the sources have, or those whose name matches. What follows goes
 # to go test. Needs go. An input that fails a target is kept below testdata/fuzz
-# of its package, others in Go's cache; see fuzz-corpus.sh.
+# of its package, others in Go's cache.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
