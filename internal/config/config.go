@@ -127,13 +127,12 @@ type Server struct {
 	TokenFile string `yaml:"token_file" default:"required" range:"one line, 64 KiB"`
 	// Certificate authorities to trust instead of the system's.
 	CAFile string `yaml:"ca_file" default:"the system's" range:"PEM, 1 MiB"`
-	// Permits plain http to other hosts than this one. The token and the passwords are
-	// then readable on the network.
+	// Permits plain http to other hosts than this one. Token and passwords are then
+	// readable on the network.
 	AllowHTTP bool `yaml:"allow_http"`
 	// Concurrent requests. Each costs the server's single admin process about 0.3 s of
-	// hashing, time that logins need too. More than 1 is faster only if that process
-	// has more than one core. Entries with the same API host share one limit, the
-	// lowest of theirs.
+	// hashing, time that logins need too. More than 1 is faster only if that process has
+	// more than one core. Entries with the same API host share the lowest limit.
 	MaxConcurrent int `yaml:"max_concurrent" range:"1 to 64"`
 	// Time limit of one request.
 	Timeout time.Duration `yaml:"timeout" range:"1s to 5m, less than rotation.claim_ttl"`
@@ -156,11 +155,10 @@ const (
 
 // Rotation says when and how fast passwords are rotated.
 type Rotation struct {
-	// When a sweep starts. Quote it: a leading `*` means something else in YAML. Sunday
-	// is 0 or 7. A time in the hour that summer time skips runs right after that hour;
-	// in the hour that occurs twice it runs once. `@every` counts from 00:00 UTC,
-	// `@every 168h` from Monday. A daemon that starts within `jitter` and `window` of
-	// the last scheduled time begins that sweep.
+	// When a sweep starts. Quote it: a leading `*` is special in YAML. Sunday is 0 or 7. A
+	// time that summer time skips runs right after that hour; one that occurs twice runs
+	// once. `@every` counts from 00:00 UTC, `@every 168h` from Monday. A daemon that
+	// starts within `jitter` and `window` of the last scheduled time begins that sweep.
 	Schedule Schedule `yaml:"schedule" range:"five cron fields, @daily and the like, @every 6h (1s or more); no time zone in it"`
 	// Time zone of both schedules.
 	Timezone *time.Location `yaml:"timezone" range:"UTC, Local, names of the tz database"`
@@ -172,24 +170,21 @@ type Rotation struct {
 	// For records without a `rotation_policy`.
 	DefaultPolicy rotator.Policy `yaml:"default_policy" range:"1_days to 100000_days, manual"`
 	// The largest part of its policy by which a password may be rotated early, so that
-	// tenants that were imported or rotated on one day spread out: `10%` of 180 days is
-	// up to 18 days earlier, and never later. It applies to every policy, including
-	// those of records.
+	// tenants that were imported or rotated on one day spread out: `10%` of 180 days is up
+	// to 18 days. It applies to every policy.
 	Spread rotator.Spread `yaml:"spread" type:"share" range:"0% to 50%; 0% is off"`
-	// Tenants for which this host talks to Vault at a time, over all servers. Tenants
-	// that wait for their Mailu server (limited by `max_concurrent`) or for a processor
-	// (one computation per processor) do not count.
+	// Tenants for which this host talks to Vault at a time. Tenants waiting for their
+	// Mailu server or for a processor do not count.
 	Workers int `yaml:"workers" range:"1 to 256"`
-	// How long a rotation belongs to the process that began it. Below 40 seconds there
-	// is no margin for hosts whose clocks differ; seconds are for tests: if a claim
-	// expires while its owner waits for a slow server, another process takes over and
-	// pushes the password a second time. A longer claim delays recovery after a crash
-	// by the same time.
+	// How long a rotation belongs to the process that began it. Below 40 seconds there is
+	// no margin for hosts whose clocks differ. If a claim expires while its owner waits
+	// for a slow server, another process takes over and pushes the password a second time.
+	// A longer claim delays recovery after a crash.
 	ClaimTTL time.Duration `yaml:"claim_ttl" range:"1s to 1h"`
 	// One tenant per server goes first; the server's others follow only if it
 	// succeeded.
 	Canary bool `yaml:"canary"`
-	// How long running rotations may take after the program gets the signal to stop.
+	// How long running rotations may take after SIGTERM.
 	// `TimeoutStopSec=` of systemd must be longer.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace" range:"0s or more"`
 }
@@ -199,9 +194,7 @@ type Rotation struct {
 type Verification struct {
 	// When a verification starts. It runs after a sweep, never beside one.
 	Schedule Schedule `yaml:"schedule" range:"like rotation.schedule; empty turns it off"`
-	// Lets it write: it finishes half-finished rotations, resolves drift between Vault
-	// and Mailu as `verify --repair` does, and restores deleted records whose password
-	// Mailu still has.
+	// Lets it write, as `verify --repair` does.
 	Repair bool `yaml:"repair"`
 }
 
@@ -231,9 +224,8 @@ type Listen struct {
 	// accessible to the service's user and group (mode 0660).
 	Address string `yaml:"address" range:"host:port, port 0 to 65535; unix: and an absolute path; empty turns it off"`
 	// What callers must present, except for `/healthz` and `/readyz`: `Authorization:
-	// Bearer`, or as the password of any user. It crosses the network in plain http:
-	// use a private network, or a TLS proxy on this host. `status` does not send it:
-	// both sides prove that they know it.
+	// Bearer`, or as the password of any user. It crosses the network in plain http: use a
+	// private network, or a TLS proxy on this host.
 	TokenFile string `yaml:"token_file" default:"none" range:"one line, 64 KiB; required unless the address is loopback or a socket"`
 	// Go's profiles at `/debug/pprof/`, for developers.
 	PProf bool `yaml:"pprof"`
