@@ -2,8 +2,8 @@
 // redacted [Secret] type, the master [Keyring], the envelope that seals a password for
 // its record in Vault, and the generator of new passwords.
 //
-// The envelope is a contract with readers in other languages and never changes silently
-// (docs/architecture.md):
+// The envelope is a contract with readers in other languages and never changes
+// silently. This is its specification:
 //
 //	salt   = utf8(tenant_id + last_rotated)          exact stored strings, no separator
 //	prk    = PBKDF2-HMAC-SHA256(master_key, salt, 100000 iterations, 32 bytes)

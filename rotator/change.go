@@ -138,7 +138,7 @@ func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error
 	case err != nil && r.next.Claim.Owner == "": // found in the history: it never was pending, so there is nothing to restore
 		return nil, err
 	case c.Pending != nil:
-		return nil, errors.Join(r.torn("another password was written meanwhile, and Mailu cannot be asked which one it holds"), err)
+		return nil, errors.Join(r.torn("another writer has replaced the password, and Mailu cannot be asked which one it holds"), err)
 	}
 	c.Pending = r.lapsed(r.next)
 	r.note(PendingRestored, err)
@@ -160,15 +160,15 @@ func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err erro
 	}
 	password, err := r.Keys.Open(c.KeyVersion, c.binding(), c.Password)
 	if err != nil {
-		return nil, fmt.Errorf("open the password that somebody wrote meanwhile: %w", err)
+		return nil, fmt.Errorf("open the password that another writer has stored: %w", err)
 	}
 	defer password.Wipe()
 	proof, err := r.prove(ctx, c.Username, password)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("verify the password that somebody wrote meanwhile: %w", err)
+		return nil, fmt.Errorf("verify the password that another writer has stored: %w", err)
 	case proof != Held:
-		return nil, r.torn("somebody wrote another password meanwhile, and Mailu holds neither that one nor the new one")
+		return nil, r.torn("another writer has replaced the password, and Mailu holds neither that one nor the new one")
 	case c.Pending == nil:
 		return nil, errOvertaken
 	}

@@ -76,7 +76,7 @@ func (r *rotation) confirm(ctx context.Context) error {
 	}
 	defer password.Wipe()
 	if !password.Equal(r.password) {
-		return errors.New("somebody wrote another password into the record meanwhile: verify again")
+		return errors.New("another writer has replaced the password in the record: verify again")
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
 	return r.bring(ctx, Restored)
 }
 
-// date seals a password that was sealed without last_rotated again, because a pending
+// date reseals a password that was sealed without last_rotated, because a pending
 // password must have one. It uses created_at, which its age counts from anyway. For an
 // unknown age it uses the oldest date, with which the password is as due as without
 // any.

@@ -284,7 +284,7 @@ func TestARepairThatIsOverwrittenIsNoRepair(t *testing.T) {
 			f.leave(t, 1, "tenant add", f.began)
 			f.edit(1, func(r map[string]any) { delete(r, "password") })
 		}, "the record has no current password now: verify again"},
-		{"by another password", func(t *testing.T, f *fleet) { f.setCurrent(t, 1, "another") }, "somebody wrote another password into the record meanwhile"},
+		{"by another password", func(t *testing.T, f *fleet) { f.setCurrent(t, 1, "another") }, "another writer has replaced the password in the record"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

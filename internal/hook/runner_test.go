@@ -199,7 +199,7 @@ func TestRefusalsAreToldOnceATick(t *testing.T) {
 	for _, e := range []rotator.Event{
 		refused, refused, refused, // at the start: 1
 		{Name: rotator.TickScheduled}, refused, refused, // the next night: 2
-		{Name: rotator.SweepPlanned}, refused, // it had worked meanwhile: 3
+		{Name: rotator.SweepPlanned}, refused, // a run has worked in between: 3
 		{Name: rotator.VerificationRefused, Err: errors.New("vault is sealed")}, // another task: 4
 	} {
 		b.Observe(e)
