@@ -1,6 +1,7 @@
 package mailu
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,15 +10,13 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/hashicorp/go-retryablehttp"
-
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
 
-// furtherTries limits what one call adds to the load of a failing server; the run and
-// the next one have their own retries.
-const furtherTries = 2
+// maxTries limits what one call adds to the load of a failing server; the run and the
+// next one have their own retries.
+const maxTries = 3
 
 // pacing spaces the tries of a call.
 type pacing struct {
@@ -47,9 +46,8 @@ func (p pacing) after(tries int, asked *time.Duration) (time.Duration, bool) {
 	return max(wait, *asked), *asked <= p.longest
 }
 
-// call is one call of a method: one request, tried at most three times. It is the
-// http.RoundTripper under its own retrying client, so that it sees each attempt; the
-// token is added further down, and the client never has it.
+// call is one call of a method: one request, sent at most maxTries times. It never has
+// the token, which [Server.attempt] adds.
 type call struct {
 	server   *Server
 	action   string // "set the password of"
@@ -63,7 +61,6 @@ type call struct {
 	certain bool // every attempt so far certainly changed nothing
 	last    verdict
 	earlier string // cause of the attempt before the last
-	wait    time.Duration
 }
 
 // begin refuses an unusable username before any other error is possible.
@@ -81,41 +78,44 @@ func (c *call) userPath() string { return "/user/" + url.PathEscape(c.words.user
 
 // do sends the request until it is accepted or not worth another try.
 func (c *call) do(ctx context.Context, method, path string, body []byte) (answer, error) {
-	var payload any // a nil []byte would still be sent as a body
-	if body != nil {
-		payload = body
+	for {
+		req, err := c.request(ctx, method, path, body)
+		if err != nil {
+			return answer{}, c.refuse(fmt.Sprintf("no valid request to %s", c.server.host), "correct api_url")
+		}
+		c.attempt(req)
+		if c.last.accepted {
+			return c.last.answer, nil
+		}
+		wait, again := c.worthAnother(ctx)
+		if !again {
+			return answer{}, c.failed(ctx.Err())
+		}
+		select {
+		case <-ctx.Done():
+			return answer{}, c.failed(ctx.Err())
+		case <-time.After(wait):
+		}
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, method, c.server.api+path, payload)
+}
+
+// request returns a new request for each try, since net/http may still read the body of
+// the one before.
+func (c *call) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.server.api+path, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, c.refuse(fmt.Sprintf("no valid request to %s", c.server.host), "correct api_url")
+		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.server.agent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-
-	client := &retryablehttp.Client{
-		HTTPClient: &http.Client{Transport: c, CheckRedirect: neverFollow},
-		RetryMax:   furtherTries,
-		CheckRetry: c.worthAnother,
-		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return c.wait },
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return answer{}, c.failed(ctx.Err())
-	}
-	return c.last.answer, resp.Body.Close() // an empty body: the answer was read in its attempt
+	return req, nil
 }
 
-// neverFollow is a second safeguard: RoundTrip already stops redirects.
-func neverFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-var errNotAccepted = errors.New("not accepted")
-
-// RoundTrip makes one attempt. It returns a response only if that was accepted;
-// otherwise the verdict decides.
-func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
+// attempt sends the request once and records the verdict.
+func (c *call) attempt(req *http.Request) {
 	c.tries++
 	c.earlier = c.last.cause
 	c.last = c.server.attempt(req, c.words)
@@ -124,23 +124,17 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	// A 200 with a refusal in its body counts as a refusal only of a question.
 	c.certain = c.certain && c.last.certain && c.last.answer.status != http.StatusOK
-	if !c.last.accepted {
-		return nil, errNotAccepted
-	}
-	return &http.Response{StatusCode: c.last.answer.status, Body: http.NoBody, Request: req}, nil
 }
 
-// worthAnother returns false if the wait would exceed the call's deadline.
-func (c *call) worthAnother(ctx context.Context, _ *http.Response, _ error) (bool, error) {
-	if c.once || !c.last.again || ctx.Err() != nil {
-		return false, nil
+// worthAnother returns the wait before the next try, or false if there is none: not if
+// the wait would exceed the call's deadline.
+func (c *call) worthAnother(ctx context.Context) (time.Duration, bool) {
+	if c.once || !c.last.again || c.tries == maxTries {
+		return 0, false
 	}
 	wait, short := c.server.pacing.after(c.tries, c.last.pause)
-	if deadline, set := ctx.Deadline(); !short || set && time.Until(deadline) <= wait {
-		return false, nil
-	}
-	c.wait = wait
-	return true, nil
+	deadline, set := ctx.Deadline()
+	return wait, short && (!set || time.Until(deadline) > wait)
 }
 
 // failed returns the error of a call whose last attempt was not accepted; ended is the
