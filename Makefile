@@ -40,18 +40,18 @@ build: ## build the program, static, into bin/
 
 # go run and not the binary, which may be for another machine; with the flags of
 # build, so that all is compiled once.
-RUN := GOOS= GOARCH= CGO_ENABLED=0 go run -trimpath -buildvcs=false ./cmd/mailu-rotator
+RUN := GOOS= GOARCH= CGO_ENABLED=0 go run -trimpath -buildvcs=false
 
 man: ## write the manual pages into bin/man/
 	@mkdir -p $(OUT)/man
-	$(RUN) man $(OUT)/man
-	@cp man/mailu-rotator.8 $(OUT)/man/
+	$(RUN) -tags man ./cmd/mailu-rotator man $(OUT)/man
+	@cp docs/man/mailu-rotator.8 $(OUT)/man/
 
 completions: ## write the completions of bash, zsh and fish into bin/completions/
 	@mkdir -p $(OUT)/completions
-	$(RUN) completion bash >$(OUT)/completions/mailu-rotator
-	$(RUN) completion zsh >$(OUT)/completions/_mailu-rotator
-	$(RUN) completion fish >$(OUT)/completions/mailu-rotator.fish
+	$(RUN) ./cmd/mailu-rotator completion bash >$(OUT)/completions/mailu-rotator
+	$(RUN) ./cmd/mailu-rotator completion zsh >$(OUT)/completions/_mailu-rotator
+	$(RUN) ./cmd/mailu-rotator completion fish >$(OUT)/completions/mailu-rotator.fish
 
 licences: ## gather the licences of all that is linked in bin/THIRD_PARTY_LICENSES
 	@mkdir -p $(OUT)

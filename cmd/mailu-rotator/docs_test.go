@@ -17,7 +17,7 @@ import (
 
 // The paths of the documents, relative to this package.
 const (
-	manPage     = "../../man/mailu-rotator.8"
+	manPage     = "../../docs/man/mailu-rotator.8"
 	commandsDoc = "../../docs/commands.md"
 	logsDoc     = "../../docs/logs.md"
 	reportDoc   = "../../docs/report.md"

@@ -8,66 +8,24 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/spf13/cobra"
+	"mailu-rotator/internal/manual"
 )
 
-// mustFind returns the command with the name from the program.
-func mustFind(t *testing.T, words ...string) *cobra.Command {
-	t.Helper()
-	cmd, _, err := newRootCommand().Find(words)
-	must(t, err)
-	return cmd
-}
-
-func TestManualOfACommand(t *testing.T) {
-	page := manual(mustFind(t, "rollback"), time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
-
-	for _, want := range []string{
-		".Dd November 23, 2026\n.Dt MAILU-ROTATOR-ROLLBACK 8\n.Os\n.Sh NAME\n.Nm mailu-rotator-rollback\n.Nd restore an earlier password of a tenant\n",
-		".Nm mailu-rotator\n.Cm rollback\n.Op Fl c , Fl -config Ar file\n",
-		".Op Fl -to Ar version\n.Ar tenant\n",
-		"as a new one.\nA half-finished\nrotation is finished first.\n.Pp\n",
-		".It Fl -output Ar format\n",
-		"The default is\n.Cm table .\n",
-		"\n  mailu\\-rotator rollback 0f8fad5b\\-d9cb\\-469f\\-a165\\-70867728950e \\-\\-to 3\n.Ed\n",
-	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("it has not\n%s\nbut is\n%s", want, page)
-		}
-	}
-}
-
-// roff must not interpret plain text.
-func TestManualKeepsPlainTextPlain(t *testing.T) {
-	for plain, want := range map[string]string{
-		`a\b`:              `a\eb`,
-		".Sh is a macro":   `\&.Sh is a macro`,
-		"x\n'quoted'":      "x\n\\&'quoted'",
-		"with --repair on": `with \-\-repair on`,
-	} {
-		if got := roffText(plain); got != want {
-			t.Errorf("%q: got %q, want %q", plain, got, want)
+func TestProgramHasNoManCommand(t *testing.T) {
+	for _, cmd := range newRootCommand().Commands() {
+		if cmd.Name() == "man" {
+			t.Errorf("it has %q", cmd.CommandPath())
 		}
 	}
 }
 
 // A manual page, like --help, is only as good as the command's help text.
 func TestEveryCommandSaysWhatAManualNeeds(t *testing.T) {
-	for _, cmd := range leaves(newRootCommand()) {
+	for _, cmd := range manual.Commands(newRootCommand()) {
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") || !cmd.HasExample() {
 			t.Errorf("%s: give it a Short without a full stop, and an Example", cmd.CommandPath())
 		}
-	}
-}
-
-func TestManualsAreOfTheDateOfTheSources(t *testing.T) {
-	if date, err := sourceDate("1795392000"); err != nil || date.Format(time.DateOnly) != "2026-11-23" {
-		t.Errorf("got %s, %v", date, err)
-	}
-	if _, err := sourceDate(""); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
-		t.Errorf("got %v", err)
 	}
 }
 
@@ -113,8 +71,8 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 		"-rw-r--r-- share/man/man8/mailu-rotator.8",
 		"-rw-r--r-- share/zsh/site-functions/_mailu-rotator",
 	}
-	for _, cmd := range leaves(newRootCommand()) {
-		want = append(want, "-rw-r--r-- share/man/man8/"+pageName(cmd)+".8")
+	for _, cmd := range manual.Commands(newRootCommand()) {
+		want = append(want, "-rw-r--r-- share/man/man8/"+manual.Name(cmd)+".8")
 	}
 	for _, pattern := range []string{"docs/*.md", "docs/images/*"} {
 		documents, err := filepath.Glob("../../" + pattern)
@@ -127,6 +85,9 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if page := readDoc(t, filepath.Join(destination, "opt/mail/share/man/man8/mailu-rotator-rollback.8")); !strings.Contains(page, ".Dd November 23, 2026\n") {
+		t.Errorf("the manual page has not the date of the sources: %s", page)
 	}
 	if unit := readDoc(t, filepath.Join(destination, "opt/mail/lib/systemd/system/mailu-rotator.service")); !strings.Contains(unit, "\nExecStart=/opt/mail/bin/mailu-rotator ") {
 		t.Error("the unit starts another program than the one installed")

@@ -30,10 +30,9 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 		Example: `  mailu-rotator --config /etc/mailu-rotator/config.yaml
   mailu-rotator --run-now --dry-run
   mailu-rotator --run-now --server https://mail.example.com`,
-		Args:              cobra.NoArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !runNow {
 				if flag := firstSet(cmd, now.names()); flag != "" {
@@ -51,7 +50,8 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 		return errors.New(err.Error() + "; see mailu-rotator --help")
 	})
 	root.AddCommand(newStatusCommand(&path), newDoctorCommand(&path), newShowCommand(&path), newVerifyCommand(&path), newRollbackCommand(&path),
-		newTenantCommand(&path), newResealCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand(), newManCommand())
+		newTenantCommand(&path), newResealCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand())
+	addManCommand(root)
 	completeValues(root, &path)
 	return root
 }
