@@ -111,8 +111,13 @@ func TestEntriesThatAreOneAPIHost(t *testing.T) {
 
 // An entry with a wrong api_url stops no tenant of another entry.
 func TestAnAPIURLThatIsNoneClosesItsOwnEntry(t *testing.T) {
-	redirect := respond(http.StatusMovedPermanently, "", "Location", "https://mail.example.com/api/v1/user")
-	for name, answered := range map[string]*http.Response{"a redirect": redirect, "a page": respond(http.StatusNotFound, "<html>")} {
+	tests := map[string]func() *http.Response{
+		"a redirect": func() *http.Response {
+			return respond(http.StatusMovedPermanently, "", "Location", "https://mail.example.com/api/v1/user")
+		},
+		"a page": func() *http.Response { return respond(http.StatusNotFound, "<html>") },
+	}
+	for name, answer := range tests {
 		t.Run(name, func(t *testing.T) {
 			sent := 0
 			transport := inMemory(func(req *http.Request) (*http.Response, error) {
@@ -120,7 +125,7 @@ func TestAnAPIURLThatIsNoneClosesItsOwnEntry(t *testing.T) {
 					return respond(http.StatusOK, `{"email":"`+user+`","enabled":true}`), nil
 				}
 				sent++
-				return answered, nil
+				return answer(), nil
 			})
 			plain, tls := entry("http://mail.example.com"), entry("https://mail.example.com")
 			plain.AllowHTTP = true
