@@ -45,6 +45,7 @@ func parts() []part {
 		{"scan", (*bench).scan},
 		{"rotations", (*bench).rotations},
 		{"emergency", (*bench).emergency},
+		{"proof", (*bench).proof},
 		{"rival", (*bench).rival},
 		{"slow", (*bench).slow},
 		{"growth", (*bench).growth},

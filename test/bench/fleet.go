@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,7 @@ type fleet struct {
 	vault   string   // address; empty: the real one
 	// Further settings of the program's configuration:
 	verify    string
+	atATime   int // requests to a Mailu server; 0: maxConcurrent
 	listen    string
 	pprof     bool
 	schedule  string // of sweeps
@@ -72,7 +74,7 @@ func (s *stage) writeConfig(f *fleet) (err error) {
 	var servers []any
 	for _, m := range slices.Concat(f.mailus, f.slow) {
 		servers = append(servers, map[string]any{
-			"origin": m, "token_file": mailuToken, "timeout": "2m", "max_concurrent": maxConcurrent, "verify": orElse(f.verify, "hash"),
+			"origin": m, "token_file": mailuToken, "timeout": "2m", "max_concurrent": cmp.Or(f.atATime, maxConcurrent), "verify": orElse(f.verify, "hash"),
 		})
 	}
 	text, err := json.Marshal(map[string]any{

@@ -17,13 +17,14 @@ const (
 	mailuToken    = mailutest.DefaultToken
 )
 
-// mailuTask configures the Mailu servers. They wait for the cost of a hashing and do
-// not compute it: they stand for other machines.
+// mailuTask configures the Mailu servers. Unless Rounds is set, they wait for the cost
+// of a hashing and do not compute it: they stand for other machines.
 type mailuTask struct {
 	Servers int           `json:"servers"`
 	Hashing time.Duration `json:"hashing"`
-	Users   int           `json:"users"` // of all servers, distributed in turn
-	Slow    int           `json:"slow"`  // number of additional servers that take a hundred times as long
+	Users   int           `json:"users"`  // of all servers, distributed in turn
+	Slow    int           `json:"slow"`   // number of additional servers that take a hundred times as long
+	Rounds  int           `json:"rounds"` // of bcrypt, which they do compute; 0: the minimum
 }
 
 // playMailu runs Mailu servers until the process is ended.
@@ -51,7 +52,7 @@ func playMailu(ctx context.Context, text []byte) error {
 // start starts one of the servers with its users; a slow one has all of theirs.
 func (t mailuTask) start(i int) (*mailutest.Server, error) {
 	// bcrypt's minimum is 4 rounds: a millisecond.
-	config := mailutest.Config{Rounds: 4, HashDelay: t.Hashing, Workers: maxConcurrent}
+	config := mailutest.Config{Rounds: max(t.Rounds, 4), HashDelay: t.Hashing, Workers: maxConcurrent}
 	first, end, step := i, t.Users, t.Servers
 	if i >= t.Servers {
 		config.HashDelay = slowHashing

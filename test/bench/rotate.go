@@ -101,16 +101,55 @@ func (b *bench) emergency(ctx context.Context) error {
 	return nil
 }
 
+// proof measures a run on one Mailu server that computes each hash with a real Mailu's
+// 12 rounds, one request at a time. The program, which proves each password by another
+// such hash, has other cores. The baseline is the bare pushes: the difference is what
+// the server waits.
+func (b *bench) proof(ctx context.Context) error {
+	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: 1, Users: b.size.Proof, Rounds: 12})
+	if err != nil {
+		return err
+	}
+	defer mailu.kill()
+	f := &fleet{prefix: "proof", tenants: b.size.Proof, age: old, mailus: origins, atATime: 1, apart: true}
+	if err := b.prepare(ctx, f); err != nil {
+		return err
+	}
+	taken, err := b.interleave(ctx,
+		func(ctx context.Context) (float64, error) {
+			s, err := b.runNow(ctx, f)
+			return s.took.Seconds(), err
+		},
+		func(ctx context.Context) (float64, error) {
+			took, err := b.pushes(ctx, origins[0], f.tenants)
+			return took.Seconds(), err
+		})
+	if err != nil {
+		return err
+	}
+	b.add(row{
+		Key: "proof", What: fmt.Sprintf("emergency run with proof, %d tenants on one server that computes its hashes", f.tenants),
+		Against: "the bare pushes, one after the other", Unit: "s", Target: 0.9, Tolerance: 0.15, Tenants: f.tenants, Servers: 1,
+	}.compared(taken[0], taken[1], ratios(taken[1], taken[0])))
+	return nil
+}
+
 // costOfAPush is the time of one push on an otherwise idle server.
 func (b *bench) costOfAPush(ctx context.Context, origin string) (time.Duration, error) {
 	const times = 10
+	took, err := b.pushes(ctx, origin, times)
+	return took / times, err
+}
+
+// pushes is the time of so many pushes for one user, one after the other.
+func (b *bench) pushes(ctx context.Context, origin string, times int) (time.Duration, error) {
 	begun := time.Now()
 	for range times {
 		if err := b.push(ctx, origin+"/api/v1/user/"+userOf(0)); err != nil {
 			return 0, err
 		}
 	}
-	return time.Since(begun) / times, nil
+	return time.Since(begun), nil
 }
 
 func (b *bench) push(ctx context.Context, url string) error {
