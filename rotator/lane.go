@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -47,7 +46,7 @@ type lane struct {
 	origin   Origin
 	width    int
 	begun    time.Time
-	pauses   *backoff.ExponentialBackOff
+	pauses   *backoff
 	patience time.Time // how long to wait for the claims of other processes
 
 	mu       sync.Mutex // guards the fields below
@@ -67,10 +66,10 @@ type lane struct {
 }
 
 func newLane(r *run, origin Origin, width int, jobs []*job) *lane {
-	pauses := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0.5),
-		backoff.WithMaxInterval(time.Minute), backoff.WithMaxElapsedTime(0))
-	return &lane{run: r, origin: origin, width: width, begun: r.clock.Now(), pauses: pauses, queue: jobs, trial: r.Canary}
+	return &lane{
+		run: r, origin: origin, width: width, begun: r.clock.Now(), queue: jobs, trial: r.Canary,
+		pauses: newBackoff(time.Second, time.Minute),
+	}
 }
 
 // laneWidth is three times the server's concurrent requests: as many tenants are with
@@ -91,7 +90,7 @@ func (l *lane) process(ctx context.Context) {
 		case waiting > 0:
 			l.work(ctx, l.width, waiting)
 		case len(l.claimed) > 0 && l.patient():
-			_ = l.clock.Sleep(ctx, l.pauses.NextBackOff())
+			_ = l.clock.Sleep(ctx, l.pauses.next())
 			l.queue, l.claimed = l.claimed, nil
 		default:
 			return
@@ -212,7 +211,7 @@ func (l *lane) settle(j *job, result Result) {
 	case succeeded:
 		l.trial, l.faults, l.refusals, l.probes = false, 0, 0, 0
 		l.proven++
-		l.pauses.Reset()
+		l.pauses.reset()
 		l.store.took()
 	case elsewhere:
 		l.claimed = append(l.claimed, j)
@@ -297,9 +296,9 @@ func (l *lane) stop(err error) {
 
 // pause waits before the next trial, at least as long as the server asked.
 func (l *lane) pause(ctx context.Context) {
-	wait := l.pauses.InitialInterval
+	wait := l.pauses.first
 	if !l.own {
-		wait = l.pauses.NextBackOff()
+		wait = l.pauses.next()
 	}
 	var limited *RateLimitedError
 	if errors.As(l.fault, &limited) {

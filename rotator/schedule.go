@@ -2,10 +2,10 @@ package rotator
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/robfig/cron/v3"
 )
 
@@ -119,9 +119,7 @@ func (d *Daemon) waitUntil(ctx context.Context, by *Settings, start time.Time) b
 // try repeats a task until it could start: a sealed or unreachable Vault, or a wrong
 // clock, only delays it, with growing pauses, until the given time.
 func (d *Daemon) try(ctx context.Context, t task, until func() time.Time) {
-	pauses := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(5*time.Second), backoff.WithMultiplier(2),
-		backoff.WithMaxInterval(10*time.Minute), backoff.WithMaxElapsedTime(0))
+	pauses := newBackoff(5*time.Second, 10*time.Minute)
 	for ctx.Err() == nil {
 		s := d.settings.Load()
 		left := until().Sub(d.clock.Now())
@@ -132,7 +130,7 @@ func (d *Daemon) try(ctx context.Context, t task, until func() time.Time) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		pause := min(pauses.NextBackOff(), until().Sub(d.clock.Now()))
+		pause := min(pauses.next(), until().Sub(d.clock.Now()))
 		d.observe(Event{Name: t.refused(), Wait: pause, Err: err})
 		d.sleep(ctx, pause)
 	}
@@ -155,3 +153,23 @@ func (d *Daemon) sleep(ctx context.Context, length time.Duration) {
 	wake()
 	<-watched
 }
+
+// backoff is a pause that doubles each time. Each is jittered by up to half, in both
+// directions, so that hosts that failed together do not retry together.
+type backoff struct {
+	first, longest time.Duration // before the jitter
+	current        time.Duration
+	random         func() float64 // in [0, 1)
+}
+
+func newBackoff(first, longest time.Duration) *backoff {
+	return &backoff{first: first, longest: longest, current: first, random: rand.Float64}
+}
+
+func (b *backoff) next() time.Duration {
+	pause := b.current/2 + time.Duration(b.random()*float64(b.current))
+	b.current = min(2*b.current, b.longest)
+	return pause
+}
+
+func (b *backoff) reset() { b.current = b.first }
