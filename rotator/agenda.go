@@ -100,7 +100,7 @@ func (a *agenda) renew() {
 	a.by = s
 	for _, t := range []task{sweepTask, verifyTask} {
 		tick := a.next[t].tick
-		if tick.IsZero() || a.clock.Now().Before(tick) || t.schedule(s) == nil {
+		if tick.IsZero() || a.clock.Now().Before(tick) {
 			a.done(t)
 		}
 	}

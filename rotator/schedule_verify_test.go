@@ -44,15 +44,14 @@ func onWatch(t *testing.T, sweeps, verifications string, edit func(*rotator.Sett
 // watch adds verifications to the settings, or turns them off.
 func (w *watch) watch(t *testing.T, s *rotator.Settings, schedule string) {
 	t.Helper()
-	if schedule == "" {
-		s.VerifySchedule = nil
-		return
+	s.VerifySchedule = nil
+	if schedule != "" {
+		parsed, err := cron.ParseStandard(schedule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.VerifySchedule = parsed
 	}
-	parsed, err := cron.ParseStandard(schedule)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.VerifySchedule = parsed
 	s.Verify = func(context.Context) error {
 		w.mu.Lock()
 		n := len(w.at)
