@@ -103,8 +103,7 @@ func (b *bench) emergency(ctx context.Context) error {
 
 // proof measures a run on one Mailu server that computes each hash with a real Mailu's
 // 12 rounds, one request at a time. The program, which proves each password by another
-// such hash, has other cores. The baseline is the bare pushes: the difference is what
-// the server waits.
+// such hash, has other cores. The baseline is the bare pushes.
 func (b *bench) proof(ctx context.Context) error {
 	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: 1, Users: b.size.Proof, Rounds: 12})
 	if err != nil {
@@ -129,7 +128,8 @@ func (b *bench) proof(ctx context.Context) error {
 	}
 	b.add(row{
 		Key: "proof", What: fmt.Sprintf("emergency run with proof, %d tenants on one server that computes its hashes", f.tenants),
-		Against: "the bare pushes, one after the other", Unit: "s", Target: 0.9, Tolerance: 0.15, Tenants: f.tenants, Servers: 1,
+		Against: "the bare pushes, one after the other", Unit: "s", Tolerance: 0.15, Tenants: f.tenants, Servers: 1,
+		Note: "for each tenant the program's one core computes a hash like Mailu's and a key derivation, which is more than the server's share: that core is the bound",
 	}.compared(taken[0], taken[1], ratios(taken[1], taken[0])))
 	return nil
 }
