@@ -73,15 +73,15 @@ func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	if errors.Is(err, rotator.ErrUnknownUser) {
 		return Checked{Check: accepted(origin, c.last.tls)}
 	}
-	found, mend := "an answer about a user that cannot exist", "set api_url to Mailu's API, without a cache"
+	found, fix := "an answer about a user that cannot exist", "set api_url to Mailu's API, without a cache"
 	if f, ok := errors.AsType[*failure](err); ok {
-		found, mend = f.cause, f.next
+		found, fix = f.cause, f.next
 	}
 	wrong := c.last.wrongToken
 	if wrong {
 		found += "; asked once, and Mailu counts it: five wrong tokens block this network for an hour"
 	}
-	return Checked{Check: rotator.Broken(string(origin), found, mend), WrongToken: wrong}
+	return Checked{Check: rotator.Broken(string(origin), found, fix), WrongToken: wrong}
 }
 
 // accepted returns the check of a server that accepted the token. Mailu's API does not

@@ -68,7 +68,7 @@ func TestCheckSendsOneRequestWhateverTheAnswer(t *testing.T) {
 
 			got := checkOne(t, c)
 
-			if got.State != rotator.CheckFailed || got.Mend == "" || got.WrongToken {
+			if got.State != rotator.CheckFailed || got.Fix == "" || got.WrongToken {
 				t.Errorf("got %+v", got)
 			}
 			if n := fake.Count(""); n != 1 {
@@ -126,7 +126,7 @@ func TestCheckOfAServerWithoutTheAPISaysHowToEnableIt(t *testing.T) {
 
 		got := checkOne(t, entry(fake.Origin()))
 
-		if got.State != rotator.CheckFailed || !strings.Contains(got.Mend, "API=true") || fake.Count("") != 1 {
+		if got.State != rotator.CheckFailed || !strings.Contains(got.Fix, "API=true") || fake.Count("") != 1 {
 			t.Errorf("redirect %t: got %+v after %d requests", redirect, got, fake.Count(""))
 		}
 	}
@@ -141,7 +141,7 @@ func TestCheckBelievesNoUserThatCannotExist(t *testing.T) {
 
 	got := checkOne(t, c)
 
-	if got.State != rotator.CheckFailed || !strings.Contains(got.Mend, "api_url") {
+	if got.State != rotator.CheckFailed || !strings.Contains(got.Fix, "api_url") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -292,7 +292,7 @@ func TestCheckTellsAFirewallFromAWrongToken(t *testing.T) {
 		got := checkOne(t, entry(fake.Origin()))
 
 		if got.WrongToken || got.State != rotator.CheckFailed || !strings.Contains(got.Found, "in front of Mailu") ||
-			!strings.Contains(got.Mend, "firewall") || strings.Contains(got.Found+got.Mend, "wrong tokens") {
+			!strings.Contains(got.Fix, "firewall") || strings.Contains(got.Found+got.Fix, "wrong tokens") {
 			t.Errorf("got %+v", got)
 		}
 	}

@@ -198,7 +198,7 @@ func latched(reason string) verdict {
 	return verdict{
 		certain: true,
 		cause:   "not sent, since earlier in this run the server answered " + reason,
-		next:    "mend that first",
+		next:    "fix that first",
 		kinds:   []error{rotator.ErrServerUnusable},
 	}
 }

@@ -25,7 +25,7 @@ type Registry interface {
 }
 
 // errBeingAdded ends the message about an addition that needs attention.
-var errBeingAdded = errors.New("the tenant is still being added: mend the cause and run the same `mailu-rotator tenant add` again, or give it up with `vault kv metadata delete`")
+var errBeingAdded = errors.New("the tenant is still being added: fix the cause and run the same `mailu-rotator tenant add` again, or give it up with `vault kv metadata delete`")
 
 // errTaken: the id was free when the fleet was read.
 var errTaken = errors.New("the record of this id names another user by now: run the same command again")

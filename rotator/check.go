@@ -12,7 +12,7 @@ type Check struct {
 	Name  string
 	State CheckState
 	Found string // what was found, for people
-	Mend  string // the command or step that fixes it; empty if nothing is wrong
+	Fix   string // the command or step that fixes it; empty if nothing is wrong
 }
 
 // CheckState is how a check ended. The strings are part of the JSON report.
@@ -30,13 +30,13 @@ const (
 func Passed(name, found string) Check { return Check{Name: name, State: CheckOK, Found: found} }
 
 // Warned is a check of something that works but needs attention.
-func Warned(name, found, mend string) Check {
-	return Check{Name: name, State: CheckWarned, Found: found, Mend: mend}
+func Warned(name, found, fix string) Check {
+	return Check{Name: name, State: CheckWarned, Found: found, Fix: fix}
 }
 
 // Broken is a check of something that must be fixed.
-func Broken(name, found, mend string) Check {
-	return Check{Name: name, State: CheckFailed, Found: found, Mend: mend}
+func Broken(name, found, fix string) Check {
+	return Check{Name: name, State: CheckFailed, Found: found, Fix: fix}
 }
 
 // Skipped returns the checks that an earlier failure made pointless.
@@ -50,7 +50,7 @@ func Skipped(because string, names ...string) []Check {
 
 // CheckClock compares the host's clock with the one that all hosts share.
 func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
-	const name, mend = "clock", "timedatectl set-ntp true"
+	const name, fix = "clock", "timedatectl set-ntp true"
 	skew, err := compareClocks(ctx, clock, source)
 	switch {
 	case err != nil:
@@ -60,9 +60,9 @@ func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
 	}
 	refusal := &ClockSkewError{Skew: skew}
 	if skew.Abs() > maxSkew {
-		return Broken(name, fmt.Sprintf("%s; no run begins beyond %s", refusal.distance(), maxSkew), mend)
+		return Broken(name, fmt.Sprintf("%s; no run begins beyond %s", refusal.distance(), maxSkew), fix)
 	}
-	return Warned(name, refusal.distance()+"; runs use Vault's clock, and are refused beyond a difference of "+maxSkew.String(), mend)
+	return Warned(name, refusal.distance()+"; runs use Vault's clock, and are refused beyond a difference of "+maxSkew.String(), fix)
 }
 
 // undated describes the invalid timestamps of a record and their effect; empty without

@@ -86,7 +86,7 @@ func TestWhatTheRecordShowsNewerComesBeforeWhatIsRemembered(t *testing.T) {
 	}
 }
 
-func TestProblemsAreWhatNoSweepWillMend(t *testing.T) {
+func TestProblemsAreWhatNoSweepWillFix(t *testing.T) {
 	tests := []struct {
 		name      string
 		candidate rotator.Candidate

@@ -157,7 +157,7 @@ func rivalry(c Candidate, rivals int) error {
 	if c.API != "" && c.API != c.Credential.Origin.Host() {
 		where += " (its API is at " + c.API + ")"
 	}
-	return fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: mend or remove all but one", rivals, c.Credential.Username, where)
+	return fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: fix or remove all but one", rivals, c.Credential.Username, where)
 }
 
 // judge decides about one well-formed credential. It is called again whenever the

@@ -136,7 +136,7 @@ var (
 	// requested record.
 	ErrUnavailable = errors.New("the store is not available")
 	// ErrMalformed: the record cannot be parsed, and is not changed.
-	ErrMalformed = errors.New("malformed record, to be mended in Vault")
+	ErrMalformed = errors.New("malformed record, fix it in Vault")
 	// ErrOriginNotListed: the configuration lists no Mailu server with the tenant's
 	// origin.
 	ErrOriginNotListed = errors.New("origin not listed in the configuration")

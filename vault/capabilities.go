@@ -33,9 +33,9 @@ func (c *Client) requirements() [3]requirement {
 }
 
 // checkCapabilities asks Vault, in one request, what the token may do at the paths of
-// [Policy]. mend is the command that writes that policy. told is false if the token is
+// [Policy]. fix is the command that writes that policy. told is false if the token is
 // not even allowed to ask.
-func (c *Client) checkCapabilities(ctx context.Context, mend string) (checks [3]rotator.Check, told bool) {
+func (c *Client) checkCapabilities(ctx context.Context, fix string) (checks [3]rotator.Check, told bool) {
 	needs := c.requirements()
 	held, err := c.capabilities(ctx, needs)
 	for i, n := range needs {
@@ -43,7 +43,7 @@ func (c *Client) checkCapabilities(ctx context.Context, mend string) (checks [3]
 			checks[i] = rotator.Warned(n.name, "vault does not tell: "+err.Error(), "give the token Vault's default policy")
 			continue
 		}
-		checks[i] = n.judge(held[n.path], mend)
+		checks[i] = n.judge(held[n.path], fix)
 	}
 	return checks, err == nil
 }
@@ -80,16 +80,16 @@ func (c *Client) capabilities(ctx context.Context, needs [3]requirement) (map[st
 
 // judge compares the required capabilities with the token's. Extra capabilities do not
 // prevent a run, but the program should not have them.
-func (n requirement) judge(held []string, mend string) rotator.Check {
+func (n requirement) judge(held []string, fix string) rotator.Check {
 	if slices.Contains(held, "root") { // the login has warned of it
 		return rotator.Passed(n.name, "everything, at "+n.rule)
 	}
 	missing, more := without(n.capabilities, held), without(held, n.capabilities)
 	switch {
 	case len(missing) > 0:
-		return rotator.Broken(n.name, fmt.Sprintf("the token may not %s at %s", strings.Join(missing, " or "), n.rule), mend)
+		return rotator.Broken(n.name, fmt.Sprintf("the token may not %s at %s", strings.Join(missing, " or "), n.rule), fix)
 	case len(more) > 0:
-		return rotator.Warned(n.name, fmt.Sprintf("and more than is needed at %s: %s", n.rule, strings.Join(more, ", ")), mend)
+		return rotator.Warned(n.name, fmt.Sprintf("and more than is needed at %s: %s", n.rule, strings.Join(more, ", ")), fix)
 	}
 	return rotator.Passed(n.name, strings.Join(n.capabilities, " and ")+" at "+n.rule)
 }

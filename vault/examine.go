@@ -17,10 +17,10 @@ type Examination struct {
 	Readable bool            // listing and reading the records can work
 }
 
-// Examine checks each capability, the mount and the master key. mendPolicy is the
+// Examine checks each capability, the mount and the master key. policyCommand is the
 // command that writes the policy of [Policy].
-func (c *Client) Examine(ctx context.Context, mendPolicy string) Examination {
-	may, told := c.checkCapabilities(ctx, mendPolicy)
+func (c *Client) Examine(ctx context.Context, policyCommand string) Examination {
+	may, told := c.checkCapabilities(ctx, policyCommand)
 	list, data, export := may[0], may[1], may[2]
 	e := Examination{Checks: may[:]}
 	var mount, master rotator.Check
@@ -57,7 +57,7 @@ func (c *Client) checkedMount(ctx context.Context, told bool) rotator.Check {
 		if !told {
 			return rotator.Broken(checkKV, problem.found, "first see what the login says above")
 		}
-		return rotator.Broken(checkKV, problem.found, cmp.Or(problem.mend, problem.advice))
+		return rotator.Broken(checkKV, problem.found, cmp.Or(problem.fix, problem.advice))
 	}
 	return rotator.Broken(checkKV, err.Error(), "vault secrets list")
 }
@@ -67,8 +67,8 @@ func (c *Client) checkedMasterKey(ctx context.Context) (*crypto.Keyring, rotator
 	transit := c.cfg.Transit
 	ring, err := c.MasterKeys(ctx)
 	if err != nil {
-		found, mend := transit.diagnose(err)
-		return nil, rotator.Broken(checkMaster, found, mend)
+		found, fix := transit.diagnose(err)
+		return nil, rotator.Broken(checkMaster, found, fix)
 	}
 	versions := ring.Versions()
 	newest, oldest := versions[0], versions[len(versions)-1]
@@ -86,7 +86,7 @@ func (c *Client) checkedMasterKey(ctx context.Context) (*crypto.Keyring, rotator
 
 // diagnose shortens the errors of [Client.MasterKeys], and returns the fix. The type of
 // a key cannot be changed.
-func (t Transit) diagnose(err error) (found, mend string) {
+func (t Transit) diagnose(err error) (found, fix string) {
 	switch {
 	case errors.Is(err, ErrNoMasterKey):
 		return fmt.Sprintf("%s/ has no key %q, or is no transit engine", t.Mount, t.Key), t.createCommand()

@@ -44,7 +44,7 @@ func TestOutsideTellsAServingVaultFromASealedAndAnAbsentOne(t *testing.T) {
 
 	must(t, f.server.Seal(t.Context()))
 	sealed := o.Check(t.Context())
-	if got := states(sealed); got != "reachable ok, initialised ok, unsealed failed, active node skipped" || sealed[2].Mend != "vault operator unseal" {
+	if got := states(sealed); got != "reachable ok, initialised ok, unsealed failed, active node skipped" || sealed[2].Fix != "vault operator unseal" {
 		t.Errorf("sealed: %s", got)
 	}
 	if _, err := o.Time(t.Context()); err != nil {
@@ -75,13 +75,13 @@ func TestOutsideNamesTheWayOutOfATrustProblem(t *testing.T) {
 	config.Address = strings.Replace(server.Addr, "https", "http", 1)
 	plain := outside(t, config, auth).Check(t.Context())[0]
 
-	if untrusted.State != rotator.CheckFailed || !strings.Contains(untrusted.Mend, "vault.ca_file") {
+	if untrusted.State != rotator.CheckFailed || !strings.Contains(untrusted.Fix, "vault.ca_file") {
 		t.Errorf("untrusted: %+v", untrusted)
 	}
 	if trusted.State != rotator.CheckOK || !strings.Contains(trusted.Found, "its certificate is trusted") {
 		t.Errorf("trusted: %+v", trusted)
 	}
-	if plain.State != rotator.CheckFailed || !strings.Contains(plain.Mend, "vault.address") {
+	if plain.State != rotator.CheckFailed || !strings.Contains(plain.Fix, "vault.address") {
 		t.Errorf("plain http to TLS: %+v", plain)
 	}
 }
@@ -131,7 +131,7 @@ func TestExaminationFindsEveryMissingCapability(t *testing.T) {
 		_, found := examine(t, f.config, auth)
 
 		i := slices.IndexFunc(found.Checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
-		if i < 0 || found.Checks[i].Mend != "write the policy" || !strings.Contains(found.Checks[i].Found, "the token may not ") {
+		if i < 0 || found.Checks[i].Fix != "write the policy" || !strings.Contains(found.Checks[i].Found, "the token may not ") {
 			t.Errorf("got %s under the lesser policy\n%s", states(found.Checks), lesser)
 		}
 	}
@@ -147,7 +147,7 @@ func TestExaminationWarnsOfATokenThatMayDoMore(t *testing.T) {
 	_, found := examine(t, f.config, auth)
 
 	got := found.Checks[1]
-	if got.State != rotator.CheckWarned || !strings.HasSuffix(got.Found, ": delete, sudo") || got.Mend == "" {
+	if got.State != rotator.CheckWarned || !strings.HasSuffix(got.Found, ": delete, sudo") || got.Fix == "" {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -184,7 +184,7 @@ func TestExaminationTellsTheVersionsOfTheMasterKey(t *testing.T) {
 	}
 }
 
-func TestCheckedLoginSaysWhatMendsIt(t *testing.T) {
+func TestCheckedLoginSaysHowToFixIt(t *testing.T) {
 	f := newFixture(t)
 	role := f.appRole(t, nil)
 	f.config.Patience = 2 * time.Second
@@ -196,10 +196,10 @@ func TestCheckedLoginSaysWhatMendsIt(t *testing.T) {
 	missing, _ := examine(t, f.config, elsewhere)
 	root, _ := examine(t, f.config, f.rootAuth())
 
-	if want := "vault write -f -field=secret_id auth/approle/role/mailu-rotator/secret-id >" + wrong.SecretIDFile; refused.State != rotator.CheckFailed || refused.Mend != want {
+	if want := "vault write -f -field=secret_id auth/approle/role/mailu-rotator/secret-id >" + wrong.SecretIDFile; refused.State != rotator.CheckFailed || refused.Fix != want {
 		t.Errorf("got %+v, want %q", refused, want)
 	}
-	if missing.State != rotator.CheckFailed || missing.Mend == "" {
+	if missing.State != rotator.CheckFailed || missing.Fix == "" {
 		t.Errorf("got %+v", missing)
 	}
 	if root.State != rotator.CheckWarned || !strings.Contains(root.Found, "may do everything") {
@@ -235,7 +235,7 @@ func TestCheckedLoginSaysWhenTheTokenEndsForGood(t *testing.T) {
 	policy, err := vault.Policy(f.config)
 	must(t, err)
 	must(t, f.server.WritePolicy(t.Context(), "rotator", policy))
-	const mend = "vault token create -policy=mailu-rotator -period=24h -field=token"
+	const fix = "vault token create -policy=mailu-rotator -period=24h -field=token"
 	tests := []struct {
 		name       string
 		method     vault.Method
@@ -264,8 +264,8 @@ func TestCheckedLoginSaysWhenTheTokenEndsForGood(t *testing.T) {
 			if login.State != test.state || !strings.HasPrefix(login.Found, want) {
 				t.Errorf("%s: %q, want %q", login.State, login.Found, want)
 			}
-			if login.State == rotator.CheckWarned && !strings.Contains(login.Mend, mend) {
-				t.Errorf("mended by %q", login.Mend)
+			if login.State == rotator.CheckWarned && !strings.Contains(login.Fix, fix) {
+				t.Errorf("the fix is %q", login.Fix)
 			}
 		})
 	}

@@ -122,10 +122,10 @@ func TestOutsideSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 	o := outside(t, f.config, f.rootAuth())
 	json, html := http.Header{"Content-Type": {"application/json"}}, http.Header{"Content-Type": {"text/html"}}
 	tests := map[string]struct {
-		status      int
-		header      http.Header
-		body        string
-		found, mend string
+		status     int
+		header     http.Header
+		body       string
+		found, fix string
 	}{
 		"proxy without Vault":      {502, html, "<h1>Bad Gateway</h1>", "502 Bad Gateway", "it does not reach Vault"},
 		"balancer without members": {503, html, "No server is available", "503", "it does not reach Vault"},
@@ -157,11 +157,11 @@ func TestOutsideSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 			checks := o.Check(t.Context())
 
 			got := checks[0]
-			if got.State != rotator.CheckFailed || !strings.Contains(got.Found, test.found) || !strings.Contains(got.Mend, test.mend) || strings.Contains(got.Found+got.Mend, "hidden") {
+			if got.State != rotator.CheckFailed || !strings.Contains(got.Found, test.found) || !strings.Contains(got.Fix, test.fix) || strings.Contains(got.Found+got.Fix, "hidden") {
 				t.Errorf("got %+v", got)
 			}
 			for _, c := range checks {
-				if strings.Contains(c.Mend, "vault operator") || strings.Contains(c.Mend, "systemctl start") {
+				if strings.Contains(c.Fix, "vault operator") || strings.Contains(c.Fix, "systemctl start") {
 					t.Errorf("advice for a Vault that answers: %+v", c)
 				}
 			}
@@ -178,7 +178,7 @@ func TestCheckedLoginSaysWhatStandsBeforeVault(t *testing.T) {
 
 	login, _ := examine(t, f.config, auth)
 
-	if login.State != rotator.CheckFailed || !strings.Contains(login.Mend, "it does not reach Vault") {
+	if login.State != rotator.CheckFailed || !strings.Contains(login.Fix, "it does not reach Vault") {
 		t.Errorf("got %+v", login)
 	}
 }

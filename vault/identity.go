@@ -21,7 +21,7 @@ func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator
 	const name = "login"
 	c, err := openUnchecked(ctx, cfg, login)
 	if err != nil {
-		return nil, rotator.Broken(name, err.Error(), login.mend(err))
+		return nil, rotator.Broken(name, err.Error(), login.fix(err))
 	}
 	self, err := c.lookUp(ctx)
 	if err != nil {
@@ -30,10 +30,10 @@ func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator
 	}
 	found := fmt.Sprintf("by %s: %s, policies %s", login.auth.Method, self.life(), strings.Join(self.policies, ", "))
 	if slices.Contains(self.policies, "root") {
-		return c, rotator.Warned(name, found+": it may do everything", login.mend(nil))
+		return c, rotator.Warned(name, found+": it may do everything", login.fix(nil))
 	}
 	if how := self.fades(login); how != "" {
-		return c, rotator.Warned(name, found+": "+how, login.mend(nil))
+		return c, rotator.Warned(name, found+": "+how, login.fix(nil))
 	}
 	return c, rotator.Passed(name, found)
 }
@@ -121,10 +121,10 @@ func (i identity) fades(login *Login) string {
 	return ""
 }
 
-// mend returns the command that gives the method what it needs to log in, unless the
+// fix returns the command that gives the method what it needs to log in, unless the
 // login did not reach Vault. The role's name is unknown here; the README's example name
 // stands in for it.
-func (l *Login) mend(err error) string {
+func (l *Login) fix(err error) string {
 	auth := l.auth
 	if err != nil {
 		if fix := fixOf(err); fix != "" {

@@ -273,7 +273,7 @@ func TestTokenOfLimitedUsesIsRefusedAtOnce(t *testing.T) {
 			if revoked != test.revoked {
 				t.Errorf("%d revocations, want %d", revoked, test.revoked)
 			}
-			if login.State != rotator.CheckFailed || !strings.Contains(login.Mend, test.fix) {
+			if login.State != rotator.CheckFailed || !strings.Contains(login.Fix, test.fix) {
 				t.Errorf("doctor: %+v", login)
 			}
 		})
@@ -296,11 +296,11 @@ func TestTokenBoundToOtherAddressesIsSaidToBe(t *testing.T) {
 	found := c.Examine(t.Context(), "write the policy")
 	_ = c.Close() // its token cannot be revoked either
 
-	if login.State != rotator.CheckWarned || !strings.Contains(login.Mend, "token_bound_cidrs") {
+	if login.State != rotator.CheckWarned || !strings.Contains(login.Fix, "token_bound_cidrs") {
 		t.Errorf("login: %+v", login)
 	}
 	for _, c := range found.Checks {
-		if strings.Contains(c.Mend, "secrets enable") {
+		if strings.Contains(c.Fix, "secrets enable") {
 			t.Errorf("advice about what was not seen: %+v", c)
 		}
 	}
@@ -312,7 +312,7 @@ func TestSecretIDBoundToOtherAddressesIsSaidToBe(t *testing.T) {
 
 	login, _ := examine(t, f.config, auth)
 
-	if login.State != rotator.CheckFailed || !strings.Contains(login.Mend, "secret_id_bound_cidrs") {
+	if login.State != rotator.CheckFailed || !strings.Contains(login.Fix, "secret_id_bound_cidrs") {
 		t.Errorf("login: %+v", login)
 	}
 }

@@ -22,7 +22,7 @@ func (c *Client) checkMount(ctx context.Context) error {
 	if statusOf(err) == 403 || (err == nil && secret == nil) {
 		return &mountError{
 			found: fmt.Sprintf("there is no mount %s/, or the policy grants nothing in it (vault does not tell which)", mount),
-			mend:  fmt.Sprintf("vault secrets enable -path=%s -version=2 kv", mount),
+			fix:   fmt.Sprintf("vault secrets enable -path=%s -version=2 kv", mount),
 			cause: orNotFound(err),
 		}
 	}
@@ -41,14 +41,14 @@ func (c *Client) checkMount(ctx context.Context) error {
 	case kind != "kv" && kind != "generic":
 		return &mountError{
 			found: fmt.Sprintf("mount %s/ is of type %q, not kv", mount, kind),
-			mend:  "vault secrets list",
+			fix:   "vault secrets list",
 		}
 	case options["version"] != "2":
 		upgrade := "vault kv enable-versioning " + mount
 		return &mountError{
 			found:  fmt.Sprintf("mount %s/ is KV version 1, which has no check-and-set", mount),
 			advice: "upgrade it with `" + upgrade + "`",
-			mend:   upgrade,
+			fix:    upgrade,
 		}
 	}
 	return nil
@@ -59,7 +59,7 @@ func (c *Client) checkMount(ctx context.Context) error {
 type mountError struct {
 	found  string
 	advice string // the next action, where the error includes it
-	mend   string // the command, if there is one
+	fix    string // the command, if there is one
 	cause  error  // Vault's answer, if it caused the error
 }
 

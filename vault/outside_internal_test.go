@@ -25,7 +25,7 @@ func TestHealthOfEveryKindOfNode(t *testing.T) {
 		var got []string
 		for _, c := range judgeHealth(&test.health) {
 			got = append(got, string(c.State))
-			if (c.State == rotator.CheckFailed) != (c.Mend != "") {
+			if (c.State == rotator.CheckFailed) != (c.Fix != "") {
 				t.Errorf("%s: %+v", name, c)
 			}
 		}

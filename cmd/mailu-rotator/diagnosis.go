@@ -50,12 +50,12 @@ func writeCheck(text *strings.Builder, p palette, c rotator.Check, width int) {
 	}
 	line := "  " + mark(p, c.State) + " " + name + pad + "  " + strings.Join(found, "\n      ")
 	text.WriteString(strings.TrimRight(line, " ") + "\n")
-	writeMend(text, p, c.Mend)
+	writeFix(text, p, c.Fix)
 }
 
-func writeMend(text *strings.Builder, p palette, mend string) {
-	if mend != "" {
-		text.WriteString("      " + p.dim("→") + " " + printable(mend) + "\n")
+func writeFix(text *strings.Builder, p palette, fix string) {
+	if fix != "" {
+		text.WriteString("      " + p.dim("→") + " " + printable(fix) + "\n")
 	}
 }
 
@@ -82,7 +82,7 @@ func writeFlaws(text *strings.Builder, p palette, d diagnosis) {
 			state = rotator.CheckFailed
 		}
 		fmt.Fprintf(text, "    %s %s  %s\n", mark(p, state), printable(f.Tenant), printable(f.Reason))
-		writeMend(text, p, d.mends[i])
+		writeFix(text, p, d.fixes[i])
 	}
 }
 
@@ -123,7 +123,7 @@ type checkJSON struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`
 	Found   string `json:"found,omitempty"`
-	Mend    string `json:"mend,omitempty"`
+	Fix     string `json:"fix,omitempty"`
 }
 
 type recordsJSON struct {
@@ -137,7 +137,7 @@ type flawJSON struct {
 	Kind    string `json:"kind"`
 	Serious bool   `json:"serious"`
 	Reason  string `json:"reason"`
-	Mend    string `json:"mend,omitempty"`
+	Fix     string `json:"fix,omitempty"`
 }
 
 func printDiagnosisJSON(out io.Writer, d diagnosis) error {
@@ -148,14 +148,14 @@ func printDiagnosisJSON(out io.Writer, d diagnosis) error {
 	for _, s := range d.sections {
 		for _, c := range s.checks {
 			doc.Summary[string(c.State)]++
-			doc.Checks = append(doc.Checks, checkJSON{Section: s.title, Name: c.Name, State: string(c.State), Found: c.Found, Mend: c.Mend})
+			doc.Checks = append(doc.Checks, checkJSON{Section: s.title, Name: c.Name, State: string(c.State), Found: c.Found, Fix: c.Fix})
 		}
 	}
 	if d.records != nil {
 		doc.Records = &recordsJSON{Tenants: d.records.Tenants, WellFormed: d.records.WellFormed, Flaws: []flawJSON{}}
 		for i, f := range d.records.Flaws {
 			doc.Records.Flaws = append(doc.Records.Flaws, flawJSON{
-				Tenant: f.Tenant, Kind: string(f.Kind), Serious: f.Kind.Serious(), Reason: f.Reason, Mend: d.mends[i],
+				Tenant: f.Tenant, Kind: string(f.Kind), Serious: f.Kind.Serious(), Reason: f.Reason, Fix: d.fixes[i],
 			})
 		}
 	}

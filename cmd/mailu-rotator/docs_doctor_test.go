@@ -67,7 +67,7 @@ func TestDiagnosisListsSomeFlawsAndCountsTheRest(t *testing.T) {
 	d := diagnosis{records: &rotator.Examination{}}
 	for range 10_000 {
 		d.records.Flaws = append(d.records.Flaws, rotator.Flaw{Tenant: "x", Kind: rotator.FlawAbsent, Reason: "no such record"})
-		d.mends = append(d.mends, "")
+		d.fixes = append(d.fixes, "")
 	}
 
 	var table, document bytes.Buffer

@@ -34,7 +34,7 @@ network for an hour: fix it before the next try.
 Exit status: 0 no errors, perhaps warnings; 2 errors with tenants or Mailu
 servers; 1 a run could not take place; 130 interrupted.`,
 		Example: `  mailu-rotator doctor
-  mailu-rotator doctor --output json | jq -r '.checks[] | select(.state == "failed") | .mend'`,
+  mailu-rotator doctor --output json | jq -r '.checks[] | select(.state == "failed") | .fix'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDoctor(cmd.Context(), *path, output, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -70,7 +70,7 @@ type diagnosis struct {
 	started, finished time.Time
 	sections          []section
 	records           *rotator.Examination // nil if they could not be read
-	mends             []string             // commands that fix the records' flaws
+	fixes             []string             // commands that fix the records' flaws
 }
 
 // section holds the checks of one part of the installation.

@@ -59,32 +59,32 @@ func (d *doctor) examine(ctx context.Context) diagnosis {
 func (d *doctor) configuration() []rotator.Check {
 	cfg, err := config.Load(d.path, getenv)
 	if err != nil {
-		mend := fmt.Sprintf("mend %s, then: %s", d.path, d.command("config check"))
+		fix := fmt.Sprintf("fix %s, then: %s", d.path, d.command("config check"))
 		if errors.Is(err, fs.ErrNotExist) {
-			mend = "install -m 644 config.yaml " + d.path
+			fix = "install -m 644 config.yaml " + d.path
 		}
-		return append([]rotator.Check{rotator.Broken(checkConfig, err.Error(), mend)}, rotator.Skipped("the configuration is not in order", checkFiles)...)
+		return append([]rotator.Check{rotator.Broken(checkConfig, err.Error(), fix)}, rotator.Skipped("the configuration is not in order", checkFiles)...)
 	}
 	checks := []rotator.Check{rotator.Passed(checkConfig, d.path)}
 	for _, err := range lines(cfg.CheckFiles()) {
-		checks = append(checks, rotator.Broken(checkFiles, err.Error(), mendFile(err)))
+		checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
 	}
 	for _, err := range lines(cfg.CheckHooks()) {
-		checks = append(checks, rotator.Warned(checkFiles, err.Error(), mendProgram(err)))
+		checks = append(checks, rotator.Warned(checkFiles, err.Error(), fixProgram(err)))
 	}
 	if len(checks) == 1 {
 		checks = append(checks, rotator.Passed(checkFiles, "all there, and only for whom they are meant"))
 	}
 	if d.fleet, err = newFleet(cfg, newLogger(cfg.Log, d.stderr), nil); err != nil {
-		checks = append(checks, rotator.Broken(checkConfig, err.Error(), "mend "+d.path))
+		checks = append(checks, rotator.Broken(checkConfig, err.Error(), "fix "+d.path))
 	}
 	return checks
 }
 
-func mendFile(err error) string {
+func fixFile(err error) string {
 	var mode *config.ModeError
 	if errors.As(err, &mode) {
-		return mode.Mend
+		return mode.Fix
 	}
 	var file *fs.PathError
 	if errors.As(err, &file) && errors.Is(err, fs.ErrNotExist) {
@@ -93,13 +93,13 @@ func mendFile(err error) string {
 	return "put into the file what its key names, and nothing else"
 }
 
-// mendProgram is mendFile for the program of a hook.
-func mendProgram(err error) string {
+// fixProgram is fixFile for the program of a hook.
+func fixProgram(err error) string {
 	var program *config.ProgramError
 	if errors.As(err, &program) {
-		return program.Mend
+		return program.Fix
 	}
-	return mendFile(err)
+	return fixFile(err)
 }
 
 // vault stops at the first failed check on which all later ones depend. The records
@@ -112,7 +112,7 @@ func (d *doctor) vault(ctx context.Context, result *diagnosis) (checks, records 
 	cfg.Patience, cfg.OnWait = doctorPatience, nil
 	outside, err := vault.NewOutside(cfg, d.fleet.login)
 	if err != nil {
-		checks = []rotator.Check{rotator.Broken(checkLogin, err.Error(), "mend the files that the login needs")}
+		checks = []rotator.Check{rotator.Broken(checkLogin, err.Error(), "fix the files that the login needs")}
 		return skip("there is no way to Vault", everythingElse)
 	}
 	defer outside.Close()
@@ -161,7 +161,7 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 	}
 	result.records = &found
 	for _, flaw := range found.Flaws {
-		result.mends = append(result.mends, d.mendFlaw(flaw))
+		result.fixes = append(result.fixes, d.fixFlaw(flaw))
 	}
 	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
 	switch {
@@ -177,7 +177,7 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 func (d *doctor) mailu(ctx context.Context) []rotator.Check {
 	servers, err := d.fleet.servers()
 	if err != nil {
-		return []rotator.Check{rotator.Broken(checkServers, err.Error(), "mend "+d.path)}
+		return []rotator.Check{rotator.Broken(checkServers, err.Error(), "fix "+d.path)}
 	}
 	defer servers.Close()
 	var usable []rotator.Origin
@@ -190,10 +190,10 @@ func (d *doctor) mailu(ctx context.Context) []rotator.Check {
 	checks := make([]rotator.Check, 0, len(d.fleet.cfg.Mailu.Servers))
 	for _, s := range d.fleet.cfg.Mailu.Servers {
 		if err := servers.broken[s.Origin]; err != nil {
-			checks = append(checks, rotator.Broken(string(s.Origin), err.Error(), mendFile(err)))
+			checks = append(checks, rotator.Broken(string(s.Origin), err.Error(), fixFile(err)))
 			continue
 		}
-		checks, asked = append(checks, mendToken(s, asked[0])), asked[1:]
+		checks, asked = append(checks, fixToken(s, asked[0])), asked[1:]
 	}
 	return checks
 }

@@ -41,7 +41,7 @@ func aged(n int, policy string, days int, edits ...func(*rotator.Candidate)) rot
 }
 
 func candidateError(text string) func(*rotator.Candidate) {
-	return func(c *rotator.Candidate) { c.Err = fmt.Errorf("malformed record, to be mended in Vault: %s", text) }
+	return func(c *rotator.Candidate) { c.Err = fmt.Errorf("malformed record, fix it in Vault: %s", text) }
 }
 
 func named(user string) func(*rotator.Candidate) {
@@ -83,7 +83,7 @@ oldest 999d; next due 2026-11-28; due within 7 days: 1, within 30: 2
 
 STATE     LEFT   AGE  POLICY    USER                                  SERVER            LAST OUTCOME
 overdue  -110d  200d  90_days   admin@tenant6.example                 mail.example.com  rotated 2026-05-07
-invalid      -    5d  -         0f8fad5b-d9cb-469f-a165-000000000008  mail.example.com  invalid: malformed record, to be mended in Vault: username is missing
+invalid      -    5d  -         0f8fad5b-d9cb-469f-a165-000000000008  mail.example.com  invalid: malformed record, fix it in Vault: username is missing
 pending   179d   24h  180_days  admin@tenant7.example                 mail.example.com  unfinished 2026-11-23: half-finished rotation by ops1/4711/deadbeef
 due          -     -  180_days  admin@tenant10.example                mail.example.com  -
 due         0s  180d  180_days  admin@tenant5.example                 mail.example.com  rotated 2026-05-27

@@ -94,11 +94,11 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 //	mailu stop NAME
 //	mailu user NAME ADDRESS      a user whose password no record has
 //	mailu domain NAME DOMAIN     a domain without users
-//	mailu mend NAME              ends the faults
+//	mailu fix NAME              ends the faults
 //	mailu flag NAME ADDRESS FLAG true|false
 func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: mailu start|start-without-api|exchange-token|stop|user|domain|mend|flag name [of what]")
+		ts.Fatalf("usage: mailu start|start-without-api|exchange-token|stop|user|domain|fix|flag name [of what]")
 	}
 	s := siteOf(ts)
 	switch args[0] {
@@ -124,7 +124,7 @@ func cmdMailu(ts *testscript.TestScript, neg bool, args []string) {
 		on, err := strconv.ParseBool(args[4])
 		ts.Check(err)
 		m.SetFlag(args[2], args[3], on)
-	case args[0] == "mend":
+	case args[0] == "fix":
 		m.ClearFaults()
 	default:
 		ts.Fatalf("unknown: mailu %v", args)

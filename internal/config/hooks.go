@@ -58,20 +58,20 @@ func CheckProgram(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &ProgramError{Err: err, Mend: "put the program there, then: " + chmod}
+		return &ProgramError{Err: err, Fix: "put the program there, then: " + chmod}
 	case err != nil:
-		return &ProgramError{Err: err, Mend: "see that its path can be read by this user"}
+		return &ProgramError{Err: err, Fix: "see that its path can be read by this user"}
 	}
 	if !info.Mode().IsRegular() {
-		return &ProgramError{Err: fmt.Errorf("%s is not a regular file", path), Mend: "give the hook the path of a program"}
+		return &ProgramError{Err: fmt.Errorf("%s is not a regular file", path), Fix: "give the hook the path of a program"}
 	}
 	if err := (fileRule{forbidden: 0o022, chmod: "755"}).check(path, info); err != nil {
-		return &ProgramError{Err: err, Mend: chmod}
+		return &ProgramError{Err: err, Fix: chmod}
 	}
 	if err := unix.Access(path, unix.X_OK); err != nil {
 		return &ProgramError{
-			Err:  fmt.Errorf("%s cannot be executed (mode %04o): %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), chmod),
-			Mend: chmod,
+			Err: fmt.Errorf("%s cannot be executed (mode %04o): %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), chmod),
+			Fix: chmod,
 		}
 	}
 	return nil
@@ -79,8 +79,8 @@ func CheckProgram(path string) error {
 
 // ProgramError says why a hook's program is not run.
 type ProgramError struct {
-	Err  error
-	Mend string // the remedy, for people
+	Err error
+	Fix string // the remedy, for people
 }
 
 func (e *ProgramError) Error() string { return e.Err.Error() }

@@ -111,9 +111,9 @@ func (r fileRule) check(path string, info fs.FileInfo) error {
 	case !mode.IsRegular():
 		return fmt.Errorf("%s is not a regular file", path)
 	case mode&r.forbidden&0o004 != 0:
-		return &ModeError{Path: path, Mode: mode.Perm(), Mend: "chmod " + r.chmod + " " + path, what: "readable by everyone"}
+		return &ModeError{Path: path, Mode: mode.Perm(), Fix: "chmod " + r.chmod + " " + path, what: "readable by everyone"}
 	case mode&r.forbidden&0o022 != 0:
-		return &ModeError{Path: path, Mode: mode.Perm(), Mend: "chmod " + r.chmod + " " + path, what: "writable by others than its owner"}
+		return &ModeError{Path: path, Mode: mode.Perm(), Fix: "chmod " + r.chmod + " " + path, what: "writable by others than its owner"}
 	}
 	return nil
 }
@@ -122,13 +122,13 @@ func (r fileRule) check(path string, info fs.FileInfo) error {
 type ModeError struct {
 	Path string
 	Mode fs.FileMode
-	Mend string // the command
+	Fix  string // the command
 
 	what string
 }
 
 func (e *ModeError) Error() string {
-	return fmt.Sprintf("%s is %s (mode %04o): %s", e.Path, e.what, e.Mode, e.Mend)
+	return fmt.Sprintf("%s is %s (mode %04o): %s", e.Path, e.what, e.Mode, e.Fix)
 }
 
 func (r fileRule) read(path string, file io.Reader) ([]byte, error) {

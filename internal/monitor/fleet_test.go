@@ -83,8 +83,8 @@ func TestRecordsThatDeleteThemselvesAreCounted(t *testing.T) {
 	})
 	w.want(t, map[string]float64{`records_expiring`: 3})
 
-	mended := aged(t, t2, day)
-	w.tell(rotator.Event{Name: rotator.TenantDone, Tenant: t2, Origin: serverA, Outcome: rotator.Rotated, Status: &mended})
+	corrected := aged(t, t2, day)
+	w.tell(rotator.Event{Name: rotator.TenantDone, Tenant: t2, Origin: serverA, Outcome: rotator.Rotated, Status: &corrected})
 
 	w.want(t, map[string]float64{`records_expiring`: 2})
 }

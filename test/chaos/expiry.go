@@ -63,7 +63,7 @@ func (s *stage) endExpiry(ctx context.Context) error {
 	}
 	var diagnosis struct {
 		Records struct {
-			Flaws []struct{ Tenant, Kind, Mend string }
+			Flaws []struct{ Tenant, Kind, Fix string }
 		}
 	}
 	if err := json.Unmarshal([]byte(output), &diagnosis); err != nil {
@@ -73,8 +73,8 @@ func (s *stage) endExpiry(ctx context.Context) error {
 		if !slices.Contains([]string{"expired", "vanishes", "expires"}, flaw.Kind) {
 			continue
 		}
-		if err := s.carryOut(ctx, flaw.Mend); err != nil {
-			return fmt.Errorf("tenant %s, %s: %w", flaw.Tenant, flaw.Mend, err)
+		if err := s.carryOut(ctx, flaw.Fix); err != nil {
+			return fmt.Errorf("tenant %s, %s: %w", flaw.Tenant, flaw.Fix, err)
 		}
 		s.tally.add("expiry", "ended as doctor says: "+flaw.Kind)
 	}

@@ -10,7 +10,7 @@ import (
 
 // A record that was malformed when first read, and has been fixed since, is like any
 // other: the board shows what happens to its tenant.
-func TestATenantWhoseRecordWasMendedStaysOnTheBoard(t *testing.T) {
+func TestACorrectedTenantStaysOnTheBoard(t *testing.T) {
 	board := rotator.NewBoard(rotatortest.NewClock(noon))
 	fleet := func(fault string) (all []rotator.Status) {
 		for n := range 20 {
@@ -24,13 +24,13 @@ func TestATenantWhoseRecordWasMendedStaysOnTheBoard(t *testing.T) {
 	}
 	board.Survey(fleet("malformed"))
 	board.Survey(fleet(""))
-	mended := fleet("")[3].Tenant
+	corrected := fleet("")[3].Tenant
 
-	board.Observe(rotator.Event{Name: rotator.TenantDone, Tenant: mended, Outcome: rotator.Rotated})
+	board.Observe(rotator.Event{Name: rotator.TenantDone, Tenant: corrected, Outcome: rotator.Rotated})
 
 	for _, e := range board.Snapshot().Tenants {
-		if e.Tenant == mended && e.Outcome != rotator.Rotated {
-			t.Errorf("the mended tenant's outcome is %q", e.Outcome)
+		if e.Tenant == corrected && e.Outcome != rotator.Rotated {
+			t.Errorf("the corrected tenant's outcome is %q", e.Outcome)
 		}
 	}
 	if n := len(board.Snapshot().Tenants); n != 20 {

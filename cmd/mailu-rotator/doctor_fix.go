@@ -24,8 +24,8 @@ func (d *doctor) policyCommand() string {
 	return d.command("policy") + " | vault policy write mailu-rotator -"
 }
 
-// mendFlaw returns the command that fixes a record; empty if none is needed.
-func (d *doctor) mendFlaw(f rotator.Flaw) string {
+// fixFlaw returns the command that fixes a record; empty if none is needed.
+func (d *doctor) fixFlaw(f rotator.Flaw) string {
 	v := d.fleet.cfg.Vault
 	record := recordArgs(v, f.Tenant)
 	switch f.Kind {
@@ -42,7 +42,7 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 	case rotator.FlawWithdrawn:
 		return "vault kv metadata delete " + record
 	case rotator.FlawMalformed:
-		return mendFields(f, record)
+		return fixFields(f, record)
 	case rotator.FlawShared:
 		return "vault kv patch " + record + " username=ANOTHER"
 	case rotator.FlawUnlisted:
@@ -52,14 +52,14 @@ func (d *doctor) mendFlaw(f rotator.Flaw) string {
 	case rotator.FlawKeyUnknown:
 		return fmt.Sprintf("restore key %s of %s/ from a backup that has the version", v.Transit.Key, v.Transit.Mount)
 	case rotator.FlawSealedForm:
-		return d.mendSealed(f, record)
+		return d.fixSealed(f, record)
 	case rotator.FlawHalfFinished:
 		return d.command("--run-now --due-only --tenant " + f.Tenant)
 	case rotator.FlawOneAddress:
 		return "set one api_url under mailu.servers in " + d.path
 	case rotator.FlawUndated:
 		if slices.Equal(f.Fields, []string{"created_at"}) { // which no rotation writes
-			return mendFields(f, record)
+			return fixFields(f, record)
 		}
 		return d.command("--run-now --tenant " + f.Tenant)
 	}
@@ -75,11 +75,11 @@ func endExpiry(mount, record string, version int) string {
 		mount, record, version, record)
 }
 
-// mendFields returns the commands that correct the fields of a record. FIELD=VALUE can
+// fixFields returns the commands that correct the fields of a record. FIELD=VALUE can
 // neither remove a field nor change one inside pending: that needs a JSON merge patch
 // (RFC 7396), in which null removes. With check-and-set the patch changes only the
 // version that was read, which no process has taken up since.
-func mendFields(f rotator.Flaw, record string) string {
+func fixFields(f rotator.Flaw, record string) string {
 	if slices.Contains(f.Fields, "password") { // a password cannot be sealed by hand
 		return "vault kv rollback -version=VERSION " + record
 	}
@@ -105,27 +105,27 @@ func mendFields(f rotator.Flaw, record string) string {
 	return fmt.Sprintf("echo '%s' | vault kv patch -method=patch -cas=%d %s -", text, f.Version, record)
 }
 
-// mendSealed: a rotation replaces a current password. A pending one is removed, and its
+// fixSealed: a rotation replaces a current password. A pending one is removed, and its
 // copy in the history is restored if Mailu holds it; without any other password, the
 // addition is abandoned.
-func (d *doctor) mendSealed(f rotator.Flaw, record string) string {
+func (d *doctor) fixSealed(f rotator.Flaw, record string) string {
 	switch {
 	case slices.Contains(f.Fields, "pending"):
-		return mendFields(f, record) + " && " + d.command("verify --repair --tenant "+f.Tenant)
+		return fixFields(f, record) + " && " + d.command("verify --repair --tenant "+f.Tenant)
 	case slices.Contains(f.Fields, "pending.password"):
 		return "vault kv metadata delete " + record
 	}
 	return d.command("--run-now --tenant " + f.Tenant)
 }
 
-// mendToken names the file for the right token.
-func mendToken(s config.Server, c mailu.Checked) rotator.Check {
+// fixToken names the file for the right token.
+func fixToken(s config.Server, c mailu.Checked) rotator.Check {
 	if c.WrongToken {
 		host := string(s.Origin)
 		if u, err := url.Parse(host); err == nil {
 			host = u.Hostname()
 		}
-		c.Mend = fmt.Sprintf("systemd-ask-password -n 'API_TOKEN of %s:' >%s", host, s.TokenFile)
+		c.Fix = fmt.Sprintf("systemd-ask-password -n 'API_TOKEN of %s:' >%s", host, s.TokenFile)
 	}
 	return c.Check
 }
