@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/faultproxy"
 )
 
 // Every fault of the protocol, by name, on a real Vault and a Mailu-compatible server.

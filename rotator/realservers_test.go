@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu"
 	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
+	"mailu-rotator/test/faultproxy"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
 )

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
 )

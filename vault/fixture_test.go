@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/faultproxy"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
 )

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/faultproxy"
 )
 
 const listOf = "/v1/vault/metadata/smtp"

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/manyvault"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/manyvault"
 	"mailu-rotator/vault"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 	"mailu-rotator/vault"
 )
 

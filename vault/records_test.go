@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/faultproxy"
 )
 
 // Vault's KV engine itself returns numbers as 64-bit floats to every client. So the

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/faultproxy"
 )
 
 func TestSealedVaultIsWaitedFor(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/faultproxy"
 )
 
 // An error is about Vault if any other request would have met it, and about the record

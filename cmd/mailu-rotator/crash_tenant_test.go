@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"testing"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/faultproxy"
 )
 
 // The tests here kill `tenant add` while a tenant is half-added, and let the same

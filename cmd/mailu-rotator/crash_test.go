@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/faultproxy"
 )
 
 // The tests here kill the real program at the worst moments, and let another process

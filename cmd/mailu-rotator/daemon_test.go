@@ -6,8 +6,8 @@ import (
 	"syscall"
 	"testing"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/faultproxy"
 )
 
 // everySecond makes a daemon sweep all the time; never means not during a test.

@@ -6,8 +6,8 @@ import (
 	"syscall"
 	"testing"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/faultproxy"
 )
 
 // A run with sixteen workers meets a Vault that limits the rate of requests. The test

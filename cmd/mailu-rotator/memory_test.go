@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/truth"
 	"mailu-rotator/rotator"
+	"mailu-rotator/test/vaultread"
 )
 
 // searchedRun is the variable that makes the test binary do a run with this
@@ -70,7 +70,7 @@ func (s *site) fileText(t *testing.T, name string) string {
 
 func (s *site) masterKey(t *testing.T) []byte {
 	t.Helper()
-	keys, err := truth.MasterKeys(t.Context(), s.root, s.layout().TransitMount, s.key)
+	keys, err := vaultread.MasterKeys(t.Context(), s.root, s.layout().TransitMount, s.key)
 	must(t, err)
 	return keys[1]
 }

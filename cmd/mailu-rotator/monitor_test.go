@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"testing"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/faultproxy"
 	"mailu-rotator/vault"
 )
 

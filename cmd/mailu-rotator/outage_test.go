@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/faultproxy"
 	"mailu-rotator/vault/vaulttest"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/truth"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/vaultread"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
 )
@@ -222,7 +222,7 @@ func set(doc map[string]any, setting string) error {
 
 // keyring reads the master key as any other reader would.
 func (s *site) keyring(ctx context.Context) (*crypto.Keyring, error) {
-	keys, err := truth.MasterKeys(ctx, s.root, s.layout().TransitMount, s.key)
+	keys, err := vaultread.MasterKeys(ctx, s.root, s.layout().TransitMount, s.key)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 )
 
 // TestTwoDaemonsAndAnEmergencyRunAtOnce: all process the same tenants all the time.

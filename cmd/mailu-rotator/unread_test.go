@@ -7,7 +7,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 )
 
 // damage makes Vault return no record for two tenants: the storage of one is damaged,

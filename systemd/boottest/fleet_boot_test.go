@@ -15,8 +15,8 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/truth"
 	"mailu-rotator/mailu/mailutest"
+	"mailu-rotator/test/vaultread"
 	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
 )
@@ -63,7 +63,7 @@ func openFleet(t *testing.T) *fleet {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(credentials, "vault-token"), []byte(token), 0o600))
 	must(t, os.WriteFile(filepath.Join(credentials, "mailu.token"), []byte(f.mailu.Token()), 0o600))
-	keys, err := truth.MasterKeys(t.Context(), f.client, layout.TransitMount, layout.TransitKey)
+	keys, err := vaultread.MasterKeys(t.Context(), f.client, layout.TransitMount, layout.TransitKey)
 	must(t, err)
 	f.keys, err = crypto.NewKeyring(keys)
 	must(t, err)
@@ -125,7 +125,7 @@ func (f *fleet) settled(ctx context.Context, tenant string) error {
 	if _, found := fields["pending"]; found {
 		return fmt.Errorf("%s: half-finished", tenant)
 	}
-	password, err := truth.Open(f.keys, tenant, fields)
+	password, err := vaultread.Open(f.keys, tenant, fields)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"mailu-rotator/internal/child"
+	"mailu-rotator/test/child"
 )
 
 // event is a line of JSON that a process wrote: a log line of the program, or a message

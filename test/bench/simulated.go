@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"mailu-rotator/internal/manyvault"
+	"mailu-rotator/test/manyvault"
 )
 
 // vaultTask is the fleet of a simulated Vault.

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"mailu-rotator/internal/child"
+	"mailu-rotator/test/child"
 )
 
 // rest is the state after everything has stopped.

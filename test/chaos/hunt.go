@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 )
 
 // place is the moment within a request at which the process dies.

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/truth"
+	"mailu-rotator/test/vaultread"
 	"mailu-rotator/vault/vaulttest"
 )
 
@@ -30,7 +30,7 @@ func newReader(ctx context.Context, server *vaulttest.Server, l vaulttest.Layout
 	if err != nil {
 		return nil, err
 	}
-	keys, err := truth.MasterKeys(ctx, client, l.TransitMount, l.TransitKey)
+	keys, err := vaultread.MasterKeys(ctx, client, l.TransitMount, l.TransitKey)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (r *reader) open(tenant string, fields map[string]any) string {
 		return known.(string)
 	}
 	password := unreadable
-	if secret, err := truth.Open(r.keys, tenant, fields); err == nil {
+	if secret, err := vaultread.Open(r.keys, tenant, fields); err == nil {
 		password = secret.RevealString()
 	}
 	r.opened.Store(key, password)

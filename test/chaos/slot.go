@@ -16,8 +16,8 @@ import (
 	"syscall"
 	"time"
 
-	"mailu-rotator/internal/child"
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/child"
+	"mailu-rotator/test/faultproxy"
 )
 
 // slot is a place in which a process runs, and is restarted when it ends. It has its

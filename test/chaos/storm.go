@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 )
 
 // storm is the phase with faults. It returns when every process has ended, with the

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 )
 
 // trouble is a fault of a request without a process's death.

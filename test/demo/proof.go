@@ -7,13 +7,13 @@ import (
 	"text/tabwriter"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/truth"
+	"mailu-rotator/test/vaultread"
 	"mailu-rotator/vault/vaulttest"
 )
 
 // masterKey reads the key as any reader would, without the program's help.
 func (s *stage) masterKey(ctx context.Context) (*crypto.Keyring, error) {
-	keys, err := truth.MasterKeys(ctx, s.client, "transit", "smtp-master")
+	keys, err := vaultread.MasterKeys(ctx, s.client, "transit", "smtp-master")
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (s *stage) inspect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		password, err := truth.Open(keys, t.id, fields)
+		password, err := vaultread.Open(keys, t.id, fields)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (s *stage) prove(ctx context.Context) error {
 		return err
 	}
 	defer keys.Wipe()
-	password, err := truth.Open(keys, t.id, fields)
+	password, err := vaultread.Open(keys, t.id, fields)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"mailu-rotator/internal/child"
+	"mailu-rotator/test/child"
 )
 
 // errPortTaken: another process listens on Vault's port.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"mailu-rotator/internal/faultproxy"
+	"mailu-rotator/test/faultproxy"
 )
 
 // counted is a server that says "real" and counts what reaches it.

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/internal/truth"
+	"mailu-rotator/test/vaultread"
 )
 
 // held is what Vault holds for a tenant, opened without the program's code.
@@ -57,7 +57,7 @@ func (s *site) open(ring *crypto.Keyring, t *tenant, fields map[string]any) (str
 	if known, found := s.opened.Load(as); found {
 		return known.(string), nil
 	}
-	password, err := truth.Open(ring, t.id, fields)
+	password, err := vaultread.Open(ring, t.id, fields)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", t.name, err)
 	}

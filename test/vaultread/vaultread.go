@@ -1,7 +1,7 @@
-// Package truth reads Vault independently of the program, for judges that must not
+// Package vaultread reads Vault independently of the program, for judges that must not
 // trust it: the demo, the command's tests, the chaos run. The envelope format is all
 // that it shares with the program.
-package truth
+package vaultread
 
 import (
 	"context"
