@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,8 +48,8 @@ func fill(page string, r results) (string, error) {
 		{"host", r.hostLine()},
 		{"table", r.table()},
 		{"notes", r.notes()},
-		{"growth", r.growthTable()},
-		{"memory", r.memoryTable()},
+		{"growth", r.growthLine()},
+		{"memory", r.memoryLine()},
 		{"costs", r.costsLine()},
 		{"paper", r.paper()},
 	} {
@@ -76,42 +77,40 @@ func (r results) table() string {
 	return markdown(headings, cellsOf(r.Rows))
 }
 
+// notes explains rows. Two rows with the same note have one.
 func (r results) notes() string {
 	var all []string
-	for _, row := range r.Rows {
-		if row.Note != "" {
-			all = append(all, fmt.Sprintf("- %s: %s.", row.What, row.Note))
+	for i, line := range r.Rows {
+		same := func(other row) bool { return other.Note == line.Note }
+		if line.Note != "" && !slices.ContainsFunc(r.Rows[:i], same) {
+			all = append(all, fmt.Sprintf("- %s: %s.", line.What, line.Note))
 		}
 	}
 	return strings.Join(all, "\n")
 }
 
-func (r results) growthTable() string {
-	var lines [][]string
-	add := func(kind string, points []point) {
-		for _, p := range points {
-			lines = append(lines, []string{kind, count(p.Tenants), figure(p.Seconds) + " s", count(p.Requests), figure(float64(p.Tenants) / p.Seconds)})
-		}
+// growthLine has the ends of the curves; the plots have the rest.
+func (r results) growthLine() string {
+	line := func(kind string, p point) string {
+		return fmt.Sprintf("%s of %s tenants takes %s s (%s tenants/s)", kind, count(p.Tenants), figure(p.Seconds), figure(float64(p.Tenants)/p.Seconds))
 	}
-	add("scan, nothing due", r.Growth.Scan)
-	add("all rotated, Mailu cost zero", r.Growth.Rotation)
-	return markdown([]string{"sweep", "tenants", "time", "Vault requests", "tenants/s"}, lines)
+	scan, rotation := r.Growth.Scan, r.Growth.Rotation
+	if len(scan) == 0 || len(rotation) == 0 {
+		return ""
+	}
+	return line("A scan", scan[len(scan)-1]) + "; " + line("a rotation", rotation[len(rotation)-1]) + ", if Mailu costs nothing."
 }
 
-func (r results) memoryTable() string {
-	var lines [][]string
-	add := func(run string, peaks []peak) {
-		for _, p := range peaks {
-			kind := "real"
-			if p.Simulated {
-				kind = "simulated"
-			}
-			lines = append(lines, []string{run, count(p.Tenants), kind, figure(p.MB) + " MB", figure(p.Seconds) + " s"})
-		}
+// memoryLine has the peaks that the plot, which is about scans, does not show.
+func (r results) memoryLine() string {
+	if len(r.Reported) == 0 {
+		return ""
 	}
-	add("scan", r.Memory)
-	add("emergency run", r.Reported)
-	return markdown([]string{"run", "tenants", "Vault", "peak", "time"}, lines)
+	var all []string
+	for _, p := range r.Reported {
+		all = append(all, fmt.Sprintf("%s MB with %s tenants", figure(p.MB), count(p.Tenants)))
+	}
+	return "An emergency run needs " + strings.Join(all, ", ") + "."
 }
 
 func (r results) costsLine() string {
