@@ -69,8 +69,8 @@ type Auth struct {
 	RoleIDFile string `yaml:"role_id_file" default:"required by approle" range:"one line, 64 KiB"`
 	// The AppRole secret-id, or the token that wraps it.
 	SecretIDFile string `yaml:"secret_id_file" default:"required by approle" range:"one line, 64 KiB"`
-	// The file holds a response-wrapping token. It is unwrapped once and the secret-id
-	// is kept in memory; after a restart a new wrapping token is needed.
+	// The file holds a response-wrapping token, which is unwrapped once: each restart
+	// needs a new one.
 	SecretIDWrapped bool `yaml:"secret_id_wrapped" range:"method approle"`
 	// The role to log in as. With cert, Vault otherwise picks the role that
 	// matches.
@@ -127,12 +127,12 @@ type Server struct {
 	TokenFile string `yaml:"token_file" default:"required" range:"one line, 64 KiB"`
 	// Certificate authorities to trust instead of the system's.
 	CAFile string `yaml:"ca_file" default:"the system's" range:"PEM, 1 MiB"`
-	// Permits plain http to other hosts than this one. Token and passwords are then
-	// readable on the network.
+	// Permits plain http to other hosts. Token and passwords are then readable on the
+	// network.
 	AllowHTTP bool `yaml:"allow_http"`
 	// Concurrent requests. Each costs the server's single admin process about 0.3 s of
-	// hashing, time that logins need too. More than 1 is faster only if that process has
-	// more than one core. Entries with the same API host share the lowest limit.
+	// hashing, time that logins need too; more than 1 is faster only on several cores.
+	// Entries with the same API host share the lowest limit.
 	MaxConcurrent int `yaml:"max_concurrent" range:"1 to 64"`
 	// Time limit of one request.
 	Timeout time.Duration `yaml:"timeout" range:"1s to 5m, less than rotation.claim_ttl"`
@@ -155,10 +155,10 @@ const (
 
 // Rotation says when and how fast passwords are rotated.
 type Rotation struct {
-	// When a sweep starts. Quote it: a leading `*` is special in YAML. Sunday is 0 or 7. A
-	// time that summer time skips runs right after that hour; one that occurs twice runs
-	// once. `@every` counts from 00:00 UTC, `@every 168h` from Monday. A daemon that
-	// starts within `jitter` and `window` of the last scheduled time begins that sweep.
+	// When a sweep starts. Quote a leading `*`. Sunday is 0 or 7. A time that summer time
+	// skips runs right after that hour; one that occurs twice runs once. `@every` counts
+	// from 00:00 UTC, `@every 168h` from Monday. A daemon that starts within `jitter` and
+	// `window` of the last scheduled time begins that sweep.
 	Schedule Schedule `yaml:"schedule" range:"five cron fields, @daily and the like, @every 6h (1s or more); no time zone in it"`
 	// Time zone of both schedules.
 	Timezone *time.Location `yaml:"timezone" range:"UTC, Local, names of the tz database"`
@@ -170,16 +170,14 @@ type Rotation struct {
 	// For records without a `rotation_policy`.
 	DefaultPolicy rotator.Policy `yaml:"default_policy" range:"1_days to 100000_days, manual"`
 	// The largest part of its policy by which a password may be rotated early, so that
-	// tenants that were imported or rotated on one day spread out: `10%` of 180 days is up
-	// to 18 days. It applies to every policy.
+	// tenants that were imported or rotated on one day spread out.
 	Spread rotator.Spread `yaml:"spread" type:"share" range:"0% to 50%; 0% is off"`
-	// Tenants for which this host talks to Vault at a time. Tenants waiting for their
-	// Mailu server or for a processor do not count.
+	// Tenants for which this host talks to Vault at a time. Those that wait for Mailu or
+	// a processor do not count.
 	Workers int `yaml:"workers" range:"1 to 256"`
 	// How long a rotation belongs to the process that began it. Below 40 seconds there is
-	// no margin for hosts whose clocks differ. If a claim expires while its owner waits
-	// for a slow server, another process takes over and pushes the password a second time.
-	// A longer claim delays recovery after a crash.
+	// no margin for hosts whose clocks differ, and the password may be pushed twice at a
+	// slow server. A longer claim delays recovery after a crash.
 	ClaimTTL time.Duration `yaml:"claim_ttl" range:"1s to 1h"`
 	// One tenant per server goes first; the server's others follow only if it
 	// succeeded.
@@ -224,8 +222,8 @@ type Listen struct {
 	// accessible to the service's user and group (mode 0660).
 	Address string `yaml:"address" range:"host:port, port 0 to 65535; unix: and an absolute path; empty turns it off"`
 	// What callers must present, except for `/healthz` and `/readyz`: `Authorization:
-	// Bearer`, or as the password of any user. It crosses the network in plain http: use a
-	// private network, or a TLS proxy on this host.
+	// Bearer`, or as the password of any user. The listener has no TLS: use a private
+	// network, or a proxy on this host.
 	TokenFile string `yaml:"token_file" default:"none" range:"one line, 64 KiB; required unless the address is loopback or a socket"`
 	// Go's profiles at `/debug/pprof/`, for developers.
 	PProf bool `yaml:"pprof"`
