@@ -73,7 +73,7 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 	defer r.keys.Wipe()
 	plan := r.decideAdditions(fleet, additions)
 	nameAdditions(plan, fleet)
-	r.rotator.Rivals = r.namesakes(settled(fleet))
+	r.rotator.Rivals = r.namesakes(fleet)
 	r.registry = lendingRegistry{registry, r.host}
 	report.Rows = r.act(ctx, plan, AdditionPlanned)
 	report.Finished = s.Clock.Now()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -172,51 +174,67 @@ func possession(c Candidate) string {
 	return fmt.Sprintf("tenant %s has the user %s", c.Name, c.Credential.Username)
 }
 
-// settled returns the names of a fleet that are not read again before an addition is
-// admitted: no process adds a tenant under them.
-func settled(fleet []Candidate) map[string]bool {
-	known := make(map[string]bool, len(fleet))
-	for _, c := range fleet {
-		known[c.Name] = !c.open()
-	}
-	return known
+// settledUsers are the users of the records under which no process is adding a tenant.
+// Such a record keeps its user, so it is not read again for other users.
+type settledUsers struct {
+	mu     sync.Mutex        // guards byName
+	byName map[string]string // the [userKey]; "": it names no user
 }
 
-// namesakes searches for the records that name a user, except under the known names. A
-// record that cannot be read may name any user.
-func (r *run) namesakes(known map[string]bool) func(context.Context, Credential) ([]Candidate, error) {
+func (s *settledUsers) add(c Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byName[c.Name] = userKey(c)
+}
+
+// exclude reports whether the record of that name is known not to name the user.
+func (s *settledUsers) exclude(name, user string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	settled, found := s.byName[name]
+	return found && settled != user
+}
+
+// namesakes returns the search of a run for the records that name a user. It reads each
+// record that is not in the fleet until it is settled. A record that cannot be read may
+// name any user.
+func (r *run) namesakes(fleet []Candidate) func(context.Context, Credential) ([]Candidate, error) {
+	users := &settledUsers{byName: make(map[string]string, len(fleet))}
+	for _, c := range fleet {
+		if !c.open() {
+			users.add(c)
+		}
+	}
 	return func(ctx context.Context, mine Credential) ([]Candidate, error) {
-		var unseen []string
+		user := userKey(Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
+		var possible []string
 		err := r.listFleet(ctx, func(name string) {
-			if !known[name] && name != string(mine.Tenant) {
-				unseen = append(unseen, name)
+			if name != string(mine.Tenant) && !users.exclude(name, user) {
+				possible = append(possible, name)
 			}
 		})
 		if err != nil {
 			return nil, &storeError{err}
 		}
-		read := make([]Candidate, len(unseen))
+		read := make([]Candidate, len(possible))
 		group, groupCtx := errgroup.WithContext(ctx)
 		group.SetLimit(max(r.Workers, 1))
-		for i, name := range unseen {
+		for i, name := range possible {
 			group.Go(func() error {
-				read[i] = r.candidate(groupCtx, name)
-				if c := read[i]; c.unread() {
+				c := r.candidate(groupCtx, name)
+				if c.unread() {
 					return &storeError{fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", name, c.Err)}
 				}
+				if c.Err == nil && !c.open() || isWithdrawn(c.Err) {
+					users.add(c)
+				}
+				read[i] = c
 				return nil
 			})
 		}
 		if err := group.Wait(); err != nil {
 			return nil, err
 		}
-		user := userKey(Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
-		var same []Candidate
-		for _, c := range read {
-			if userKey(c) == user {
-				same = append(same, c)
-			}
-		}
-		return same, nil
+		return slices.DeleteFunc(read, func(c Candidate) bool { return userKey(c) != user }), nil
 	}
 }

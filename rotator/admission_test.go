@@ -316,3 +316,41 @@ func TestMalformedAdmission(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAnImportReadsEachNewRecordOnce(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		const n = 40
+		f.sweep.Workers = 1
+		var asked []rotator.Addition
+		for i := range n {
+			asked = append(asked, asking(i+1))
+		}
+
+		report := f.adds(t, asked...)
+
+		if reads := len(f.of(rotatortest.OpRead)); reads > 4*n || report.Count(rotator.Added) != n {
+			t.Errorf("%d reads for %d of %d additions", reads, report.Count(rotator.Added), n)
+		}
+	})
+}
+
+func TestRecordFoundDuringAnImportIsARival(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sweep.Workers = 1
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpCreate && c.Tenant == tenant(1) { // by another process
+				f.store.Put(string(tenant(2)), map[string]any{
+					"username": userOf(3), "webmail_url": string(serverA), "password": envelope(2), "last_rotated": "2026-01-01T00:00:00Z",
+				})
+			}
+			return rotatortest.Fault{}
+		}
+
+		report := f.adds(t, asking(1), asking(3))
+
+		mustEnd(t, report, "1 added, 3 invalid")
+		if want := "tenant " + string(tenant(2)) + " has the user"; !strings.Contains(report.Rows[1].Reason, want) {
+			t.Errorf("got %q, want %q", report.Rows[1].Reason, want)
+		}
+	})
+}
