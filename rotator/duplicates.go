@@ -29,9 +29,12 @@ func (d *duplicates) hash(c Candidate) uint64 {
 	return max(maphash.String(d.seed, key), 1)
 }
 
-// count is the number of tenants with the candidate's user.
+// count is the number of tenants with the candidate's user; 0 if it names none.
 func (d *duplicates) count(c Candidate) (n int) {
 	wanted := d.hash(c)
+	if wanted == 0 {
+		return 0
+	}
 	for _, hash := range d.hashes {
 		if hash == wanted {
 			n++

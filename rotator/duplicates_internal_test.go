@@ -21,4 +21,7 @@ func TestDuplicatesAreTenantsWithTheSameUser(t *testing.T) {
 	if n := d.count(Candidate{Credential: Credential{Origin: "https://mail.example", Username: "U1@x.example"}}); n != 2 {
 		t.Errorf("%d tenants have the user, want 2", n)
 	}
+	if n := d.count(Candidate{}); n != 0 {
+		t.Errorf("%d tenants have no user, want 0", n)
+	}
 }
