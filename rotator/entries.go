@@ -8,7 +8,7 @@ import (
 )
 
 // entries are the tenants on a [Board]. A daemon keeps one for each tenant permanently,
-// so they are small: about 150 MB for a million tenants. An unusual entry (with a
+// so they are small: about 200 MB for a million tenants. An unusual entry (with a
 // fault, a reason, a pending password) is kept whole.
 type entries struct {
 	small   map[uuid]smallEntry
