@@ -197,9 +197,11 @@ func (r *run) flawOf(ctx context.Context, c Candidate) FlawKind {
 // still set deletes itself again, at a time that looks like a manual deletion; then its
 // earlier versions are gone as well.
 func (r *run) repairable(ctx context.Context, c Credential, deleted int) bool {
-	x := &rotation{Rotator: &Rotator{Store: r.Store, DefaultPolicy: r.DefaultPolicy}, cred: c}
-	_, err := x.readVersion(ctx, deleted-1)
-	return deleted > 1 && !errors.Is(err, ErrAbsent)
+	if deleted == 1 {
+		return false // there is none, and version 0 would be the newest one
+	}
+	_, err := readVersion(ctx, r.Store, c.Tenant, deleted-1, r.DefaultPolicy)
+	return !errors.Is(err, ErrAbsent)
 }
 
 // missingKey is the key version that the current or the pending password needs and the

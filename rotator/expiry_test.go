@@ -192,6 +192,9 @@ func TestADoctorHasARecordUndeletedThatNoRepairFinds(t *testing.T) {
 				t.Errorf("%+v, want %s of tenant %d", got, want, i)
 			}
 		}
+		if reads := len(f.of(rotatortest.OpRead, 0)); reads != 1 {
+			t.Errorf("%d reads of a record that has one version, want 1", reads)
+		}
 	})
 }
 

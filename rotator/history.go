@@ -164,7 +164,7 @@ func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error)
 func (r *rotation) versions(ctx context.Context, from int) iter.Seq2[int, Credential] {
 	return func(yield func(int, Credential) bool) {
 		for version := from; version > max(from-maxRemembered, 0); version-- {
-			c, err := r.readVersion(ctx, version)
+			c, err := readVersion(ctx, r.Store, r.cred.Tenant, version, r.DefaultPolicy)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -177,14 +177,15 @@ func (r *rotation) versions(ctx context.Context, from int) iter.Seq2[int, Creden
 	}
 }
 
-func (r *rotation) readVersion(ctx context.Context, version int) (Credential, error) {
+// readVersion reads one version of a tenant's record.
+func readVersion(ctx context.Context, store Store, tenant TenantID, version int, defaultPolicy Policy) (Credential, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
-	doc, err := r.Store.ReadVersion(ctx, r.cred.Tenant, version)
+	doc, err := store.ReadVersion(ctx, tenant, version)
 	if err != nil {
 		return Credential{}, err
 	}
-	return ParseCredential(r.cred.Tenant, doc, r.DefaultPolicy)
+	return ParseCredential(tenant, doc, defaultPolicy)
 }
 
 // undelete restores a record whose newest version was deleted, if an earlier version

@@ -173,7 +173,7 @@ func (r *rotation) edit(ctx context.Context, p *Pending, err error) error {
 }
 
 func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earlier, error) {
-	c, err := r.readVersion(ctx, version)
+	c, err := readVersion(ctx, r.Store, r.cred.Tenant, version, r.DefaultPolicy)
 	if err != nil {
 		return earlier{}, fmt.Errorf("version %d: %w", version, err)
 	}

@@ -49,9 +49,8 @@ func (r *run) shortHistories(ctx context.Context, candidates []Candidate) []Flaw
 // kept is how many versions the store keeps of a record; 0 if they are enough. A
 // deleted or destroyed version counts as kept: that was a deliberate act.
 func (r *run) kept(ctx context.Context, c Credential) int {
-	x := &rotation{Rotator: &Rotator{Store: r.Store, DefaultPolicy: r.DefaultPolicy}, cred: c}
 	for back := 1; back < usefulHistory; back++ {
-		_, err := x.readVersion(ctx, c.Version-back)
+		_, err := readVersion(ctx, r.Store, c.Tenant, c.Version-back, r.DefaultPolicy)
 		var deleted *DeletedError
 		if errors.Is(err, ErrAbsent) && !errors.As(err, &deleted) {
 			return back
