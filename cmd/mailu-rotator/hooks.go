@@ -18,7 +18,7 @@ const hooksGrace = 10 * time.Second
 
 // startHooks runs hooks on the events of the fleet. The caller must call closeHooks.
 func startHooks(f *fleet) *hook.Runner {
-	hooks := hook.Start(rotator.SystemClock{}, hookSettings(f.cfg.Hooks, f.log))
+	hooks := hook.Start(rotator.SystemClock{}, hook.Settings{})
 	attachHooks(hooks, f)
 	return hooks
 }
