@@ -75,29 +75,20 @@ func (b *bench) emergency(ctx context.Context) error {
 	}
 	defer mailu.kill()
 	f := &fleet{prefix: "emergency", tenants: b.size.Emergency, age: old, mailus: origins}
-	if err := b.prepare(ctx, f); err != nil {
-		return err
-	}
-	taken, err := b.interleave(ctx,
-		func(ctx context.Context) (float64, error) {
-			s, err := b.runNow(ctx, f)
-			return s.took.Seconds(), err
-		},
-		func(ctx context.Context) (float64, error) {
-			cost, err := b.costOfAPush(ctx, origins[0])
-			return float64(f.tenants) * cost.Seconds() / float64(len(origins)*maxConcurrent), err
-		})
+	taken, bound, err := b.runsAgainst(ctx, f, func(ctx context.Context) (float64, error) {
+		cost, err := b.costOfAPush(ctx, origins[0])
+		return float64(f.tenants) * cost.Seconds() / float64(len(origins)*maxConcurrent), err
+	})
 	if err != nil {
 		return err
 	}
-	ratios := ratios(taken[1], taken[0])
 	b.add(row{
 		Key: "emergency", What: fmt.Sprintf("emergency run, %s tenants on %d servers, %s for each password", count(f.tenants), len(origins), hashing),
 		Against: fmt.Sprintf("N × cost ÷ (S × max_concurrent), %d × the %s that a push takes by itself ÷ (%d × %d)",
-			f.tenants, time.Duration(taken[1].median()*float64(len(origins)*maxConcurrent)/float64(f.tenants)*float64(time.Second)).Round(100*time.Microsecond),
+			f.tenants, time.Duration(bound.median()*float64(len(origins)*maxConcurrent)/float64(f.tenants)*float64(time.Second)).Round(100*time.Microsecond),
 			len(origins), maxConcurrent),
 		Unit: "s", Target: 0.95, Tolerance: 0.15, Tenants: f.tenants, Servers: len(origins),
-	}.compared(taken[0], taken[1], ratios))
+	}.compared(taken, bound, ratios(bound, taken)))
 	return nil
 }
 
@@ -111,18 +102,10 @@ func (b *bench) proof(ctx context.Context) error {
 	}
 	defer mailu.kill()
 	f := &fleet{prefix: "proof", tenants: b.size.Proof, age: old, mailus: origins, atATime: 1, apart: true}
-	if err := b.prepare(ctx, f); err != nil {
-		return err
-	}
-	taken, err := b.interleave(ctx,
-		func(ctx context.Context) (float64, error) {
-			s, err := b.runNow(ctx, f)
-			return s.took.Seconds(), err
-		},
-		func(ctx context.Context) (float64, error) {
-			took, err := b.pushes(ctx, origins[0], f.tenants)
-			return took.Seconds(), err
-		})
+	taken, pushes, err := b.runsAgainst(ctx, f, func(ctx context.Context) (float64, error) {
+		took, err := b.pushes(ctx, origins[0], f.tenants)
+		return took.Seconds(), err
+	})
 	if err != nil {
 		return err
 	}
@@ -130,8 +113,25 @@ func (b *bench) proof(ctx context.Context) error {
 		Key: "proof", What: fmt.Sprintf("emergency run with proof, %d tenants on one server that computes its hashes", f.tenants),
 		Against: "the bare pushes, one after the other", Unit: "s", Tolerance: 0.15, Tenants: f.tenants, Servers: 1,
 		Note: "for each tenant the program's one core computes a hash like Mailu's and a key derivation, which is more than the server's share: that core is the bound",
-	}.compared(taken[0], taken[1], ratios(taken[1], taken[0])))
+	}.compared(taken, pushes, ratios(pushes, taken)))
 	return nil
+}
+
+// runsAgainst prepares the fleet, and measures emergency runs over it and the baseline in
+// turn, both in seconds.
+func (b *bench) runsAgainst(ctx context.Context, f *fleet, baseline measure) (taken, base series, err error) {
+	if err := b.prepare(ctx, f); err != nil {
+		return nil, nil, err
+	}
+	all, err := b.interleave(ctx,
+		func(ctx context.Context) (float64, error) {
+			s, err := b.runNow(ctx, f)
+			return s.took.Seconds(), err
+		}, baseline)
+	if err != nil {
+		return nil, nil, err
+	}
+	return all[0], all[1], nil
 }
 
 // costOfAPush is the time of one push on an otherwise idle server.
