@@ -275,8 +275,7 @@ func (l *lane) suspect(j *job, torn bool) {
 // gets some minutes; one that answers with a failure gets less than one. A hash that
 // proves nothing is not requested again.
 func weight(err error) int {
-	switch {
-	case errors.Is(err, ErrUnverifiable) || errors.Is(err, ErrServerFailed) || errors.Is(err, ErrIntercepted):
+	if errors.Is(err, ErrUnverifiable) || errors.Is(err, ErrServerFailed) || errors.Is(err, ErrIntercepted) {
 		return 2
 	}
 	return 1
