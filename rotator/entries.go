@@ -70,7 +70,7 @@ func (t *entries) find(name string) (e Entry, seen int, found bool) {
 // put adds an entry, or replaces the one of the same name.
 func (t *entries) put(e Entry, seen int) {
 	id, ok := parseUUID(e.Tenant)
-	if !ok || e.Fault != "" || e.Foreign || e.Pending != nil || e.Reason != "" || !e.Expires.IsZero() {
+	if !ok || e.Fault != "" || e.Ignored || e.Pending != nil || e.Reason != "" || !e.Expires.IsZero() {
 		t.whole[e.Tenant] = wholeEntry{e, seen}
 		delete(t.small, id)
 		return

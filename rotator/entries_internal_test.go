@@ -37,7 +37,7 @@ func TestEveryEntryComesBackAsItWas(t *testing.T) {
 		"with a fault":             {func(e *Entry) { e.Fault = "malformed" }, true},
 		"that expires":             {func(e *Entry) { e.Expires = entryTime }, true},
 		"half-finished":            {func(e *Entry) { e.Pending, e.Begun = &Claim{Owner: "me"}, entryTime }, true},
-		"foreign":                  {func(e *Entry) { e.Tenant, e.Foreign = "README", true }, true},
+		"foreign":                  {func(e *Entry) { e.Tenant, e.Ignored = "README", true }, true},
 		"in the other letter case": {func(e *Entry) { e.Tenant = strings.ToUpper(entryOf(200).Tenant) }, true},
 	}
 	for name, test := range tests {

@@ -25,7 +25,7 @@ type EventName string
 const (
 	SweepStarted      EventName = "sweep started"
 	SweepPlanned      EventName = "sweep planned"       // Count: to rotate or finish
-	TenantSkipped     EventName = "tenant skipped"      // Outcome and Err say why: malformed, unreadable, foreign
+	TenantSkipped     EventName = "tenant skipped"      // Outcome and Err say why: malformed, unreadable, ignored
 	RotationPrepared  EventName = "rotation prepared"   // the pending password is in Vault
 	RecordExpires     EventName = "record expires"      // the store deletes this record itself, Err says when
 	RotationTakenOver EventName = "rotation taken over" // its former owner's claim had expired

@@ -89,7 +89,7 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 		}
 		e.Flaws = append(e.Flaws, serious...)
 		slight = append(slight, others...)
-		if c.Foreign {
+		if c.Ignored {
 			continue
 		}
 		e.Tenants++
@@ -105,7 +105,7 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 func onTwoServers(candidates []Candidate) map[Address]bool {
 	first, twice := map[Address]string{}, map[Address]bool{}
 	for _, c := range candidates {
-		if c.Err != nil || c.Foreign {
+		if c.Err != nil || c.Ignored {
 			continue
 		}
 		address := c.Credential.Address()
@@ -131,7 +131,7 @@ func (r *run) flaws(ctx context.Context, c Candidate, rivals int) (serious, slig
 	case isWithdrawn(c.Err):
 		note(FlawWithdrawn, c.Err.Error())
 		return serious, slight
-	case c.Foreign:
+	case c.Ignored:
 		note(FlawForeign, "not a tenant id (a UUID version 4): never touched")
 		return serious, slight
 	case c.Err != nil:

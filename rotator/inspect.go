@@ -60,7 +60,7 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 	_ = r.host.workers.take(context.Background(), unbegun) // fails only with its context
 	defer r.host.workers.release()
 	f := Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
-	asked := !c.Foreign && c.Err == nil && c.Unlisted == nil
+	asked := !c.Ignored && c.Err == nil && c.Unlisted == nil
 	if asked && silent.Load() >= maxSilent {
 		f.State, f.Reason = StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxSilent)
 	} else {

@@ -329,7 +329,7 @@ func (l *lane) conclude(ctx context.Context) {
 func (l *lane) report(j *job) {
 	after := Candidate{Name: j.Name, Credential: j.result.Credential}
 	if errors.Is(j.result.Err, ErrMalformed) || errors.Is(j.result.Err, ErrAbsent) {
-		after.Err, after.Foreign = j.result.Err, isWithdrawn(j.result.Err)
+		after.Err, after.Ignored = j.result.Err, isWithdrawn(j.result.Err)
 	}
 	status := StatusOf(l.clock.Now(), after, 1)
 	l.Observe.observe(Event{

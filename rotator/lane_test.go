@@ -28,7 +28,7 @@ func TestADeletedRecordIsAFaultOfItsStatus(t *testing.T) {
 		if len(done) != 1 || !errors.Is(done[0].Err, rotator.ErrAbsent) {
 			t.Fatalf("told %+v", done)
 		}
-		if s := done[0].Status; s.Fault != done[0].Err.Error() || s.Foreign {
+		if s := done[0].Status; s.Fault != done[0].Err.Error() || s.Ignored {
 			t.Errorf("the status is %+v", s)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 // that skipped it. It is empty, with the zero time, if nothing is known.
 func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
 	switch rotated, believed := pastTime(s.LastRotated, now); {
-	case s.Foreign:
+	case s.Ignored:
 		return Ignored, time.Time{}, cmp.Or(s.Fault, notATenant)
 	case s.Fault != "":
 		return Invalid, time.Time{}, s.Fault
@@ -34,7 +34,7 @@ func (s Status) UnderWay(now time.Time) bool { return s.Pending != nil && s.Pend
 // record shows a newer one, or that no run may change it.
 func (e Entry) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
 	o, at, reason = e.Status.LastOutcome(now)
-	if e.Outcome == "" || e.Outcome == Fresh || e.Foreign || e.Fault != "" || at.After(e.At) {
+	if e.Outcome == "" || e.Outcome == Fresh || e.Ignored || e.Fault != "" || at.After(e.At) {
 		return o, at, reason
 	}
 	return e.Outcome, e.At, e.Reason

@@ -18,7 +18,7 @@ type Candidate struct {
 	API        string     // the API of its requests, as [Mailu].API names it; "": its origin's host
 	Err        error      // why it cannot be rotated
 	Unlisted   error      // why no token may be sent to its origin; matters only if it needs a rotation
-	Foreign    bool       // not a tenant at all; withdrawn, if Err says so
+	Ignored    bool       // not a tenant: the name is no tenant id, or the record was withdrawn, as Err says
 	Failed     bool       // the last run that processed it failed
 }
 
@@ -37,8 +37,8 @@ func (c Candidate) transient() bool {
 	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
 }
 
-// whyForeign says why the entry is ignored.
-func (c Candidate) whyForeign() string {
+// whyIgnored says why the entry is ignored.
+func (c Candidate) whyIgnored() string {
 	if c.Err != nil {
 		return c.Err.Error()
 	}
@@ -52,8 +52,8 @@ func (c Candidate) unread() bool { return c.transient() || errors.Is(c.Err, ErrF
 // processed; "" for any other.
 func (c Candidate) unfit() (Outcome, string) {
 	switch {
-	case c.Foreign:
-		return Ignored, c.whyForeign()
+	case c.Ignored:
+		return Ignored, c.whyIgnored()
 	case c.transient():
 		return Failed, c.Err.Error()
 	case c.Err != nil:
@@ -91,7 +91,7 @@ func (s Selection) covers(c Candidate) bool {
 		return false
 	}
 	origin := c.Credential.Origin
-	return len(s.Origins) == 0 || origin == "" && !c.Foreign || slices.Contains(s.Origins, origin)
+	return len(s.Origins) == 0 || origin == "" && !c.Ignored || slices.Contains(s.Origins, origin)
 }
 
 // Action is what to do with a tenant.

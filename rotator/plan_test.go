@@ -53,7 +53,7 @@ func unreadable(c *rotator.Candidate) {
 	*c = rotator.Candidate{Name: c.Name, Err: rotator.ErrForbidden}
 }
 
-func foreign(c *rotator.Candidate) { *c = rotator.Candidate{Name: "README", Foreign: true} }
+func foreign(c *rotator.Candidate) { *c = rotator.Candidate{Name: "README", Ignored: true} }
 
 func key(version crypto.KeyVersion) func(*rotator.Candidate) {
 	return func(c *rotator.Candidate) { c.Credential.KeyVersion = version }

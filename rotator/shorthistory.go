@@ -26,7 +26,7 @@ func (r *run) shortHistories(ctx context.Context, candidates []Candidate) []Flaw
 	group.SetLimit(max(r.Workers, 1))
 	probed := 0
 	for place, c := range candidates {
-		if c.Foreign || c.Err != nil || c.Credential.Version < usefulHistory || probed == maxProbed {
+		if c.Ignored || c.Err != nil || c.Credential.Version < usefulHistory || probed == maxProbed {
 			continue
 		}
 		probed++

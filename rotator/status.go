@@ -42,7 +42,7 @@ type Status struct {
 	Begun       time.Time // when the pending password was created; zero: unknown
 	Expires     time.Time // when the store deletes the record itself; zero: never
 	Fault       string    // why it is not rotated, for people; empty if nothing is wrong
-	Foreign     bool      // not a tenant at all; withdrawn, if Fault says so
+	Ignored     bool      // not a tenant: the name is no tenant id, or the record was withdrawn, as Fault says
 }
 
 // StatusOf returns the status of a candidate. rivals is the number of tenants in the
@@ -50,7 +50,7 @@ type Status struct {
 func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	s := Status{
 		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
-		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Expires: c.Credential.Expires, Foreign: c.Foreign,
+		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Expires: c.Credential.Expires, Ignored: c.Ignored,
 	}
 	s.Born, _ = c.Credential.Born(now)
 	s.Due, _ = c.Credential.DueAt(now)
@@ -73,7 +73,7 @@ func StatusOf(now time.Time, c Candidate, rivals int) Status {
 // Standing is the tenant's current state, with sweeps by the timetable.
 func (s Status) Standing(now time.Time, t Timetable) Standing {
 	switch {
-	case s.Foreign:
+	case s.Ignored:
 		return StandingIgnored
 	case s.Fault != "":
 		return StandingInvalid

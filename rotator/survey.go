@@ -200,7 +200,7 @@ func (s *survey) take(place int, c Candidate, before int) error {
 // whose error it returns. The caller holds the lock.
 func (s *survey) count(c Candidate, before int) error {
 	switch {
-	case c.Foreign && c.Err == nil: // not read
+	case c.Ignored && c.Err == nil: // not read
 	case !c.transient():
 		s.reads++
 		s.unread = 0
@@ -289,7 +289,7 @@ func (r *run) candidate(ctx context.Context, name string) Candidate {
 	c := Candidate{Name: name}
 	tenant, err := ParseTenantID(name)
 	if err != nil {
-		c.Foreign = true
+		c.Ignored = true
 		return c
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
@@ -300,7 +300,7 @@ func (r *run) candidate(ctx context.Context, name string) Candidate {
 		return c
 	}
 	c.Credential, c.Err = ParseCredential(tenant, doc, r.DefaultPolicy)
-	if c.Foreign = isWithdrawn(c.Err); c.Foreign {
+	if c.Ignored = isWithdrawn(c.Err); c.Ignored {
 		return c
 	}
 	_, c.Unlisted = r.Mailu.Server(c.Credential.Origin)

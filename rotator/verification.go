@@ -162,8 +162,8 @@ func (f *Finding) expires(c Credential, now time.Time) {
 // unasked is the state of a candidate about which Mailu is not asked; "" for any other.
 func unasked(c Candidate) (State, string) {
 	switch {
-	case c.Foreign:
-		return StateIgnored, c.whyForeign()
+	case c.Ignored:
+		return StateIgnored, c.whyIgnored()
 	case c.Err != nil && (errors.Is(c.Err, ErrAbsent) || errors.Is(c.Err, ErrMalformed)):
 		return StateUnreadable, c.Err.Error()
 	case c.Err != nil:

@@ -61,7 +61,7 @@ func sampleFleet() []rotator.Status {
 		aged(1, "180_days", 3), aged(2, "180_days", 175), aged(3, "180_days", 160, named("用户@例子.example")), aged(4, "manual", 999),
 		aged(5, "180_days", 180), aged(6, "90_days", 200), aged(7, "180_days", 1, halfFinished),
 		aged(8, "", 5, named(""), candidateError("username is missing")),
-		{Tenant: "shared", Foreign: true},
+		{Tenant: "shared", Ignored: true},
 		aged(10, "180_days", 0, func(c *rotator.Candidate) { c.Credential.LastRotated = "" }),
 	}
 }

@@ -84,7 +84,7 @@ func aged(t *testing.T, tenant string, age time.Duration, edits ...func(*rotator
 }
 
 func foreign(s *rotator.Status) {
-	*s = rotator.Status{Tenant: "\"odd\"\n name", Foreign: true}
+	*s = rotator.Status{Tenant: "\"odd\"\n name", Ignored: true}
 }
 
 func invalid(s *rotator.Status) { s.Fault = "no origin" }

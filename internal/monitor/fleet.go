@@ -93,7 +93,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 
 func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ...string), now time.Time, t rotator.Timetable) {
 	for e := range c.board.Tenants() {
-		if e.Foreign {
+		if e.Ignored {
 			continue // an ignored entry can have any name
 		}
 		gauge(c.state, 1, e.Tenant, string(e.Origin), string(e.Standing(now, t)))

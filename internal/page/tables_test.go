@@ -70,7 +70,7 @@ func TestTheTableIsNarrowed(t *testing.T) {
 	tests := map[string]func(rotator.Entry) bool{
 		"state=overdue":                    func(e rotator.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingOverdue },
 		"state=pending":                    func(e rotator.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingPending },
-		"state=ignored":                    func(e rotator.Entry) bool { return e.Foreign },
+		"state=ignored":                    func(e rotator.Entry) bool { return e.Ignored },
 		"state=failed":                     func(e rotator.Entry) bool { return e.Outcome.Failure() },
 		"state=problem":                    func(e rotator.Entry) bool { return e.State.Problem() },
 		"q=" + pagetest.Tenant(7):          func(e rotator.Entry) bool { return e.Tenant == pagetest.Tenant(7) },

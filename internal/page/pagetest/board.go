@@ -59,7 +59,7 @@ func (b board) sweep(all []rotator.Candidate) {
 	var night []rotator.Candidate
 	for _, c := range all {
 		born, known := c.Credential.Born(Now)
-		if known && c.Err == nil && !c.Foreign && born.After(began.Add(-12*time.Hour)) && born.Before(began.Add(12*time.Hour)) {
+		if known && c.Err == nil && !c.Ignored && born.After(began.Add(-12*time.Hour)) && born.Before(began.Add(12*time.Hour)) {
 			night = append(night, c)
 		}
 	}
@@ -75,7 +75,7 @@ func (b board) verify(all []rotator.Candidate) {
 	b.Observe(rotator.Event{Name: rotator.VerificationStarted})
 	b.Observe(rotator.Event{Name: rotator.VerificationPlanned, Count: len(all)})
 	for _, c := range all {
-		if c.Err != nil || c.Foreign {
+		if c.Err != nil || c.Ignored {
 			continue // such as tenants repaired or created since
 		}
 		b.Observe(rotator.Event{Name: rotator.TenantVerified, Tenant: c.Name, Origin: c.Credential.Origin, State: rotator.StateOK})

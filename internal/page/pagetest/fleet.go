@@ -155,7 +155,7 @@ var troubles = []func(*rotator.Candidate){
 	func(c *rotator.Candidate) { c.Credential.Pending = pending("ops1/4711/9f3a", -2*time.Hour) },
 	func(c *rotator.Candidate) { c.Credential.Pending = pending("ops2/815/07bd", 4*time.Minute) },
 	func(c *rotator.Candidate) { c.Credential.LastRotated = aged(c.Credential.Policy, 2*day) },
-	func(c *rotator.Candidate) { *c = rotator.Candidate{Name: "shared-" + c.Name[:4], Foreign: true} },
+	func(c *rotator.Candidate) { *c = rotator.Candidate{Name: "shared-" + c.Name[:4], Ignored: true} },
 }
 
 func aged(p rotator.Policy, past time.Duration) string {
