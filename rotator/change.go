@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -64,33 +65,29 @@ func (r *rotation) write(ctx context.Context, step change) error {
 
 // store is the only place where a rotation writes a record.
 func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
-	if err := r.mustOpen(c); err != nil {
-		return 0, err
+	return writeReadable(ctx, r.Store, r.Keys, c, r.next, r.cred.current())
+}
+
+// writeReadable writes a record, unless its current password would not open with the
+// fields beside it: nobody could read it. It does not open the known ones, with exactly
+// their fields: the one that the rotation has itself sealed or opened, and the one that
+// was current before. Any of them may be nil.
+func writeReadable(ctx context.Context, store Store, keys Envelope, c Credential, known ...*Pending) (int, error) {
+	written, _ := parseFields(c.Tenant, c.Document(), Policy{}) // as readers parse it; malformed parts stay unchanged
+	if current := written.current(); current != nil && !slices.ContainsFunc(known, current.same) {
+		password, err := current.unseal(keys, c.Tenant)
+		if err != nil {
+			return 0, fmt.Errorf("%w: not made current: %w", errNothingWritten, err)
+		}
+		password.Wipe()
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
-	version, err := r.Store.Write(ctx, c.Tenant, c.Document())
+	version, err := store.Write(ctx, c.Tenant, c.Document())
 	if err != nil {
 		return 0, &storeError{err}
 	}
 	return version, nil
-}
-
-// mustOpen refuses a record whose current password would not open with the fields
-// beside it: nobody could read it. It does not open what this rotation has itself
-// sealed or opened with exactly these fields.
-func (r *rotation) mustOpen(c Credential) error {
-	written, _ := parseFields(c.Tenant, c.Document(), r.DefaultPolicy) // as readers parse it; malformed parts stay unchanged
-	current := written.current()
-	if current == nil || current.same(r.next) || current.same(r.cred.current()) {
-		return nil
-	}
-	password, err := r.unseal(current)
-	if err != nil {
-		return fmt.Errorf("%w: not made current: %w", errNothingWritten, err)
-	}
-	password.Wipe()
-	return nil
 }
 
 // reread reads the record again. It fails if the record now names another user or

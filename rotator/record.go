@@ -112,8 +112,7 @@ func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.
 		return crypto.Secret{}, err
 	}
 	defer keys.Wipe()
-	x := &rotation{Rotator: &Rotator{Keys: keys}, cred: c}
-	password, err := x.unseal(p)
+	password, err := p.unseal(keys, c.Tenant)
 	if err != nil {
 		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, err)
 	}
@@ -136,20 +135,39 @@ func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, remar
 	if err != nil {
 		return false, "", err
 	}
-	x := &rotation{Rotator: &Rotator{Keys: keys, ClaimTTL: s.ClaimTTL, Observe: s.Observe}, cred: c, server: server}
 	for _, p := range []*Pending{c.Pending, c.current()} {
 		if p == nil {
 			continue // it is still being added
 		}
-		proof, _, err := x.proves(ctx, p)
+		proof, err := s.prove(ctx, server, keys, c, p)
 		switch {
 		case err != nil:
 			return false, "", fmt.Errorf("ask Mailu which password it accepts: %w", err)
 		case proof == Unproven:
 			return false, "", fmt.Errorf("which password Mailu accepts cannot be asked: verify is none for %s", c.Origin)
 		case proof == Held:
-			return p == c.Pending, x.withRemark(""), nil
+			remark = server.Account(c.Username).remark()
+			if remark != "" {
+				s.Observe.observe(Event{Name: AccountRestricted, Tenant: string(c.Tenant), Origin: c.Origin, Err: errRemark(remark)})
+			}
+			return p == c.Pending, remark, nil
 		}
 	}
 	return false, "", fmt.Errorf("tenant %s: Mailu accepts neither the current nor the pending password: mailu-rotator verify --repair --tenant %s", c.Tenant, c.Tenant)
+}
+
+// prove asks the server whether it holds a sealed password of a record.
+func (s *Sweep) prove(ctx context.Context, server Server, keys Envelope, c Credential, p *Pending) (Proof, error) {
+	password, err := p.unseal(keys, c.Tenant)
+	if err != nil {
+		return Unproven, err
+	}
+	defer password.Wipe()
+	ctx, cancel := context.WithTimeout(ctx, s.ClaimTTL)
+	defer cancel()
+	check, err := server.Proof(ctx, c.Username, password)
+	if err != nil {
+		return Unproven, err
+	}
+	return check.proof()
 }

@@ -190,9 +190,12 @@ func (r *rotation) proveInTime(ctx context.Context, password crypto.Secret) (Pro
 	return r.prove(ctx, r.cred.Username, password)
 }
 
-func (r *rotation) unseal(p *Pending) (crypto.Secret, error) {
-	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: p.LastRotated}
-	password, err := r.Keys.Open(p.KeyVersion, binding, p.Password)
+func (r *rotation) unseal(p *Pending) (crypto.Secret, error) { return p.unseal(r.Keys, r.cred.Tenant) }
+
+// unseal opens a password of the tenant.
+func (p *Pending) unseal(keys Envelope, tenant TenantID) (crypto.Secret, error) {
+	binding := crypto.Binding{TenantID: string(tenant), LastRotated: p.LastRotated}
+	password, err := keys.Open(p.KeyVersion, binding, p.Password)
 	if err != nil {
 		return crypto.Secret{}, p.unreadable(err)
 	}

@@ -17,7 +17,6 @@ import (
 // It does not touch pending passwords, since a rotation recognizes its password by the
 // sealed string; a record with one is skipped, and counts as a failure, because it
 // still needs an older key.
-// in it still needs an older key.
 func (s *Sweep) Reseal(ctx context.Context, sel Selection) (Report, error) {
 	report := Report{Started: s.Clock.Now()}
 	s.Observe.observe(Event{Name: ResealStarted})
@@ -146,7 +145,9 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 			if action, outcome, reason = judgeReseal(r.Clock.Now(), *c, newest); action == Leave {
 				return errUnsuited
 			}
-			return x.sealAnew(c)
+			err = c.sealAnew(r.Keys)
+			x.next = c.current()
+			return err
 		},
 		landed: func(c Credential) bool { return c.current().same(x.next) },
 	})
@@ -165,13 +166,12 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 
 // sealAnew opens the current password and seals it for the same record, with the newest
 // key.
-func (r *rotation) sealAnew(c *Credential) error {
-	password, err := r.unseal(c.current())
+func (c *Credential) sealAnew(keys Envelope) error {
+	password, err := c.current().unseal(keys, c.Tenant)
 	if err != nil {
 		return err
 	}
 	defer password.Wipe()
-	c.Password, c.KeyVersion, err = r.Keys.Seal(c.binding(), password)
-	r.next = c.current()
+	c.Password, c.KeyVersion, err = keys.Seal(c.binding(), password)
 	return err
 }

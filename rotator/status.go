@@ -159,7 +159,7 @@ func (s *Sweep) Status(ctx context.Context, sel Selection) ([]Status, time.Time,
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	r := &run{Sweep: s, clock: clock, sel: sel, rotator: &Rotator{DefaultPolicy: s.DefaultPolicy}}
+	r := &run{Sweep: s, clock: clock, sel: sel}
 	var all []Status
 	rivals, err := r.survey(ctx, func(c Candidate) bool {
 		if sel.covers(c) {
