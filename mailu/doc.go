@@ -28,5 +28,5 @@
 //
 // The facts about Mailu come from its source (core/admin/mailu/api) and from a real
 // admin, release 2024.06; the hash format is passlib's bcrypt_sha256. The package
-// imports rotator, crypto and internal/netfault, and never logs.
+// imports rotator, crypto, internal/netfault and internal/text, and never logs.
 package mailu

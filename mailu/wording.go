@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/text"
 )
 
 // maxWords limits a server's words in an error, in characters.
@@ -33,7 +33,7 @@ func (w wording) clean(s string) string { return bounded(w.redacted(s)) }
 // wrote it, and after, since dropping can assemble one.
 func (w wording) redacted(s string) string {
 	spellings := w.spellings()
-	return redact(printable(redact(s, spellings)), spellings)
+	return redact(text.Strip(redact(s, spellings)), spellings)
 }
 
 // spellings lists each secret as itself and in the usual encodings, longest first, so
@@ -46,7 +46,7 @@ func (w wording) spellings() []string {
 			continue
 		}
 		inJSON, _ := json.Marshal(plain) // a string always has a JSON form
-		all = append(all, plain, printable(plain), url.QueryEscape(plain), url.PathEscape(plain),
+		all = append(all, plain, text.Strip(plain), url.QueryEscape(plain), url.PathEscape(plain),
 			html.EscapeString(plain), unquoted(strconv.Quote(plain)), unquoted(string(inJSON)))
 	}
 	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
@@ -62,63 +62,5 @@ func redact(s string, spellings []string) string {
 	return s
 }
 
-// bounded cuts after [maxWords] characters and makes the rest printable.
-func bounded(s string) string {
-	s = printable(s)
-	count := 0
-	for i := range s {
-		if count == maxWords {
-			return s[:i] + "…"
-		}
-		count++
-	}
-	return s
-}
-
-// printable drops what could control a terminal or forge a log line: whole escape
-// sequences, control and format characters, broken UTF-8. Runs of space become one.
-func printable(s string) string {
-	var b strings.Builder
-	var in sequence
-	for _, r := range s {
-		if in.swallows(r) {
-			continue
-		}
-		switch {
-		case unicode.IsSpace(r):
-			b.WriteByte(' ')
-		case r != unicode.ReplacementChar && unicode.IsPrint(r):
-			b.WriteRune(r)
-		}
-	}
-	return strings.Join(strings.Fields(b.String()), " ")
-}
-
-// sequence tracks terminal escape sequences (ECMA-48) through a text.
-type sequence int
-
-const (
-	none    sequence = iota
-	escape           // after ESC
-	control          // CSI: up to a byte from @ to ~
-	text             // OSC, DCS and similar: up to BEL or ST
-)
-
-func (q *sequence) swallows(r rune) bool {
-	was := *q
-	switch {
-	case r == 0x1b:
-		*q = escape
-	case r == 0x9b:
-		*q = control
-	case r == 0x90 || r == 0x98 || r >= 0x9d && r <= 0x9f:
-		*q = text
-	case was == escape && r == '[':
-		*q = control
-	case was == escape && strings.ContainsRune("]PX^_", r):
-		*q = text
-	case was == escape, was == control && (r >= '@' && r <= '~' || r < ' '), was == text && (r == 0x07 || r == 0x9c):
-		*q = none
-	}
-	return was != none || *q != none
-}
+// bounded strips s and cuts it after [maxWords] characters.
+func bounded(s string) string { return text.Shorten(text.Strip(s), maxWords) }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"mailu-rotator/internal/text"
 )
 
 func newConfigCommand(path *string) *cobra.Command {
@@ -28,7 +30,7 @@ together; the exit status is then 1. A hook that cannot be run is a warning.`,
 				return err
 			}
 			for _, err := range lines(cfg.CheckHooks()) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: this hook is not run: %s\n", visible(err.Error()))
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: this hook is not run: %s\n", text.Escape(err.Error()))
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: Vault %s, login by %s, %d Mailu server(s)\n",
 				*path, cfg.Vault.Address, cfg.Vault.Auth.Method, len(cfg.Mailu.Servers))

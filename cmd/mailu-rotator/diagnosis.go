@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -17,23 +18,23 @@ func printDiagnosis(out io.Writer, d diagnosis, format string) error {
 	if format == "json" {
 		return printDiagnosisJSON(out, d)
 	}
-	var text strings.Builder
+	var b strings.Builder
 	p := newPalette("auto", out)
 	for _, s := range d.sections {
-		text.WriteString(p.bold(s.title) + "\n")
+		b.WriteString(p.bold(s.title) + "\n")
 		width := 0
 		for _, c := range s.checks {
-			width = max(width, utf8.RuneCountInString(printable(c.Name)))
+			width = max(width, utf8.RuneCountInString(text.Quote(c.Name)))
 		}
 		for _, c := range s.checks {
-			writeCheck(&text, p, c, width)
+			writeCheck(&b, p, c, width)
 		}
 	}
 	if d.records != nil {
-		writeFlaws(&text, p, d)
+		writeFlaws(&b, p, d)
 	}
-	text.WriteString("\n" + diagnosisSummary(d) + "\n")
-	if _, err := io.WriteString(out, text.String()); err != nil {
+	b.WriteString("\n" + diagnosisSummary(d) + "\n")
+	if _, err := io.WriteString(out, b.String()); err != nil {
 		return fmt.Errorf("print the diagnosis: %w", err)
 	}
 	return nil
@@ -41,21 +42,21 @@ func printDiagnosis(out io.Writer, d diagnosis, format string) error {
 
 // writeCheck prints a check in one line, or more for a multi-line error, and a line
 // with the fix.
-func writeCheck(text *strings.Builder, p palette, c rotator.Check, width int) {
-	name := printable(c.Name)
+func writeCheck(b *strings.Builder, p palette, c rotator.Check, width int) {
+	name := text.Quote(c.Name)
 	pad := strings.Repeat(" ", width-utf8.RuneCountInString(name))
 	found := strings.Split(c.Found, "\n")
 	for i, line := range found {
-		found[i] = printable(line)
+		found[i] = text.Quote(line)
 	}
 	line := "  " + mark(p, c.State) + " " + name + pad + "  " + strings.Join(found, "\n      ")
-	text.WriteString(strings.TrimRight(line, " ") + "\n")
-	writeFix(text, p, c.Fix)
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+	writeFix(b, p, c.Fix)
 }
 
-func writeFix(text *strings.Builder, p palette, fix string) {
+func writeFix(b *strings.Builder, p palette, fix string) {
 	if fix != "" {
-		text.WriteString("      " + p.dim("→") + " " + printable(fix) + "\n")
+		b.WriteString("      " + p.dim("→") + " " + text.Quote(fix) + "\n")
 	}
 }
 
@@ -71,18 +72,18 @@ func mark(p palette, state rotator.CheckState) string {
 	return p.dim("–")
 }
 
-func writeFlaws(text *strings.Builder, p palette, d diagnosis) {
+func writeFlaws(b *strings.Builder, p palette, d diagnosis) {
 	for i, f := range d.records.Flaws {
 		if i == shownFlaws {
-			fmt.Fprintf(text, "    … and %d more: --output json has them all\n", len(d.records.Flaws)-i)
+			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(d.records.Flaws)-i)
 			return
 		}
 		state := rotator.CheckWarned
 		if f.Kind.Serious() {
 			state = rotator.CheckFailed
 		}
-		fmt.Fprintf(text, "    %s %s  %s\n", mark(p, state), printable(f.Tenant), printable(f.Reason))
-		writeFix(text, p, d.fixes[i])
+		fmt.Fprintf(b, "    %s %s  %s\n", mark(p, state), text.Quote(f.Tenant), text.Quote(f.Reason))
+		writeFix(b, p, d.fixes[i])
 	}
 }
 
@@ -96,14 +97,14 @@ func diagnosisSummary(d diagnosis) string {
 			counts = append(counts, fmt.Sprintf("%d %s", n, c.one))
 		}
 	}
-	text := fmt.Sprintf("checks: %s in %s", strings.Join(counts, ", "), d.finished.Sub(d.started).Round(10*time.Millisecond))
+	line := fmt.Sprintf("checks: %s in %s", strings.Join(counts, ", "), d.finished.Sub(d.started).Round(10*time.Millisecond))
 	switch d.status() {
 	case exitCannotRun:
-		text += "\na run could not take place"
+		line += "\na run could not take place"
 	case exitFailures:
-		text += "\na run could take place, but not for every tenant"
+		line += "\na run could take place, but not for every tenant"
 	}
-	return text
+	return line
 }
 
 // diagnosisJSON is the document of doctor --output json; docs/report.md

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -45,7 +46,7 @@ func printRaw(out io.Writer, e exhibit) error {
 func exhibitLines(e exhibit, now time.Time) (lines [][2]string) {
 	add := func(name, value string) {
 		if value != "" {
-			lines = append(lines, [2]string{name, printable(value)})
+			lines = append(lines, [2]string{name, text.Quote(value)})
 		}
 	}
 	r, c := e.record, e.record.Credential

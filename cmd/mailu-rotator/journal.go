@@ -8,6 +8,8 @@ import (
 	"github.com/coreos/go-systemd/v22/journal"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"mailu-rotator/internal/text"
 )
 
 // isJournal reports whether out is connected to systemd's journal (JOURNAL_STREAM of
@@ -68,7 +70,7 @@ func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 		return err
 	}
 	defer line.Free()
-	message := visible(strings.TrimRight(line.String(), "\n"))
+	message := text.Escape(strings.TrimRight(line.String(), "\n"))
 	named := journalFields(entry.Message, all)
 	return c.do(func() error {
 		if c.send(message, priority(entry.Level), named) == nil {
@@ -87,9 +89,9 @@ func journalFields(event string, fields []zapcore.Field) map[string]string {
 	for _, field := range fields {
 		field.AddTo(values)
 	}
-	named := map[string]string{"EVENT": visible(event), "SYSLOG_IDENTIFIER": "mailu-rotator"}
+	named := map[string]string{"EVENT": text.Escape(event), "SYSLOG_IDENTIFIER": "mailu-rotator"}
 	for key, value := range values.Fields {
-		named[strings.ToUpper(key)] = visible(fmt.Sprint(value))
+		named[strings.ToUpper(key)] = text.Escape(fmt.Sprint(value))
 	}
 	return named
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"mailu-rotator/internal/config"
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -20,7 +21,7 @@ type logger struct {
 }
 
 func newLogger(cfg config.Log, out io.Writer) *logger {
-	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(visibleWriter{out})), levelOf(cfg.Level))
+	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(text.EscapeWriter{out})), levelOf(cfg.Level))
 	stderr, later := standardErrorOf(out)
 	if cfg.Format == config.LogAuto && isJournal(out) {
 		journal := newJournalCore(levelOf(cfg.Level), core)

@@ -12,6 +12,8 @@ import (
 
 	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
+
+	"unicode"
 )
 
 // TestSeverity: info means that something changed, warn that an operator may look,
@@ -119,5 +121,39 @@ func TestLogIsConsoleOnlyWhereAskedForOrOnATerminal(t *testing.T) {
 		if json.Valid(out.Bytes()) != isJSON {
 			t.Errorf("format %s into a buffer: %s", format, &out)
 		}
+	}
+}
+
+// hostileText is what an attacker could put into a field of a record, or a server into
+// its answer: a forged line, escapes of both kinds, a title, direction marks, invisible
+// characters, a character outside the BMP, broken UTF-8.
+const hostileText = "x\n{\"level\":\"info\",\"msg\":\"sweep finished\"}\r\x1b[2J\x9b\u009b31m\x1b]0;owned\x07\x7f\u202eevil\u200b\U000e0041\u2028\xff"
+
+func TestNoFieldCanForgeALogLineOrSteerATerminal(t *testing.T) {
+	hostile := rotator.Event{
+		Name: rotator.TenantDone, Tenant: hostileText, Origin: hostileText, Rotation: hostileText,
+		Outcome: hostileText, State: hostileText, Err: errors.New(hostileText),
+	}
+	for _, format := range []config.LogFormat{config.LogJSON, config.LogConsole} {
+		var out bytes.Buffer
+		newLogger(config.Log{Level: config.LogDebug, Format: format}, &out).observe(hostile)
+
+		line, ended := strings.CutSuffix(out.String(), "\n")
+		if !ended || strings.ContainsFunc(line, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }) {
+			t.Errorf("%s: %q", format, &out)
+		}
+	}
+}
+
+func TestAHiddenCharacterIsStillInTheJSON(t *testing.T) {
+	const text = "\x1b[31m\u009b\u202e\U000e0041\u2028\x7f ü"
+	var out bytes.Buffer
+
+	newLogger(config.Log{Level: config.LogDebug, Format: config.LogJSON}, &out).observe(rotator.Event{Name: rotator.TenantSkipped, Tenant: text})
+
+	var got struct{ Tenant string }
+	must(t, json.Unmarshal(out.Bytes(), &got))
+	if got.Tenant != text {
+		t.Errorf("%q became %q", text, got.Tenant)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	_ "time/tzdata" // for rotation.timezone on hosts without zone files
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/vault"
 )
 
@@ -61,7 +62,7 @@ func run(args []string) int {
 	case errors.As(err, &status): // the report has already said everything
 		return status.code
 	}
-	fmt.Fprintf(stderr, "mailu-rotator: %s\n", visible(err.Error()))
+	fmt.Fprintf(stderr, "mailu-rotator: %s\n", text.Escape(err.Error()))
 	return exitCannotRun
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mailu-rotator/internal/text"
 )
 
 // overviewJSON is the document of status --output json; docs/report.md
@@ -123,7 +125,7 @@ func csvNumber(n *int64) string {
 // (https://owasp.org/www-community/attacks/CSV_Injection). Terminal control characters
 // are quoted as in the tables; no cell begins with a tab or a line break.
 func csvText(s string) string {
-	s = printable(s)
+	s = text.Quote(s)
 	if s != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(s)[0]) {
 		return "'" + s
 	}

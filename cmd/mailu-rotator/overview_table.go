@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+	prettytext "github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -31,7 +32,7 @@ func printOverviewTable(out io.Writer, o *overview, wide bool, p palette) error 
 	}
 	w := bufio.NewWriter(out)
 	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
-		fmt.Fprintln(w, text.Snip(line, width, "…")) // Flush returns the first error
+		fmt.Fprintln(w, prettytext.Snip(line, width, "…")) // Flush returns the first error
 	}
 	return w.Flush()
 }
@@ -58,7 +59,7 @@ func (o *overview) totals(p palette) []string {
 		lines = append(lines, fmt.Sprintf("shown: %d of %d", len(o.tenants), o.total))
 	}
 	if o.unasked != nil {
-		lines = append(lines, "last outcomes are those of the records: "+printable(o.unasked.Error()))
+		lines = append(lines, "last outcomes are those of the records: "+text.Quote(o.unasked.Error()))
 	}
 	return lines
 }
@@ -97,14 +98,14 @@ func (o *overview) wide(p palette) string {
 }
 
 func right(column int) table.ColumnConfig {
-	return table.ColumnConfig{Number: column, Align: text.AlignRight, AlignHeader: text.AlignRight}
+	return table.ColumnConfig{Number: column, Align: prettytext.AlignRight, AlignHeader: prettytext.AlignRight}
 }
 
 func (s standing) name() string {
 	if s.User == "" {
-		return printable(s.Tenant)
+		return text.Quote(s.Tenant)
 	}
-	return printable(s.User)
+	return text.Quote(s.User)
 }
 
 func (s standing) age(now time.Time) string {
@@ -134,7 +135,7 @@ func (s standing) last(now time.Time) string {
 		words += " " + day
 	}
 	if reason != "" {
-		words += ": " + printable(reason)
+		words += ": " + text.Quote(reason)
 	}
 	return words
 }

@@ -4,14 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -26,7 +24,7 @@ func printTable(out io.Writer, report rotator.Report) error {
 	t := newTable("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
 	for _, row := range report.Rows {
 		t.AppendRow(table.Row{cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
-			cell(row.LastRotated), age(row.Age), string(row.Outcome), printable(row.Reason)})
+			cell(row.LastRotated), age(row.Age), string(row.Outcome), text.Quote(row.Reason)})
 	}
 	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), summary(report)); err != nil {
 		return fmt.Errorf("print the report: %w", err)
@@ -69,16 +67,7 @@ func cell(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return printable(fmt.Sprintf("%.*s", maxCell, s))
-}
-
-// printable prevents text from Vault from controlling the terminal or breaking the
-// table's lines.
-func printable(s string) string {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
+	return text.Quote(fmt.Sprintf("%.*s", maxCell, s))
 }
 
 // age is in days, like policies, and in smaller units below two days.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -25,7 +26,7 @@ func printVerificationTable(out io.Writer, v rotator.Verification, repair bool) 
 		if f.Repaired {
 			state += ", repaired"
 		}
-		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, printable(f.Reason)})
+		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, text.Quote(f.Reason)})
 	}
 	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), verificationSummary(v, repair)); err != nil {
 		return fmt.Errorf("print the verification: %w", err)

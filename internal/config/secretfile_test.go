@@ -64,7 +64,7 @@ func TestReadSecretChecksTheMode(t *testing.T) {
 
 		_, err := ReadSecret(path)
 
-		if got := text(err); (want == "") != (err == nil) || !strings.Contains(got, want) {
+		if got := message(err); (want == "") != (err == nil) || !strings.Contains(got, want) {
 			t.Errorf("%04o: got %q, want %q", mode, got, want)
 		}
 	}
@@ -136,7 +136,7 @@ func FuzzReadSecret(f *testing.F) {
 
 func notVisible(r rune) bool { return r <= ' ' || r > '~' }
 
-func text(err error) string {
+func message(err error) string {
 	if err == nil {
 		return ""
 	}

@@ -3,14 +3,17 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
+
+	"mailu-rotator/internal/text"
+
+	"cmp"
 )
 
 // unknownKey explains a key that does not exist by the likeliest reason: a secret in
 // the wrong place, the right key in the wrong section, a typing error.
 func unknownKey(path, name string, section reflect.Type) string {
-	what := "unknown key " + join(path, printable(name))
+	what := "unknown key " + join(path, cmp.Or(text.Quote(text.Shorten(name, 40)), `""`))
 	if file := secretFile(name); file != "" && takesSecrets(path) {
 		return what + ": secrets do not belong in this file; put it in a file of its own (chmod 600) and name that in " + file
 	}
@@ -45,17 +48,6 @@ func secretFile(name string) string {
 
 func takesSecrets(section string) bool {
 	return section == "" || strings.HasPrefix(section, "vault") || strings.HasPrefix(section, "mailu")
-}
-
-func printable(name string) string {
-	const most = 40
-	if len(name) > most {
-		name = name[:most] + "…"
-	}
-	if quoted := strconv.Quote(name); quoted != `"`+name+`"` || name == "" {
-		return quoted
-	}
-	return name
 }
 
 // nearest returns the candidate with the smallest edit distance to name, if that is

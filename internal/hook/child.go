@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"mailu-rotator/internal/text"
 )
 
 const (
@@ -68,18 +68,11 @@ func (b *beginning) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String makes the output safe for a log: it replaces what could control a terminal.
+// String makes the output safe for a log.
 func (b *beginning) String() string {
-	text := strings.TrimSpace(strings.Map(harmless, b.kept.String()))
+	kept := text.Escape(strings.TrimSpace(b.kept.String()))
 	if b.more {
-		text += " … (cut off)"
+		kept += " … (cut off)"
 	}
-	return text
-}
-
-func harmless(r rune) rune {
-	if unicode.IsPrint(r) || r == '\n' || r == '\t' {
-		return r
-	}
-	return utf8.RuneError
+	return kept
 }

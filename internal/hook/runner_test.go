@@ -221,7 +221,7 @@ func TestFailureIsReportedAndTheNextOneRuns(t *testing.T) {
 		t.Fatalf("got %+v", b.results)
 	}
 	for i, r := range b.results {
-		want := hook.Result{Hook: hook.AfterRotation, Tenant: []string{"one", "two"}[i], Program: r.Program, Took: r.Took, Output: "out\ufffd[2J\nerr\ufffd\ufffd", Err: r.Err}
+		want := hook.Result{Hook: hook.AfterRotation, Tenant: []string{"one", "two"}[i], Program: r.Program, Took: r.Took, Output: `out\u001b[2J` + "\n" + `err\u009b\u202e`, Err: r.Err}
 		if !reflect.DeepEqual(r, want) || r.Err == nil || r.Err.Error() != "exit status 3" {
 			t.Errorf("got %+v, want %+v", r, want)
 		}

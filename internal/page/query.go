@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -39,8 +40,8 @@ type query struct {
 
 func parseQuery(values url.Values) query {
 	q := query{
-		text:    cut(strings.TrimSpace(values.Get("q")), maxText),
-		server:  cut(strings.TrimSpace(values.Get("server")), maxServer),
+		text:    text.Cut(strings.TrimSpace(values.Get("q")), maxText),
+		server:  text.Cut(strings.TrimSpace(values.Get("server")), maxServer),
 		sort:    sorts[0],
 		page:    1,
 		refresh: values.Get("refresh") == "on",
@@ -109,5 +110,5 @@ func inState(state string) query { return query{state: state, sort: sorts[0], pa
 func expiring() query { return query{text: "deletes itself", sort: sorts[0], page: 1} }
 
 func onServer(origin rotator.Origin) query {
-	return query{server: cut(string(origin), maxServer), sort: sorts[0], page: 1}
+	return query{server: text.Cut(string(origin), maxServer), sort: sorts[0], page: 1}
 }

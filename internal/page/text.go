@@ -1,13 +1,10 @@
 package page
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -20,58 +17,9 @@ const (
 	maxReason = 400
 )
 
-// visible escapes text that others wrote: it spells out characters that have no shape
-// or that change the text direction, and cuts the text at most characters.
-func visible(s string, most int) string {
-	s = shorten(s, most)
-	if !strings.ContainsFunc(s, hidden) {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case hidden(r):
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		default:
-			b.WriteRune(r)
-		}
-		s = s[size:]
-	}
-	return b.String()
-}
-
-// hidden reports whether r is invisible or misleading. Letters such as U+3164, the
-// Hangul filler, count as printable and show nothing.
-func hidden(r rune) bool {
-	if r < utf8.RuneSelf {
-		return !strconv.IsPrint(r)
-	}
-	return r == utf8.RuneError || r == '\u2800' || !unicode.IsPrint(r) ||
-		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
-}
-
-// shorten cuts s to at most that many characters, and marks the cut.
-func shorten(s string, most int) string {
-	if kept := cut(s, most); kept != s {
-		return kept + "…"
-	}
-	return s
-}
-
-// cut cuts s to at most that many characters.
-func cut(s string, most int) string {
-	n := 0
-	for i := range s {
-		if n == most {
-			return s[:i]
-		}
-		n++
-	}
-	return s
-}
+// visible cuts text that others wrote at most characters and spells out what has no
+// shape.
+func visible(s string, most int) string { return text.Visible(text.Shorten(s, most)) }
 
 // number formats n with thousands separators.
 func number(n int) string {

@@ -38,14 +38,6 @@ func TestNumbersHaveTheirThousandsApart(t *testing.T) {
 	}
 }
 
-func TestATextIsCutBetweenCharacters(t *testing.T) {
-	for text, want := range map[string]string{"kurz": "kurz", "äöüß": "äöüß", "äöüßé": "äöüß…", "abcdefgh": "abcd…", "": ""} {
-		if got := shorten(text, 4); got != want {
-			t.Errorf("%q is %q, want %q", text, got, want)
-		}
-	}
-}
-
 func TestShadesGrowWithTheCount(t *testing.T) {
 	for _, highest := range []int{1, 2, 3, 50, 10_000} {
 		last := 0
