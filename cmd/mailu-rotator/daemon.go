@@ -18,16 +18,16 @@ import (
 // runDaemon sweeps by schedule until SIGTERM or SIGINT; SIGHUP reloads the
 // configuration, and keeps the old one if the new one is invalid.
 func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
-	fleet, log, err := loadFleet(path, stderr, nil)
+	app, log, err := loadApp(path, stderr, nil)
 	if err != nil {
 		return err
 	}
 	defer log.sync()
-	watch, err := newWatch(fleet)
+	telemetry, err := newTelemetry(app)
 	if err != nil {
 		return err
 	}
-	defer watch.systemd.Close()
+	defer telemetry.systemd.Close()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -37,32 +37,32 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // the states of a million tenants stay in memory; Go's default would allow twice that
 	}
-	hooks := startHooks(fleet)
-	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(fleet))
+	hooks := startHooks(app)
+	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(app))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		watch.during(ctx, daemon.Run)
+		telemetry.runDuring(ctx, daemon.Run)
 	}()
-	log.zap.Info("daemon started", zap.String("version", version), zap.String("config", path), zap.String("owner", fleet.owner))
-	watch.tell((*notify.Socket).Ready)
+	log.zap.Info("daemon started", zap.String("version", version), zap.String("config", path), zap.String("owner", app.owner))
+	telemetry.notify((*notify.Socket).Ready)
 	for {
 		select {
 		case <-hangup:
-			watch.tell((*notify.Socket).Reloading)
-			renewed, renewedLog, err := loadFleet(path, stderr, fleet)
+			telemetry.notify((*notify.Socket).Reloading)
+			renewed, renewedLog, err := loadApp(path, stderr, app)
 			if err == nil {
-				err = watch.renew(renewed)
+				err = telemetry.reload(renewed)
 			}
-			watch.metrics.Reloaded(err == nil)
+			telemetry.metrics.Reloaded(err == nil)
 			if err != nil {
 				log.zap.Error("configuration refused, the old one stays", zap.Error(err))
 			} else {
-				fleet, log = renewed, renewedLog
-				attachHooks(hooks, fleet)
-				daemon.Reload(settingsOf(fleet))
+				app, log = renewed, renewedLog
+				attachHooks(hooks, app)
+				daemon.Reload(settingsOf(app))
 			}
-			watch.tell((*notify.Socket).Ready) // the daemon runs in both cases
+			telemetry.notify((*notify.Socket).Ready) // the daemon runs in both cases
 		case <-ended:
 			closeHooks(ctx, hooks)
 			log.zap.Info("daemon stopped")
@@ -71,15 +71,15 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	}
 }
 
-// loadFleet reads and checks everything that a configuration names.
-func loadFleet(path string, stderr io.Writer, former *fleet) (*fleet, *logger, error) {
+// loadApp reads and checks everything that a configuration names.
+func loadApp(path string, stderr io.Writer, former *app) (*app, *logger, error) {
 	cfg, err := loadConfig(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	log := newLogger(cfg.Log, stderr)
-	f, err := newFleet(cfg, log, former)
-	return f, log, err
+	a, err := newApp(cfg, log, former)
+	return a, log, err
 }
 
 func loadConfig(path string) (*config.Config, error) {
@@ -90,20 +90,20 @@ func loadConfig(path string) (*config.Config, error) {
 	return cfg, cfg.CheckFiles()
 }
 
-func settingsOf(f *fleet) rotator.Settings {
+func settingsOf(a *app) rotator.Settings {
 	s := rotator.Settings{
-		Schedule: f.cfg.Rotation.Schedule,
-		Timezone: f.cfg.Rotation.Timezone,
-		Jitter:   f.cfg.Rotation.Jitter,
-		Window:   f.cfg.Rotation.Window,
-		Observe:  f.observe,
-		Sweep:    f.sweep,
-		Pending:  f.meters.board.Pending,
-		Lapsed:   f.lapsed,
-		Overdue:  func() int { return f.meters.board.Overdue(timetableOf(f.cfg.Rotation)) },
+		Schedule: a.cfg.Rotation.Schedule,
+		Timezone: a.cfg.Rotation.Timezone,
+		Jitter:   a.cfg.Rotation.Jitter,
+		Window:   a.cfg.Rotation.Window,
+		Observe:  a.observe,
+		Sweep:    a.sweep,
+		Pending:  a.callbacks.board.Pending,
+		Lapsed:   a.lapsed,
+		Overdue:  func() int { return a.callbacks.board.Overdue(timetableOf(a.cfg.Rotation)) },
 	}
-	if !f.cfg.Verify.Schedule.Off() {
-		s.VerifySchedule, s.Verify = f.cfg.Verify.Schedule, f.verify
+	if !a.cfg.Verify.Schedule.Off() {
+		s.VerifySchedule, s.Verify = a.cfg.Verify.Schedule, a.verify
 	}
 	return s
 }

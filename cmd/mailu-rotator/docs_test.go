@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -191,10 +192,112 @@ func documentedEvents(t *testing.T) (names []string) {
 // logMessages returns the messages that this package itself logs.
 func logMessages(t *testing.T) (names []string) {
 	t.Helper()
-	for _, file := range []string{"daemon.go", "fleet.go", "hooks.go", "log.go", "monitor.go"} {
+	for _, file := range []string{"app.go", "daemon.go", "hooks.go", "log.go", "telemetry.go"} {
 		for _, found := range regexp.MustCompile(`zap\.(?:Info|Warn|Error)\("([^"]+)"`).FindAllStringSubmatch(readDoc(t, file), -1) {
 			names = append(names, found[1])
 		}
 	}
 	return names
+}
+
+func TestReportDocHasEveryField(t *testing.T) {
+	for title, documents := range map[string][]any{
+		"The JSON document of a run":  {reportJSON{}, rowJSON{}},
+		"The JSON document of verify": {verificationJSON{}, findingJSON{}},
+		"The JSON document of status": {statusJSON{}, statusRowJSON{}},
+		"The JSON document of doctor": {doctorJSON{}, checkJSON{}, recordsJSON{}, flawJSON{}},
+		"The JSON document of show":   {recordJSON{}, pendingJSON{}},
+	} {
+		page := reportSection(t, title)
+		for _, document := range documents {
+			for _, field := range reflect.VisibleFields(reflect.TypeOf(document)) {
+				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				if !strings.Contains(page, "\n| `"+name+"` |") {
+					t.Errorf("%s, %s: no field %s", reportDoc, title, name)
+				}
+			}
+		}
+	}
+}
+
+// reportSection returns the document's text about one JSON document: the common fields,
+// and its own section.
+func reportSection(t *testing.T, title string) string {
+	t.Helper()
+	common, _, _ := strings.Cut(readDoc(t, reportDoc), "\n# The JSON document of")
+	_, page, found := strings.Cut(readDoc(t, reportDoc), "\n# "+title+"\n")
+	if !found {
+		t.Fatalf("%s has no section %q", reportDoc, title)
+	}
+	page, _, _ = strings.Cut(page, "\n# ")
+	return common + page
+}
+
+func TestReportDocHasEveryStateAndFlawOfDoctor(t *testing.T) {
+	page := reportSection(t, "The JSON document of doctor")
+	for file, pattern := range map[string]string{
+		"../../rotator/check.go":       `CheckState = "([^"]+)"`,
+		"../../rotator/examination.go": `FlawKind = "([^"]+)"`,
+	} {
+		declared := regexp.MustCompile(pattern).FindAllStringSubmatch(readDoc(t, file), -1)
+		if len(declared) < 4 {
+			t.Fatalf("only %d found in %s", len(declared), file)
+		}
+		for _, found := range declared {
+			if !strings.Contains(page, "\n| `"+found[1]+"` |") {
+				t.Errorf("%s does not have %s", reportDoc, found[1])
+			}
+		}
+	}
+}
+
+// TestDoctorListsSomeFlawsAndCountsTheRest: a long list must not scroll the
+// important checks away.
+func TestDoctorListsSomeFlawsAndCountsTheRest(t *testing.T) {
+	r := doctorReport{records: &rotator.Examination{}}
+	for range 10_000 {
+		r.records.Flaws = append(r.records.Flaws, rotator.Flaw{Tenant: "x", Kind: rotator.FlawAbsent, Reason: "no such record"})
+		r.fixes = append(r.fixes, "")
+	}
+
+	var table, document bytes.Buffer
+	must(t, printDoctorReport(&table, r, "table"))
+	must(t, printDoctorReport(&document, r, "json"))
+
+	if n := strings.Count(table.String(), "no such record"); n != shownFlaws || !strings.Contains(table.String(), "… and 9980 more: --output json has them all") {
+		t.Errorf("%d shown:\n%s", n, &table)
+	}
+	if n := strings.Count(document.String(), "no such record"); n != 10_000 {
+		t.Errorf("%d in the document", n)
+	}
+}
+
+func TestDocsHaveEveryStanding(t *testing.T) {
+	status := docSection(t, commandsDoc, "Status")
+
+	for _, standing := range rotator.Standings() {
+		if !strings.Contains(status, "\n| `"+string(standing)+"` |") {
+			t.Errorf("%s does not have the state %s of status", commandsDoc, standing)
+		}
+	}
+}
+
+func TestCommandsDocHasEveryFlagOfStatus(t *testing.T) {
+	status := docSection(t, commandsDoc, "Status")
+
+	for _, flag := range flagsOf(newStatusCommand(new(string))) {
+		if flag != "--help" && flag != "-h" && !mentions(status, flag) {
+			t.Errorf("%s does not have %s of status", commandsDoc, flag)
+		}
+	}
+}
+
+func TestDocsHaveEveryState(t *testing.T) {
+	page := docSection(t, commandsDoc, "Verify")
+
+	for _, state := range rotator.States() {
+		if !strings.Contains(page, "\n| `"+string(state)+"` |") {
+			t.Errorf("%s does not have the state %s", commandsDoc, state)
+		}
+	}
 }

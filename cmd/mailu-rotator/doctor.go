@@ -3,15 +3,21 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mailu-rotator/crypto"
+	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
 )
 
 // doctorPatience is how long one call waits for a Vault that does not answer: an
@@ -51,21 +57,21 @@ func runDoctor(ctx context.Context, path, output string, stdout, stderr io.Write
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	d := &doctor{path: path, stderr: stderr}
-	result := d.examine(ctx)
+	report := d.examine(ctx)
 	if ctx.Err() != nil {
 		return &statusError{code: exitInterrupted}
 	}
-	if err := printDiagnosis(stdout, result, output); err != nil {
+	if err := printDoctorReport(stdout, report, output); err != nil {
 		return err
 	}
-	if code := result.status(); code != exitDone {
+	if code := report.status(); code != exitDone {
 		return &statusError{code: code}
 	}
 	return nil
 }
 
-// diagnosis is the doctor's result.
-type diagnosis struct {
+// doctorReport is the doctor's result.
+type doctorReport struct {
 	config            string
 	started, finished time.Time
 	sections          []section
@@ -80,9 +86,9 @@ type section struct {
 	required bool // no run can start without it
 }
 
-func (d diagnosis) count(state rotator.CheckState) int {
+func (r doctorReport) count(state rotator.CheckState) int {
 	n := 0
-	for _, s := range d.sections {
+	for _, s := range r.sections {
 		n += s.count(state)
 	}
 	return n
@@ -98,9 +104,9 @@ func (s section) count(state rotator.CheckState) int {
 	return n
 }
 
-func (d diagnosis) status() int {
+func (r doctorReport) status() int {
 	code := exitDone
-	for _, s := range d.sections {
+	for _, s := range r.sections {
 		switch {
 		case s.count(rotator.CheckFailed) == 0:
 		case s.required:
@@ -122,4 +128,187 @@ func lines(err error) []error {
 		return joined.Unwrap()
 	}
 	return []error{err}
+}
+
+// doctor checks an installation, from what everything depends on to the single record.
+// It skips checks whose requirements failed.
+type doctor struct {
+	path   string
+	stderr io.Writer
+	app    *app
+}
+
+const (
+	checkConfig     = "configuration"
+	checkFiles      = "files"
+	checkLogin      = "login"
+	checkServers    = "servers"
+	checkRecords    = "records"
+	checkWellFormed = "well-formed"
+	everythingElse  = "everything else"
+)
+
+// examine runs all checks until ctx ends, and those of the servers concurrently.
+func (d *doctor) examine(ctx context.Context) doctorReport {
+	report := doctorReport{config: d.path, started: time.Now()}
+	setUp := section{title: "Configuration", required: true, checks: d.configuration()}
+	report.sections = append(report.sections, setUp)
+	if d.app == nil {
+		report.sections = append(report.sections, section{title: "Vault, Mailu, tenants", checks: rotator.Skipped("the configuration is not in order", everythingElse)})
+		report.finished = time.Now()
+		return report
+	}
+	asked := make(chan []rotator.Check, 1)
+	go func() { asked <- d.mailu(ctx) }()
+	inVault, records := d.vault(ctx, &report)
+	report.sections = append(report.sections,
+		section{title: "Vault", required: true, checks: inVault},
+		section{title: "Mailu", checks: <-asked},
+		section{title: "Tenants", checks: records})
+	report.finished = time.Now()
+	return report
+}
+
+// configuration also wires the app, if there is enough to do so. An unreadable secret
+// file is no reason to stop: the check that needs it reports it.
+func (d *doctor) configuration() []rotator.Check {
+	cfg, err := config.Load(d.path, getenv)
+	if err != nil {
+		fix := fmt.Sprintf("fix %s, then: %s", d.path, d.command("config check"))
+		if errors.Is(err, fs.ErrNotExist) {
+			fix = "install -m 644 config.yaml " + d.path
+		}
+		return append([]rotator.Check{rotator.Broken(checkConfig, err.Error(), fix)}, rotator.Skipped("the configuration is not in order", checkFiles)...)
+	}
+	checks := []rotator.Check{rotator.Passed(checkConfig, d.path)}
+	for _, err := range lines(cfg.CheckFiles()) {
+		checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
+	}
+	for _, err := range lines(cfg.CheckHooks()) {
+		checks = append(checks, rotator.Warned(checkFiles, err.Error(), fixProgram(err)))
+	}
+	if len(checks) == 1 {
+		checks = append(checks, rotator.Passed(checkFiles, "all there, and only for whom they are meant"))
+	}
+	if d.app, err = newApp(cfg, newLogger(cfg.Log, d.stderr), nil); err != nil {
+		checks = append(checks, rotator.Broken(checkConfig, err.Error(), "fix "+d.path))
+	}
+	return checks
+}
+
+func fixFile(err error) string {
+	var mode *config.ModeError
+	if errors.As(err, &mode) {
+		return mode.Fix
+	}
+	var file *fs.PathError
+	if errors.As(err, &file) && errors.Is(err, fs.ErrNotExist) {
+		return "install -m 600 /dev/stdin " + file.Path
+	}
+	return "put into the file what its key names, and nothing else"
+}
+
+// fixProgram is fixFile for the program of a hook.
+func fixProgram(err error) string {
+	var program *config.ProgramError
+	if errors.As(err, &program) {
+		return program.Fix
+	}
+	return fixFile(err)
+}
+
+// vault stops at the first failed check on which all later ones depend. The records
+// have their own section: a run can work without some of them.
+func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, records []rotator.Check) {
+	skip := func(because string, rest ...string) ([]rotator.Check, []rotator.Check) {
+		return append(checks, rotator.Skipped(because, rest...)...), rotator.Skipped(because, checkWellFormed)
+	}
+	cfg := d.app.vaultConfig()
+	cfg.Patience, cfg.OnWait = doctorPatience, nil
+	outside, err := vault.NewOutside(cfg, d.app.login)
+	if err != nil {
+		checks = []rotator.Check{rotator.Broken(checkLogin, err.Error(), "fix the files that the login needs")}
+		return skip("there is no way to Vault", everythingElse)
+	}
+	defer outside.Close()
+	if checks = outside.Check(ctx); failed(checks) {
+		return skip("Vault does not serve", "clock", checkLogin, everythingElse)
+	}
+	checks = append(checks, rotator.CheckClock(ctx, rotator.SystemClock{}, outside))
+	if d.app.cfg.Vault.Auth.SecretIDWrapped {
+		return skip("a login would use up the wrapped secret-id, which works once and is the daemon's", checkLogin, everythingElse)
+	}
+	client, login := vault.CheckLogin(ctx, cfg, d.app.login)
+	checks = append(checks, login)
+	if client == nil {
+		return skip("the login failed", everythingElse)
+	}
+	defer func() { _ = client.Close() }() // its token expires anyway
+	found := client.Examine(ctx, d.policyCommand())
+	if found.Keys != nil {
+		defer found.Keys.Wipe()
+	}
+	checks = append(checks, found.Checks...)
+	if !found.Readable {
+		return skip("they cannot be listed", checkRecords)
+	}
+	listed, wellFormed := d.records(ctx, client, found.Keys, report)
+	return append(checks, listed), []rotator.Check{wellFormed}
+}
+
+func failed(checks []rotator.Check) bool {
+	return slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
+}
+
+// records examines every record without opening it, see [rotator.Sweep.Examine].
+func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto.Keyring, report *doctorReport) (listed, wellFormed rotator.Check) {
+	servers, err := d.app.servers()
+	if err != nil {
+		both := rotator.Skipped("the Mailu servers of the configuration cannot be used", checkRecords, checkWellFormed)
+		return both[0], both[1]
+	}
+	defer servers.Close()
+	found, err := d.app.sweepOn(client, servers).Examine(ctx, keys)
+	if err != nil {
+		v := d.app.cfg.Vault
+		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
+			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
+	}
+	report.records = &found
+	for _, flaw := range found.Flaws {
+		report.fixes = append(report.fixes, d.fixFlaw(flaw))
+	}
+	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
+	switch {
+	case found.Serious() > 0:
+		wellFormed.State = rotator.CheckFailed
+	case len(found.Flaws) > 0:
+		wellFormed.State = rotator.CheckWarned
+	}
+	return rotator.Passed(checkRecords, tenants(found.Tenants)), wellFormed
+}
+
+// mailu checks the servers whose token could be read.
+func (d *doctor) mailu(ctx context.Context) []rotator.Check {
+	servers, err := d.app.servers()
+	if err != nil {
+		return []rotator.Check{rotator.Broken(checkServers, err.Error(), "fix "+d.path)}
+	}
+	defer servers.Close()
+	var usable []rotator.Origin
+	for _, s := range d.app.cfg.Mailu.Servers {
+		if servers.broken[s.Origin] == nil {
+			usable = append(usable, s.Origin)
+		}
+	}
+	asked := servers.Check(ctx, usable)
+	checks := make([]rotator.Check, 0, len(d.app.cfg.Mailu.Servers))
+	for _, s := range d.app.cfg.Mailu.Servers {
+		if err := servers.broken[s.Origin]; err != nil {
+			checks = append(checks, rotator.Broken(string(s.Origin), err.Error(), fixFile(err)))
+			continue
+		}
+		checks, asked = append(checks, fixToken(s, asked[0])), asked[1:]
+	}
+	return checks
 }

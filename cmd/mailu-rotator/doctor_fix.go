@@ -26,7 +26,7 @@ func (d *doctor) policyCommand() string {
 
 // fixFlaw returns the command that fixes a record; empty if none is needed.
 func (d *doctor) fixFlaw(f rotator.Flaw) string {
-	v := d.fleet.cfg.Vault
+	v := d.app.cfg.Vault
 	record := recordArgs(v, f.Tenant)
 	switch f.Kind {
 	case rotator.FlawUnread:

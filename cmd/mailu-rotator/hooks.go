@@ -16,21 +16,21 @@ import (
 // rotation.shutdown_grace it must fit into TimeoutStopSec= of the unit.
 const hooksGrace = 10 * time.Second
 
-// startHooks runs hooks on the events of the fleet. The caller must call closeHooks.
-func startHooks(f *fleet) *hook.Runner {
+// startHooks runs hooks on the events of the app's runs. The caller must call closeHooks.
+func startHooks(a *app) *hook.Runner {
 	hooks := hook.Start(rotator.SystemClock{}, hook.Settings{})
-	attachHooks(hooks, f)
+	attachHooks(hooks, a)
 	return hooks
 }
 
-// attachHooks makes the hooks observe the fleet, which may be a reloaded one.
-func attachHooks(hooks *hook.Runner, f *fleet) {
-	hooks.Reload(hookSettings(f.cfg.Hooks, f.log))
-	for _, err := range lines(f.cfg.CheckHooks()) {
-		f.log.zap.Warn("hook cannot be run", zap.Error(err))
+// attachHooks makes the hooks observe the app, which may be a reloaded one.
+func attachHooks(hooks *hook.Runner, a *app) {
+	hooks.Reload(hookSettings(a.cfg.Hooks, a.log))
+	for _, err := range lines(a.cfg.CheckHooks()) {
+		a.log.zap.Warn("hook cannot be run", zap.Error(err))
 	}
-	f.hooks = hooks.Observe
-	f.observe = observers(f.observe, hooks.Observe)
+	a.hooks = hooks.Observe
+	a.observe = observers(a.observe, hooks.Observe)
 }
 
 // closeHooks waits for the remaining hooks, at most for their grace period after
@@ -60,11 +60,11 @@ func outlasting(parent context.Context, grace time.Duration) (context.Context, c
 	return ctx, func() { stop(); cancel() }
 }
 
-// refused runs the hooks of an attended run that could not start. For the daemon's runs
+// refused runs the hooks of an operator's run that could not start. For the daemon's runs
 // this is an event.
-func (f *fleet) refused(ctx context.Context, name rotator.EventName, err error) {
+func (a *app) refused(ctx context.Context, name rotator.EventName, err error) {
 	if err != nil && ctx.Err() == nil {
-		f.hooks(rotator.Event{Name: name, Err: err})
+		a.hooks(rotator.Event{Name: name, Err: err})
 	}
 }
 

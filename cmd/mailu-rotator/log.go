@@ -21,12 +21,12 @@ type logger struct {
 }
 
 func newLogger(cfg config.Log, out io.Writer) *logger {
-	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(text.EscapeWriter{out})), levelOf(cfg.Level))
+	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(text.EscapeWriter{Writer: out})), levelOf(cfg.Level))
 	stderr, later := standardErrorOf(out)
 	if cfg.Format == config.LogAuto && isJournal(out) {
 		journal := newJournalCore(levelOf(cfg.Level), core)
 		if later {
-			journal.do = func(send func() error) error { stderr.later(send); return nil }
+			journal.do = func(send func() error) error { stderr.enqueue(send); return nil }
 		}
 		core = journal
 	}

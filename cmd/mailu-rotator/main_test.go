@@ -23,11 +23,11 @@ import (
 
 // shared is the common state of all tests of this package; TestMain can pass it only
 // through a variable.
-var shared *house
+var shared *fixture
 
-// house holds the real program and a real Vault, in which each test has its own mount,
+// fixture holds the real program and a real Vault, in which each test has its own mount,
 // key and token, and a record of everything printed.
-type house struct {
+type fixture struct {
 	dir    string // holds the binary
 	binary string
 	vault  *vaulttest.Server
@@ -56,7 +56,7 @@ func runTests(m *testing.M) int {
 	if flag.Lookup("test.fuzz").Value.String() != "" {
 		return m.Run() // fuzz targets need no setup, and each of their workers calls TestMain
 	}
-	h, err := openHouse(context.Background())
+	h, err := openFixture(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "prepare the tests:", err)
 		return 1
@@ -85,8 +85,8 @@ func runWide(m *testing.M) int {
 	return m.Run()
 }
 
-func openHouse(ctx context.Context) (h *house, err error) {
-	h = &house{seeded: time.Now()}
+func openFixture(ctx context.Context) (h *fixture, err error) {
+	h = &fixture{seeded: time.Now()}
 	defer func() {
 		if err != nil {
 			h.close()
@@ -116,7 +116,7 @@ func openHouse(ctx context.Context) (h *house, err error) {
 // build builds the shipped program, with the race detector if the tests have it. It
 // runs in its own processes, because hardening, signals, exit statuses and a terminal
 // belong to a process.
-func (h *house) build(ctx context.Context) error {
+func (h *fixture) build(ctx context.Context) error {
 	h.binary = filepath.Join(h.dir, "mailu-rotator")
 	args := []string{"build", "-ldflags", "-X main.version=v1.2.3-test -X main.commit=c0de -X main.epoch=1795392000", "-o", h.binary}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
@@ -131,7 +131,7 @@ func (h *house) build(ctx context.Context) error {
 	return nil
 }
 
-func (h *house) close() {
+func (h *fixture) close() {
 	if h.vault != nil {
 		h.vault.Stop()
 	}

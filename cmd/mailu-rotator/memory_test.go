@@ -139,12 +139,12 @@ func (f finding) nothingLeft() bool {
 
 // rotateOnce returns the number of rotated tenants, and the last password, masked.
 func rotateOnce(path string) (rotated int, masked []byte, err error) {
-	fleet, _, err := loadFleet(path, io.Discard, nil)
+	app, _, err := loadApp(path, io.Discard, nil)
 	if err != nil {
 		return 0, nil, err
 	}
 	ctx := context.Background()
-	err = fleet.with(ctx, func(s *rotator.Sweep) error {
+	err = app.with(ctx, func(s *rotator.Sweep) error {
 		generate := s.NewPassword
 		s.NewPassword = func() (crypto.Secret, error) {
 			password, err := generate()

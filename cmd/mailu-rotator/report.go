@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -51,38 +50,6 @@ func summary(report rotator.Report) string {
 	return text
 }
 
-func tenants(n int) string {
-	if n == 1 {
-		return "1 tenant"
-	}
-	return fmt.Sprintf("%d tenants", n)
-}
-
-// maxCell limits the text from a record in a column, in characters: no user is longer
-// than 254.
-const maxCell = 254
-
-// cell keeps an empty column's place.
-func cell(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return text.Quote(fmt.Sprintf("%.*s", maxCell, s))
-}
-
-// age is in days, like policies, and in smaller units below two days.
-func age(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "-"
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%dd", d/(24*time.Hour))
-	case d >= time.Hour:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	}
-	return d.Truncate(time.Second).String()
-}
-
 // reportJSON is the document of --output json; docs/report.md describes it.
 type reportJSON struct {
 	Started       string         `json:"started"`
@@ -126,14 +93,4 @@ func printJSON(out io.Writer, report rotator.Report) error {
 		doc.Tenants = append(doc.Tenants, r)
 	}
 	return encodeJSON(out, doc)
-}
-
-func encodeJSON(out io.Writer, doc any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(doc); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	return nil
 }

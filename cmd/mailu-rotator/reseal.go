@@ -11,7 +11,7 @@ import (
 
 // resealFlags are the flags of reseal, as given.
 type resealFlags struct {
-	narrowing
+	selectionFlags
 	dryRun bool
 	output string
 }
@@ -49,15 +49,15 @@ the table says why; 130 interrupted.`,
 
 func runReseal(ctx context.Context, path string, flags resealFlags, stdout, stderr io.Writer) error {
 	var report rotator.Report
-	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		var sel rotator.Selection
 		if err := checkOutput(flags.output); err != nil {
 			return err
 		}
-		if err := flags.narrow(&sel, f.cfg); err != nil {
+		if err := flags.restrict(&sel, a.cfg); err != nil {
 			return err
 		}
-		return f.with(ctx, func(s *rotator.Sweep) (err error) {
+		return a.with(ctx, func(s *rotator.Sweep) (err error) {
 			if flags.dryRun {
 				report, err = s.PlanReseal(ctx, sel)
 			} else {

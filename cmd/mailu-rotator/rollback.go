@@ -55,7 +55,7 @@ Exit status: 0 restored; 1 could not run, or the history has no such password;
 func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, stderr io.Writer) error {
 	report := rotator.Report{Started: time.Now()}
 	var record string
-	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		if err := checkOutput(flags.output); err != nil {
 			return err
 		}
@@ -63,8 +63,8 @@ func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, 
 		if err != nil {
 			return err
 		}
-		record = recordArgs(f.cfg.Vault, string(tenant))
-		return f.with(ctx, func(s *rotator.Sweep) error {
+		record = recordArgs(a.cfg.Vault, string(tenant))
+		return a.with(ctx, func(s *rotator.Sweep) error {
 			row, err := s.Rollback(ctx, tenant, int(flags.to))
 			report.Rows = []rotator.Row{row}
 			return err

@@ -12,9 +12,9 @@ const defaultConfigPath = "/etc/mailu-rotator/config.yaml"
 
 func newRootCommand() *cobra.Command {
 	var (
-		path   string
-		runNow bool
-		now    runNowFlags
+		path     string
+		isRunNow bool
+		now      runNowFlags
 	)
 	root := &cobra.Command{
 		Use:   "mailu-rotator",
@@ -34,17 +34,17 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !runNow {
+			if !isRunNow {
 				if flag := firstSet(cmd, now.names()); flag != "" {
 					return fmt.Errorf("--%s needs --run-now", flag)
 				}
 				return runDaemon(cmd.Context(), path, cmd.ErrOrStderr())
 			}
-			return runOnce(cmd.Context(), path, now, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runNow(cmd.Context(), path, now, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", defaultConfigPath, "configuration `file`")
-	root.Flags().BoolVar(&runNow, "run-now", false, "rotate everything now, whatever its age, then exit")
+	root.Flags().BoolVar(&isRunNow, "run-now", false, "rotate everything now, whatever its age, then exit")
 	now.register(root.Flags())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return errors.New(err.Error() + "; see mailu-rotator --help")

@@ -15,7 +15,7 @@ import (
 
 // runNowFlags are the flags of --run-now, as given.
 type runNowFlags struct {
-	narrowing
+	selectionFlags
 	dueOnly       bool
 	rotatedBefore string
 	limit         uint
@@ -24,7 +24,7 @@ type runNowFlags struct {
 }
 
 func (f *runNowFlags) register(flags *pflag.FlagSet) {
-	f.narrowing.register(flags)
+	f.selectionFlags.register(flags)
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
 	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339 or a date; default the start of this run)")
 	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")
@@ -44,7 +44,7 @@ func (f *runNowFlags) selection(cfg *config.Config) (sel rotator.Selection, err 
 	if sel.RotatedBefore, err = parseTime(f.rotatedBefore); err != nil {
 		return sel, fmt.Errorf("--rotated-before: %w", err)
 	}
-	err = f.narrow(&sel, cfg)
+	err = f.restrict(&sel, cfg)
 	return sel, err
 }
 
@@ -60,15 +60,15 @@ func parseTime(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is neither like 2026-01-02T15:04:05Z nor like 2026-01-02", s)
 }
 
-// runOnce is --run-now.
-func runOnce(ctx context.Context, path string, flags runNowFlags, stdout, stderr io.Writer) error {
+// runNow is --run-now.
+func runNow(ctx context.Context, path string, flags runNowFlags, stdout, stderr io.Writer) error {
 	var report rotator.Report
-	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
-		sel, err := flags.selection(f.cfg)
+	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
+		sel, err := flags.selection(a.cfg)
 		if err != nil {
 			return err
 		}
-		report, err = f.report(ctx, sel, flags.dryRun)
+		report, err = a.report(ctx, sel, flags.dryRun)
 		return err
 	})
 	if err != nil {
@@ -80,8 +80,8 @@ func runOnce(ctx context.Context, path string, flags runNowFlags, stdout, stderr
 	return status(report, interrupted)
 }
 
-func (f *fleet) report(ctx context.Context, sel rotator.Selection, dryRun bool) (report rotator.Report, err error) {
-	err = f.with(ctx, func(s *rotator.Sweep) error {
+func (a *app) report(ctx context.Context, sel rotator.Selection, dryRun bool) (report rotator.Report, err error) {
+	err = a.with(ctx, func(s *rotator.Sweep) error {
 		if dryRun {
 			report, err = s.Plan(ctx, sel)
 		} else {
@@ -90,7 +90,7 @@ func (f *fleet) report(ctx context.Context, sel rotator.Selection, dryRun bool) 
 		return err
 	})
 	if !dryRun {
-		f.refused(ctx, rotator.SweepRefused, err)
+		a.refused(ctx, rotator.SweepRefused, err)
 	}
 	return report, err
 }

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 			"agree":     cmdAgree,
 			"json":      cmdJSON,
 			"field":     cmdField,
-			"tame":      cmdTame,
+			"normalize": cmdNormalize,
 			"logs":      cmdLogs,
 		},
 	})

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -244,4 +247,90 @@ func cmdField(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprint(secret.Data[args[1]]); got != args[2] {
 		ts.Fatalf("%s of %s is %s, want %s", args[1], args[0], got, args[2])
 	}
+}
+
+// cmdReveals runs a program that must print one password of one tenant, and no other
+// secret:
+//
+//	reveals acme first|begun mailu-rotator show $acme --reveal
+//
+// Its other output is in shown.txt.
+func cmdReveals(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: reveals tenant first|begun program [arg...]")
+	}
+	s, t := siteOf(ts), tenantOf(ts, args[0])
+	want, known := map[string]string{"first": t.first, "begun": t.begun}[args[1]]
+	if !known || want == "" {
+		ts.Fatalf("%s has no %s password", t.name, args[1])
+	}
+	ts.Check(ts.Exec(args[2], args[3:]...))
+	stderr := ts.ReadFile("stderr")
+	s.ledger.record(ts.Name()+" stderr", func() string { return stderr })
+	rest, err := s.ledger.recordRevealed(ts.Name()+" stdout", ts.ReadFile("stdout"), want)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("shown.txt"), []byte(rest), 0o600))
+}
+
+// recordRevealed records the output except the one place where the password was
+// requested: a second one, or one in another form, is a leak. It returns the rest.
+func (l *ledger) recordRevealed(by, printed, password string) (rest string, err error) {
+	form := password
+	if strings.HasPrefix(printed, "{") {
+		if form, err = jsonForm(password); err != nil {
+			return "", err
+		}
+	}
+	before, after, found := strings.Cut(printed, form)
+	if !found {
+		return "", fmt.Errorf("%s: the password is not shown", by)
+	}
+	// A space keeps the two parts from being read as one text.
+	l.record(by, func() string { return before + " " + after })
+	return before + after, nil
+}
+
+// jsonForm returns a text as the program writes it in JSON, without the quotes.
+func jsonForm(text string) (string, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(text)
+	return strings.Trim(strings.TrimSpace(out.String()), `"`), err
+}
+
+// cmdNormalize copies a report and replaces everything that differs from run to run by
+// names, so that it can be compared with a golden file: $NAME for tenants and Mailu
+// servers, $VAULT, TIME, DATE, AGE, DURATION, SITE and VERSION.
+func cmdNormalize(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: normalize file copy")
+	}
+	normalized := siteOf(ts).normalize(ts.ReadFile(args[0]))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(normalized), 0o600))
+}
+
+func (s *site) normalize(text string) string {
+	for _, t := range s.tenants {
+		text = strings.ReplaceAll(text, t.id, "$"+t.name)
+	}
+	for _, m := range s.mailus {
+		text = strings.ReplaceAll(text, m.Origin(), "$"+m.name)
+	}
+	text = strings.ReplaceAll(text, s.vault.Addr, "$VAULT")
+	for _, rule := range []struct{ variable, name string }{
+		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
+		{`\d{4}-\d\d-\d\d`, "DATE"},
+		{`"(age|left|oldest)_seconds": -?\d+`, `"${1}_seconds": AGE`},
+		{`  -?\d+(d|h|m\d+s|s)  `, "  AGE  "},
+		{`\bsite-\d+\b`, "SITE"},
+		{`(Vault|OpenBao) v?\d[\w.+-]*`, "$1 VERSION"},
+		{`a token for \w+`, "a token for DURATION"},
+		{` in [\d.]+m?s\b`, " in DURATION"},
+		{`(\S)  +`, "$1  "}, // the width of a column follows its longest cell
+		{`(?m) +$`, ""},
+	} {
+		text = regexp.MustCompile(rule.variable).ReplaceAllString(text, rule.name)
+	}
+	return text
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,7 +19,7 @@ import (
 
 // statusFlags are the flags of status, as given.
 type statusFlags struct {
-	narrowing
+	selectionFlags
 	due     bool
 	overdue bool
 	states  []string
@@ -62,7 +64,7 @@ whole sweep.`,
 }
 
 func (f *statusFlags) register(flags *pflag.FlagSet) {
-	f.narrowing.register(flags)
+	f.selectionFlags.register(flags)
 	flags.BoolVar(&f.due, "due", false, "show only what is due or overdue")
 	flags.BoolVar(&f.overdue, "overdue", false, "show only what is overdue")
 	flags.StringArrayVar(&f.states, "state", nil, "show only what is in this `state` (repeatable)")
@@ -113,38 +115,142 @@ func runStatus(ctx context.Context, path string, flags statusFlags, stdout, stde
 	if err != nil {
 		return err
 	}
-	var o *overview
-	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+	var r *statusReport
+	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		var sel rotator.Selection
-		if err := flags.narrow(&sel, f.cfg); err != nil {
+		if err := flags.restrict(&sel, a.cfg); err != nil {
 			return err
 		}
-		return f.with(ctx, func(s *rotator.Sweep) error {
+		return a.with(ctx, func(s *rotator.Sweep) error {
 			all, now, err := s.Status(ctx, sel)
 			if err != nil {
 				return err
 			}
-			o = newOverview(all, now, timetableOf(f.cfg.Rotation))
+			r = newStatusReport(all, now, timetableOf(a.cfg.Rotation))
 			var known outcomes
-			known, o.unasked = askDaemon(ctx, f.cfg.Listen)
-			o.remember(known)
+			known, r.daemonErr = askDaemon(ctx, a.cfg.Listen)
+			r.addOutcomes(known)
 			return nil
 		})
 	})
 	if err != nil {
 		return err
 	}
-	o.show(shown, int(flags.limit))
-	if err := printOverview(stdout, o, flags.output, newPalette(flags.color, stdout)); err != nil {
+	r.filter(shown, int(flags.limit))
+	if err := printStatus(stdout, r, flags.output, newPalette(flags.color, stdout)); err != nil {
 		return err
 	}
 	problems := 0
 	if flags.check {
-		problems = o.problems
+		problems = r.problems
 	}
 	return statusOf(problems, interrupted)
 }
 
 func timetableOf(r config.Rotation) rotator.Timetable {
 	return rotator.Timetable{Schedule: r.Schedule, Timezone: r.Timezone, Jitter: r.Jitter, Window: r.Window}
+}
+
+// statusReport is a summary of the fleet, and the tenants to list.
+type statusReport struct {
+	now        time.Time
+	total      int
+	count      map[rotator.Standing]int
+	problems   int           // tenants that need attention
+	vanishing  int           // of them, those whose record deletes itself
+	oldest     time.Duration // of the known ages; negative: none is known
+	next       time.Time     // when the first of the ok tenants falls due; zero: never
+	week       int           // how many of them fall due within 7 days,
+	month      int           // and within 30
+	omitted    int           // tenants omitted by the limit
+	tenants    []statusRow   // most urgent first
+	fromDaemon bool          // the daemon has returned its last outcomes
+	daemonErr  error         // why not, if it should have
+}
+
+// statusRow is a tenant's state at the time of the report.
+type statusRow struct {
+	rotator.Entry
+	state   rotator.Standing
+	problem bool
+}
+
+// newStatusReport sorts all tenants.
+func newStatusReport(all []rotator.Status, now time.Time, t rotator.Timetable) *statusReport {
+	rotator.SortByUrgency(all, now, t)
+	r := &statusReport{now: now, total: len(all), count: map[rotator.Standing]int{}, oldest: -1, tenants: make([]statusRow, len(all))}
+	for i, s := range all {
+		r.tenants[i] = statusRow{rotator.Entry{Status: s}, s.Standing(now, t), s.Problem(now, t)}
+		r.add(r.tenants[i])
+	}
+	return r
+}
+
+// addOutcomes adds the daemon's outcomes to the records.
+func (r *statusReport) addOutcomes(known outcomes) {
+	r.fromDaemon = known != nil
+	for i := range r.tenants {
+		if last, found := known[r.tenants[i].Tenant]; found {
+			r.tenants[i].Outcome, r.tenants[i].At, r.tenants[i].Reason = last.Outcome, last.At, last.Reason
+		}
+	}
+}
+
+func (r *statusReport) add(s statusRow) {
+	r.count[s.state]++
+	if s.problem {
+		r.problems++
+	}
+	if s.Vanishes() {
+		r.vanishing++
+	}
+	if age, known := s.Age(r.now); known {
+		r.oldest = max(r.oldest, age)
+	}
+	left, comes := s.Left(r.now)
+	if s.state != rotator.StandingOK || !comes {
+		return
+	}
+	if r.next.IsZero() || s.Due.Before(r.next) {
+		r.next = s.Due
+	}
+	if left <= 7*24*time.Hour {
+		r.week++
+	}
+	if left <= 30*24*time.Hour {
+		r.month++
+	}
+}
+
+// lastOutcome is the tenant's last outcome; for a record that deletes itself, when that
+// happens.
+func (s statusRow) lastOutcome(now time.Time) (o rotator.Outcome, at time.Time, reason string) {
+	o, at, reason = s.LastOutcome(now)
+	return o, at, cmp.Or(reason, s.Expiry())
+}
+
+// filter keeps only tenants in these states, and of them the most urgent; 0 means no
+// limit. The totals are unchanged.
+func (r *statusReport) filter(states []rotator.Standing, limit int) {
+	r.tenants = slices.DeleteFunc(r.tenants, func(s statusRow) bool { return !slices.Contains(states, s.state) })
+	if limit > 0 && len(r.tenants) > limit {
+		r.omitted = len(r.tenants) - limit
+		r.tenants = r.tenants[:limit]
+	}
+}
+
+func printStatus(out io.Writer, r *statusReport, format string, p palette) error {
+	var err error
+	switch format {
+	case "json":
+		err = printStatusJSON(out, r)
+	case "csv":
+		err = printStatusCSV(out, r)
+	default:
+		err = printStatusTable(out, r, format == "wide", p)
+	}
+	if err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	return nil
 }

@@ -68,7 +68,7 @@ func newStandardError(file *os.File) *standardError {
 			select {
 			case job := <-s.jobs:
 				job()
-				s.tellLost()
+				s.reportLost()
 			case <-s.done:
 				return
 			}
@@ -77,7 +77,7 @@ func newStandardError(file *os.File) *standardError {
 	return s
 }
 
-func (s *standardError) tellLost() {
+func (s *standardError) reportLost() {
 	if len(s.jobs) > 0 {
 		return // the reader is still behind
 	}
@@ -96,8 +96,8 @@ func (s *standardError) do(job func()) {
 	}
 }
 
-// later is do for a job that can fail; flush returns its error.
-func (s *standardError) later(write func() error) {
+// enqueue is do for a job that can fail; flush returns its error.
+func (s *standardError) enqueue(write func() error) {
 	s.do(func() {
 		if err := write(); err != nil {
 			s.failed.Store(&err)
@@ -108,7 +108,7 @@ func (s *standardError) later(write func() error) {
 // Write implements [io.Writer]. It never fails; flush returns errors.
 func (s *standardError) Write(p []byte) (int, error) {
 	line := bytes.Clone(p)
-	s.later(func() error {
+	s.enqueue(func() error {
 		_, err := s.file.Write(line)
 		return err
 	})

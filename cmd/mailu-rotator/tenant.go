@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -92,18 +93,18 @@ half-added, the table says how; 130 interrupted.`,
 // runAdditions reads the list of additions after the configuration has been checked.
 func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, stderr io.Writer, read func() ([]rotator.Addition, error)) error {
 	var report rotator.Report
-	interrupted, err := attend(ctx, path, stderr, func(ctx context.Context, f *fleet) error {
+	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		if err := checkOutput(flags.output); err != nil {
 			return err
 		}
-		if err := flags.apply(f); err != nil {
+		if err := flags.apply(a); err != nil {
 			return err
 		}
 		additions, err := read()
 		if err != nil {
 			return err
 		}
-		return f.withRegistry(ctx, func(s *rotator.Sweep, registry rotator.Registry) error {
+		return a.withRegistry(ctx, func(s *rotator.Sweep, registry rotator.Registry) error {
 			for _, tenant := range flags.unreadable {
 				s.Unreadable = append(s.Unreadable, rotator.TenantID(tenant))
 			}
@@ -154,4 +155,49 @@ func (r registry) CreateUser(ctx context.Context, origin rotator.Origin, usernam
 		return err
 	}
 	return r.servers.CreateUser(ctx, origin, username, password)
+}
+
+func newTenantImportCommand(path *string) *cobra.Command {
+	var flags addingFlags
+	cmd := &cobra.Command{
+		Use:   "import FILE.csv",
+		Short: "Add the tenants of a CSV file",
+		Long: `Add the tenants of a CSV file, each as tenant add does. The first line names the
+columns: user and webmail_url, and if wanted tenant and policy.
+
+The file is read as spreadsheets write it: separated by commas, semicolons or tabs,
+with names in any case; empty lines and columns are ignored. It must be UTF-8;
+another encoding is refused.
+
+All errors in the file are reported together, before anything changes. A dry run
+reads Vault and asks Mailu about each user, as that of tenant add does. On each
+server one tenant is added first, alone, then several at a time, as in a sweep.
+Running it again adds only what is missing.
+
+Exit status: 0 all added, or tenants already; 1 could not run, or the file has
+errors; 2 some failed, the table says which; 130 interrupted.`,
+		Example: `  mailu-rotator tenant import --dry-run tenants.csv
+  mailu-rotator tenant import --vault-token-from-env tenants.csv`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]rotator.Addition, error) {
+				return readRoster(args[0])
+			})
+		},
+	}
+	flags.register(cmd.Flags())
+	return cmd
+}
+
+func readRoster(path string) ([]rotator.Addition, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	additions, err := rotator.ReadRoster(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return additions, nil
 }

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/sys/unix"
+
+	"mailu-rotator/vault/vaulttest"
 )
 
 // TestTerminalShowsProgressAndWholeLogLines runs the program with stderr on a terminal
@@ -95,4 +100,200 @@ func shown(raw string) (lines []string) {
 	}
 	flush()
 	return lines
+}
+
+func TestDoctorIsColoredOnATerminalUnlessNO_COLORIsSet(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "acme")
+	must(t, s.writeConfig())
+
+	for env, colored := range map[string]bool{"": true, "NO_COLOR=1": false, "NO_COLOR=": true, "TERM=dumb": false} {
+		screen, terminal := openTerminal(t)
+		p := &program{ended: make(chan struct{})}
+		p.cmd = exec.Command(s.binary, "doctor", "--config", s.configFile())
+		p.cmd.Env = []string{env}
+		p.cmd.Stdout, p.cmd.Stderr = terminal, &p.stderr
+		s.launch(t, p)
+		must(t, terminal.Close())
+		var shown bytes.Buffer
+		_, _ = io.Copy(&shown, screen) // reading ends with EIO when the program closes its side
+		p.mustEnd(t, exitDone)
+		s.ledger.record(t.Name()+" screen", shown.String)
+
+		if got := strings.Contains(shown.String(), "\x1b[32m✓\x1b[0m"); got != colored || !strings.Contains(shown.String(), "✓") {
+			t.Errorf("%q: colored is %t, want %t:\n%s", env, got, colored, &shown)
+		}
+	}
+}
+
+// TestDoctorFindsVaultSealed has its own Vault, since sealing the shared one would stop
+// all other tests.
+func TestDoctorFindsVaultSealed(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "acme")
+	own := sealedVault(t)
+	s.address = own.Addr
+	must(t, s.writeConfig())
+
+	p := s.start(t, "doctor")
+	p.mustEnd(t, exitCannotRun)
+
+	out := p.stdout.String()
+	for _, want := range []string{"✓ initialised", "✗ unsealed", "→ vault operator unseal", "– login", "✓ http://"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s", want, out)
+		}
+	}
+}
+
+func sealedVault(t *testing.T) *vaulttest.Server {
+	t.Helper()
+	own := vaulttest.Run(t, vaulttest.Options{})
+	must(t, own.Seal(t.Context()))
+	return own
+}
+
+// TestRawPasswordEndsItsLineOnATerminalOnly: the other half, a pipe, is in
+// testdata/script/show_reveal.txt.
+func TestRawPasswordEndsItsLineOnATerminalOnly(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme")
+	must(t, s.writeConfig())
+	screen, terminal := openTerminal(t)
+	cmd := exec.Command(s.binary, "show", acme.id, "--reveal", "--raw", "--config", s.configFile())
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = terminal, &stderr
+
+	must(t, cmd.Start())
+	must(t, terminal.Close())
+	var shown bytes.Buffer
+	_, _ = io.Copy(&shown, screen) // reading ends with EIO when the program closes its side
+	must(t, cmd.Wait())
+
+	s.ledger.record(t.Name()+" stderr", stderr.String)
+	rest, err := s.ledger.recordRevealed(t.Name()+" screen", shown.String(), acme.first)
+	if err != nil || rest != "\r\n" {
+		t.Errorf("beside the password: %q, %v", rest, err)
+	}
+	if !strings.Contains(stderr.String(), `"tty":"/dev/pts/`) {
+		t.Errorf("the event does not name the terminal: %s", &stderr)
+	}
+}
+
+// onTerminal returns what status prints to a terminal of 120 columns.
+func onTerminal(t *testing.T, s *site, env []string, args ...string) string {
+	t.Helper()
+	screen, terminal := openTerminal(t)
+	p := &program{ended: make(chan struct{})}
+	p.cmd = exec.Command(s.binary, append(args, "--config", s.configFile())...)
+	p.cmd.Env = env
+	p.cmd.Stdout, p.cmd.Stderr = terminal, &p.stderr
+	s.launch(t, p)
+	must(t, terminal.Close())
+	var shown bytes.Buffer
+	_, _ = io.Copy(&shown, screen) // reading ends with EIO when the program closes its side
+	p.mustEnd(t, exitDone)
+	s.ledger.record(t.Name()+" terminal", shown.String)
+	return strings.ReplaceAll(shown.String(), "\r\n", "\n")
+}
+
+func TestTerminalShowsStatusInColorUnlessToldOtherwise(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "acme", "age=400")
+	must(t, s.writeConfig())
+	for _, test := range []struct {
+		name string
+		env  []string
+		args []string
+		want bool
+	}{
+		{"a terminal", []string{"TERM=xterm"}, nil, true},
+		{"NO_COLOR", []string{"TERM=xterm", "NO_COLOR=1"}, nil, false},
+		{"an empty NO_COLOR", []string{"TERM=xterm", "NO_COLOR="}, nil, true},
+		{"a dumb terminal", []string{"TERM=dumb"}, nil, false},
+		{"--color never", []string{"TERM=xterm"}, []string{"--color", "never"}, false},
+		{"--color always", []string{"TERM=dumb", "NO_COLOR=1"}, []string{"--color", "always"}, true},
+		{"csv", []string{"TERM=xterm"}, []string{"--output", "csv"}, false},
+		{"json", []string{"TERM=xterm"}, []string{"--output", "json", "--color", "always"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := onTerminal(t, s, test.env, append([]string{"status"}, test.args...)...)
+
+			if strings.Contains(got, "\x1b[1;31m") != test.want || strings.Contains(got, "\x1b") != test.want {
+				t.Errorf("want color: %t, got\n%q", test.want, got)
+			}
+			if !strings.Contains(got, "overdue") {
+				t.Errorf("no state:\n%q", got)
+			}
+		})
+	}
+}
+
+func TestTerminalShowsOneLineForEachTenant(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "acme", "webmail_url=https://mail.elsewhere.example")
+	must(t, s.writeConfig())
+
+	table := onTerminal(t, s, []string{"TERM=xterm"}, "status")
+	wide := onTerminal(t, s, []string{"TERM=xterm"}, "status", "--output", "wide")
+
+	row := strings.Split(table, "\n")[4]
+	if n := text.StringWidthWithoutEscSequences(row); n != 120 || !strings.HasSuffix(row, "…") {
+		t.Errorf("a row of %d cells on a screen of 120: %s", n, row)
+	}
+	if !strings.Contains(wide, "or correct webmail_url in Vault\n") {
+		t.Errorf("the wide table is cut as well:\n%s", wide)
+	}
+}
+
+// TestStatusIsQuietWhereNobodyReadsOn is `mailu-rotator status | head -1`.
+func TestStatusIsQuietWhereNobodyReadsOn(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "acme")
+	must(t, s.writeConfig())
+	for _, format := range []string{"table", "wide", "csv", "json"} {
+		reader, writer, err := os.Pipe()
+		must(t, err)
+		must(t, reader.Close())
+		p := &program{ended: make(chan struct{})}
+		p.cmd = exec.Command(s.binary, "status", "--output", format, "--config", s.configFile())
+		p.cmd.Stdout, p.cmd.Stderr = writer, &p.stderr
+
+		s.launch(t, p)
+		must(t, writer.Close())
+		p.mustEnd(t, -1) // by a signal
+
+		if signal := p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); signal != syscall.SIGPIPE || p.stderr.String() != "" {
+			t.Errorf("%s: ended by %s, and said %q", format, signal, &p.stderr)
+		}
+	}
+}
+
+func TestTerminalShowsTheProgressOfAVerification(t *testing.T) {
+	s := newTestSite(t)
+	for i := range 6 {
+		s.mustSeed(t, fmt.Sprintf("tenant%d", i))
+	}
+	must(t, s.writeConfig())
+	screen, terminal := openTerminal(t)
+	p := &program{ended: make(chan struct{})}
+	p.cmd = exec.Command(s.binary, "verify", "--config", s.configFile())
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, terminal
+
+	s.launch(t, p)
+	must(t, terminal.Close())
+	_, _ = io.Copy(&p.stderr, screen) // reading ends with EIO when the program closes its side
+	p.mustEnd(t, exitDone)
+
+	if raw := p.stderr.String(); !regexp.MustCompile(`(?s)verifying +0% .*\(0/6`).MatchString(raw) {
+		t.Errorf("no progress bar:\n%q", raw)
+	}
+	for _, line := range shown(p.stderr.String()) {
+		if strings.Contains(line, "verifying") {
+			t.Errorf("left on the screen: %q", line)
+		}
+	}
+	if !strings.HasPrefix(p.stdout.String(), "TENANT ") || strings.ContainsAny(p.stdout.String(), "\r\x1b") {
+		t.Errorf("stdout is not just the result:\n%q", &p.stdout)
+	}
 }

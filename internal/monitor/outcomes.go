@@ -35,6 +35,6 @@ func (s *Server) outcomes(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(doc); err != nil {
-		s.Complain(fmt.Errorf("tell the outcomes: %w", err))
+		s.ErrorLog(fmt.Errorf("tell the outcomes: %w", err))
 	}
 }

@@ -18,7 +18,7 @@ import (
 // routes builds the handler for these settings.
 func (s *Server) routes(l Listen, token []byte) http.Handler {
 	shown := http.NewServeMux()
-	shown.Handle("GET /metrics", s.Metrics.handler(s.Complain))
+	shown.Handle("GET /metrics", s.Metrics.handler(s.ErrorLog))
 	shown.HandleFunc("GET "+OutcomesPath, s.outcomes)
 	if l.PProf {
 		shown.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -48,8 +48,8 @@ type Options struct {
 	// Failing receives the error when there is no listener, and the time until the next
 	// try.
 	Failing func(err error, wait time.Duration)
-	// Complain receives errors of single requests.
-	Complain func(err error)
+	// ErrorLog receives errors of single requests.
+	ErrorLog func(err error)
 }
 
 // Server is the daemon's HTTP listener. If a port is taken or a socket cannot be made,
@@ -141,7 +141,7 @@ func (s *Server) serve(ctx context.Context, at *service, listener net.Listener) 
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(complaints(s.Complain), "", 0),
+		ErrorLog:          log.New(complaints(s.ErrorLog), "", 0),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()

@@ -35,7 +35,7 @@ func serve(t *testing.T, l Listen) *running {
 		Metrics: m.Metrics, Health: NewHealth(m.clock), Board: m.board,
 		Listening: func(a net.Addr) { r.listening <- a },
 		Failing:   func(err error, _ time.Duration) { r.failing <- err },
-		Complain:  func(err error) { t.Errorf("complaint: %v", err) },
+		ErrorLog:  func(err error) { t.Errorf("complaint: %v", err) },
 	}, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})

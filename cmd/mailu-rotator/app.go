@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,8 +21,8 @@ import (
 	"mailu-rotator/vault"
 )
 
-// fleet is everything that one configuration describes, ready to run.
-type fleet struct {
+// app is everything that one configuration describes, ready to run.
+type app struct {
 	cfg       *config.Config
 	login     *vault.Login
 	passwords *crypto.Generator
@@ -27,12 +30,12 @@ type fleet struct {
 	log       *logger
 	observe   rotator.Observer
 	hooks     rotator.Observer // part of observe
-	meters    meters
+	callbacks callbacks
 	patience  time.Duration // for a Vault that does not answer; 0: vault's default
 }
 
-// meters are further callbacks of a run, beside the observer. All may be nil.
-type meters struct {
+// callbacks are further callbacks of a run, beside the observer. All may be nil.
+type callbacks struct {
 	board        *rotator.Board
 	step         func(step rotator.Step, took time.Duration)
 	vaultRequest func(operation string, status int, took time.Duration)
@@ -40,30 +43,30 @@ type meters struct {
 	mailuRequest func(origin rotator.Origin, method string, status int, took time.Duration)
 }
 
-// newFleet wires a configuration. former may be nil; a reload passes the fleet that it
+// newApp wires a configuration. former may be nil; a reload passes the app that it
 // replaces, because a wrapped secret-id can be unwrapped only once.
-func newFleet(cfg *config.Config, log *logger, former *fleet) (*fleet, error) {
+func newApp(cfg *config.Config, log *logger, former *app) (*app, error) {
 	passwords, err := crypto.NewGenerator(cfg.Password.Recipe())
 	if err != nil {
 		return nil, fmt.Errorf("password: %w", err)
 	}
-	f := &fleet{cfg: cfg, passwords: passwords, log: log, observe: log.observe, owner: newOwner()}
+	a := &app{cfg: cfg, passwords: passwords, log: log, observe: log.observe, owner: newOwner()}
 	if former != nil {
-		f.owner = former.owner
+		a.owner = former.owner
 		if former.cfg.Vault.Auth == cfg.Vault.Auth {
-			f.login = former.login
-			return f, nil
+			a.login = former.login
+			return a, nil
 		}
 	}
-	f.login, err = vault.NewLogin(authOf(cfg.Vault.Auth))
-	return f, err
+	a.login, err = vault.NewLogin(authOf(cfg.Vault.Auth))
+	return a, err
 }
 
 // sweep is one run of the daemon; its report goes to the log, which does not name
 // tenants without a change.
-func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Duration) error {
+func (a *app) sweep(ctx context.Context, sel rotator.Selection, window time.Duration) error {
 	defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
-	return f.with(ctx, func(s *rotator.Sweep) error {
+	return a.with(ctx, func(s *rotator.Sweep) error {
 		s.Brief = true
 		_, err := s.Run(ctx, sel, window)
 		return err
@@ -71,17 +74,17 @@ func (f *fleet) sweep(ctx context.Context, sel rotator.Selection, window time.Du
 }
 
 // verify is one verification of the daemon; its findings go to the log.
-func (f *fleet) verify(ctx context.Context) error {
+func (a *app) verify(ctx context.Context) error {
 	defer debug.FreeOSMemory()
-	return f.with(ctx, func(s *rotator.Sweep) error {
-		_, err := s.Verify(ctx, rotator.Selection{}, f.cfg.Verify.Repair)
+	return a.with(ctx, func(s *rotator.Sweep) error {
+		_, err := s.Verify(ctx, rotator.Selection{}, a.cfg.Verify.Repair)
 		return err
 	})
 }
 
 // lapsed checks a few tenants between runs, see [rotator.Sweep.Lapsed].
-func (f *fleet) lapsed(ctx context.Context, tenants []rotator.TenantID) (lapsed bool, err error) {
-	err = f.with(ctx, func(s *rotator.Sweep) error {
+func (a *app) lapsed(ctx context.Context, tenants []rotator.TenantID) (lapsed bool, err error) {
+	err = a.with(ctx, func(s *rotator.Sweep) error {
 		lapsed, err = s.Lapsed(ctx, tenants)
 		return err
 	})
@@ -101,51 +104,51 @@ func newOwner() string {
 }
 
 // with opens a session, calls do with its sweep, and ends the session.
-func (f *fleet) with(ctx context.Context, do func(*rotator.Sweep) error) error {
-	return f.withRegistry(ctx, func(s *rotator.Sweep, _ rotator.Registry) error { return do(s) })
+func (a *app) with(ctx context.Context, do func(*rotator.Sweep) error) error {
+	return a.withRegistry(ctx, func(s *rotator.Sweep, _ rotator.Registry) error { return do(s) })
 }
 
 // withRegistry is the same for commands that create records and users.
-func (f *fleet) withRegistry(ctx context.Context, do func(*rotator.Sweep, rotator.Registry) error) error {
-	servers, err := f.servers()
+func (a *app) withRegistry(ctx context.Context, do func(*rotator.Sweep, rotator.Registry) error) error {
+	servers, err := a.servers()
 	if err != nil {
 		return err
 	}
 	defer servers.Close()
-	client, err := vault.Open(ctx, f.vaultConfig(), f.login)
+	client, err := vault.Open(ctx, a.vaultConfig(), a.login)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err := client.Close(); err != nil {
-			f.log.zap.Warn("vault token not revoked", zap.Error(err))
+			a.log.zap.Warn("vault token not revoked", zap.Error(err))
 		}
 	}()
-	return do(f.sweepOn(client, servers), registry{client, servers})
+	return do(a.sweepOn(client, servers), registry{client, servers})
 }
 
-func (f *fleet) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sweep {
+func (a *app) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sweep {
 	return &rotator.Sweep{
 		Store: client, Keys: client, Time: client, Mailu: servers,
 		Clock:         rotator.SystemClock{},
-		NewPassword:   f.passwords.Generate,
-		DefaultPolicy: f.cfg.Rotation.DefaultPolicy.WithSpread(f.cfg.Rotation.Spread),
-		Owner:         f.owner,
-		Workers:       f.cfg.Rotation.Workers,
-		ClaimTTL:      f.cfg.Rotation.ClaimTTL,
-		Canary:        f.cfg.Rotation.Canary,
-		Grace:         f.cfg.Rotation.ShutdownGrace,
-		Observe:       f.observe,
-		OnStep:        f.meters.step,
-		Board:         f.meters.board,
+		NewPassword:   a.passwords.Generate,
+		DefaultPolicy: a.cfg.Rotation.DefaultPolicy.WithSpread(a.cfg.Rotation.Spread),
+		Owner:         a.owner,
+		Workers:       a.cfg.Rotation.Workers,
+		ClaimTTL:      a.cfg.Rotation.ClaimTTL,
+		Canary:        a.cfg.Rotation.Canary,
+		Grace:         a.cfg.Rotation.ShutdownGrace,
+		Observe:       a.observe,
+		OnStep:        a.callbacks.step,
+		Board:         a.callbacks.board,
 	}
 }
 
-func (f *fleet) vaultConfig() vault.Config {
-	c := vaultConfigOf(f.cfg.Vault)
-	c.Workers = f.cfg.Rotation.Workers
-	c.OnWait, c.Patience = f.log.vaultWaits, f.patience
-	c.OnRequest, c.OnToken = f.meters.vaultRequest, f.meters.vaultToken
+func (a *app) vaultConfig() vault.Config {
+	c := vaultConfigOf(a.cfg.Vault)
+	c.Workers = a.cfg.Rotation.Workers
+	c.OnWait, c.Patience = a.log.vaultWaits, a.patience
+	c.OnRequest, c.OnToken = a.callbacks.vaultRequest, a.callbacks.vaultToken
 	return c
 }
 
@@ -183,10 +186,10 @@ type mailuServers struct {
 
 // servers reads the tokens again, so that a replaced token takes effect in the next
 // run.
-func (f *fleet) servers() (*mailuServers, error) {
+func (a *app) servers() (*mailuServers, error) {
 	s := &mailuServers{broken: map[rotator.Origin]error{}, apis: map[rotator.Origin]string{}}
 	var usable []mailu.ServerConfig
-	for _, c := range f.cfg.Mailu.Servers {
+	for _, c := range a.cfg.Mailu.Servers {
 		token, err := config.ReadSecret(c.TokenFile)
 		if err != nil {
 			s.broken[c.Origin] = fmt.Errorf("token of %s: %w", c.Origin, err)
@@ -202,7 +205,7 @@ func (f *fleet) servers() (*mailuServers, error) {
 		})
 	}
 	var err error
-	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: f.meters.mailuRequest})
+	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: a.callbacks.mailuRequest})
 	if err != nil {
 		s.wipe()
 		return nil, err
@@ -237,4 +240,45 @@ func (s *mailuServers) API(origin rotator.Origin) string {
 		return api
 	}
 	return s.Servers.API(origin)
+}
+
+// operatorPatience is how long one call waits for a Vault that does not answer while an
+// operator watches; the daemon waits longer.
+const operatorPatience = time.Minute
+
+// runOnce does work once for an operator who watches: with a progress bar on a terminal,
+// until a signal interrupts it. If the interrupt left nothing to print, runOnce returns
+// it as the error.
+func runOnce(ctx context.Context, path string, stderr io.Writer, work func(context.Context, *app) error) (interrupted bool, err error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program immediately
+
+	bar := newProgress(stderr)
+	app, log, err := loadApp(path, bar, nil)
+	if err != nil {
+		return false, err
+	}
+	defer log.sync()
+	app.patience = operatorPatience
+	app.observe = func(e rotator.Event) { log.observe(e); bar.observe(e) }
+	hooks := startHooks(app)
+	err = work(ctx, app)
+	bar.end()
+	closeHooks(ctx, hooks)
+	log.sync() // before the report, which may go to the same terminal
+	if err != nil && ctx.Err() != nil {
+		return true, &statusError{code: exitInterrupted}
+	}
+	return ctx.Err() != nil, err
+}
+
+func statusOf(failures int, interrupted bool) error {
+	switch {
+	case interrupted:
+		return &statusError{code: exitInterrupted}
+	case failures > 0:
+		return &statusError{code: exitFailures}
+	}
+	return nil
 }

@@ -12,9 +12,9 @@ import (
 func TestTheTokensOfMailuAreWipedAtTheEndOfTheRun(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(file, []byte("s3cret\n"), 0o600))
-	f := &fleet{cfg: &config.Config{}}
-	f.cfg.Mailu.Servers = []config.Server{{Origin: "https://mail.example.com", TokenFile: file, MaxConcurrent: 1, Timeout: time.Second}}
-	servers, err := f.servers()
+	a := &app{cfg: &config.Config{}}
+	a.cfg.Mailu.Servers = []config.Server{{Origin: "https://mail.example.com", TokenFile: file, MaxConcurrent: 1, Timeout: time.Second}}
+	servers, err := a.servers()
 	must(t, err)
 	token := servers.tokens[0]
 	value := token.Reveal()

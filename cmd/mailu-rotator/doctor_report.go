@@ -14,13 +14,13 @@ import (
 // shownFlaws limits the listed flaws of a badly broken fleet; --output json has all.
 const shownFlaws = 20
 
-func printDiagnosis(out io.Writer, d diagnosis, format string) error {
+func printDoctorReport(out io.Writer, r doctorReport, format string) error {
 	if format == "json" {
-		return printDiagnosisJSON(out, d)
+		return printDoctorJSON(out, r)
 	}
 	var b strings.Builder
 	p := newPalette("auto", out)
-	for _, s := range d.sections {
+	for _, s := range r.sections {
 		b.WriteString(p.bold(s.title) + "\n")
 		width := 0
 		for _, c := range s.checks {
@@ -30,12 +30,12 @@ func printDiagnosis(out io.Writer, d diagnosis, format string) error {
 			writeCheck(&b, p, c, width)
 		}
 	}
-	if d.records != nil {
-		writeFlaws(&b, p, d)
+	if r.records != nil {
+		writeFlaws(&b, p, r)
 	}
-	b.WriteString("\n" + diagnosisSummary(d) + "\n")
+	b.WriteString("\n" + doctorSummary(r) + "\n")
 	if _, err := io.WriteString(out, b.String()); err != nil {
-		return fmt.Errorf("print the diagnosis: %w", err)
+		return fmt.Errorf("print the report: %w", err)
 	}
 	return nil
 }
@@ -72,10 +72,10 @@ func mark(p palette, state rotator.CheckState) string {
 	return p.dim("–")
 }
 
-func writeFlaws(b *strings.Builder, p palette, d diagnosis) {
-	for i, f := range d.records.Flaws {
+func writeFlaws(b *strings.Builder, p palette, r doctorReport) {
+	for i, f := range r.records.Flaws {
 		if i == shownFlaws {
-			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(d.records.Flaws)-i)
+			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(r.records.Flaws)-i)
 			return
 		}
 		state := rotator.CheckWarned
@@ -83,22 +83,22 @@ func writeFlaws(b *strings.Builder, p palette, d diagnosis) {
 			state = rotator.CheckFailed
 		}
 		fmt.Fprintf(b, "    %s %s  %s\n", mark(p, state), text.Quote(f.Tenant), text.Quote(f.Reason))
-		writeFix(b, p, d.fixes[i])
+		writeFix(b, p, r.fixes[i])
 	}
 }
 
-func diagnosisSummary(d diagnosis) string {
+func doctorSummary(r doctorReport) string {
 	var counts []string
 	for _, c := range []struct {
 		state rotator.CheckState
 		one   string
 	}{{rotator.CheckOK, "ok"}, {rotator.CheckWarned, "to look at"}, {rotator.CheckFailed, "failed"}, {rotator.CheckSkipped, "not checked"}} {
-		if n := d.count(c.state); n > 0 {
+		if n := r.count(c.state); n > 0 {
 			counts = append(counts, fmt.Sprintf("%d %s", n, c.one))
 		}
 	}
-	line := fmt.Sprintf("checks: %s in %s", strings.Join(counts, ", "), d.finished.Sub(d.started).Round(10*time.Millisecond))
-	switch d.status() {
+	line := fmt.Sprintf("checks: %s in %s", strings.Join(counts, ", "), r.finished.Sub(r.started).Round(10*time.Millisecond))
+	switch r.status() {
 	case exitCannotRun:
 		line += "\na run could not take place"
 	case exitFailures:
@@ -107,9 +107,9 @@ func diagnosisSummary(d diagnosis) string {
 	return line
 }
 
-// diagnosisJSON is the document of doctor --output json; docs/report.md
+// doctorJSON is the document of doctor --output json; docs/report.md
 // describes it.
-type diagnosisJSON struct {
+type doctorJSON struct {
 	Started  string         `json:"started"`
 	Finished string         `json:"finished"`
 	Config   string         `json:"config"`
@@ -141,22 +141,22 @@ type flawJSON struct {
 	Fix     string `json:"fix,omitempty"`
 }
 
-func printDiagnosisJSON(out io.Writer, d diagnosis) error {
-	doc := diagnosisJSON{
-		Started: d.started.UTC().Format(time.RFC3339Nano), Finished: d.finished.UTC().Format(time.RFC3339Nano),
-		Config: d.config, Status: d.status(), Summary: map[string]int{}, Checks: []checkJSON{},
+func printDoctorJSON(out io.Writer, r doctorReport) error {
+	doc := doctorJSON{
+		Started: r.started.UTC().Format(time.RFC3339Nano), Finished: r.finished.UTC().Format(time.RFC3339Nano),
+		Config: r.config, Status: r.status(), Summary: map[string]int{}, Checks: []checkJSON{},
 	}
-	for _, s := range d.sections {
+	for _, s := range r.sections {
 		for _, c := range s.checks {
 			doc.Summary[string(c.State)]++
 			doc.Checks = append(doc.Checks, checkJSON{Section: s.title, Name: c.Name, State: string(c.State), Found: c.Found, Fix: c.Fix})
 		}
 	}
-	if d.records != nil {
-		doc.Records = &recordsJSON{Tenants: d.records.Tenants, WellFormed: d.records.WellFormed, Flaws: []flawJSON{}}
-		for i, f := range d.records.Flaws {
+	if r.records != nil {
+		doc.Records = &recordsJSON{Tenants: r.records.Tenants, WellFormed: r.records.WellFormed, Flaws: []flawJSON{}}
+		for i, f := range r.records.Flaws {
 			doc.Records.Flaws = append(doc.Records.Flaws, flawJSON{
-				Tenant: f.Tenant, Kind: string(f.Kind), Serious: f.Kind.Serious(), Reason: f.Reason, Fix: d.fixes[i],
+				Tenant: f.Tenant, Kind: string(f.Kind), Serious: f.Kind.Serious(), Reason: f.Reason, Fix: r.fixes[i],
 			})
 		}
 	}

@@ -68,10 +68,10 @@ func sampleFleet() []rotator.Status {
 
 func printedStatus(t *testing.T, all []rotator.Status, states []rotator.Standing, limit int, format string, color bool) string {
 	t.Helper()
-	o := newOverview(all, statusTime, nightly(t))
-	o.show(states, limit)
+	r := newStatusReport(all, statusTime, nightly(t))
+	r.filter(states, limit)
 	var out strings.Builder
-	must(t, printOverview(&out, o, format, palette{on: color}))
+	must(t, printStatus(&out, r, format, palette{on: color}))
 	return out.String()
 }
 
@@ -178,11 +178,11 @@ func TestStatusQuotesWhatATerminalWouldObey(t *testing.T) {
 }
 
 func TestStatusOfADaemonsMemoryIsShown(t *testing.T) {
-	o := newOverview([]rotator.Status{aged(6, "90_days", 200)}, statusTime, nightly(t))
-	o.tenants[0].Outcome, o.tenants[0].At, o.tenants[0].Reason = rotator.Failed, statusTime.Add(-9*time.Hour), "no such user"
+	r := newStatusReport([]rotator.Status{aged(6, "90_days", 200)}, statusTime, nightly(t))
+	r.tenants[0].Outcome, r.tenants[0].At, r.tenants[0].Reason = rotator.Failed, statusTime.Add(-9*time.Hour), "no such user"
 
 	var out strings.Builder
-	must(t, printOverview(&out, o, "table", palette{}))
+	must(t, printStatus(&out, r, "table", palette{}))
 
 	if !strings.Contains(out.String(), "failed 2026-11-23: no such user\n") {
 		t.Error(out.String())
@@ -196,7 +196,7 @@ func TestStatusCSVIsTheJSONInLines(t *testing.T) {
 	must(t, err)
 
 	var fields []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[standingJSON]()) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[statusRowJSON]()) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		fields = append(fields, name)
 	}
@@ -240,7 +240,7 @@ func TestCSVCellsAreNoFormulas(t *testing.T) {
 
 func TestStatusThatCannotBePrintedIsAnError(t *testing.T) {
 	for _, format := range []string{"table", "wide", "json", "csv"} {
-		if err := printOverview(fullDisk{}, newOverview(sampleFleet(), statusTime, nightly(t)), format, palette{}); err == nil {
+		if err := printStatus(fullDisk{}, newStatusReport(sampleFleet(), statusTime, nightly(t)), format, palette{}); err == nil {
 			t.Errorf("%s: a status that nobody saw counts as printed", format)
 		}
 	}
@@ -267,7 +267,7 @@ func BenchmarkStatus(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var size counter
-				if err := printOverview(&size, newOverview(slices.Clone(fleet), statusTime, timetable), format, palette{on: true}); err != nil {
+				if err := printStatus(&size, newStatusReport(slices.Clone(fleet), statusTime, timetable), format, palette{on: true}); err != nil {
 					b.Fatal(err)
 				}
 				b.SetBytes(int64(size))

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/internal/config"
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+)
+
+// selectionFlags holds the flags that limit a run to some tenants.
+type selectionFlags struct {
+	tenants []string
+	servers []string
+}
+
+func (f *selectionFlags) register(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.tenants, "tenant", nil, "only the tenant with this `id` (repeatable)")
+	flags.StringArrayVar(&f.servers, "server", nil, "only tenants of the Mailu server with this `origin` (repeatable)")
+}
+
+// restrict checks the flags and applies them to the selection.
+func (f *selectionFlags) restrict(sel *rotator.Selection, cfg *config.Config) error {
+	for _, name := range f.tenants {
+		tenant, err := rotator.ParseTenantID(name)
+		if err != nil {
+			return fmt.Errorf("--tenant: %w", err)
+		}
+		if !slices.Contains(sel.Tenants, tenant) {
+			sel.Tenants = append(sel.Tenants, tenant)
+		}
+	}
+	for _, raw := range f.servers {
+		origin, err := rotator.ParseOrigin(raw)
+		if err != nil {
+			return fmt.Errorf("--server: %w", err)
+		}
+		if !slices.ContainsFunc(cfg.Mailu.Servers, func(s config.Server) bool { return s.Origin == origin }) {
+			return fmt.Errorf("--server: %s is not among mailu.servers in the configuration", origin)
+		}
+		sel.Origins = append(sel.Origins, origin)
+	}
+	return nil
+}
+
+func registerOutput(flags *pflag.FlagSet, output *string) {
+	flags.StringVar(output, "output", "table", "`format` of the result: table or json")
+}
+
+func checkOutput(output string) error {
+	if output != "table" && output != "json" {
+		return fmt.Errorf("--output %q is neither table nor json", output)
+	}
+	return nil
+}
+
+// operatorLogin is the flag of commands that an operator runs with their own Vault
+// token, because the program's policy does not allow what they do.
+type operatorLogin struct{ fromEnv bool }
+
+func (l *operatorLogin) register(flags *pflag.FlagSet) {
+	flags.BoolVar(&l.fromEnv, "vault-token-from-env", false, "use the token in VAULT_TOKEN instead of the configured login")
+}
+
+// apply replaces the app's login, if the flag is set. We never revoke an operator's
+// token.
+func (l *operatorLogin) apply(a *app) error {
+	if !l.fromEnv {
+		return nil
+	}
+	token := strings.TrimSpace(getenv("VAULT_TOKEN"))
+	if token == "" {
+		return errors.New("--vault-token-from-env: VAULT_TOKEN is not set: log in to Vault and export it")
+	}
+	login, err := vault.NewLogin(vault.Auth{Method: vault.MethodToken, Token: crypto.SecretFromString(token)})
+	if err != nil {
+		return err
+	}
+	a.login = login
+	return nil
+}
+
+// completeValues lets the shell complete the values of flags without network access:
+// fixed values, and names from the configuration. A flag's own completion function
+// stays.
+func completeValues(root *cobra.Command, path *string) {
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	values := map[string]cobra.CompletionFunc{
+		"config": cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt),
+		"output": cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp),
+		"server": origins(path),
+	}
+	commands := []*cobra.Command{root}
+	for i := 0; i < len(commands); i++ {
+		cmd := commands[i]
+		commands = append(commands, cmd.Commands()...)
+		register := func(f *pflag.Flag) {
+			if complete := values[f.Name]; complete != nil {
+				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // an error: it has its own completion
+			}
+		}
+		cmd.LocalNonPersistentFlags().VisitAll(register)
+		cmd.PersistentFlags().VisitAll(register)
+	}
+}
+
+// origins returns the origins of the configuration that --config names. An unreadable
+// or invalid one completes nothing: the command itself reports it.
+func origins(path *string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		cfg, err := config.Load(*path, secretless)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var all []cobra.Completion
+		for _, server := range cfg.Mailu.Servers {
+			all = append(all, string(server.Origin))
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp
+	}
+}
