@@ -1,9 +1,12 @@
 package mailu
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
 	"sync"
 
+	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
 
@@ -53,4 +56,34 @@ func (s *Server) Account(username string) rotator.Account {
 		NoIMAP:        is(shown.EnableIMAP, false),
 		ChangeAtLogin: is(shown.ChangeAtLogin, true),
 	}
+}
+
+// Knows implements [rotator.Server] with a request for the user. nil means that the
+// token is right, the API is on and the user exists; a push may still fail. Its errors
+// are those of [Server.SetPassword], and it changes nothing.
+func (s *Server) Knows(ctx context.Context, username string) error {
+	c, err := s.begin("look up", rotator.ErrRefused, username, crypto.Secret{})
+	if err != nil {
+		return err
+	}
+	_, err = c.ask(ctx)
+	return err
+}
+
+// ask accepts only an answer about exactly this user: after a mix-up in a cache or a
+// server it would verify another user's password.
+func (c *call) ask(ctx context.Context) (fields, error) {
+	a, err := c.do(ctx, http.MethodGet, c.userPath(), nil)
+	if err != nil {
+		return fields{}, err
+	}
+	user, isObject := a.object()
+	if !isObject {
+		return fields{}, c.failure("not Mailu's answer about a user: "+a.describe(c.sanitizer), "see whether api_url is Mailu's API")
+	}
+	if !rotator.SameAddress(user.Email, c.sanitizer.user) {
+		return fields{}, c.failure("the answer is about another user", "see whether api_url is Mailu's API, without a cache", c.errRefused)
+	}
+	c.server.accounts.note(c.sanitizer.user, a.body)
+	return user, nil
 }

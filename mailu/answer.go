@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/html"
 )
 
 // maxBody limits how much of an answer is read; Mailu's are below 2 KiB.
@@ -17,7 +19,7 @@ const maxBody = 64 << 10
 var errTooLarge = errors.New("the answer is larger than 64 KiB")
 
 // answer is a complete HTTP response. Headers and body are the server's words: they
-// reach an error only through [wording].
+// reach an error only through [sanitizer].
 type answer struct {
 	asked  *url.URL // the requested URL; nil in tests of judge
 	status int
@@ -109,12 +111,12 @@ func (a answer) claimsJSON() bool {
 }
 
 // describe returns the status with the first words of the answer.
-func (a answer) describe(words wording) string {
+func (a answer) describe(sanitizer sanitizer) string {
 	status := fmt.Sprintf("status %d", a.status)
 	if a.code() != a.status {
 		status += fmt.Sprintf(", code %d", a.code())
 	}
-	text := words.clean(a.message(words))
+	text := sanitizer.clean(a.message(sanitizer))
 	if text == "" {
 		return status
 	}
@@ -124,7 +126,7 @@ func (a answer) describe(words wording) string {
 // message is not sanitized yet. From a JSON object it takes only the message: the
 // user's other fields are private. It redacts a page before it removes tags, since a
 // password may contain text that looks like a tag.
-func (a answer) message(words wording) string {
+func (a answer) message(sanitizer sanitizer) string {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(a.body, &object) == nil {
 		var message string
@@ -134,5 +136,35 @@ func (a answer) message(words wording) string {
 	if json.Valid(a.body) {
 		return ""
 	}
-	return pageText(words.redacted(string(a.body)))
+	return pageText(sanitizer.redacted(string(a.body)))
+}
+
+// pageText returns the title of an HTML page, or its text if it has no title; for plain
+// text, the text. It decodes entities and drops tags, comments and scripts.
+func pageText(page string) string {
+	var title, text strings.Builder
+	inside := ""
+	for z := html.NewTokenizer(strings.NewReader(page)); ; {
+		switch z.Next() {
+		case html.ErrorToken: // the end: the reader returns no other error
+			if strings.TrimSpace(title.String()) != "" {
+				return title.String()
+			}
+			return text.String()
+		case html.StartTagToken:
+			name, _ := z.TagName()
+			inside = string(name)
+		case html.EndTagToken:
+			inside = ""
+			text.WriteByte(' ')
+		case html.TextToken:
+			switch inside {
+			case "title":
+				title.Write(z.Text())
+			case "script", "style":
+			default:
+				text.Write(z.Text())
+			}
+		}
+	}
 }

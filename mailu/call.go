@@ -49,13 +49,13 @@ func (p pacing) after(tries int, asked *time.Duration) (time.Duration, bool) {
 // call is one call of a method: one request, sent at most maxTries times. It never has
 // the token, which [Server.attempt] adds.
 type call struct {
-	server   *Server
-	action   string // "set the password of"
-	push     bool   // can change the password
-	creation bool   // creates the user
-	once     bool   // no further try, whatever the answer
-	no       error  // the error for a certain refusal of this call: ErrRefused or ErrUnverifiable
-	words    wording
+	server     *Server
+	action     string // "set the password of"
+	push       bool   // can change the password
+	creation   bool   // creates the user
+	once       bool   // no further try, whatever the answer
+	errRefused error  // the error for a certain refusal of this call: ErrRefused or ErrUnverifiable
+	sanitizer  sanitizer
 
 	tries   int
 	certain bool // every attempt so far certainly changed nothing
@@ -64,17 +64,17 @@ type call struct {
 }
 
 // begin refuses an unusable username before any other error is possible.
-func (s *Server) begin(action string, no error, username string, password crypto.Secret) (*call, error) {
-	c := &call{server: s, action: action, no: no, words: s.wording(username, password), certain: true}
+func (s *Server) begin(action string, errRefused error, username string, password crypto.Secret) (*call, error) {
+	c := &call{server: s, action: action, errRefused: errRefused, sanitizer: s.sanitizer(username, password), certain: true}
 	if _, err := rotator.ParseAddress(username); err != nil {
-		c.words.user = "a user" // the error shows which one
+		c.sanitizer.user = "a user" // the error shows which one
 		return nil, c.refuse(err.Error(), "correct the username in Vault")
 	}
 	return c, nil
 }
 
 // userPath is the API's path of this call's user.
-func (c *call) userPath() string { return "/user/" + url.PathEscape(c.words.user) }
+func (c *call) userPath() string { return "/user/" + url.PathEscape(c.sanitizer.user) }
 
 // do sends the request until it is accepted or not worth another try.
 func (c *call) do(ctx context.Context, method, path string, body []byte) (answer, error) {
@@ -118,9 +118,9 @@ func (c *call) request(ctx context.Context, method, path string, body []byte) (*
 func (c *call) attempt(req *http.Request) {
 	c.tries++
 	c.earlier = c.last.cause
-	c.last = c.server.attempt(req, c.words)
+	c.last = c.server.attempt(req, c.sanitizer)
 	if c.creation {
-		c.last = c.last.ofCreation(c.words)
+		c.last = c.last.ofCreation(c.sanitizer)
 	}
 	// A 200 with a refusal in its body counts as a refusal only of a question.
 	c.certain = c.certain && c.last.certain && c.last.answer.status != http.StatusOK
@@ -149,9 +149,9 @@ func (c *call) failed(ended error) error {
 		f.kinds = append(f.kinds, ended)
 	}
 	switch {
-	case c.last.is(rotator.ErrServerUnusable) && errors.Is(c.no, rotator.ErrUnverifiable): // nothing was learned about the hash
+	case c.last.is(rotator.ErrServerUnusable) && errors.Is(c.errRefused, rotator.ErrUnverifiable): // nothing was learned about the hash
 	case c.refused():
-		f.kinds = append(f.kinds, c.no)
+		f.kinds = append(f.kinds, c.errRefused)
 	case c.last.limited:
 		return &rotator.RateLimitedError{After: c.last.pauseOrZero(), Err: f}
 	}
@@ -169,12 +169,12 @@ func (c *call) refused() bool {
 
 // refuse returns the error of a call whose arguments prevent sending it.
 func (c *call) refuse(cause, next string) error {
-	return c.failure("not sent, since "+cause, next, c.no)
+	return c.failure("not sent, since "+cause, next, c.errRefused)
 }
 
 func (c *call) failure(cause, next string, kinds ...error) *failure {
 	return &failure{
-		action: c.action, user: c.words.user, origin: c.server.origin,
+		action: c.action, user: c.sanitizer.user, origin: c.server.origin,
 		cause: cause, next: next, kinds: append([]error(nil), kinds...),
 	}
 }

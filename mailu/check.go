@@ -63,7 +63,7 @@ func (s *Servers) Check(ctx context.Context, origins []rotator.Origin) []Checked
 func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	quick := *s.endpoints[origin]
 	quick.timeout = min(quick.timeout, checkTimeout)
-	server := &Server{endpoint: &quick, latch: s.latches[quick.host]}
+	server := &Server{endpoint: &quick, state: s.states[quick.host]}
 	c, err := server.begin("check", rotator.ErrRefused, nobody, crypto.Secret{})
 	if err != nil {
 		return Checked{Check: rotator.Broken(string(origin), err.Error(), "")}

@@ -41,7 +41,7 @@ func (s *Server) CreateUser(ctx context.Context, username string, password crypt
 		return err
 	}
 	if fields, isObject := a.object(); !isObject || fields.Code != http.StatusOK {
-		return c.failure(fmt.Sprintf("not Mailu's answer to a creation: %s", a.describe(c.words)), "see whether api_url is Mailu's API")
+		return c.failure(fmt.Sprintf("not Mailu's answer to a creation: %s", a.describe(c.sanitizer)), "see whether api_url is Mailu's API")
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (s *Server) CanCreateUser(ctx context.Context, username string) error {
 		return err
 	}
 	if _, isObject := a.object(); !isObject {
-		return c.failure("not Mailu's answer about a domain: "+a.describe(c.words), "see whether api_url is Mailu's API")
+		return c.failure("not Mailu's answer about a domain: "+a.describe(c.sanitizer), "see whether api_url is Mailu's API")
 	}
 	return nil
 }
@@ -85,10 +85,10 @@ func (s *Servers) CreateUser(ctx context.Context, origin rotator.Origin, usernam
 
 // ofCreation adapts verdicts to the creation of a user: there the unknown object is the
 // domain.
-func (v verdict) ofCreation(words wording) verdict {
+func (v verdict) ofCreation(sanitizer sanitizer) verdict {
 	switch {
 	case v.is(rotator.ErrUnknownUser):
-		v.cause, v.kinds = v.answer.describe(words), nil
+		v.cause, v.kinds = v.answer.describe(sanitizer), nil
 		v.next = "create the domain in Mailu first, or correct the user"
 	case !v.certain: // not an answer of Mailu
 	case v.status == http.StatusBadRequest:

@@ -31,35 +31,35 @@ type endpoint struct {
 	verify    Verify
 	pacing    pacing
 	agent     string
-	told      func(origin rotator.Origin, method string, status int, took time.Duration)
+	onRequest func(origin rotator.Origin, method string, status int, took time.Duration)
 	transport http.RoundTripper
-	gate      *gate
+	limiter   *limiter
 
 	credential int // the same for entries with one API host and one token
 }
 
-// gate limits the number of concurrent requests.
-type gate struct {
+// limiter bounds the number of concurrent requests.
+type limiter struct {
 	*semaphore.Weighted
 	size  int
 	alone *semaphore.Weighted // held by the one request that tests a token
 }
 
-func newGate(size int) *gate {
-	return &gate{Weighted: semaphore.NewWeighted(int64(size)), size: size, alone: semaphore.NewWeighted(1)}
+func newLimiter(size int) *limiter {
+	return &limiter{Weighted: semaphore.NewWeighted(int64(size)), size: size, alone: semaphore.NewWeighted(1)}
 }
 
-// shareGates gives all entries with one API host a common gate, the smallest of theirs:
+// shareLimiters gives all entries with one API host a common limiter, the smallest of theirs:
 // a Mailu that serves several webmail names is still one process.
-func shareGates(endpoints map[rotator.Origin]*endpoint) {
-	gates := make(map[string]*gate, len(endpoints))
+func shareLimiters(endpoints map[rotator.Origin]*endpoint) {
+	limiters := make(map[string]*limiter, len(endpoints))
 	for _, e := range endpoints {
-		if g := gates[e.host]; g == nil || e.gate.size < g.size {
-			gates[e.host] = e.gate
+		if g := limiters[e.host]; g == nil || e.limiter.size < g.size {
+			limiters[e.host] = e.limiter
 		}
 	}
 	for _, e := range endpoints {
-		e.gate = gates[e.host]
+		e.limiter = limiters[e.host]
 	}
 }
 
@@ -107,14 +107,14 @@ func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 	e := &endpoint{
 		origin: c.Origin, api: api, host: base.Host(),
 		token: c.Token, timeout: c.Timeout, verify: c.Verify,
-		pacing: newPacing(o), agent: o.UserAgent, told: o.OnRequest,
-		transport: o.transport, gate: newGate(c.MaxConcurrent),
+		pacing: newPacing(o), agent: o.UserAgent, onRequest: o.OnRequest,
+		transport: o.transport, limiter: newLimiter(c.MaxConcurrent),
 	}
 	if e.agent == "" {
 		e.agent = "mailu-rotator"
 	}
-	if e.told == nil {
-		e.told = func(rotator.Origin, string, int, time.Duration) {}
+	if e.onRequest == nil {
+		e.onRequest = func(rotator.Origin, string, int, time.Duration) {}
 	}
 	if e.transport == nil {
 		e.transport = newTransport(c, roots)

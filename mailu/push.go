@@ -47,7 +47,7 @@ func (s *Server) SetPassword(ctx context.Context, username string, password cryp
 		return err
 	}
 	if fields, isObject := a.object(); !isObject || fields.Code != http.StatusOK {
-		return c.failure(fmt.Sprintf("not Mailu's answer to a change: %s", a.describe(c.words)), "see whether api_url is Mailu's API")
+		return c.failure(fmt.Sprintf("not Mailu's answer to a change: %s", a.describe(c.sanitizer)), "see whether api_url is Mailu's API")
 	}
 	shown.ChangeAtLogin = ended(shown.ChangeAtLogin)
 	s.accounts.put(username, shown)

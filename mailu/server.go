@@ -1,12 +1,16 @@
 package mailu
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
 )
 
 // Server is one Mailu server within one run; it implements [rotator.Server]. Every
@@ -14,57 +18,57 @@ import (
 // wraps the errors of package rotator that apply.
 type Server struct {
 	*endpoint
-	latch    *latch
+	state    *hostState
 	accounts accounts
 }
 
 // MaxConcurrent is the number of concurrent requests for this server, at least 1: its
 // entry's value, or the lowest of all entries with the same API host.
-func (s *Server) MaxConcurrent() int { return s.gate.size }
+func (s *Server) MaxConcurrent() int { return s.limiter.size }
 
 // attempt sends one request, once, when it is its turn. The turn ends with the attempt,
 // so that no call waits for another's back-off. What the answer shows about the
 // host is recorded before the turn ends and read after the next one began: a request
 // queued behind a refused token is not sent.
-func (s *Server) attempt(req *http.Request, words wording) verdict {
-	if reason, closed := s.latch.closed(s.endpoint); closed {
-		return latched(reason)
+func (s *Server) attempt(req *http.Request, sanitizer sanitizer) verdict {
+	if reason, closed := s.state.disabled(s.endpoint); closed {
+		return disabled(reason)
 	}
 	endTrial, err := s.trial(req.Context())
 	if err != nil {
-		return neverItsTurn(err, 1)
+		return queueTimeout(err, 1)
 	}
 	defer endTrial()
-	if err := s.gate.Acquire(req.Context(), 1); err != nil {
-		return neverItsTurn(err, s.gate.size)
+	if err := s.limiter.Acquire(req.Context(), 1); err != nil {
+		return queueTimeout(err, s.limiter.size)
 	}
-	defer s.gate.Release(1)
-	if reason, closed := s.latch.closed(s.endpoint); closed {
-		return latched(reason)
+	defer s.limiter.Release(1)
+	if reason, closed := s.state.disabled(s.endpoint); closed {
+		return disabled(reason)
 	}
-	return s.latch.note(s.endpoint, words.user, s.exchange(req, words))
+	return s.state.note(s.endpoint, sanitizer.user, s.exchange(req, sanitizer))
 }
 
 // trial lets one request at a time through until this run has seen the token accepted,
 // since Mailu blocks the sender's network after five wrong ones. Once the token is
 // proven it lets all through.
 func (s *Server) trial(ctx context.Context) (end func(), err error) {
-	if s.latch.proven(s.endpoint) {
+	if s.state.proven(s.endpoint) {
 		return func() {}, nil
 	}
-	if err := s.gate.alone.Acquire(ctx, 1); err != nil {
+	if err := s.limiter.alone.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	if s.latch.proven(s.endpoint) { // proven while this call waited
-		s.gate.alone.Release(1)
+	if s.state.proven(s.endpoint) { // proven while this call waited
+		s.limiter.alone.Release(1)
 		return func() {}, nil
 	}
-	return func() { s.gate.alone.Release(1) }, nil
+	return func() { s.limiter.alone.Release(1) }, nil
 }
 
 // exchange adds the token and reads the whole answer, both within the time of one
 // request.
-func (s *Server) exchange(req *http.Request, words wording) verdict {
+func (s *Server) exchange(req *http.Request, sanitizer sanitizer) verdict {
 	if s.token.Empty() {
 		return verdict{cause: "the token was wiped from memory", next: "start another run"}
 	}
@@ -77,16 +81,16 @@ func (s *Server) exchange(req *http.Request, words wording) verdict {
 	begun := time.Now()
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
-		s.told(s.origin, req.Method, 0, time.Since(begun))
-		return s.broken(parent, ctx, err, words)
+		s.onRequest(s.origin, req.Method, 0, time.Since(begun))
+		return s.broken(parent, ctx, err, sanitizer)
 	}
 	a := readAnswer(resp)
 	a.asked = req.URL
-	s.told(s.origin, req.Method, a.status, time.Since(begun))
+	s.onRequest(s.origin, req.Method, a.status, time.Since(begun))
 	if a.status == http.StatusOK && a.err != nil {
-		return s.broken(parent, ctx, fmt.Errorf("the answer broke off: %w", a.err), words)
+		return s.broken(parent, ctx, fmt.Errorf("the answer broke off: %w", a.err), sanitizer)
 	}
-	v := judge(a, words)
+	v := judge(a, sanitizer)
 	v.status, v.tls = a.code(), resp.TLS
 	return v
 }
@@ -97,4 +101,74 @@ func bearer(token crypto.Secret) string {
 	header := append([]byte("Bearer "), token.Reveal()...)
 	defer clear(header)
 	return string(header)
+}
+
+// maxIntercepted is how many users in a row may get answers from a device in front of
+// Mailu before the server counts as unusable.
+const maxIntercepted = 3
+
+// hostState is what one run knows about an API host, whichever entries lead there. Once
+// disabled it stays disabled: for all entries, or, if only one api_url was found to be
+// wrong, for the entries with that one. The zero value is enabled, and knows no valid
+// token.
+type hostState struct {
+	mu          sync.Mutex        // guards the fields below
+	reason      string            // "": enabled
+	misplaced   map[string]string // reasons by api_url
+	accepted    []int             // credentials
+	intercepted []string          // users in a row
+}
+
+// disabled reports why nothing more may be sent for the entry.
+func (h *hostState) disabled(e *endpoint) (reason string, disabled bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	reason = cmp.Or(h.reason, h.misplaced[e.api])
+	return reason, reason != ""
+}
+
+// proven reports whether the host has accepted the entry's token in this run.
+func (h *hostState) proven(e *endpoint) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Contains(h.accepted, e.credential)
+}
+
+// note records the answer to an entry's request about a user, and returns the verdict
+// corrected by the answers to other requests.
+func (h *hostState) note(e *endpoint, user string, v verdict) verdict {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if v.proves {
+		h.intercepted = nil
+		if !slices.Contains(h.accepted, e.credential) {
+			h.accepted = append(h.accepted, e.credential)
+		}
+	}
+	if v.page && slices.Contains(h.accepted, e.credential) {
+		v.intercepted() // another answer has shown that the API is on
+	}
+	if v.is(rotator.ErrIntercepted) && !slices.Contains(h.intercepted, user) {
+		h.intercepted = append(h.intercepted, user)
+	}
+	if len(h.intercepted) >= maxIntercepted && v.is(rotator.ErrIntercepted) {
+		v.kinds = append(v.kinds, rotator.ErrServerUnusable)
+		v.next = "look for a firewall or proxy in front of Mailu that refuses the requests of this host, and see whether api_url is Mailu's API"
+	}
+	if v.is(rotator.ErrServerUnusable) {
+		h.disable(e, v)
+	}
+	return v
+}
+
+// disable keeps the first reason. The caller holds the lock.
+func (h *hostState) disable(e *endpoint, v verdict) {
+	switch {
+	case !v.misplaced:
+		h.reason = cmp.Or(h.reason, v.cause)
+	case h.misplaced == nil:
+		h.misplaced = map[string]string{e.api: v.cause}
+	default:
+		h.misplaced[e.api] = cmp.Or(h.misplaced[e.api], v.cause)
+	}
 }

@@ -52,7 +52,7 @@ type Options struct {
 // safe for concurrent use.
 type Servers struct {
 	endpoints map[rotator.Origin]*endpoint
-	latches   map[string]*latch // by API host, which counts the wrong tokens of all its entries together
+	states    map[string]*hostState // by API host, which counts the wrong tokens of all its entries together
 }
 
 // New checks every entry and returns all their errors in one, a line each. It reads CA
@@ -74,7 +74,7 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 		return nil, err
 	}
 
-	shareGates(endpoints)
+	shareLimiters(endpoints)
 	numberCredentials(endpoints)
 	return (&Servers{endpoints: endpoints}).Fresh(), nil
 }
@@ -83,11 +83,11 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 // shared connections and concurrency limits, so that two runs at once do not double a
 // server's load. It is cheap.
 func (s *Servers) Fresh() *Servers {
-	latches := make(map[string]*latch, len(s.endpoints))
+	states := make(map[string]*hostState, len(s.endpoints))
 	for _, e := range s.endpoints {
-		latches[e.host] = new(latch)
+		states[e.host] = new(hostState)
 	}
-	return &Servers{endpoints: s.endpoints, latches: latches}
+	return &Servers{endpoints: s.endpoints, states: states}
 }
 
 // Server implements [rotator.Mailu]. The value has type [*Server].
@@ -114,7 +114,7 @@ func (s *Servers) server(origin rotator.Origin) (*Server, error) {
 		return nil, fmt.Errorf("mailu server %q: %w: list the server with its token, or correct webmail_url in Vault",
 			bounded(string(origin)), rotator.ErrOriginNotListed)
 	}
-	return &Server{endpoint: e, latch: s.latches[e.host]}, nil
+	return &Server{endpoint: e, state: s.states[e.host]}, nil
 }
 
 // Close drops idle connections, including those of every [Servers.Fresh] copy. Servers

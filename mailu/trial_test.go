@@ -260,15 +260,15 @@ func TestThreeUsersInARowBehindAFirewallCloseTheServer(t *testing.T) {
 
 // Requests in flight when the third user closed the server keep their own cause.
 func TestTheRowBehindAFirewallChangesNoOtherAnswer(t *testing.T) {
-	var l latch
+	var h hostState
 	refused := judge(answer{status: 403, body: []byte("<html>"), header: http.Header{}}, words())
 	for _, name := range []string{"a", "b", "c"} {
-		l.note(new(endpoint), name+"@example.com", refused)
+		h.note(new(endpoint), name+"@example.com", refused)
 	}
 
-	late := l.note(new(endpoint), user, judge(answer{status: 503, header: http.Header{}}, words()))
+	late := h.note(new(endpoint), user, judge(answer{status: 503, header: http.Header{}}, words()))
 
-	if _, closed := l.closed(new(endpoint)); !closed || late.is(rotator.ErrServerUnusable) || strings.Contains(late.next, "firewall") {
+	if _, closed := h.disabled(new(endpoint)); !closed || late.is(rotator.ErrServerUnusable) || strings.Contains(late.next, "firewall") {
 		t.Errorf("closed %t, %v: %s", closed, late.kinds, late.next)
 	}
 }

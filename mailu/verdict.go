@@ -1,6 +1,7 @@
 package mailu
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mailu-rotator/internal/netfault"
 	"mailu-rotator/rotator"
 )
 
@@ -67,9 +69,8 @@ func (e *UnknownUserError) Error() string {
 // may have passed the request on, and Mailu may still be processing it. A plain 500 is
 // not sent again: Mailu's usual ones repeat (an empty API_TOKEN, in 2.0 an invalid
 // address), and one from the database comes after the user's sessions were ended.
-// the database came after the user's sessions were ended.
-func judge(a answer, words wording) verdict {
-	v := verdict{answer: a, cause: a.describe(words), proves: a.afterToken()}
+func judge(a answer, sanitizer sanitizer) verdict {
+	v := verdict{answer: a, cause: a.describe(sanitizer), proves: a.afterToken()}
 	code := a.code()
 	switch {
 	case code == http.StatusOK:
@@ -77,7 +78,7 @@ func judge(a answer, words wording) verdict {
 	case code == http.StatusUnauthorized || a.refusesToken():
 		v.unauthorised(a)
 	case code == http.StatusNotFound:
-		v.notFound(a, words)
+		v.notFound(a, sanitizer)
 	case code == http.StatusTooManyRequests:
 		v.again, v.limited, v.pause = true, true, retryAfter(a.header)
 		v.next = "wait: after five wrong tokens Mailu blocks an address for an hour"
@@ -89,7 +90,7 @@ func judge(a answer, words wording) verdict {
 	case code >= 400 && code < 500:
 		v.intercepted()
 	case code >= 300 && code < 400:
-		v.redirected(a, words)
+		v.redirected(a, sanitizer)
 	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		v.again, v.pause = true, retryAfter(a.header)
 		v.limited = v.pause != nil
@@ -133,11 +134,11 @@ func (v *verdict) intercepted() {
 
 // notFound distinguishes three answers that share a status: Mailu's about the user,
 // another JSON service's, and the page of a server without the API.
-func (v *verdict) notFound(a answer, words wording) {
+func (v *verdict) notFound(a answer, sanitizer sanitizer) {
 	_, isObject := a.object()
 	switch {
 	case a.afterToken():
-		unknown := &UnknownUserError{Username: words.user}
+		unknown := &UnknownUserError{Username: sanitizer.user}
 		v.refuse(unknown)
 		v.cause = unknown.Error()
 		v.next = "create the user in Mailu, or correct the username in Vault"
@@ -152,7 +153,7 @@ func (v *verdict) notFound(a answer, words wording) {
 
 // redirected: Mailu's API redirects no request, so the API is off, or is not at this
 // URL. All requests would get this answer.
-func (v *verdict) redirected(a answer, words wording) {
+func (v *verdict) redirected(a answer, sanitizer sanitizer) {
 	v.misplaced = true
 	v.kinds = []error{rotator.ErrServerUnusable}
 	v.next = "set api_url to where the API is, or enable it (API=true): Mailu's front redirects to the webmail where it is off"
@@ -166,7 +167,7 @@ func (v *verdict) redirected(a answer, words wording) {
 	}
 	// No user, query or fragment: they may contain anything.
 	place := func(path string) string {
-		return words.clean((&url.URL{Scheme: target.Scheme, Host: target.Host, Path: path}).String())
+		return sanitizer.clean((&url.URL{Scheme: target.Scheme, Host: target.Host, Path: path}).String())
 	}
 	v.cause = fmt.Sprintf("status %d: a redirect to %s, not followed", a.status, place(target.Path))
 	api, moved := apiBefore(target.Path)
@@ -194,7 +195,7 @@ func apiBefore(path string) (api string, found bool) {
 	return "", false
 }
 
-func latched(reason string) verdict {
+func disabled(reason string) verdict {
 	return verdict{
 		certain: true,
 		cause:   "not sent, since earlier in this run the server answered " + reason,
@@ -203,7 +204,7 @@ func latched(reason string) verdict {
 	}
 }
 
-func neverItsTurn(err error, size int) verdict {
+func queueTimeout(err error, size int) verdict {
 	return verdict{
 		cause: fmt.Sprintf("not sent, since the time ran out in the queue of %d at a time", size),
 		next:  "the next run goes on from here",
@@ -230,4 +231,59 @@ func retryAfter(h http.Header) *time.Duration {
 		after = min(max(time.Until(date), 0), maxRetryAfter)
 	}
 	return &after
+}
+
+// broken judges an attempt without a complete answer. It keeps the error's sanitized
+// text, but not the error: a server can make net/http quote what it sent.
+func (s *Server) broken(parent, ctx context.Context, err error, sanitizer sanitizer) verdict {
+	switch {
+	case parent.Err() != nil:
+		return verdict{
+			cause: "no answer before the time of this call ran out",
+			next:  "the next run goes on from here",
+			kinds: []error{parent.Err()},
+		}
+	case errors.Is(err, errTooLarge):
+		return verdict{
+			cause: errTooLarge.Error(),
+			next:  "see whether api_url is Mailu's API",
+		}
+	case ctx.Err() != nil:
+		return verdict{
+			again: true,
+			cause: fmt.Sprintf("no answer within %s", s.timeout),
+			next:  "see whether Mailu's admin is overloaded, or raise the server's timeout",
+		}
+	}
+	next, again := adviseOn(err)
+	return verdict{again: again, cause: sanitizer.clean(err.Error()), next: next}
+}
+
+// adviseOn returns the next action after a network error, and whether a retry within
+// seconds can help.
+func adviseOn(err error) (next string, again bool) {
+	switch netfault.Of(err) {
+	case netfault.Untrusted:
+		return "set ca_file to the root that signed the server's certificate", false
+	case netfault.WrongName:
+		return "make the name in origin or api_url one that the server's certificate is for", false
+	case netfault.NotYetValid:
+		return "compare this host's clock with the server's: its certificate is not valid yet", false
+	case netfault.Expired, netfault.Certificate:
+		return "renew or replace the server's certificate", false
+	case netfault.NotTLS:
+		return "see whether the port in origin or api_url is the one for TLS", false
+	case netfault.OldTLS:
+		return "see whether the server offers TLS 1.2 or later", false
+	case netfault.WantsClient, netfault.Handshake:
+		return "see whether the server wants a client certificate, which is not sent, and offers TLS 1.2 or later", false
+	case netfault.UnknownName:
+		return "see whether the name in origin or api_url is right and resolves on this host", false
+	case netfault.NoNameService:
+		return "see whether the name in origin or api_url is right and resolves on this host", true
+	case netfault.Refused:
+		return "see whether Mailu is up and the port is right", true
+	default:
+		return "see whether the server and the network to it are up; the next run goes on from here", true
+	}
 }

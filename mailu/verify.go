@@ -33,7 +33,7 @@ func (s *Server) Proof(ctx context.Context, username string, password crypto.Sec
 		return nil, err
 	}
 	if user.Password == "" {
-		return nil, c.failure("the answer has no hash of a password", provesNothing, c.no)
+		return nil, c.failure("the answer has no hash of a password", provesNothing, c.errRefused)
 	}
 	return func() (rotator.Proof, error) {
 		if err := ctx.Err(); err != nil {
@@ -53,10 +53,10 @@ func (c *call) check(hash string, password crypto.Secret) (rotator.Proof, error)
 	var other *otherSchemeError
 	switch {
 	case errors.As(err, &other):
-		return rotator.Unproven, c.failure("the hash is of another kind: "+c.words.clean(other.scheme),
-			provesNothing, c.no)
+		return rotator.Unproven, c.failure("the hash is of another kind: "+c.sanitizer.clean(other.scheme),
+			provesNothing, c.errRefused)
 	case err != nil:
-		return rotator.Unproven, c.failure(err.Error(), provesNothing, c.no)
+		return rotator.Unproven, c.failure(err.Error(), provesNothing, c.errRefused)
 	case held:
 		return rotator.Held, nil
 	default:

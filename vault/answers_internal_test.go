@@ -1,6 +1,11 @@
 package vault
 
 import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,6 +17,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
 )
 
 // oneAnswer is a server, Vault or another, that gives every request the same answer.
@@ -119,15 +125,15 @@ func FuzzLoginAnswer(f *testing.F) {
 		client := oneAnswer{status: status, body: body}.client(t)
 		given := &givenToken{auth: Auth{Method: MethodToken, Token: crypto.SecretFromString("s.hunter2hunter2")}}
 
-		for how, login := range map[string]func() (grant, error){
-			"minted": func() (grant, error) { return postLogin(t.Context(), client, "approle", nil) },
-			"given":  func() (grant, error) { return given.authenticate(t.Context(), client) },
+		for how, login := range map[string]func() (loginToken, error){
+			"minted": func() (loginToken, error) { return postLogin(t.Context(), client, "approle", nil) },
+			"given":  func() (loginToken, error) { return given.authenticate(t.Context(), client) },
 		} {
 			g, err := login()
 			switch {
-			case err != nil && (!g.token.Empty() || strings.Contains(err.Error(), "hunter2")):
+			case err != nil && (!g.secret.Empty() || strings.Contains(err.Error(), "hunter2")):
 				t.Errorf("%s: %v with error %v", how, g, err)
-			case err == nil && (g.token.Empty() || g.ttl < 0 || g.ttl > 0 && !expiry(now, g.ttl).After(now)):
+			case err == nil && (g.secret.Empty() || g.ttl < 0 || g.ttl > 0 && !expiry(now, g.ttl).After(now)):
 				t.Errorf("%s: a token for %s", how, g.ttl)
 			}
 		}
@@ -144,6 +150,45 @@ func FuzzRetryAfter(f *testing.F) {
 		resp := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {header}}}
 		if pause := r.pause(max(attempt, 0), resp); pause < r.min/2 || pause > r.max {
 			t.Errorf("%q: a pause of %s, outside %s to %s", header, pause, r.min/2, r.max)
+		}
+	})
+}
+
+// An answer that asks the client to wait, or to ask another node, is not a refusal.
+func TestOnlyAnAnswerForGoodIsForbidden(t *testing.T) {
+	for status, forbidden := range map[int]bool{
+		400: true, 403: true, 404: true, 405: true,
+		408: false, 412: false, 429: false, 472: false, 473: false, 500: false, 502: false, 503: false,
+	} {
+		err := forbid(fmt.Errorf("log in: %w", &api.ResponseError{StatusCode: status}))
+
+		if errors.Is(err, rotator.ErrForbidden) != forbidden {
+			t.Errorf("status %d: forbidden %t, want %t", status, !forbidden, forbidden)
+		}
+	}
+	if err := forbid(&url.Error{Op: "Put", Err: context.DeadlineExceeded}); errors.Is(err, rotator.ErrForbidden) {
+		t.Errorf("silence is a refusal: %v", err)
+	}
+}
+
+func FuzzKeyringNeverQuotesItsInput(f *testing.F) {
+	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	f.Add(`{"data":{"type":"aes256-gcm96","keys":{"1":"` + key + `","2":"` + key + `"}}}`)
+	f.Add(`{"data":{"keys":{"1":"` + key[:20] + `"}}}`)
+	f.Add(`{"data":{"keys":{"0":"` + key + `"}}}`)
+	f.Add(`{"data":{"keys":{"1":12,"x":null,"01":{}}}}`)
+	f.Add(`{"data":{"keys":{"1":"` + key + `\n"}}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		ring, err := keyring([]byte(body))
+
+		if (ring == nil) == (err == nil) {
+			t.Fatalf("ring %v with error %v", ring, err)
+		}
+		if err != nil && strings.Contains(err.Error(), key[:20]) {
+			t.Errorf("the error quotes the key: %v", err)
+		}
+		if ring != nil && ring.Newest().Version < 1 {
+			t.Errorf("newest version is %d", ring.Newest().Version)
 		}
 	})
 }

@@ -4,7 +4,7 @@
 // A [Client] is one session: [Open] logs in and checks that the mount is KV version 2,
 // and [Client.Close] revokes the token. A [Login] outlives the sessions, because some
 // credentials work only once. A *Client is a rotator.Store and a rotator.Keys. For the
-// doctor, an [Outside] reports Vault's health without a login, and [CheckLogin] and
+// doctor, an [HealthClient] reports Vault's health without a login, and [CheckLogin] and
 // [Client.Examine] check each thing that a run needs.
 //
 // It promises:

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/hashicorp/vault/api"
+
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
@@ -20,14 +22,14 @@ type Examination struct {
 // Examine checks each capability, the mount and the master key. policyCommand is the
 // command that writes the policy of [Policy].
 func (c *Client) Examine(ctx context.Context, policyCommand string) Examination {
-	may, told := c.checkCapabilities(ctx, policyCommand)
+	may, known := c.checkCapabilities(ctx, policyCommand)
 	list, data, export := may[0], may[1], may[2]
 	e := Examination{Checks: may[:]}
 	var mount, master rotator.Check
 	if failed(list) && failed(data) {
 		mount = rotator.Skipped("the policy grants nothing in the mount, so Vault does not show it", checkKV)[0]
 	} else {
-		mount = c.checkedMount(ctx, told)
+		mount = c.checkedMount(ctx, known)
 	}
 	if failed(export) {
 		master = rotator.Skipped("the policy does not let it be exported", checkMaster)[0]
@@ -48,13 +50,13 @@ const (
 
 // checkedMount gives advice on the mount only if Vault answered what the token may do:
 // a token that is not allowed to ask is refused whatever the mount is.
-func (c *Client) checkedMount(ctx context.Context, told bool) rotator.Check {
+func (c *Client) checkedMount(ctx context.Context, known bool) rotator.Check {
 	err := c.checkMount(ctx)
 	if err == nil {
 		return rotator.Passed(checkKV, "mount "+c.cfg.Mount+"/")
 	}
 	if problem, ok := errors.AsType[*mountError](err); ok {
-		if !told {
+		if !known {
 			return rotator.Broken(checkKV, problem.found, "first see what the login says above")
 		}
 		return rotator.Broken(checkKV, problem.found, cmp.Or(problem.fix, problem.advice))
@@ -97,4 +99,80 @@ func (t Transit) diagnose(err error) (found, fix string) {
 		return err.Error(), fmt.Sprintf("%s, then set vault.transit.key to %s", other.createCommand(), other.Key)
 	}
 	return err.Error(), fmt.Sprintf("vault read %s/keys/%s", t.Mount, t.Key)
+}
+
+// checkMount verifies that the mount is KV version 2. Any policy that covers something
+// in the mount allows this request.
+func (c *Client) checkMount(ctx context.Context) error {
+	mount := c.cfg.Mount
+	var secret *api.Secret
+	err := c.do(ctx, call{
+		verb: "look at the mount of", path: mount,
+		rule: listRule(c.cfg), capability: "list",
+	}, func(ctx context.Context, client *api.Client) (err error) {
+		secret, err = client.Logical().ReadWithContext(ctx, "sys/internal/ui/mounts/"+mount)
+		return err
+	})
+	if statusOf(err) == 403 || (err == nil && secret == nil) {
+		return &mountError{
+			found: fmt.Sprintf("there is no mount %s/, or the policy grants nothing in it (vault does not tell which)", mount),
+			fix:   fmt.Sprintf("vault secrets enable -path=%s -version=2 kv", mount),
+			cause: orNotFound(err),
+		}
+	}
+	if err != nil {
+		return err
+	}
+	kind, _ := secret.Data["type"].(string)
+	path, _ := secret.Data["path"].(string)
+	options, _ := secret.Data["options"].(map[string]any)
+	switch {
+	case path != mount+"/":
+		return &mountError{
+			found:  fmt.Sprintf("mount %s/ lies inside the mount %s", mount, path),
+			advice: "set mount to that and put the rest in front of prefix",
+		}
+	case kind != "kv" && kind != "generic":
+		return &mountError{
+			found: fmt.Sprintf("mount %s/ is of type %q, not kv", mount, kind),
+			fix:   "vault secrets list",
+		}
+	case options["version"] != "2":
+		upgrade := "vault kv enable-versioning " + mount
+		return &mountError{
+			found:  fmt.Sprintf("mount %s/ is KV version 1, which has no check-and-set", mount),
+			advice: "upgrade it with `" + upgrade + "`",
+			fix:    upgrade,
+		}
+	}
+	return nil
+}
+
+// mountError says what is wrong with the mount, and separately, for the doctor, how to
+// fix it.
+type mountError struct {
+	found  string
+	advice string // the next action, where the error includes it
+	fix    string // the command, if there is one
+	cause  error  // Vault's answer, if it caused the error
+}
+
+func (e *mountError) Error() string {
+	text := e.found
+	if e.advice != "" {
+		text += ": " + e.advice
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+func (e *mountError) Unwrap() error { return e.cause }
+
+func orNotFound(err error) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("vault answered 404")
 }

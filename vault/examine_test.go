@@ -23,17 +23,17 @@ func states(checks []rotator.Check) string {
 	return strings.Join(all, ", ")
 }
 
-func outside(t *testing.T, config vault.Config, auth vault.Auth) *vault.Outside {
+func outside(t *testing.T, config vault.Config, auth vault.Auth) *vault.HealthClient {
 	t.Helper()
 	login, err := vault.NewLogin(auth)
 	must(t, err)
-	o, err := vault.NewOutside(config, login)
+	o, err := vault.NewHealthClient(config, login)
 	must(t, err)
 	t.Cleanup(o.Close)
 	return o
 }
 
-func TestOutsideTellsAServingVaultFromASealedAndAnAbsentOne(t *testing.T) {
+func TestHealthTellsAServingVaultFromASealedAndAnAbsentOne(t *testing.T) {
 	f := newFixture(t)
 	f.config.Patience = time.Second
 	o := outside(t, f.config, f.rootAuth())
@@ -61,7 +61,7 @@ func TestOutsideTellsAServingVaultFromASealedAndAnAbsentOne(t *testing.T) {
 	}
 }
 
-func TestOutsideNamesTheWayOutOfATrustProblem(t *testing.T) {
+func TestHealthNamesTheWayOutOfATrustProblem(t *testing.T) {
 	server := vaulttest.Run(t, vaulttest.Options{TLS: true})
 	config := vault.Config{
 		Address: server.Addr, Mount: "vault", Prefix: "smtp", Leaf: "admin",

@@ -116,7 +116,7 @@ func TestPageInPlaceOfAnAnswerIsNamed(t *testing.T) {
 	}
 }
 
-func TestOutsideSaysWhatAnswersInPlaceOfVault(t *testing.T) {
+func TestHealthSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 	f := newFixture(t)
 	f.config.Patience = 300 * time.Millisecond
 	o := outside(t, f.config, f.rootAuth())
@@ -184,7 +184,7 @@ func TestCheckedLoginSaysWhatStandsBeforeVault(t *testing.T) {
 }
 
 // Older versions do not know every parameter that changes the status.
-func TestOutsideReadsTheHealthWhateverItsStatus(t *testing.T) {
+func TestHealthIsReadWhateverItsStatus(t *testing.T) {
 	f := newFixture(t)
 	f.config.Patience = 300 * time.Millisecond
 	o := outside(t, f.config, f.rootAuth())

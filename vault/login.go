@@ -74,14 +74,14 @@ type Login struct {
 // method is one way to log in.
 type method interface {
 	// authenticate returns the token. The client has no token yet.
-	authenticate(ctx context.Context, client *api.Client) (grant, error)
+	authenticate(ctx context.Context, client *api.Client) (loginToken, error)
 	// wipe erases the secrets that are kept between logins.
 	wipe()
 }
 
-// grant is a token as a login returns it.
-type grant struct {
-	token     crypto.Secret
+// loginToken is a token as a login returns it.
+type loginToken struct {
+	secret    crypto.Secret
 	ttl       time.Duration // 0: it does not expire
 	renewable bool
 	uses      int // requests until it becomes invalid; 0: no limit
@@ -132,10 +132,10 @@ func NewLogin(auth Auth) (*Login, error) {
 func (l *Login) Wipe() { l.method.wipe() }
 
 // authenticate returns a token that Vault has accepted.
-func (l *Login) authenticate(ctx context.Context, client *api.Client) (grant, error) {
+func (l *Login) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
 	g, err := l.method.authenticate(ctx, client)
 	if err != nil {
-		return grant{}, fmt.Errorf("log in to vault by %s: %w", l.auth.Method, oneLine(err))
+		return loginToken{}, fmt.Errorf("log in to vault by %s: %w", l.auth.Method, oneLine(err))
 	}
 	return g, nil
 }
@@ -150,11 +150,11 @@ func (l *Login) clientCertificate() (*tls.Certificate, error) {
 }
 
 // postLogin sends the login request of the minting methods.
-func postLogin(ctx context.Context, client *api.Client, mount string, credentials map[string]any) (grant, error) {
+func postLogin(ctx context.Context, client *api.Client, mount string, credentials map[string]any) (loginToken, error) {
 	path := "auth/" + mount + "/login"
 	request, err := json.Marshal(credentials)
 	if err != nil {
-		return grant{}, fmt.Errorf("%s: the credentials cannot be sent", path)
+		return loginToken{}, fmt.Errorf("%s: the credentials cannot be sent", path)
 	}
 	defer clear(request)
 	// Raw, because the API client's own type omits a token's number of uses.
@@ -162,22 +162,22 @@ func postLogin(ctx context.Context, client *api.Client, mount string, credential
 	defer clear(body)
 	switch {
 	case statusOf(err) == 404:
-		return grant{}, fmt.Errorf("no auth method is enabled at auth/%s: %w", mount, oneLine(err))
+		return loginToken{}, fmt.Errorf("no auth method is enabled at auth/%s: %w", mount, oneLine(err))
 	case err != nil:
-		return grant{}, fmt.Errorf("%s: %w", path, oneLine(err))
+		return loginToken{}, fmt.Errorf("%s: %w", path, oneLine(err))
 	}
 	var answer loginAnswer
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return grant{}, fmt.Errorf("%s: vault's answer is not that to a login", path) // the decoder's error may quote it
+		return loginToken{}, fmt.Errorf("%s: vault's answer is not that to a login", path) // the decoder's error may quote it
 	}
 	switch auth := answer.Auth; {
 	case auth == nil:
-		return grant{}, fmt.Errorf("%s gave no token: is an auth method enabled at auth/%s?", path, mount)
+		return loginToken{}, fmt.Errorf("%s gave no token: is an auth method enabled at auth/%s?", path, mount)
 	case auth.MFARequirement != nil || auth.ClientToken == "":
-		return grant{}, fmt.Errorf("%s asks for a second factor, which a daemon cannot give: exempt this role", path)
+		return loginToken{}, fmt.Errorf("%s asks for a second factor, which a daemon cannot give: exempt this role", path)
 	}
-	return grant{
-		token:     crypto.SecretFromString(answer.Auth.ClientToken),
+	return loginToken{
+		secret:    crypto.SecretFromString(answer.Auth.ClientToken),
 		ttl:       lifetime(answer.Auth.LeaseDuration),
 		renewable: answer.Auth.Renewable,
 		uses:      answer.Auth.NumUses,

@@ -1,10 +1,20 @@
 package vault
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/internal/netfault"
+	"mailu-rotator/rotator"
 )
 
 // netfault's tests, against real listeners, cover which error has which kind.
@@ -35,6 +45,105 @@ func TestEveryFaultOfTheNetworkHasItsOwnFix(t *testing.T) {
 		}
 		if kind != netfault.Refused && strings.Contains(fix, "start vault") {
 			t.Errorf("kind %d: %q", kind, fix)
+		}
+	}
+}
+
+// The tests run no cluster: the nodes' answers are given.
+func TestHealthOfEveryKindOfNode(t *testing.T) {
+	for name, test := range map[string]struct {
+		health api.HealthResponse
+		want   string
+	}{
+		"new":                 {api.HealthResponse{Sealed: true}, "failed skipped skipped"},
+		"sealed":              {api.HealthResponse{Initialized: true, Sealed: true, Standby: true}, "ok failed skipped"},
+		"active":              {api.HealthResponse{Initialized: true}, "ok ok ok"},
+		"standby":             {api.HealthResponse{Initialized: true, Standby: true}, "ok ok ok"},
+		"performance standby": {api.HealthResponse{Initialized: true, Standby: true, PerformanceStandby: true}, "ok ok ok"},
+		"DR secondary":        {api.HealthResponse{Initialized: true, Standby: true, ReplicationDRMode: "secondary"}, "ok ok failed"},
+	} {
+		var got []string
+		for _, c := range judgeHealth(&test.health) {
+			got = append(got, string(c.State))
+			if (c.State == rotator.CheckFailed) != (c.Fix != "") {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+// deadNetwork refuses every connection and records the time.
+type deadNetwork struct{ tried []time.Time }
+
+func (d *deadNetwork) RoundTrip(*http.Request) (*http.Response, error) {
+	d.tried = append(d.tried, time.Now())
+	return nil, errors.New("connection refused")
+}
+
+// Runs the API client's real loop with a fake clock: how many requests a caller sends
+// per minute while it waits for an unreachable Vault.
+func TestAnUnreachableVaultIsTriedAFewTimesAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &deadNetwork{}
+		client, err := newAPI(Config{Address: "http://127.0.0.1:8200"}.withDefaults(), &http.Client{Transport: network})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), defaultPatience)
+		defer cancel()
+
+		_, err = client.Logical().ReadWithContext(ctx, "vault/config")
+
+		minutes := make([]int, defaultPatience/time.Minute)
+		for _, at := range network.tried {
+			minutes[at.Sub(start)/time.Minute]++
+		}
+		for i, n := range minutes {
+			if most := map[bool]int{true: 10, false: 5}[i == 0]; n > most || n == 0 && i < 14 {
+				t.Errorf("%d tries in minute %d, want 1 to %d", n, i+1, most)
+			}
+		}
+		if err == nil {
+			t.Error("a dead network answered")
+		}
+	})
+}
+
+func TestEveryRedirectIsForeignAndSaysWhere(t *testing.T) {
+	asked := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: "vault.example.com", Path: "/v1/x"}}
+	for _, test := range []struct {
+		status             int
+		location, to, what string
+	}{
+		{300, "https://sso.example.com/login", "redirected to https://sso.example.com ", "Vault itself"},
+		{399, "https://sso.example.com/login", "redirected to https://sso.example.com ", "Vault itself"},
+		{304, "", "an unknown place", "what stands before Vault"},
+		{302, "mailto:a@example.com", "an unknown place", "what stands before Vault"},
+		{307, "https://vault.example.com:8200/v1/x", "redirected to https://vault.example.com:8200 ", "the active node"},
+	} {
+		resp := &http.Response{StatusCode: test.status, Header: http.Header{}, Request: asked}
+		if test.location != "" {
+			resp.Header.Set("Location", test.location)
+		}
+
+		err := foreign(asked, resp)
+
+		if err == nil || !strings.Contains(err.Error(), test.to) || !strings.Contains(err.Error(), test.what) {
+			t.Errorf("%d to %q: got %v", test.status, test.location, err)
+		}
+	}
+}
+
+func TestNothingForeignIsTriedAgain(t *testing.T) {
+	for _, err := range []error{errPage, &redirectError{}} {
+		again, stop := mayPass(t.Context(), nil, &url.Error{Op: "Get", Err: fmt.Errorf("round trip: %w", err)})
+
+		if again || stop != nil || !errors.Is(foreignOf(fmt.Errorf("read: %w", err)), err) {
+			t.Errorf("%v: again %t, %v", err, again, stop)
 		}
 	}
 }

@@ -1,6 +1,15 @@
 package vault
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/rotator"
+)
 
 // Policy returns the minimal Vault policy, in HCL, for everything in this package
 // except [Client.Create]. A token also needs Vault's `default` policy. In a namespace
@@ -46,3 +55,112 @@ const addingRule = `# To read a tenant's record, to replace it by check-and-set,
 path %q {
   capabilities = ["create", "read", "update"]
 }`
+
+// dataPath returns the path of a tenant's record. It parses the name again because the
+// API client joins paths: "../x" would leave the prefix.
+func dataPath(cfg Config, tenant rotator.TenantID) (string, error) {
+	id, err := rotator.ParseTenantID(string(tenant))
+	if err != nil {
+		return "", err
+	}
+	return cfg.Mount + "/data/" + cfg.Prefix + "/" + string(id) + "/" + cfg.Leaf, nil
+}
+
+func listPath(cfg Config) string { return cfg.Mount + "/metadata/" + cfg.Prefix }
+
+func exportPath(cfg Config) string {
+	return cfg.Transit.Mount + "/export/encryption-key/" + cfg.Transit.Key
+}
+
+// The paths of the policy's rules; Vault matches a list path with a final slash.
+
+func listRule(cfg Config) string { return listPath(cfg) + "/" }
+
+func dataRule(cfg Config) string { return cfg.Mount + "/data/" + cfg.Prefix + "/+/" + cfg.Leaf }
+
+// nobody is an id that no tenant has: capabilities are queried for a path, not for a
+// policy's pattern.
+const nobody = rotator.TenantID("00000000-0000-4000-8000-000000000000")
+
+// requirement is what the program must be allowed to do at one path.
+type requirement struct {
+	name         string
+	path         string // the path to query
+	rule         string // of the policy
+	capabilities []string
+}
+
+func (c *Client) requirements() [3]requirement {
+	data := c.cfg.Mount + "/data/" + c.cfg.Prefix + "/" + string(nobody) + "/" + c.cfg.Leaf
+	return [3]requirement{
+		{"may list tenants", listRule(c.cfg), listRule(c.cfg), []string{"list"}},
+		{"may read and change records", data, dataRule(c.cfg), []string{"read", "update"}},
+		{"may export the master key", exportPath(c.cfg), exportPath(c.cfg), []string{"read"}},
+	}
+}
+
+// checkCapabilities asks Vault, in one request, what the token may do at the paths of
+// [Policy]. fix is the command that writes that policy. known is false if the token is
+// not even allowed to ask.
+func (c *Client) checkCapabilities(ctx context.Context, fix string) (checks [3]rotator.Check, known bool) {
+	needs := c.requirements()
+	held, err := c.capabilities(ctx, needs)
+	for i, n := range needs {
+		if err != nil {
+			checks[i] = rotator.Warned(n.name, "vault does not tell: "+err.Error(), "give the token Vault's default policy")
+			continue
+		}
+		checks[i] = n.judge(held[n.path], fix)
+	}
+	return checks, err == nil
+}
+
+func (c *Client) capabilities(ctx context.Context, needs [3]requirement) (map[string][]string, error) {
+	const path = "sys/capabilities-self"
+	paths := make([]string, len(needs))
+	for i, n := range needs {
+		paths[i] = n.path
+	}
+	var secret *api.Secret
+	err := c.do(ctx, call{verb: "ask", path: path, rule: path, capability: "update"}, func(ctx context.Context, client *api.Client) (err error) {
+		secret, err = client.Logical().WriteWithContext(ctx, path, map[string]any{"paths": paths})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[string][]string, len(paths))
+	for _, asked := range paths {
+		if secret == nil {
+			return nil, fmt.Errorf("ask %s: vault's answer is empty", path)
+		}
+		names, isList := secret.Data[asked].([]any)
+		if !isList {
+			return nil, fmt.Errorf("ask %s: vault's answer says nothing about %s", path, asked)
+		}
+		for _, name := range names {
+			held[asked] = append(held[asked], fmt.Sprint(name))
+		}
+	}
+	return held, nil
+}
+
+// judge compares the required capabilities with the token's. Extra capabilities do not
+// prevent a run, but the program should not have them.
+func (n requirement) judge(held []string, fix string) rotator.Check {
+	if slices.Contains(held, "root") { // the login has warned of it
+		return rotator.Passed(n.name, "everything, at "+n.rule)
+	}
+	missing, more := without(n.capabilities, held), without(held, n.capabilities)
+	switch {
+	case len(missing) > 0:
+		return rotator.Broken(n.name, fmt.Sprintf("the token may not %s at %s", strings.Join(missing, " or "), n.rule), fix)
+	case len(more) > 0:
+		return rotator.Warned(n.name, fmt.Sprintf("and more than is needed at %s: %s", n.rule, strings.Join(more, ", ")), fix)
+	}
+	return rotator.Passed(n.name, strings.Join(n.capabilities, " and ")+" at "+n.rule)
+}
+
+func without(all, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(others, s) })
+}

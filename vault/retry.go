@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -18,7 +19,6 @@ import (
 // triesOfARecord limits the requests for one record that Vault answers with 500 while
 // it answers others: its storage may be permanently damaged (hashicorp/vault issue
 // 16488). With the default pauses that is under 8 seconds.
-// issue 16488). With the default pauses that is under 8 seconds.
 const triesOfARecord = 5
 
 // retry is the API client's retry policy: it retries network errors, 412, 429 and 5xx
@@ -153,4 +153,69 @@ func peek(resp *http.Response) string {
 		return ""
 	}
 	return string(head)
+}
+
+// rateLimiter limits the rate of all callers of one login after Vault answers 429 (such as by
+// a quota): the first 429 stops them all for the pause that Vault asks for, instead of
+// each one hitting the limit itself. Then requests go one at a time until as many in a
+// row succeeded as there are callers.
+type rateLimiter struct {
+	min, max time.Duration // of a pause
+	probes   int           // successful requests in a row that release it
+
+	mu    sync.Mutex    // guards the fields below
+	until time.Time     // nothing is sent earlier
+	left  int           // requests still to be sent one at a time; 0: released
+	turn  chan struct{} // full while a request is sent alone
+}
+
+func newRateLimiter(cfg Config) *rateLimiter {
+	return &rateLimiter{min: cfg.MinWait, max: cfg.MaxWait, probes: cfg.Workers, turn: make(chan struct{}, 1)}
+}
+
+// acquire waits for the end of a pause, and, while requests go one at a time, for the
+// caller's turn. After acquire returns nil the caller must call release.
+func (l *rateLimiter) acquire(ctx context.Context) (alone bool, err error) {
+	if wait, released := l.state(); wait <= 0 && released {
+		return false, nil
+	}
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	for wait, _ := l.state(); wait > 0; wait, _ = l.state() {
+		if err := sleep(ctx, wait); err != nil {
+			<-l.turn
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (l *rateLimiter) state() (wait time.Duration, released bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.until), l.left == 0
+}
+
+// release updates the state from an answer; nil means no answer.
+func (l *rateLimiter) release(alone bool, resp *http.Response) {
+	l.observe(resp)
+	if alone {
+		<-l.turn
+	}
+}
+
+func (l *rateLimiter) observe(resp *http.Response) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case resp == nil:
+	case resp.StatusCode == http.StatusTooManyRequests:
+		l.left = l.probes
+		l.until = time.Now().Add(min(max(retryAfter(resp), l.min), l.max))
+	case l.left > 0:
+		l.left--
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -29,18 +30,18 @@ type session struct {
 
 	mu      sync.Mutex // guards all fields below
 	current *lease
-	flight  *flight       // the running login
+	attempt *loginAttempt // the running login
 	failure error         // the error of the last login
 	last    time.Time     // the end of the last login
 	pause   time.Duration // minimum time from last to the next login
 }
 
-// flight is one login that all its callers wait for.
-type flight struct {
-	done  chan struct{}
-	calm  bool // the token that it replaces lived long enough
-	lease *lease
-	err   error
+// loginAttempt is one login that all its callers wait for.
+type loginAttempt struct {
+	done   chan struct{}
+	stable bool // the token that it replaces lived long enough
+	lease  *lease
+	err    error
 }
 
 // openSession logs in within ctx; the session itself lives until close.
@@ -70,19 +71,19 @@ func (s *session) lease() (*lease, error) {
 // replace returns a lease other than stale, by one login for all callers. Logins keep a
 // growing distance: until the next one may start, callers get the last one's error.
 func (s *session) replace(ctx context.Context, stale *lease) (*lease, error) {
-	f, err := s.join(stale)
+	a, err := s.join(stale)
 	if err != nil {
 		return nil, err
 	}
 	select {
-	case <-f.done:
-		return f.lease, f.err
+	case <-a.done:
+		return a.lease, a.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a new vault token: %w", ctx.Err())
 	}
 }
 
-func (s *session) join(stale *lease) (*flight, error) {
+func (s *session) join(stale *lease) (*loginAttempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := time.Until(s.last.Add(s.pause))
@@ -90,57 +91,57 @@ func (s *session) join(stale *lease) (*flight, error) {
 	case s.ctx.Err() != nil:
 		return nil, errClosed
 	case s.current != stale:
-		return landed(s.current), nil
-	case s.flight != nil:
-		return s.flight, nil
+		return finishedLogin(s.current), nil
+	case s.attempt != nil:
+		return s.attempt, nil
 	case s.failure != nil && wait > 0:
 		return nil, s.failure
 	}
-	f := &flight{done: make(chan struct{}), calm: stale.livedWell()} // computed before the wait, which would count as life
-	s.flight = f
-	s.wg.Go(func() { s.fly(f, stale, wait) })
-	return f, nil
+	a := &loginAttempt{done: make(chan struct{}), stable: stale.wasStable()} // computed before the wait, which would count as life
+	s.attempt = a
+	s.wg.Go(func() { s.runLogin(a, stale, wait) })
+	return a, nil
 }
 
-func landed(l *lease) *flight {
-	f := &flight{done: make(chan struct{}), lease: l}
-	close(f.done)
-	return f
+func finishedLogin(l *lease) *loginAttempt {
+	a := &loginAttempt{done: make(chan struct{}), lease: l}
+	close(a.done)
+	return a
 }
 
-func (s *session) fly(f *flight, stale *lease, wait time.Duration) {
+func (s *session) runLogin(a *loginAttempt, stale *lease, wait time.Duration) {
 	if wait > 0 {
 		s.cfg.OnWait(errors.New("the vault token ended early; logging in again"), wait)
 	}
-	if f.err = sleep(s.ctx, wait); f.err == nil {
-		f.lease, f.err = s.logIn(s.ctx)
+	if a.err = sleep(s.ctx, wait); a.err == nil {
+		a.lease, a.err = s.logIn(s.ctx)
 	}
-	s.land(f)
-	close(f.done)
-	if f.err == nil {
+	s.finishLogin(a)
+	close(a.done)
+	if a.err == nil {
 		retire(stale)
 	}
 }
 
-func (s *session) land(f *flight) {
+func (s *session) finishLogin(a *loginAttempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flight, s.failure, s.last = nil, f.err, time.Now()
-	if f.err == nil && f.calm {
+	s.attempt, s.failure, s.last = nil, a.err, time.Now()
+	if a.err == nil && a.stable {
 		s.pause = minLoginPause
 	} else {
 		s.pause = min(2*s.pause, maxLoginPause)
 	}
-	if f.err == nil {
-		s.current = f.lease
-		s.wg.Go(func() { s.keep(f.lease) })
+	if a.err == nil {
+		s.current = a.lease
+		s.wg.Go(func() { s.keep(a.lease) })
 	}
 }
 
 // keep renews the lease until that ends for any reason, and then has the lease replaced
 // before its token expires.
 func (s *session) keep(l *lease) {
-	if !l.grant.renewable || l.grant.ttl <= 0 {
+	if !l.token.renewable || l.token.ttl <= 0 {
 		return // it is used until Vault refuses it
 	}
 	s.renew(l)
@@ -166,7 +167,7 @@ func (s *session) renew(l *lease) {
 	watcher, err := l.renewal.NewLifetimeWatcher(&api.LifetimeWatcherInput{
 		Secret: &api.Secret{Auth: &api.SecretAuth{
 			ClientToken:   l.api.Token(),
-			LeaseDuration: int(l.grant.ttl / time.Second),
+			LeaseDuration: int(l.token.ttl / time.Second),
 			Renewable:     true,
 		}},
 		RenewBehavior: api.RenewBehaviorErrorOnErrors,
@@ -207,7 +208,7 @@ func (s *session) close() error {
 	}
 	s.wg.Wait()
 	err := s.current.revoke()
-	if s.current.grant.minted {
+	if s.current.token.minted {
 		s.cfg.OnToken(time.Time{})
 	}
 	s.current.end()
@@ -227,4 +228,113 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// lease is one token with its connections. It is replaced as a whole, so a renewed
+// certificate takes effect.
+type lease struct {
+	token       loginToken
+	api         *api.Client
+	renewal     *api.Client
+	health      *api.Client // without namespace and token: sys/health belongs to the root namespace
+	connections *http.Client
+	since       time.Time
+	ctx         context.Context // ends when the lease is replaced or the session closed
+	end         func()
+}
+
+// logIn obtains a token over new connections, within ctx and Patience.
+func (s *session) logIn(ctx context.Context) (*lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
+	defer cancel()
+	ctx, _ = withTries(ctx)
+	l, err := s.connect()
+	if err != nil {
+		return nil, err
+	}
+	if l.token, err = s.login.authenticate(ctx, l.api); err != nil {
+		l.end()
+		return nil, err
+	}
+	// From here on the API client holds the only copy, which it needs.
+	l.api.SetToken(l.token.secret.RevealString())
+	l.token.secret.Wipe()
+	if uses := l.token.uses; uses > 0 {
+		retire(l)
+		return nil, fmt.Errorf("log in to vault by %s: %w", s.login.auth.Method, &usesError{uses, s.login.auth.unlimited(l.token.role)})
+	}
+	l.since = time.Now()
+	s.cfg.OnToken(expiry(l.since, l.token.ttl))
+	return l, nil
+}
+
+// expiry returns the zero time for a token that does not expire.
+func expiry(since time.Time, ttl time.Duration) time.Time {
+	if ttl <= 0 {
+		return time.Time{}
+	}
+	return since.Add(ttl)
+}
+
+// connect prepares a lease without a token.
+func (s *session) connect() (*lease, error) {
+	certificate, err := s.login.clientCertificate()
+	if err != nil {
+		return nil, err
+	}
+	connections, err := newHTTPClient(s.cfg, certificate)
+	if err != nil {
+		return nil, err
+	}
+	client, err := newAPI(s.cfg, connections)
+	if err != nil {
+		return nil, err
+	}
+	root := s.cfg
+	root.Namespace = ""
+	health, err := newAPI(root, connections)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	l := &lease{api: client, health: health, connections: connections, ctx: ctx}
+	l.end = func() { cancel(); connections.CloseIdleConnections() }
+	if l.renewal, err = newRenewalAPI(ctx, s.cfg, connections); err != nil {
+		l.end()
+		return nil, err
+	}
+	return l, nil
+}
+
+// wasStable reports whether a token lived long enough to count as expired, not as
+// failing repeatedly.
+func (l *lease) wasStable() bool {
+	enough := maxLoginPause
+	if l.token.ttl > 0 {
+		enough = min(enough, l.token.ttl/2)
+	}
+	return time.Since(l.since) >= enough
+}
+
+// retire ends a replaced lease. It keeps the token: calls that still use it are refused
+// and repeated with the new one, which would not happen if they were sent without a
+// token.
+func retire(l *lease) {
+	_ = l.revoke() // the next login's error, if any, is more specific
+	l.end()
+}
+
+// revoke revokes a token that was issued for us. A token that is already gone is no
+// error, nor is a batch token, which Vault does not store.
+func (l *lease) revoke() error {
+	if !l.token.minted {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), revokeTimeout)
+	defer cancel()
+	err := l.api.Auth().Token().RevokeSelfWithContext(ctx, "")
+	if err == nil || says(err, "invalid token") || says(err, "batch tokens cannot be revoked") {
+		return nil
+	}
+	return fmt.Errorf("revoke our vault token, which is valid for up to %s more: %w", l.token.ttl, oneLine(err))
 }

@@ -35,10 +35,10 @@ type timedLogin struct {
 	err  error
 }
 
-func (l *timedLogin) authenticate(context.Context, *api.Client) (grant, error) {
+func (l *timedLogin) authenticate(context.Context, *api.Client) (loginToken, error) {
 	l.at = append(l.at, time.Now())
 	time.Sleep(l.took)
-	return grant{token: crypto.SecretFromString("hvs.token")}, l.err
+	return loginToken{secret: crypto.SecretFromString("hvs.token")}, l.err
 }
 
 // sessionOf returns a session whose first login has just happened.
@@ -93,10 +93,10 @@ func TestATokenLivesWellForAMinuteOrHalfItsTime(t *testing.T) {
 		{0, 59, false}, {0, 60, true}, {10, 4, false}, {10, 5, true}, {3600, 59, false}, {3600, 60, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &lease{grant: grant{ttl: time.Duration(test.ttl) * time.Second}, since: time.Now()}
+			l := &lease{token: loginToken{ttl: time.Duration(test.ttl) * time.Second}, since: time.Now()}
 			time.Sleep(time.Duration(test.lived) * time.Second)
 
-			if got := l.livedWell(); got != test.want {
+			if got := l.wasStable(); got != test.want {
 				t.Errorf("%d of %d seconds: %t", test.lived, test.ttl, got)
 			}
 		})
@@ -163,9 +163,9 @@ type countedLogin struct {
 	logins int
 }
 
-func (c *countedLogin) authenticate(context.Context, *api.Client) (grant, error) {
+func (c *countedLogin) authenticate(context.Context, *api.Client) (loginToken, error) {
 	c.logins++
-	return grant{}, errors.New("no secret-id")
+	return loginToken{}, errors.New("no secret-id")
 }
 
 func TestKeeperWhoseLoginsFailAtOnceTriesOnceAMinute(t *testing.T) {

@@ -59,7 +59,7 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 		ForceAttemptHTTP2:   true,
 	}
 	return &http.Client{
-		Transport: &boundedTransport{next: transport, brake: newBrake(cfg), try: cfg.TryTimeout, told: cfg.told},
+		Transport: &boundedTransport{next: transport, limiter: newRateLimiter(cfg), try: cfg.TryTimeout, onRequest: cfg.reportRequest},
 	}, nil
 }
 
@@ -117,16 +117,16 @@ func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 // Vault's, so that no caller follows a redirect: net/http and the API client both
 // would.
 type boundedTransport struct {
-	next  *http.Transport
-	brake *brake // shared by all copies
-	try   time.Duration
-	life  context.Context // ends requests that have no context of their own; nil: all have one
-	told  func(req *http.Request, status int, took time.Duration)
+	next      *http.Transport
+	limiter   *rateLimiter // shared by all copies
+	try       time.Duration
+	life      context.Context // ends requests that have no context of their own; nil: all have one
+	onRequest func(req *http.Request, status int, took time.Duration)
 }
 
 func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, end := t.alive(req.Context())
-	alone, err := t.brake.enter(ctx)
+	alone, err := t.limiter.acquire(ctx)
 	if err != nil {
 		end()
 		if req.Body != nil {
@@ -139,13 +139,13 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	done := func() { cancel(); end() }
 	begun := time.Now()
 	resp, err := t.next.RoundTrip(req.WithContext(ctx))
-	t.brake.leave(alone, resp)
+	t.limiter.release(alone, resp)
 	if err != nil {
-		t.told(req, 0, time.Since(begun))
+		t.onRequest(req, 0, time.Since(begun))
 		done()
 		return nil, err
 	}
-	t.told(req, resp.StatusCode, time.Since(begun))
+	t.onRequest(req, resp.StatusCode, time.Since(begun))
 	if err := foreign(req, resp); err != nil {
 		_ = resp.Body.Close()
 		done()
@@ -198,4 +198,65 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 func (b *boundedBody) Close() error {
 	defer b.done()
 	return b.body.Close()
+}
+
+// The operations that [Config.OnRequest] distinguishes.
+const (
+	opLogin  = "login"
+	opLookup = "lookup" // of the token
+	opRenew  = "renew"
+	opRevoke = "revoke"
+	opUnwrap = "unwrap" // of a wrapped secret-id, and the look at it before
+	opMounts = "mounts" // does the mount exist, and is it KV version 2
+	opHealth = "health" // which includes Vault's clock
+	opExport = "export" // of the master key
+	opList   = "list"
+	opRead   = "read"
+	opWrite  = "write"
+	opOther  = "other"
+)
+
+// Operations returns all operations that [Config.OnRequest] can receive.
+func Operations() []string {
+	return []string{
+		opLogin, opLookup, opRenew, opRevoke, opUnwrap, opMounts, opHealth, opExport, opList, opRead, opWrite, opOther,
+	}
+}
+
+// reportRequest reports a request by its operation: paths contain tenants' names.
+func (c Config) reportRequest(req *http.Request, status int, took time.Duration) {
+	c.OnRequest(c.operationOf(req), status, took)
+}
+
+// operationOf uses the path, because the lifetime watcher's requests have no context
+// that could carry a name.
+func (c Config) operationOf(req *http.Request) string {
+	_, path, _ := strings.Cut(strings.TrimSuffix(req.URL.Path, "/"), "/v1/")
+	switch path {
+	case "auth/token/lookup-self":
+		return opLookup
+	case "auth/token/renew-self":
+		return opRenew
+	case "auth/token/revoke-self":
+		return opRevoke
+	case "sys/health":
+		return opHealth
+	case "sys/internal/ui/mounts/" + c.Mount:
+		return opMounts
+	case exportPath(c):
+		return opExport
+	case listPath(c):
+		return opList
+	}
+	switch {
+	case strings.HasPrefix(path, "auth/") && strings.HasSuffix(path, "/login"):
+		return opLogin
+	case strings.HasPrefix(path, "sys/wrapping/"):
+		return opUnwrap
+	case strings.HasPrefix(path, c.Mount+"/data/") && req.Method == http.MethodGet:
+		return opRead
+	case strings.HasPrefix(path, c.Mount+"/data/"):
+		return opWrite
+	}
+	return opOther
 }

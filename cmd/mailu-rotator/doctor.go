@@ -225,16 +225,16 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 	}
 	cfg := d.app.vaultConfig()
 	cfg.Patience, cfg.OnWait = doctorPatience, nil
-	outside, err := vault.NewOutside(cfg, d.app.login)
+	health, err := vault.NewHealthClient(cfg, d.app.login)
 	if err != nil {
 		checks = []rotator.Check{rotator.Broken(checkLogin, err.Error(), "fix the files that the login needs")}
 		return skip("there is no way to Vault", everythingElse)
 	}
-	defer outside.Close()
-	if checks = outside.Check(ctx); failed(checks) {
+	defer health.Close()
+	if checks = health.Check(ctx); failed(checks) {
 		return skip("Vault does not serve", "clock", checkLogin, everythingElse)
 	}
-	checks = append(checks, rotator.CheckClock(ctx, rotator.SystemClock{}, outside))
+	checks = append(checks, rotator.CheckClock(ctx, rotator.SystemClock{}, health))
 	if d.app.cfg.Vault.Auth.SecretIDWrapped {
 		return skip("a login would use up the wrapped secret-id, which works once and is the daemon's", checkLogin, everythingElse)
 	}

@@ -32,7 +32,7 @@ func TestAVaultQuotaSlowsTheRunAndCausesNoStorm(t *testing.T) {
 	}
 	// Required: the list, and a read and two writes for each tenant. Refused: at most
 	// the requests in flight at the first refusal, and then, one at a time, one request
-	// after each pause of at least half a second (vault/brake.go) during the seconds
+	// after each pause of at least half a second (vault/retry.go) during the seconds
 	// that the quota adds to the run.
 	needed, sent := 1+3*tenants, s.countVault(proxy)
 	if most := needed + workers + 4*(needed/rate+1); sent <= needed || sent > most {

@@ -21,15 +21,15 @@ const maxLinks = 40
 // the file at the end. Otherwise anyone who can write to a directory on the path could
 // make us send any readable file as a token.
 func open(path string) (*os.File, error) {
-	w := walk{dir: unix.AT_FDCWD}
-	defer w.leave()
-	file, err := w.to(path)
+	o := secureOpen{dir: unix.AT_FDCWD}
+	defer o.leave()
+	file, err := o.to(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	info, err := file.Stat()
 	if err == nil {
-		err = trust(w.links, info.Sys().(*syscall.Stat_t).Uid)
+		err = checkOwners(o.links, info.Sys().(*syscall.Stat_t).Uid)
 	}
 	if err != nil {
 		_ = file.Close()
@@ -38,9 +38,9 @@ func open(path string) (*os.File, error) {
 	return file, nil
 }
 
-// walk opens a path one component at a time, each relative to the directory opened
+// secureOpen opens a path one component at a time, each relative to the directory opened
 // before, so that renames on the path cannot redirect it.
-type walk struct {
+type secureOpen struct {
 	dir   int    // open, or AT_FDCWD
 	at    string // its name, for messages
 	links []link // followed so far
@@ -51,11 +51,11 @@ type link struct {
 	owner uint32
 }
 
-func (w *walk) to(path string) (*os.File, error) {
+func (o *secureOpen) to(path string) (*os.File, error) {
 	rest := path
 	for rest != "" {
 		if strings.HasPrefix(rest, "/") {
-			if err := w.root(); err != nil {
+			if err := o.root(); err != nil {
 				return nil, err
 			}
 		}
@@ -63,12 +63,12 @@ func (w *walk) to(path string) (*os.File, error) {
 		if name == "" {
 			name = "."
 		}
-		target, err := w.step(name, after == "")
+		target, err := o.step(name, after == "")
 		switch {
 		case err != nil:
 			return nil, err
 		case target == "" && after == "":
-			return w.open(name, path)
+			return o.open(name, path)
 		}
 		rest = strings.TrimSuffix(strings.TrimLeft(target+"/"+after, "/"), "/")
 		if strings.HasPrefix(target, "/") {
@@ -78,20 +78,20 @@ func (w *walk) to(path string) (*os.File, error) {
 	return nil, unix.ENOENT
 }
 
-func (w *walk) root() error {
+func (o *secureOpen) root() error {
 	fd, err := openat(unix.AT_FDCWD, "/", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
-	w.leave()
-	w.dir, w.at = fd, "/"
+	o.leave()
+	o.dir, o.at = fd, "/"
 	return nil
 }
 
 // step enters name unless it is the last component. If name is a link, step returns its
 // target.
-func (w *walk) step(name string, last bool) (target string, err error) {
-	fd, err := openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW)
+func (o *secureOpen) step(name string, last bool) (target string, err error) {
+	fd, err := openat(o.dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return "", err
 	}
@@ -100,40 +100,40 @@ func (w *walk) step(name string, last bool) (target string, err error) {
 		_ = unix.Close(fd)
 		return "", err
 	}
-	here := filepath.Join(w.at, name)
+	here := filepath.Join(o.at, name)
 	switch {
 	case stat.Mode&unix.S_IFMT == unix.S_IFLNK:
 		defer unix.Close(fd)
-		w.links = append(w.links, link{path: here, owner: stat.Uid})
-		if len(w.links) > maxLinks {
+		o.links = append(o.links, link{path: here, owner: stat.Uid})
+		if len(o.links) > maxLinks {
 			return "", unix.ELOOP
 		}
 		return readlink(fd)
 	case last:
 		return "", unix.Close(fd)
 	}
-	w.leave()
-	w.dir, w.at = fd, here
+	o.leave()
+	o.dir, o.at = fd, here
 	return "", nil
 }
 
 // open opens a name that was not a link when checked. Without O_NONBLOCK, opening a
 // named pipe would wait for a writer.
-func (w *walk) open(name, path string) (*os.File, error) {
-	fd, err := openat(w.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+func (o *secureOpen) open(name, path string) (*os.File, error) {
+	fd, err := openat(o.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-func (w *walk) leave() {
-	if w.dir >= 0 {
-		_ = unix.Close(w.dir)
+func (o *secureOpen) leave() {
+	if o.dir >= 0 {
+		_ = unix.Close(o.dir)
 	}
 }
 
-func trust(links []link, fileOwner uint32) error {
+func checkOwners(links []link, fileOwner uint32) error {
 	trusted := []int{0, os.Geteuid(), int(fileOwner)}
 	for _, l := range links {
 		if !slices.Contains(trusted, int(l.owner)) {

@@ -77,7 +77,7 @@ func TestLinksOfStrangersAreNotFollowed(t *testing.T) {
 				links = append(links, link{path: "/run/agent/token", owner: owner})
 			}
 
-			err := trust(links, test.file)
+			err := checkOwners(links, test.file)
 
 			if test.followed != (err == nil) {
 				t.Fatalf("got %v", err)
@@ -96,16 +96,16 @@ func TestEveryLinkOnTheWayIsAskedForItsOwner(t *testing.T) {
 	mustDo(t, os.Symlink("real", filepath.Join(dir, "dir")))
 	mustDo(t, os.Symlink(filepath.Join(dir, "dir", "file"), filepath.Join(dir, "link")))
 
-	w := walk{dir: unix.AT_FDCWD}
-	file, err := w.to(filepath.Join(dir, "link"))
+	o := secureOpen{dir: unix.AT_FDCWD}
+	file, err := o.to(filepath.Join(dir, "link"))
 	mustDo(t, err)
 	mustDo(t, file.Close())
-	w.leave()
+	o.leave()
 
 	us := uint32(os.Geteuid())
 	want := []link{{filepath.Join(dir, "link"), us}, {filepath.Join(dir, "dir"), us}}
-	if got := w.links[max(len(w.links)-2, 0):]; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v at its end", w.links, want)
+	if got := o.links[max(len(o.links)-2, 0):]; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v at its end", o.links, want)
 	}
 }
 

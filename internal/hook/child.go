@@ -17,9 +17,9 @@ const (
 	// searchPath is the PATH that a script may expect on any host.
 	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	maxOutput  = 4 << 10 // bytes of output that are kept; the rest is read and thrown away
-	// stragglers is how long to wait for output after the program has ended or was
+	// waitDelay is how long to wait for output after the program has ended or was
 	// killed: another process may hold the pipe open.
-	stragglers = time.Second
+	waitDelay = time.Second
 )
 
 // run runs the program until it ends or its time limit passes.
@@ -29,14 +29,14 @@ func (j job) run(ctx context.Context) (output string, err error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	var printed beginning
+	var printed limitedBuffer
 	cmd := exec.CommandContext(limited, j.argv[0], j.argv[1:]...)
 	cmd.Env = []string{"PATH=" + searchPath, "MAILU_ROTATOR_HOOK=" + string(j.hook)}
 	cmd.Dir = "/"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(j.document), &printed, &printed
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return killGroup(cmd) }
-	cmd.WaitDelay = stragglers
+	cmd.WaitDelay = waitDelay
 	err = cmd.Run()
 	if cmd.Process != nil {
 		// Background processes of the hook would otherwise outlive it and pile up.
@@ -55,13 +55,13 @@ func (j job) run(ctx context.Context) (output string, err error) {
 
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
-// beginning keeps the first bytes written to it.
-type beginning struct {
+// limitedBuffer keeps the first bytes written to it.
+type limitedBuffer struct {
 	kept bytes.Buffer
 	more bool
 }
 
-func (b *beginning) Write(p []byte) (int, error) {
+func (b *limitedBuffer) Write(p []byte) (int, error) {
 	n := min(len(p), maxOutput-b.kept.Len())
 	b.kept.Write(p[:n])
 	b.more = b.more || n < len(p)
@@ -69,7 +69,7 @@ func (b *beginning) Write(p []byte) (int, error) {
 }
 
 // String makes the output safe for a log.
-func (b *beginning) String() string {
+func (b *limitedBuffer) String() string {
 	kept := text.Escape(strings.TrimSpace(b.kept.String()))
 	if b.more {
 		kept += " … (cut off)"

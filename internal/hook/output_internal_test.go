@@ -15,7 +15,7 @@ func FuzzOutput(f *testing.F) {
 	f.Add("half of \xc3", "\xbc")
 	f.Add(strings.Repeat("x", maxOutput), "y")
 	f.Fuzz(func(t *testing.T, first, second string) {
-		var b beginning
+		var b limitedBuffer
 		for _, piece := range []string{first, second} {
 			if n, err := b.Write([]byte(piece)); n != len(piece) || err != nil {
 				t.Fatalf("wrote %d of %d bytes, %v", n, len(piece), err)

@@ -15,32 +15,32 @@ import (
 // maxWords limits a server's words in an error, in characters.
 const maxWords = 200
 
-// wording sanitizes a server's words for an error: short, printable, and without the
+// sanitizer prepares a server's words for an error: short, printable, and without the
 // secrets of the call, which servers and proxies do echo.
-type wording struct {
+type sanitizer struct {
 	user    string
 	secrets []crypto.Secret
 }
 
-func (s *Server) wording(user string, password crypto.Secret) wording {
-	return wording{user: user, secrets: []crypto.Secret{s.token, password}}
+func (s *Server) sanitizer(user string, password crypto.Secret) sanitizer {
+	return sanitizer{user: user, secrets: []crypto.Secret{s.token, password}}
 }
 
 // clean returns text that is safe in an error.
-func (w wording) clean(s string) string { return bounded(w.redacted(s)) }
+func (s sanitizer) clean(words string) string { return bounded(s.redacted(words)) }
 
 // redacted redacts twice: before anything is dropped, to find a secret as the server
 // wrote it, and after, since dropping can assemble one.
-func (w wording) redacted(s string) string {
-	spellings := w.spellings()
-	return redact(text.Strip(redact(s, spellings)), spellings)
+func (s sanitizer) redacted(words string) string {
+	spellings := s.spellings()
+	return redact(text.Strip(redact(words, spellings)), spellings)
 }
 
 // spellings lists each secret as itself and in the usual encodings, longest first, so
 // that no part of a longer one remains.
-func (w wording) spellings() []string {
+func (s sanitizer) spellings() []string {
 	var all []string
-	for _, secret := range w.secrets {
+	for _, secret := range s.secrets {
 		plain := secret.RevealString()
 		if plain == "" {
 			continue

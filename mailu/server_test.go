@@ -61,12 +61,12 @@ func TestEveryKindOfRefusalClosesTheServer(t *testing.T) {
 
 // Requests still on their way at that time may get another answer.
 func TestAServerStaysClosedForItsFirstReason(t *testing.T) {
-	var l latch
+	var h hostState
 	for _, body := range []string{`{"message":"Invalid API token"}`, `{"message":"A valid Authorization header is mandatory"}`} {
-		l.note(new(endpoint), user, judge(answer{status: 403, body: []byte(body), header: http.Header{}}, words()))
+		h.note(new(endpoint), user, judge(answer{status: 403, body: []byte(body), header: http.Header{}}, words()))
 	}
 
-	if reason, closed := l.closed(new(endpoint)); !closed || reason != "status 403: Invalid API token" {
+	if reason, closed := h.disabled(new(endpoint)); !closed || reason != "status 403: Invalid API token" {
 		t.Errorf("closed %t: %q", closed, reason)
 	}
 }
@@ -140,7 +140,7 @@ func TestNextRunStartsOpen(t *testing.T) {
 		t.Errorf("next run: %v", err)
 	}
 	mustBe(t, push(t, first), rotator.ErrServerUnusable)
-	if next.gate != first.gate || next.transport != first.transport {
+	if next.limiter != first.limiter || next.transport != first.transport {
 		t.Error("runs do not share limit and connections")
 	}
 }

@@ -3,12 +3,15 @@ package mailu
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/rotator"
 )
 
@@ -199,4 +202,86 @@ func TestEachTryHasTheTimeoutOfTheServer(t *testing.T) {
 			t.Errorf("%d tries in %s", tries, time.Since(start))
 		}
 	})
+}
+
+func TestEveryTryIsToldOnceWithoutSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := []func() (*http.Response, error){
+			func() (*http.Response, error) { return respond(503, ""), nil },
+			func() (*http.Response, error) { return nil, errors.New("connection reset") },
+			func() (*http.Response, error) { time.Sleep(300 * time.Millisecond); return respond(200, updated), nil },
+		}
+		var told []string
+		server := open(t, entry("https://mail.example.com"), Options{
+			transport: inMemory(func(*http.Request) (*http.Response, error) {
+				next := answers[0]
+				answers = answers[1:]
+				return next()
+			}),
+			OnRequest: func(origin rotator.Origin, method string, status int, took time.Duration) {
+				told = append(told, fmt.Sprintf("%s %s %d %s", method, origin, status, took))
+			},
+		})
+
+		err := push(t, server)
+
+		want := []string{
+			"PATCH https://mail.example.com 503 0s",
+			"PATCH https://mail.example.com 0 0s",
+			"PATCH https://mail.example.com 200 300ms",
+		}
+		if err != nil || !slices.Equal(told, want) {
+			t.Errorf("%v; told %q", err, told)
+		}
+	})
+}
+
+func TestWhatIsNotSentIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		server := open(t, entry("https://mail.example.com"), Options{
+			transport: inMemory(func(*http.Request) (*http.Response, error) { return respond(403, own(403)), nil }),
+			OnRequest: func(rotator.Origin, string, int, time.Duration) { told++ },
+		})
+
+		_ = push(t, server) // refused, which disables the server
+		_ = push(t, server) // not sent
+
+		if told != 1 {
+			t.Errorf("told of %d requests, sent 1", told)
+		}
+	})
+}
+
+// The failure may concern only this user: a run asks about others before it gives up
+// the server.
+func TestAnAnswerThatItFailedIsTheServersFailure(t *testing.T) {
+	for status, failed := range map[int]bool{
+		500: true, 501: true, 505: true,
+		400: false, 403: false, 404: false, 408: false, 429: false, 502: false, 503: false, 504: false,
+	} {
+		fake, server := pair(t, mailutest.Config{})
+		fake.Inject(mailutest.Fault{Kind: mailutest.Status, Status: status})
+
+		for call, err := range map[string]error{"question": server.Knows(t.Context(), user), "push": push(t, server)} {
+			if err == nil || errors.Is(err, rotator.ErrServerFailed) != failed {
+				t.Errorf("%s, status %d: %v", call, status, err)
+			}
+			if failed {
+				mustNotBe(t, err, rotator.ErrRefused, rotator.ErrServerUnusable)
+			}
+		}
+	}
+}
+
+func TestASilentServerHasNotSaidThatItFailed(t *testing.T) {
+	fake, server := pair(t, mailutest.Config{})
+	fake.Close()
+
+	err := server.Knows(t.Context(), user)
+
+	if err == nil {
+		t.Fatal("no error")
+	}
+	mustNotBe(t, err, rotator.ErrServerFailed)
 }

@@ -1,0 +1,223 @@
+package vault
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/crypto"
+)
+
+// errIntercepted is returned for a wrapping token that was already used.
+var errIntercepted = errors.New("the wrapping token was used before, or has expired: if no earlier start of this program used it, somebody else has the secret-id now; destroy that secret-id and deliver a new wrapped one")
+
+// appRole logs in by role-id and secret-id.
+type appRole struct {
+	auth Auth
+
+	mu        sync.Mutex    // one unwrapping at a time; guards the fields below
+	unwrapped crypto.Secret // the wrapping token of secretID
+	secretID  crypto.Secret
+}
+
+func (a *appRole) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
+	roleID, err := readTrimmed(a.auth.ReadSecret, a.auth.RoleIDFile)
+	if err != nil {
+		return loginToken{}, fmt.Errorf("role-id: %w", err)
+	}
+	defer roleID.Wipe()
+	secretID, err := a.currentSecretID(ctx, client)
+	if err != nil {
+		return loginToken{}, fmt.Errorf("secret-id: %w", err)
+	}
+	defer secretID.Wipe()
+	return postLogin(ctx, client, a.auth.Mount, map[string]any{
+		"role_id":   roleID.RevealString(),
+		"secret_id": secretID.RevealString(),
+	})
+}
+
+// currentSecretID returns a copy; the caller must wipe it.
+func (a *appRole) currentSecretID(ctx context.Context, client *api.Client) (crypto.Secret, error) {
+	content, err := readTrimmed(a.auth.ReadSecret, a.auth.SecretIDFile)
+	if err == nil && !a.auth.SecretIDWrapped {
+		return content, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !a.secretID.Empty():
+		// A wrapping token is often removed after use.
+	case err != nil:
+		return crypto.Secret{}, err
+	case !content.Equal(a.unwrapped):
+		if err := a.unwrap(ctx, client, content); err != nil {
+			return crypto.Secret{}, err
+		}
+	}
+	return crypto.SecretFromString(a.secretID.RevealString()), nil
+}
+
+// unwrap first checks the creation path of the wrapped answer: an attacker who
+// intercepts a wrapping token can replace it, but not with one of this path.
+func (a *appRole) unwrap(ctx context.Context, client *api.Client, wrapping crypto.Secret) error {
+	token := map[string]any{"token": wrapping.RevealString()}
+	info, err := client.Logical().WriteWithContext(ctx, "sys/wrapping/lookup", token)
+	if err != nil {
+		return unwrapError(err)
+	}
+	var origin string
+	if info != nil {
+		origin, _ = info.Data["creation_path"].(string)
+	}
+	if !strings.HasPrefix(origin, "auth/"+a.auth.Mount+"/role/") || !strings.HasSuffix(origin, "secret-id") {
+		return fmt.Errorf("the wrapping token was made by %q and not by auth/%s/role/<role>/secret-id: treat it as forged", origin, a.auth.Mount)
+	}
+	secret, err := client.Logical().UnwrapWithContext(ctx, wrapping.RevealString())
+	client.ClearToken() // unwrapping leaves the wrapping token in the client
+	if err != nil {
+		return unwrapError(err)
+	}
+	var id string
+	if secret != nil {
+		id, _ = secret.Data["secret_id"].(string)
+	}
+	if id == "" {
+		return errors.New("the wrapped answer holds no secret_id")
+	}
+	a.secretID.Wipe()
+	a.unwrapped, a.secretID = wrapping, crypto.SecretFromString(id)
+	return nil
+}
+
+func unwrapError(err error) error {
+	if says(err, "wrapping token is not valid or does not exist") || statusOf(err) == 403 {
+		return fmt.Errorf("%w (%w)", errIntercepted, oneLine(err))
+	}
+	return fmt.Errorf("unwrap: %w", oneLine(err))
+}
+
+func (a *appRole) wipe() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unwrapped.Wipe()
+	a.secretID.Wipe()
+}
+
+// givenToken is a token that was obtained elsewhere, as a value or in a file. This
+// package never revokes it.
+type givenToken struct{ auth Auth }
+
+func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
+	token, err := t.current()
+	if err != nil {
+		return loginToken{}, err
+	}
+	client.SetToken(token.RevealString())
+	defer client.ClearToken()
+	self, err := client.Auth().Token().LookupSelfWithContext(ctx)
+	if statusOf(err) == 403 {
+		return loginToken{}, fmt.Errorf("%s; %w", t.advice(), oneLine(err))
+	}
+	if err != nil {
+		return loginToken{}, fmt.Errorf("look up the token: %w", oneLine(err))
+	}
+	if self == nil || self.Data == nil {
+		return loginToken{}, errors.New("look up the token: vault's answer is empty")
+	}
+	ttl, err := seconds(self.Data["ttl"])
+	if err != nil {
+		return loginToken{}, fmt.Errorf("look up the token: ttl: %w", err)
+	}
+	renewable, _ := self.Data["renewable"].(bool)
+	uses := 0
+	if left, ok := self.Data["num_uses"].(json.Number); ok {
+		n, _ := left.Int64() // a non-number is no limit
+		uses = int(n)
+	}
+	return loginToken{secret: token, ttl: ttl, renewable: renewable, uses: uses}, nil
+}
+
+func (t *givenToken) current() (crypto.Secret, error) {
+	if t.auth.Method == MethodTokenFile {
+		return readTrimmed(t.auth.ReadSecret, t.auth.TokenFile)
+	}
+	// A copy: the session wipes it.
+	return trimmed("the token", t.auth.Token.Reveal())
+}
+
+func (t *givenToken) advice() string {
+	if t.auth.Method == MethodTokenFile {
+		return fmt.Sprintf("the token in %s is revoked, expired, or lacks the default policy: is the agent that writes it running?", t.auth.TokenFile)
+	}
+	return "the token is revoked, expired, or lacks the default policy, and method token has no way to get another: put a new one into VAULT_TOKEN, or use another method"
+}
+
+func (t *givenToken) wipe() { t.auth.Token.Wipe() }
+
+func seconds(value any) (time.Duration, error) {
+	number, ok := value.(json.Number)
+	if !ok {
+		return 0, errors.New("not a number")
+	}
+	n, err := number.Int64()
+	if err != nil || n < 0 || n > maxLifetime {
+		return 0, errors.New("out of range")
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// kubernetes logs in with a service account's token, which the kubelet renews in its
+// file about every hour.
+type kubernetes struct{ auth Auth }
+
+func (k *kubernetes) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
+	jwt, err := readTrimmed(k.auth.ReadJWT, k.auth.JWTFile)
+	if err != nil {
+		return loginToken{}, fmt.Errorf("service account token: %w", err)
+	}
+	defer jwt.Wipe()
+	return postLogin(ctx, client, k.auth.Mount, map[string]any{
+		"role": k.auth.Role,
+		"jwt":  jwt.RevealString(),
+	})
+}
+
+func (k *kubernetes) wipe() {}
+
+// certificate logs in by the TLS client certificate that the connection
+// presents.
+type certificate struct{ auth Auth }
+
+func (c *certificate) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
+	return postLogin(ctx, client, c.auth.Mount, map[string]any{"name": c.auth.Role})
+}
+
+func (c *certificate) wipe() {}
+
+// load reads both files again: certificates are renewed under a running daemon.
+func (c *certificate) load() (*tls.Certificate, error) {
+	chain, err := os.ReadFile(c.auth.CertFile)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate: %w", err)
+	}
+	key, err := c.auth.ReadSecret(c.auth.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate's key: %w", err)
+	}
+	defer key.Wipe()
+	pair, err := tls.X509KeyPair(chain, key.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("client certificate %s with key %s: %w", c.auth.CertFile, c.auth.KeyFile, err)
+	}
+	return &pair, nil
+}

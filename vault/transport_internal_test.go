@@ -1,0 +1,139 @@
+package vault
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// The client reads little more of a 100 MB record than the limit, with or without a
+// Content-Length, so that it costs no more than the largest accepted record. Vault
+// itself stores none above 1 MiB; another server in its place might send one.
+func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
+	const size = 100 << 20
+	chunk := bytes.Repeat([]byte("x"), 1<<16)
+	for _, announced := range []bool{true, false} {
+		var sent atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if announced {
+				w.Header().Set("Content-Length", "104857600")
+			}
+			_, err := w.Write([]byte(`{"data":{"data":{"v":"`))
+			for sent.Load() < size && err == nil {
+				_, err = w.Write(chunk)
+				sent.Add(int64(len(chunk)))
+			}
+		}))
+		cfg := Config{Address: server.URL, Workers: 1}.withDefaults()
+		connections, err := newHTTPClient(cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := newAPI(cfg, connections)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		_, err = client.Logical().ReadWithContext(t.Context(), "vault/data/smtp/x/admin")
+
+		server.Close()
+		if !errors.Is(err, errTooLarge) {
+			t.Errorf("length announced %t: got %v", announced, err)
+		}
+		// Data in the socket buffers was sent but never read.
+		if mb := sent.Load() >> 20; mb > 4*maxRecordSize>>20 {
+			t.Errorf("length announced %t: %d MB were taken", announced, mb)
+		}
+	}
+}
+
+// An announced length alone costs nothing.
+func TestAClaimedLengthIsNotAllocated(t *testing.T) {
+	answer := &api.Response{Response: &http.Response{ContentLength: math.MaxInt64, Body: io.NopCloser(strings.NewReader("{}"))}}
+
+	body, err := readBody(answer, nil)
+
+	if err != nil || string(body) != "{}" || cap(body) > 2*maxRecordSize {
+		t.Errorf("got %q of %d bytes, %v", body, cap(body), err)
+	}
+}
+
+// The standard library reads the proxy variables once per process, so each case runs in
+// its own process.
+func TestProxyOfTheEnvironment(t *testing.T) {
+	const asked = "TEST_PROXY_OF"
+	if address := os.Getenv(asked); address != "" {
+		req, err := http.NewRequest(http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy, err := proxyOf(req)
+		t.Logf("proxy=%v error=%v", proxy, err)
+		return
+	}
+	tests := map[string]struct{ address, proxy, want string }{
+		"https":                 {"https://vault.example.com:8200", "http://proxy.example.com:3128", "proxy=http://proxy.example.com:3128 error=<nil>"},
+		"http shows the token":  {"http://vault.example.com:8200", "http://proxy.example.com:3128", "proxy=<nil> error=<nil>"},
+		"this host in capitals": {"http://LOCALHOST:8200", "http://proxy.example.com:3128", "proxy=<nil> error=<nil>"},
+		"this host over TLS":    {"https://127.0.0.1:8200", "http://proxy.example.com:3128", "proxy=<nil> error=<nil>"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyOfTheEnvironment$", "-test.v")
+			cmd.Env = []string{asked + "=" + test.address, "HTTPS_PROXY=" + test.proxy, "HTTP_PROXY=" + test.proxy}
+
+			output, err := cmd.CombinedOutput()
+
+			if err != nil || !strings.Contains(string(output), test.want+"\n") {
+				t.Errorf("want %s, got %v\n%s", test.want, err, output)
+			}
+		})
+	}
+}
+
+func TestOperationsGoByThePath(t *testing.T) {
+	cfg := Config{Mount: "kv/mail", Prefix: "smtp", Leaf: "admin", Transit: Transit{Mount: "transit", Key: "smtp-master"}}
+	for _, c := range []struct{ method, path, want string }{
+		{"PUT", "/v1/auth/ops/approle/login", opLogin},
+		{"PUT", "/v1/auth/cert/login", opLogin},
+		{"GET", "/v1/auth/token/lookup-self", opLookup},
+		{"PUT", "/v1/auth/token/renew-self", opRenew},
+		{"PUT", "/v1/auth/token/revoke-self", opRevoke},
+		{"PUT", "/v1/sys/wrapping/unwrap", opUnwrap},
+		{"PUT", "/v1/sys/wrapping/lookup", opUnwrap},
+		{"GET", "/v1/sys/internal/ui/mounts/kv/mail", opMounts},
+		{"GET", "/v1/sys/health?standbyok=true", opHealth},
+		{"GET", "/v1/transit/export/encryption-key/smtp-master", opExport},
+		{"GET", "/v1/kv/mail/metadata/smtp?list=true", opList},
+		{"LIST", "/v1/kv/mail/metadata/smtp/", opList},
+		{"GET", "/v1/kv/mail/data/smtp/6f1c2f0e-9a43-4c55-8f0b-6a9a7f1f2b11/admin?version=3", opRead},
+		{"PUT", "/v1/kv/mail/data/smtp/6f1c2f0e-9a43-4c55-8f0b-6a9a7f1f2b11/admin", opWrite},
+		{"GET", "/behind/a/proxy/v1/sys/health", opHealth},
+		{"GET", "/v1/sys/seal-status", opOther},
+	} {
+		req, err := http.NewRequest(c.method, "https://vault.example.com"+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		got := cfg.operationOf(req)
+
+		if got != c.want {
+			t.Errorf("%s %s is %s, want %s", c.method, c.path, got, c.want)
+		}
+		if !slices.Contains(Operations(), got) {
+			t.Errorf("%s is not among the operations", got)
+		}
+	}
+}
