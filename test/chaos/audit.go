@@ -14,7 +14,7 @@ type finding struct {
 	around []moment
 }
 
-// judgement is the result for a story.
+// judgement is the result for a history.
 type judgement struct {
 	findings  []finding
 	prepared  int // rotations begun
@@ -28,7 +28,7 @@ type judgement struct {
 	lost      bool // Mailu ends with a password that no version has
 }
 
-// audit checks one tenant's story against the promises:
+// audit checks one tenant's history against the promises:
 //
 //   - At any moment Mailu accepts the record's current or pending password.
 //   - A password becomes current only after it was pending, and after Mailu has
@@ -36,8 +36,8 @@ type judgement struct {
 //   - No process makes a second password while one is pending, or takes a claim
 //     that is valid.
 //   - Fields of others do not change.
-func audit(s story) judgement {
-	a := &auditor{story: s, all: s.timeline(), known: map[string]bool{}}
+func audit(s history) judgement {
+	a := &auditor{history: s, all: s.timeline(), known: map[string]bool{}}
 	for a.i = range a.all {
 		a.step(a.all[a.i])
 	}
@@ -46,7 +46,7 @@ func audit(s story) judgement {
 }
 
 type auditor struct {
-	story
+	history
 	judgement
 	all   []moment
 	i     int             // index in all
@@ -165,7 +165,7 @@ func (a *auditor) fields(from, to version) {
 	if to.mark == from.mark && to.others == from.others {
 		return
 	}
-	e, ours := a.story.edits[to.mark]
+	e, ours := a.history.edits[to.mark]
 	switch {
 	case to.mark == from.mark || !ours || e.onto != from.number || e.others != to.others:
 		a.find("fields of others changed:\n      %s\n      %s", from.others, to.others)

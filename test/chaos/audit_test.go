@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The audit must be able to find breaks: each story here breaks a promise, or just
+// The audit must be able to find breaks: each history here breaks a promise, or just
 // keeps all of them.
 func TestAuditFindsWhatBreaksAPromise(t *testing.T) {
 	first := version{number: 1, current: "p1", others: "x", createdAt: "then"}
@@ -15,53 +15,53 @@ func TestAuditFindsWhatBreaksAPromise(t *testing.T) {
 	committed := version{number: 3, current: "p2", others: "x", createdAt: "then"}
 	with := func(v version, change func(*version)) version { change(&v); return v }
 	tests := []struct {
-		name  string
-		story []any // versions, sets (a string), or shown; a second apart
-		edits map[string]edit
-		want  string // "" for nothing
+		name    string
+		history []any // versions, sets (a string), or shown; a second apart
+		edits   map[string]edit
+		want    string // "" for nothing
 	}{
-		{name: "a rotation", story: []any{first, prepared, "p2", shown{}, committed}},
-		{name: "a push repeated", story: []any{first, prepared, "p2", "p2", shown{}, "p2", committed}},
-		{name: "abandoned", story: []any{first, prepared, with(first, number(3))}},
-		{name: "commit before push", story: []any{first, prepared, committed, "p2"}, want: "p2 became current before mailu was proven to hold it"},
-		{name: "a push never stored", story: []any{first, prepared, committed}, want: "locked out: mailu still had p1"},
-		{name: "commit before verify", story: []any{first, prepared, "p2", committed}, want: "p2 became current before mailu was proven to hold it"},
-		{name: "verified before the push", story: []any{first, prepared, shown{}, "p2", committed}, want: "p2 became current before"},
-		{name: "push before prepare", story: []any{first, "p2", prepared, shown{}, committed}, want: "locked out: mailu was given p2"},
-		{name: "abandoned although pushed", story: []any{first, prepared, "p2", with(first, number(3))}, want: "locked out: mailu still had p2"},
+		{name: "a rotation", history: []any{first, prepared, "p2", shown{}, committed}},
+		{name: "a push repeated", history: []any{first, prepared, "p2", "p2", shown{}, "p2", committed}},
+		{name: "abandoned", history: []any{first, prepared, with(first, number(3))}},
+		{name: "commit before push", history: []any{first, prepared, committed, "p2"}, want: "p2 became current before mailu was proven to hold it"},
+		{name: "a push never stored", history: []any{first, prepared, committed}, want: "locked out: mailu still had p1"},
+		{name: "commit before verify", history: []any{first, prepared, "p2", committed}, want: "p2 became current before mailu was proven to hold it"},
+		{name: "verified before the push", history: []any{first, prepared, shown{}, "p2", committed}, want: "p2 became current before"},
+		{name: "push before prepare", history: []any{first, "p2", prepared, shown{}, committed}, want: "locked out: mailu was given p2"},
+		{name: "abandoned although pushed", history: []any{first, prepared, "p2", with(first, number(3))}, want: "locked out: mailu still had p2"},
 		{
 			name: "a second password", want: "a second password, p3, was made while p2 was pending",
-			story: []any{first, prepared, with(prepared, func(v *version) { v.number, v.pending = 3, "p3" })},
+			history: []any{first, prepared, with(prepared, func(v *version) { v.number, v.pending = 3, "p3" })},
 		},
 		{
 			name: "a take-over in time", want: "b took a claim that stood until 00:00:10.000",
-			story: []any{first, prepared, with(prepared, func(v *version) { v.number, v.owner, v.until = 3, "b", second(20) })},
+			history: []any{first, prepared, with(prepared, func(v *version) { v.number, v.owner, v.until = 3, "b", second(20) })},
 		},
 		{
-			name:  "a take-over after its time",
-			story: []any{first, with(prepared, func(v *version) { v.until = second(2) }), with(prepared, func(v *version) { v.number, v.owner, v.until = 3, "b", second(20) })},
+			name:    "a take-over after its time",
+			history: []any{first, with(prepared, func(v *version) { v.until = second(2) }), with(prepared, func(v *version) { v.number, v.owner, v.until = 3, "b", second(20) })},
 		},
-		{name: "never pending", story: []any{first, with(committed, number(2)), "p2"}, want: "p2 became current without having been pending"},
-		{name: "another than the pending one", story: []any{first, prepared, with(committed, func(v *version) { v.current = "p3" })}, want: "p3 became current while p2 was pending"},
-		{name: "created_at", story: []any{first, with(prepared, func(v *version) { v.createdAt = "now" })}, want: "created_at changed"},
-		{name: "a field of others", story: []any{first, with(prepared, func(v *version) { v.others = "y" })}, want: "fields of others changed"},
+		{name: "never pending", history: []any{first, with(committed, number(2)), "p2"}, want: "p2 became current without having been pending"},
+		{name: "another than the pending one", history: []any{first, prepared, with(committed, func(v *version) { v.current = "p3" })}, want: "p3 became current while p2 was pending"},
+		{name: "created_at", history: []any{first, with(prepared, func(v *version) { v.createdAt = "now" })}, want: "created_at changed"},
+		{name: "a field of others", history: []any{first, with(prepared, func(v *version) { v.others = "y" })}, want: "fields of others changed"},
 		{
-			name:  "an edit",
-			story: []any{first, with(first, func(v *version) { v.number, v.others, v.mark = 2, "y", "e1" })},
-			edits: map[string]edit{"e1": {onto: 1, others: "y"}},
+			name:    "an edit",
+			history: []any{first, with(first, func(v *version) { v.number, v.others, v.mark = 2, "y", "e1" })},
+			edits:   map[string]edit{"e1": {onto: 1, others: "y"}},
 		},
 		{
 			name: "an edit undone", want: "fields of others changed",
-			story: []any{first, with(first, func(v *version) { v.number, v.others, v.mark = 2, "y", "e1" }), with(prepared, number(3))},
-			edits: map[string]edit{"e1": {onto: 1, others: "y"}},
+			history: []any{first, with(first, func(v *version) { v.number, v.others, v.mark = 2, "y", "e1" }), with(prepared, number(3))},
+			edits:   map[string]edit{"e1": {onto: 1, others: "y"}},
 		},
-		{name: "a version missing", story: []any{first, with(prepared, number(3))}, want: "version 3 follows version 1"},
-		{name: "history cut off", story: []any{with(first, number(4))}, want: "the history begins with version 4"},
-		{name: "unreadable", story: []any{first, with(prepared, func(v *version) { v.pending = unreadable })}, want: "version 2 does not open"},
+		{name: "a version missing", history: []any{first, with(prepared, number(3))}, want: "version 3 follows version 1"},
+		{name: "history cut off", history: []any{with(first, number(4))}, want: "the history begins with version 4"},
+		{name: "unreadable", history: []any{first, with(prepared, func(v *version) { v.pending = unreadable })}, want: "version 2 does not open"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := tell(test.story...)
+			s := tell(test.history...)
 			s.edits = test.edits
 
 			got := audit(s)
@@ -152,9 +152,9 @@ type shown struct{}
 
 func second(n int) time.Time { return time.Unix(int64(n), 0) }
 
-// tell makes a story of events that are a second apart.
-func tell(events ...any) story {
-	s := story{tenant: "acme", held: "p1"}
+// tell makes a history of events that are a second apart.
+func tell(events ...any) history {
+	s := history{tenant: "acme", held: "p1"}
 	for i, e := range events {
 		switch e := e.(type) {
 		case version:

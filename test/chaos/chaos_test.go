@@ -116,15 +116,15 @@ func TestAPasswordThatOnlyMailuHasIsLockedOutAndLost(t *testing.T) {
 	}
 	answer.Body.Close()
 
-	r, err := s.calm(t.Context())
+	r, err := s.finalCheck(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	stories, err := s.stories(t.Context())
+	histories, err := s.histories(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := s.result(r, stories, nil)
+	got := s.result(r, histories, nil)
 
 	if got.lockedOut != 1 || got.lost != 1 || len(got.findings) != 1 || got.pending != 0 || got.good() {
 		t.Errorf("locked out %d, lost %d, findings %d, pending %d, good %t", got.lockedOut, got.lost, len(got.findings), got.pending, got.good())

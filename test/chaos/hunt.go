@@ -50,11 +50,11 @@ const (
 	sigterm   = "any moment, by SIGTERM"
 )
 
-// hunters kill the process of one slot again and again. If the process does not reach
+// hunters kill one process again and again. If the process does not reach
 // the awaited step it is killed anyway, since it may wait for something longer than
 // this run; its next life then gets more time, so that a slow machine reaches every
 // step.
-func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
+func (s *stage) hunters(ctx context.Context, of *process, rng *rand.Rand) {
 	const least, most = 2 * time.Second, 30 * time.Second
 	places := []place{before, underWay, after}
 	for patience := least; ctx.Err() == nil; {
@@ -75,7 +75,7 @@ func (s *stage) hunters(ctx context.Context, of *slot, rng *rand.Rand) {
 }
 
 // hunt waits for one of the least struck steps in this place.
-func (s *stage) hunt(ctx context.Context, of *slot, where place, patience time.Duration, rng *rand.Rand) (struck bool) {
+func (s *stage) hunt(ctx context.Context, of *process, where place, patience time.Duration, rng *rand.Rand) (struck bool) {
 	fault := faultproxy.Fault{Kind: faultproxy.ResetBefore}
 	switch where {
 	case after:

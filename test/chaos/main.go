@@ -60,7 +60,7 @@ func run(ctx context.Context, o options, out io.Writer) (result, error) {
 	defer s.tearDown()
 	var sampled []finding
 	if o.duration > 0 {
-		sampled, err = s.storm(ctx)
+		sampled, err = s.faultPhase(ctx)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -68,19 +68,19 @@ func run(ctx context.Context, o options, out io.Writer) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	fmt.Fprintf(out, "calm: one undisturbed run, %d nights, then the audit\n", o.nights)
-	r, err := s.calm(ctx)
+	fmt.Fprintf(out, "final check: one undisturbed run, %d nights, then the audit\n", o.nights)
+	r, err := s.finalCheck(ctx)
 	if err != nil {
 		return result{}, err
 	}
-	stories, err := s.stories(ctx)
+	histories, err := s.histories(ctx)
 	if err != nil {
 		return result{}, err
 	}
-	all := s.result(r, stories, sampled)
+	all := s.result(r, histories, sampled)
 	all.print(out)
 	if all.sum.committed == 0 {
-		return all, errors.New("nothing was rotated, so nothing is proven; a process said last:\n" + s.slots[0].log.tail())
+		return all, errors.New("nothing was rotated, so nothing is proven; a process said last:\n" + s.processes[0].log.tail())
 	}
 	return all, nil
 }

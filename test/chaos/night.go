@@ -67,7 +67,7 @@ const missedNight = "missed a night: no rotation was begun"
 // nights runs the number of nights in the options. A jitter may be too short to end the
 // daemon in it, so up to as many additional nights follow until each way to end it has
 // occurred.
-func (s *stage) nights(ctx context.Context, r *rest) error {
+func (s *stage) nights(ctx context.Context, r *finalState) error {
 	rng := rand.New(rand.NewPCG(s.seed, 0))
 	for i := 0; i < s.options.nights || i < 2*s.options.nights && r.missed == 0 && len(s.missedEnds()) > 0; i++ {
 		slept, err := s.fallDue(ctx)
@@ -116,7 +116,7 @@ func (s *stage) fallDue(ctx context.Context) (all []sleeper, err error) {
 }
 
 // night runs the daemon through one night, and ends it twice.
-func (s *stage) night(ctx context.Context, n night, due []sleeper, inJitter, inSweep syscall.Signal, rng *rand.Rand, r *rest) error {
+func (s *stage) night(ctx context.Context, n night, due []sleeper, inJitter, inSweep syscall.Signal, rng *rand.Rand, r *finalState) error {
 	config := filepath.Join(s.dir, "night.yaml")
 	err := s.writeConfig(config, s.vault.Addr, s.origins(), rotation{
 		Schedule: "@every " + n.every.String(), Jitter: nightJitter.String(), Window: nightWindow.String(), ClaimTTL: claimTTL.String(), Grace: "5s",
@@ -124,7 +124,7 @@ func (s *stage) night(ctx context.Context, n night, due []sleeper, inJitter, inS
 	if err != nil {
 		return err
 	}
-	d := &nightDaemon{slot: slot{name: "daemon of the nights", binary: s.program, args: []string{"--config", config}, daemon: true}}
+	d := &nightDaemon{process: process{name: "daemon of the nights", binary: s.program, args: []string{"--config", config}, daemon: true}}
 	d.log = &eventLog{tally: s.tally, heard: d.heard}
 	part, begun := rng.Float64(), 1+rng.IntN(max(len(due)/2, 1))
 	lives := []struct {
@@ -164,7 +164,7 @@ func (s *stage) settled(ctx context.Context, n night, due []sleeper) bool {
 }
 
 // judgeNight uses what Vault has stored since the tenants became due.
-func (s *stage) judgeNight(ctx context.Context, n night, due []sleeper, r *rest) error {
+func (s *stage) judgeNight(ctx context.Context, n night, due []sleeper, r *finalState) error {
 	for _, t := range due {
 		newest, err := s.eyes.read(ctx, t.id, 0)
 		if err != nil {
@@ -204,7 +204,7 @@ func (s *stage) judgeNight(ctx context.Context, n night, due []sleeper, r *rest)
 
 // nightDaemon is the only daemon of a night, watched by its log.
 type nightDaemon struct {
-	slot
+	process
 
 	seen    sync.Mutex // guards watched
 	watched watched

@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 )
@@ -12,7 +15,7 @@ import (
 // or pending, and the audit found nothing.
 type result struct {
 	options
-	rest
+	finalState
 	tally    *tally
 	sum      judgement // over all tenants
 	lost     int
@@ -22,12 +25,12 @@ type result struct {
 	missing  []string // required events that did not occur
 }
 
-func (s *stage) result(r rest, stories []story, sampled []finding) result {
-	all := result{options: s.options, rest: r, tally: s.tally, findings: append(sampled, r.findings...), missing: append(s.missing(), s.missedEnds()...)}
-	for _, told := range stories {
-		j := audit(told)
+func (s *stage) result(r finalState, histories []history, sampled []finding) result {
+	all := result{options: s.options, finalState: r, tally: s.tally, findings: append(sampled, r.findings...), missing: append(s.missing(), s.missedEnds()...)}
+	for _, h := range histories {
+		j := audit(h)
 		all.findings = append(all.findings, j.findings...)
-		all.versions += len(told.versions)
+		all.versions += len(h.versions)
 		all.sum.add(j)
 		if j.lost {
 			all.lost++
@@ -142,4 +145,34 @@ func (f finding) print(out io.Writer, n int) {
 		}
 		fmt.Fprintln(out, mark+m.String())
 	}
+}
+
+// tally counts what happens in a run, by group and name.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]map[string]int
+}
+
+func newTally() *tally { return &tally{counts: map[string]map[string]int{}} }
+
+func (t *tally) add(group, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts[group] == nil {
+		t.counts[group] = map[string]int{}
+	}
+	t.counts[group][name]++
+}
+
+func (t *tally) of(group, name string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counts[group][name]
+}
+
+// names are those of a group, in order.
+func (t *tally) names(group string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Keys(t.counts[group]))
 }

@@ -117,7 +117,7 @@ func (t *tenant) pushed(p pushSeen) {
 }
 
 // watchRivals records the events by which a rivalry is judged.
-func (s *stage) watchRivals(of *slot, m sighting) {
+func (s *stage) watchRivals(of *process, m sighting) {
 	now := time.Now()
 	switch m.step {
 	case list:

@@ -42,26 +42,26 @@ const (
 // stage is a run's environment: the servers, the tenants, the processes.
 type stage struct {
 	options
-	dir     string // programs, configurations, secrets, Vault's data; removed at the end
-	program string // the binary
-	vault   *vaulttest.Server
-	root    *api.Client
-	eyes    *reader
-	mailus  []*mailutest.Server
-	aliases map[*mailutest.Server]string // a second origin of each
-	tenants []*tenant
-	byID    map[string]*tenant
-	scout   *scout
-	slots   []*slot
-	clock   steppedClock
-	tally   *tally
-	began   time.Time
+	dir       string // programs, configurations, secrets, Vault's data; removed at the end
+	program   string // the binary
+	vault     *vaulttest.Server
+	root      *api.Client
+	eyes      *reader
+	mailus    []*mailutest.Server
+	aliases   map[*mailutest.Server]string // a second origin of each
+	tenants   []*tenant
+	byID      map[string]*tenant
+	observer  *observer
+	processes []*process
+	clock     steppedClock
+	tally     *tally
+	began     time.Time
 
 	rivalries atomic.Int64 // currently open
 }
 
 func setUp(ctx context.Context, o options) (s *stage, err error) {
-	s = &stage{options: o, byID: map[string]*tenant{}, aliases: map[*mailutest.Server]string{}, scout: newScout(), tally: newTally(), began: time.Now()}
+	s = &stage{options: o, byID: map[string]*tenant{}, aliases: map[*mailutest.Server]string{}, observer: newObserver(), tally: newTally(), began: time.Now()}
 	defer func() {
 		if err != nil {
 			s.tearDown()
@@ -82,14 +82,14 @@ func setUp(ctx context.Context, o options) (s *stage, err error) {
 	if err = s.seedTenants(ctx); err != nil {
 		return s, err
 	}
-	return s, s.prepareSlots(ctx)
+	return s, s.prepareProcesses(ctx)
 }
 
 // tearDown stops everything that setUp started. The processes have already ended: none
 // outlives the function that starts it.
 func (s *stage) tearDown() {
-	for _, slot := range s.slots {
-		for _, g := range slot.gates {
+	for _, p := range s.processes {
+		for _, g := range p.gates {
 			g.Close()
 		}
 	}
@@ -225,41 +225,41 @@ func (s *stage) writeConfig(file, vault string, apis []string, r rotation) error
 
 // prepareSlots creates two daemons, one of them with a stepped clock, and an emergency
 // run that restarts whenever it has ended.
-func (s *stage) prepareSlots(ctx context.Context) error {
+func (s *stage) prepareProcesses(ctx context.Context) error {
 	s.clock = steppedClock{file: filepath.Join(s.dir, "offset")}
 	stepped, err := build(ctx, s.dir, "mailu-rotator-stepped", append(s.clock.changes(), s.changes...)...)
 	if err != nil {
 		return err
 	}
-	for _, slot := range []*slot{
+	for _, p := range []*process{
 		{name: "daemon 1, whose standard error loses its reader", binary: s.program, daemon: true, deaf: true},
 		{name: "daemon 2, on a stepped clock", binary: stepped, daemon: true},
 		{name: "run-now", binary: s.program, args: []string{"--run-now"}},
 	} {
-		if err := s.equip(slot, len(s.slots)); err != nil {
+		if err := s.equip(p, len(s.processes)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *stage) equip(slot *slot, n int) error {
-	s.slots = append(s.slots, slot)
-	slot.log = &eventLog{tally: s.tally}
+func (s *stage) equip(p *process, n int) error {
+	s.processes = append(s.processes, p)
+	p.log = &eventLog{tally: s.tally}
 	var urls []string
 	for _, target := range append([]string{s.vault.Addr}, s.origins()...) {
-		g, err := newGate(target, s.scout)
+		g, err := newGate(target, s.observer)
 		if err != nil {
 			return err
 		}
-		slot.gates = append(slot.gates, g)
+		p.gates = append(p.gates, g)
 		urls = append(urls, g.URL)
 	}
 	claim := claimTTL
-	if slot.binary != s.program {
+	if p.binary != s.program {
 		claim = steppedClaimTTL
 	}
-	config := filepath.Join(s.dir, fmt.Sprintf("slot-%d.yaml", n))
-	slot.args = append(slot.args, "--config", config)
+	config := filepath.Join(s.dir, fmt.Sprintf("process-%d.yaml", n))
+	p.args = append(p.args, "--config", config)
 	return s.writeConfig(config, urls[0], urls[1:], allTheTime(claim))
 }

@@ -23,7 +23,7 @@ const commitsUnread = "commits without a reader"
 // listen sets up a pipe for the standard error of a process whose reader is lost at a
 // random moment. The caller must call started after starting the process, and ended
 // after it has ended.
-func (s *slot) listen(cmd *exec.Cmd, rng *rand.Rand) (started, ended func(), err error) {
+func (p *process) listen(cmd *exec.Cmd, rng *rand.Rand) (started, ended func(), err error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -39,30 +39,30 @@ func (s *slot) listen(cmd *exec.Cmd, rng *rand.Rand) (started, ended func(), err
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		if _, err := io.Copy(s.log, reader); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := io.Copy(p.log, reader); !errors.Is(err, os.ErrDeadlineExceeded) {
 			return // the process has ended
 		}
 		if how == readerGone {
 			_ = reader.Close() // nothing was written to it
 		}
-		s.unread.Store(true)
-		s.log.tally.add("stderr", how)
+		p.unread.Store(true)
+		p.log.tally.add("stderr", how)
 	}()
 	started = func() { _ = writer.Close() } // the process has its own copy
 	ended = func() {
 		<-copied
 		_ = reader.Close() // possibly a second time
-		s.unread.Store(false)
+		p.unread.Store(false)
 	}
 	return started, ended, nil
 }
 
 // judgeEnd checks how a process ended: only SIGKILL may end a daemon that was not told
 // to stop, and a lost reader must end nothing.
-func (s *slot) judgeEnd(state *os.ProcessState) {
-	if !endedWell(state.Sys().(syscall.WaitStatus), s.daemon, s.told.Load()) {
-		what := fmt.Sprintf("%s ended by itself: %s; its log ends with:\n%s", s.name, state, s.log.tail())
-		s.findings = append(s.findings, finding{at: time.Now(), what: what})
+func (p *process) judgeEnd(state *os.ProcessState) {
+	if !endedWell(state.Sys().(syscall.WaitStatus), p.daemon, p.told.Load()) {
+		what := fmt.Sprintf("%s ended by itself: %s; its log ends with:\n%s", p.name, state, p.log.tail())
+		p.findings = append(p.findings, finding{at: time.Now(), what: what})
 	}
 }
 

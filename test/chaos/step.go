@@ -42,35 +42,35 @@ func (s step) changes() bool {
 // atMailu reports whether Mailu receives the step's request.
 func (s step) atMailu() bool { return s == look || s == push || s == verify }
 
-// scout tracks which password is pending for each tenant, to distinguish the writes. It
+// observer tracks which password is pending for each tenant, to distinguish the writes. It
 // learns from the proxies and serves to aim faults; the audit does not use it.
-type scout struct {
+type observer struct {
 	byUser map[string]string // tenants; constant during the run
 	mu     sync.Mutex
 	sealed map[string]string // the last pending password of each tenant
 	under  map[string]bool   // it is still pending
 }
 
-func newScout() *scout {
-	return &scout{byUser: map[string]string{}, sealed: map[string]string{}, under: map[string]bool{}}
+func newObserver() *observer {
+	return &observer{byUser: map[string]string{}, sealed: map[string]string{}, under: map[string]bool{}}
 }
 
 // begun records a password that was pending before the run.
-func (s *scout) begun(tenant, sealed string) {
-	s.sealed[tenant], s.under[tenant] = sealed, true
+func (o *observer) begun(tenant, sealed string) {
+	o.sealed[tenant], o.under[tenant] = sealed, true
 }
 
-func (s *scout) classify(r *http.Request) (what step, tenant string) {
+func (o *observer) classify(r *http.Request) (what step, tenant string) {
 	path := r.URL.Path
 	data, isRecord := strings.CutPrefix(path, "/v1/vault/data/smtp/")
 	user, isUser := strings.CutPrefix(path, "/api/v1/user/")
 	switch {
 	case isUser:
-		return s.atMailu(r.Method, s.byUser[strings.ToLower(user)])
+		return o.atMailu(r.Method, o.byUser[strings.ToLower(user)])
 	case isRecord && r.Method == http.MethodGet:
 		return read, strings.TrimSuffix(data, "/admin")
 	case isRecord:
-		return s.write(r, strings.TrimSuffix(data, "/admin"))
+		return o.write(r, strings.TrimSuffix(data, "/admin"))
 	case strings.HasPrefix(path, "/v1/vault/metadata/"):
 		return list, ""
 	case strings.HasPrefix(path, "/v1/transit/export/"):
@@ -85,19 +85,19 @@ func (s *scout) classify(r *http.Request) (what step, tenant string) {
 	return other, ""
 }
 
-func (s *scout) atMailu(method, tenant string) (step, string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (o *observer) atMailu(method, tenant string) (step, string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch {
 	case method == http.MethodPatch:
 		return push, tenant
-	case s.under[tenant]:
+	case o.under[tenant]:
 		return verify, tenant
 	}
 	return look, tenant
 }
 
-func (s *scout) write(r *http.Request, tenant string) (step, string) {
+func (o *observer) write(r *http.Request, tenant string) (step, string) {
 	type sealed struct {
 		Password string `json:"password"`
 	}
@@ -111,17 +111,17 @@ func (s *scout) write(r *http.Request, tenant string) (step, string) {
 	if err != nil || json.Unmarshal(text, &body) != nil {
 		return other, tenant
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	pending := body.Data.Pending
-	s.under[tenant] = pending != nil
+	o.under[tenant] = pending != nil
 	switch {
-	case pending != nil && pending.Password == s.sealed[tenant]:
+	case pending != nil && pending.Password == o.sealed[tenant]:
 		return takeOver, tenant
 	case pending != nil:
-		s.sealed[tenant] = pending.Password
+		o.sealed[tenant] = pending.Password
 		return prepare, tenant
-	case body.Data.Password == s.sealed[tenant]:
+	case body.Data.Password == o.sealed[tenant]:
 		return commit, tenant
 	}
 	return abandon, tenant
@@ -137,7 +137,7 @@ type sighting struct {
 // watch classifies each request of one proxy once, however many faults match it. The
 // proxy calls it under its lock.
 type watch struct {
-	*scout
+	*observer
 	last *http.Request
 	seen sighting
 }

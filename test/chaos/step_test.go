@@ -16,7 +16,7 @@ func TestRequestsAreToldApartByWhatTheyDo(t *testing.T) {
 		}
 		return `{"options":{"cas":1},"data":{"password":"` + current + `","pending":{"password":"` + pending + `"}}}`
 	}
-	w := &watch{scout: newScout()}
+	w := &watch{observer: newObserver()}
 	w.byUser["admin@a.example"] = "a"
 	sequence := []struct {
 		method, path, body string

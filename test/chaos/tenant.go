@@ -73,7 +73,7 @@ func (s *stage) seedTenants(ctx context.Context) error {
 		}
 		t.expires = i%5 == 3 && i < 60
 		s.tenants = append(s.tenants, t)
-		s.byID[t.id], s.scout.byUser[t.user] = t, t.id
+		s.byID[t.id], s.observer.byUser[t.user] = t, t.id
 		group.Go(func() error { return s.seedTenant(ctx, t, i) })
 	}
 	return group.Wait()
@@ -101,9 +101,9 @@ func (s *stage) seedTenant(ctx context.Context, t *tenant, i int) error {
 		}
 		pending["owner"], pending["claimed_until"] = "elsewhere/4711/deadbeef", begun.Add(5*time.Minute).Format(time.RFC3339)
 		fields["pending"] = pending
-		s.scout.mu.Lock()
-		s.scout.begun(t.id, pending["password"].(string))
-		s.scout.mu.Unlock()
+		s.observer.mu.Lock()
+		s.observer.begun(t.id, pending["password"].(string))
+		s.observer.mu.Unlock()
 		if i%8 == 0 {
 			t.held = password
 		}

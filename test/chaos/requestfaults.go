@@ -75,9 +75,9 @@ func lie() faultproxy.Fault {
 
 func asJSON() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
-// weather causes faults for the requests of one slot, at all steps. One in twenty-five
+// requestFaults causes faults for the requests of one process, at all steps. One in twenty-five
 // is a stray push, which no protocol can prevent.
-func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
+func (s *stage) requestFaults(ctx context.Context, of *process, rng *rand.Rand) {
 	all := troubles()
 	for ctx.Err() == nil {
 		s.breathe(ctx, rng, 700*time.Millisecond)
@@ -92,7 +92,7 @@ func (s *stage) weather(ctx context.Context, of *slot, rng *rand.Rand) {
 	}
 }
 
-func (s *stage) trouble(of *slot, what trouble, rng *rand.Rand) *trap {
+func (s *stage) trouble(of *process, what trouble, rng *rand.Rand) *trap {
 	gates := of.gates[:1]
 	if what.mailu {
 		gates = of.gates[1:]
@@ -124,7 +124,7 @@ func (s *stage) strike(m sighting, name string) {
 
 // stray delays the effect of a push until its claim has expired, long after its process
 // has received an error. Its consequences are excused, and counted.
-func (s *stage) stray(of *slot, rng *rand.Rand) *trap {
+func (s *stage) stray(of *process, rng *rand.Rand) *trap {
 	delay := steppedClaimTTL + between(rng, 0, claimTTL)
 	fault := faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: delay}
 	return lay(of.gates[1:], isStep(push), fault, func(m sighting) {

@@ -11,9 +11,9 @@ import (
 	"mailu-rotator/test/faultproxy"
 )
 
-// storm is the phase with faults. It returns when every process has ended, with the
+// faultPhase is the phase with faults. It returns when every process has ended, with the
 // sampler's findings; an error means that the run could not continue.
-func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
+func (s *stage) faultPhase(ctx context.Context) (findings []finding, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -27,28 +27,28 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 		actors++
 		return rand.New(rand.NewPCG(s.seed, actors))
 	}
-	for i, slot := range s.slots {
+	for i, p := range s.processes {
 		steps := chance()
-		for j, g := range slot.gates {
+		for j, g := range p.gates {
 			g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
 				seen := g.watch.see(r)
 				s.tally.add("steps", string(seen.step))
-				s.watchRivals(slot, seen)
-				if seen.step == commit && slot.unread.Load() {
+				s.watchRivals(p, seen)
+				if seen.step == commit && p.unread.Load() {
 					s.tally.add("stderr", commitsUnread)
 				}
-				if i == steppedSlot && j == 0 && seen.step == mount {
+				if i == steppedProcess && j == 0 && seen.step == mount {
 					s.stepClock(steps)
 				}
 				return false
 			}})
 		}
 		life, hunt := chance(), chance()
-		group.Go(func() error { return slot.run(ctx, life) })
-		group.Go(func() error { s.hunters(ctx, slot, hunt); return nil })
+		group.Go(func() error { return p.run(ctx, life) })
+		group.Go(func() error { s.hunters(ctx, p, hunt); return nil })
 		for range fronts {
-			weather := chance()
-			group.Go(func() error { s.weather(ctx, slot, weather); return nil })
+			faults := chance()
+			group.Go(func() error { s.requestFaults(ctx, p, faults); return nil })
 		}
 	}
 	outages, edits, rivals, ends := chance(), chance(), chance(), chance()
@@ -58,8 +58,8 @@ func (s *stage) storm(ctx context.Context) (findings []finding, err error) {
 	group.Go(func() error { s.expire(ctx, ends); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
 	err = group.Wait() // before reading findings
-	for _, slot := range s.slots {
-		findings = append(findings, slot.findings...)
+	for _, p := range s.processes {
+		findings = append(findings, p.findings...)
 	}
 	findings = append(findings, s.judgeRivals()...)
 	return findings, err
@@ -118,7 +118,7 @@ func (s *stage) missing() []string {
 const fronts = 2
 
 // steppedSlot is the daemon on the stepped clock.
-const steppedSlot = 1
+const steppedProcess = 1
 
 // stepClock sets the clock at the start of a session, before the program compares it
 // with Vault's. The protocol promises nothing for a step in the middle of a sweep: see

@@ -20,10 +20,9 @@ import (
 	"mailu-rotator/test/faultproxy"
 )
 
-// slot is a place in which a process runs, and is restarted when it ends. It has its
-// own proxies in front of Vault and each Mailu, so that a fault affects only this
-// process.
-type slot struct {
+// process is one instance of the program, restarted when it ends. It has its own
+// proxies in front of Vault and each Mailu, so that a fault affects only this instance.
+type process struct {
 	name   string
 	binary string
 	args   []string
@@ -47,12 +46,12 @@ type gate struct {
 	watch watch
 }
 
-func newGate(target string, s *scout) (*gate, error) {
+func newGate(target string, o *observer) (*gate, error) {
 	proxy, err := faultproxy.NewProxy(target)
 	if err != nil {
 		return nil, err
 	}
-	return &gate{Proxy: proxy, watch: watch{scout: s}}, nil
+	return &gate{Proxy: proxy, watch: watch{observer: o}}, nil
 }
 
 // trap is a fault for one request, at the first gate that it reaches.
@@ -102,25 +101,25 @@ func (t *trap) take() {
 }
 
 // kill is a crash, which the program cannot handle.
-func (s *slot) kill() bool { return s.signal(syscall.SIGKILL) }
+func (p *process) kill() bool { return p.signal(syscall.SIGKILL) }
 
 // tell stops the process in an orderly way.
-func (s *slot) tell() bool {
-	s.told.Store(true)
-	return s.signal(syscall.SIGTERM)
+func (p *process) tell() bool {
+	p.told.Store(true)
+	return p.signal(syscall.SIGTERM)
 }
 
-func (s *slot) signal(what syscall.Signal) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cmd != nil && s.cmd.Process.Signal(what) == nil
+func (p *process) signal(what syscall.Signal) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd != nil && p.cmd.Process.Signal(what) == nil
 }
 
 // run keeps a process running until ctx ends, and then stops it in an orderly way. It
 // returns an error if the process does not stop.
-func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
+func (p *process) run(ctx context.Context, rng *rand.Rand) error {
 	for ctx.Err() == nil {
-		if err := s.once(ctx, rng); err != nil {
+		if err := p.once(ctx, rng); err != nil {
 			return err
 		}
 		pause(ctx, time.Duration(rng.IntN(300))*time.Millisecond)
@@ -132,58 +131,58 @@ func (s *slot) run(ctx context.Context, rng *rand.Rand) error {
 // a loaded machine.
 const farewell = time.Minute
 
-func (s *slot) once(ctx context.Context, rng *rand.Rand) error {
-	cmd := s.command()
+func (p *process) once(ctx context.Context, rng *rand.Rand) error {
+	cmd := p.command()
 	started, ended := func() {}, func() {}
-	if s.deaf {
+	if p.deaf {
 		var err error
-		if started, ended, err = s.listen(cmd, rng); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if started, ended, err = p.listen(cmd, rng); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	exited, err := s.start(cmd)
+	exited, err := p.start(cmd)
 	started()
 	defer ended()
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	select {
 	case <-exited:
-		s.judgeEnd(cmd.ProcessState)
+		p.judgeEnd(cmd.ProcessState)
 		return nil
 	case <-ctx.Done():
 	}
-	return s.end(cmd, exited)
+	return p.end(cmd, exited)
 }
 
-func (s *slot) command() *exec.Cmd {
-	cmd := exec.Command(s.binary, s.args...)
+func (p *process) command() *exec.Cmd {
+	cmd := exec.Command(p.binary, p.args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.Stderr = s.log
+	cmd.Stderr = p.log
 	return cmd
 }
 
 // end stops the process in an orderly way.
-func (s *slot) end(cmd *exec.Cmd, exited <-chan struct{}) error {
-	s.tell() // it may just have ended
+func (p *process) end(cmd *exec.Cmd, exited <-chan struct{}) error {
+	p.tell() // it may just have ended
 	select {
 	case <-exited:
-		s.judgeEnd(cmd.ProcessState)
+		p.judgeEnd(cmd.ProcessState)
 		return nil
 	case <-time.After(farewell):
-		s.kill()
+		p.kill()
 		<-exited
-		return fmt.Errorf("%s did not end within %s of SIGTERM; its log ends with:\n%s", s.name, farewell, s.log.tail())
+		return fmt.Errorf("%s did not end within %s of SIGTERM; its log ends with:\n%s", p.name, farewell, p.log.tail())
 	}
 }
 
-func (s *slot) start(cmd *exec.Cmd) (<-chan struct{}, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.told.Store(false)
+func (p *process) start(cmd *exec.Cmd) (<-chan struct{}, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told.Store(false)
 	exited, err := child.Start(cmd)
-	s.cmd = cmd
-	s.log.tally.add("processes", s.name)
+	p.cmd = cmd
+	p.log.tally.add("processes", p.name)
 	return exited, err
 }
 

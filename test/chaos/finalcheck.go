@@ -13,8 +13,8 @@ import (
 	"mailu-rotator/test/child"
 )
 
-// rest is the state after everything has stopped.
-type rest struct {
+// finalState is the state after everything has stopped.
+type finalState struct {
 	findings  []finding
 	lockedOut int
 	pending   int
@@ -23,11 +23,11 @@ type rest struct {
 	missed    int // tenants that a night missed, each counted once
 }
 
-// calm ends the faults, lets one undisturbed run finish the rest, runs some nights, and
+// finalCheck ends the faults, lets one undisturbed run finish the rest, runs some nights, and
 // checks the result.
-func (s *stage) calm(ctx context.Context) (r rest, err error) {
-	for _, slot := range s.slots {
-		for _, g := range slot.gates {
+func (s *stage) finalCheck(ctx context.Context) (r finalState, err error) {
+	for _, p := range s.processes {
+		for _, g := range p.gates {
 			g.Clear()
 			g.Settle()
 		}
@@ -75,7 +75,7 @@ func (s *stage) eachRecord(ctx context.Context, show func(*tenant, record)) erro
 
 // undisturbed is a run that must leave nothing half-finished, except tenants that were
 // taken over so often that they must be named.
-func (s *stage) undisturbed(ctx context.Context, r *rest) error {
+func (s *stage) undisturbed(ctx context.Context, r *finalState) error {
 	status, output, err := s.runProgram(ctx, "--run-now", "--due-only")
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *stage) undisturbed(ctx context.Context, r *rest) error {
 const maxTakeovers = 6
 
 // repairStrays lets the program repair the effects of stray pushes, and only those.
-func (s *stage) repairStrays(ctx context.Context, r *rest) error {
+func (s *stage) repairStrays(ctx context.Context, r *finalState) error {
 	named := []string{"verify", "--repair"}
 	err := s.eachRecord(ctx, func(t *tenant, rec record) {
 		if t.excused() && !t.mailu.Accepts(t.user, rec.current) {
@@ -118,7 +118,7 @@ func (s *stage) repairStrays(ctx context.Context, r *rest) error {
 }
 
 // want reports any exit status other than status as a broken promise.
-func (r *rest) want(status int, of, output string) {
+func (r *finalState) want(status int, of, output string) {
 	if status != 0 {
 		r.findings = append(r.findings, finding{at: time.Now(), what: fmt.Sprintf("%s ended with status %d:\n%s", of, status, output)})
 	}
