@@ -1,7 +1,7 @@
 # Developer commands; `make help` lists them. Needs Go and git. The C compiler
 # for the race detector, Node for the second reader of the envelope, promtool for
 # the alert rules, Chromium for the status page, dpkg and rpm for the packages, jq
-# and curl for the benchmark's rival are fetched where the machine lets us
+# and curl for the benchmark's script are fetched where the machine lets us
 # (scripts/tools.sh).
 
 SHELL := /bin/bash
@@ -155,7 +155,7 @@ chaos: vault ## kill it and its servers at every step, then see who is locked ou
 	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0)
 
 wave: ## two years of a fleet that was imported on one day, with a rotation.spread and without (a minute)
-	cd test/bench && GOWORK=off go run ./wave -svg ../../docs/images/wave.svg
+	cd test/bench && GOWORK=off go run ./spreadsim -svg ../../docs/images/wave.svg
 
 clean: ## remove what was built here (the cached Vault stays)
 	rm -rf bin dist

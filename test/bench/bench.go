@@ -46,7 +46,7 @@ func parts() []part {
 		{"rotations", (*bench).rotations},
 		{"emergency", (*bench).emergency},
 		{"proof", (*bench).proof},
-		{"rival", (*bench).rival},
+		{"script", (*bench).againstScript},
 		{"slow", (*bench).slow},
 		{"growth", (*bench).growth},
 		{"memory", (*bench).memory},

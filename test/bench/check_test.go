@@ -74,7 +74,7 @@ func TestMeasuringAPartAnewKeepsTheOthersInTheTablesOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	merged, err := mergeInto(file, results{Rows: []row{{Key: "slow", Ratio: 3}, {Key: "rival", Ratio: 4}}})
+	merged, err := mergeInto(file, results{Rows: []row{{Key: "slow", Ratio: 3}, {Key: "script", Ratio: 4}}})
 
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 )
 
 // divisionVariable holds the division of the cores: those reserved for the program and
-// its rivals, and all.
+// the baselines, and all.
 const divisionVariable = "MAILU_ROTATOR_BENCH_CORES"
 
 // divideCores restricts this process, Vault and the Mailu servers to the first half of

@@ -29,7 +29,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.repository, "root", "../..", "the root of the repository")
 	flag.StringVar(&o.program, "binary", "../../bin/mailu-rotator", "the program to measure, as it ships")
-	flag.StringVar(&o.vaultCLI, "vault-cli", "", "Vault's command line, for the rival (default: what vaultcli/build.sh finds or builds)")
+	flag.StringVar(&o.vaultCLI, "vault-cli", "", "Vault's command line, for the script (default: what vaultcli/build.sh finds or builds)")
 	flag.StringVar(&o.scale, "scale", "full", "how much is measured: full, check or smoke")
 	only := flag.String("only", "", "measure these parts alone, separated by commas: "+strings.Join(partNames(), ", "))
 	flag.BoolVar(&o.write, "write", false, "keep the results in bench/results.json and docs/")

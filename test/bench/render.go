@@ -51,7 +51,7 @@ func fill(page string, r results) (string, error) {
 		{"growth", r.growthLine()},
 		{"memory", r.memoryLine()},
 		{"costs", r.costsLine()},
-		{"paper", r.paper()},
+		{"estimate", r.estimate()},
 	} {
 		begin, end := "<!-- bench:"+section.name+" -->\n", "<!-- /bench:"+section.name+" -->"
 		before, rest, found := strings.Cut(page, begin)

@@ -33,7 +33,7 @@ func (b *bench) rotations(ctx context.Context) error {
 			return s.perSecond(f.tenants), err
 		},
 		func(ctx context.Context) (float64, error) {
-			s, err := b.bareOnce(ctx, "rotate", f)
+			s, err := b.baselineOnce(ctx, "rotate", f)
 			return s.perSecond(f.tenants), err
 		},
 		func(ctx context.Context) (float64, error) {

@@ -90,7 +90,7 @@ func TestAMillionOnPaper(t *testing.T) {
 		Costs: costs{Derivation: 20 * time.Millisecond, Bcrypt: 280 * time.Millisecond, Vault: 1000},
 	}
 
-	got := r.paper()
+	got := r.estimate()
 
 	want := "| Mailu servers | Mailu | this host, verify: hash | verify: none | Vault | **the run, verify: hash** | **verify: none** |\n" +
 		"| --- | --- | --- | --- | --- | --- | --- |\n" +

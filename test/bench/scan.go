@@ -25,7 +25,7 @@ func (b *bench) scan(ctx context.Context) error {
 			return s.perSecond(f.tenants), err
 		},
 		func(ctx context.Context) (float64, error) {
-			s, err := b.bareOnce(ctx, "scan", f)
+			s, err := b.baselineOnce(ctx, "scan", f)
 			bare = append(bare, s.cpuEach(f.tenants))
 			return s.perSecond(f.tenants), err
 		})

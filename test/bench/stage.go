@@ -48,7 +48,7 @@ func setUp(ctx context.Context, o options) (s *stage, err error) {
 	if s.dir, err = os.MkdirTemp("", "mailu-rotator-bench-"); err != nil {
 		return s, err
 	}
-	s.http = newBareClient()
+	s.http = newBaselineHTTP()
 	if s.vault, err = vaulttest.Start(ctx, vaulttest.Options{}); err != nil {
 		return s, err
 	}

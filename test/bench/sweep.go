@@ -38,9 +38,9 @@ func (b *bench) scanOnce(ctx context.Context, f *fleet) (s swept, err error) {
 	return s, err
 }
 
-// bareOnce measures a bare client's run over the fleet.
-func (b *bench) bareOnce(ctx context.Context, role string, f *fleet) (s swept, err error) {
-	p, err := b.bare(role, f)
+// baselineOnce measures a bare client's run over the fleet.
+func (b *bench) baselineOnce(ctx context.Context, role string, f *fleet) (s swept, err error) {
+	p, err := b.baseline(role, f)
 	if err != nil {
 		return s, err
 	}
@@ -102,9 +102,9 @@ func (s *stage) rotator(f *fleet, args ...string) (*process, error) {
 	return start(exec.Command(line[0], line[1:]...))
 }
 
-// bare starts a bare client on the fleet.
-func (s *stage) bare(role string, f *fleet) (*process, error) {
-	return s.startRole(role, bareTask{Vault: orElse(f.vault, s.vault.Addr), TokenFile: f.tokenFile, Prefix: f.prefix})
+// baseline starts a bare client on the fleet.
+func (s *stage) baseline(role string, f *fleet) (*process, error) {
+	return s.startRole(role, baselineTask{Vault: orElse(f.vault, s.vault.Addr), TokenFile: f.tokenFile, Prefix: f.prefix})
 }
 
 // swept waits for the end of a sweep and returns its duration.

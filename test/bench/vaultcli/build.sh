@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the path of Vault's command line, which the rival's script needs, on one
+# Prints the path of Vault's command line, which the baseline script needs, on one
 # line: $MAILU_ROTATOR_VAULT_CLI, else vault or bao on PATH, else Vault's own
 # command built from its Go package, once, and kept under ~/.cache/mailu-rotator.
 # That takes a minute or two after test/devstack/vault.sh has built the server, and

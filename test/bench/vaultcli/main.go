@@ -1,4 +1,4 @@
-// Command vaultcli is Vault's own command line only: the rival script is measured with
+// Command vaultcli is Vault's own command line only: the baseline script is measured with
 // it if no released vault is installed.
 package main
 

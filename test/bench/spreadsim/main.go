@@ -37,11 +37,11 @@ func main() {
 	}
 }
 
-// show prints the result of each story without the spread and with it.
+// show prints the result of each scenario without the spread and with it.
 func show(out io.Writer, tenants, years int, spread rotator.Spread, figure string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "%d tenants, %d years, 180_days\tspread\trotations\toldest\toverdue\tbusiest night of each half-year\t\n", tenants, years)
-	for _, s := range stories(tenants, years) {
+	for _, s := range scenarios(tenants, years) {
 		before, after := s.live(rotator.Spread{}), s.live(spread)
 		for _, l := range []life{before, after} {
 			fmt.Fprintf(table, "%s\t%s\t%d\t%.1fd\t%d\t%v\t\n", s.name, l.spread, l.rotations(), l.oldest.Hours()/24, l.overdue, l.busiest())

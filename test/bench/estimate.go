@@ -7,13 +7,13 @@ import (
 
 const million = 1_000_000
 
-// paper estimates the time of an emergency run over a million tenants: the slowest of
+// estimate computes the time of an emergency run over a million tenants: the slowest of
 // three, since they overlap.
 //
 //	Mailu:      N × cost ÷ (S × max_concurrent)
 //	this host:  N × (key derivation + bcrypt of verify) ÷ cores
 //	Vault:      N ÷ its ceiling for a read and two writes
-func (r results) paper() string {
+func (r results) estimate() string {
 	var lines [][]string
 	vault := time.Duration(million / max(r.Costs.Vault, 1) * float64(time.Second))
 	for _, servers := range []int{1, 10, 100} {

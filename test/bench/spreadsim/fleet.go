@@ -23,7 +23,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // fleet is the tenants' records and a host that sweeps them each night at three.
 type fleet struct {
-	story
+	scenario
 	chance  *rand.Rand
 	tenants []rotator.Candidate
 	// calendar maps a day to the tenants that become due on it; waiting holds those
@@ -37,13 +37,13 @@ type fleet struct {
 	whole    bool // pass everything to the plan, for that test
 }
 
-func newFleet(s story) *fleet {
+func newFleet(s scenario) *fleet {
 	schedule, err := cron.ParseStandard("0 3 * * *")
 	if err != nil {
 		panic(err) // it is a constant
 	}
 	f := &fleet{
-		story: s, chance: rand.New(rand.NewPCG(1, 2)), calendar: map[int][]int{},
+		scenario: s, chance: rand.New(rand.NewPCG(1, 2)), calendar: map[int][]int{},
 		nights: rotator.Timetable{Schedule: schedule, Timezone: time.UTC, Jitter: jitter, Window: window},
 	}
 	for range s.aged {

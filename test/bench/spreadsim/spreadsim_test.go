@@ -24,7 +24,7 @@ func spread(t *testing.T, text string) rotator.Spread {
 // The seed is fixed, so these numbers are exact. An even share of 10,000 tenants in 180
 // nights is 56 per night.
 func TestTheWaveOfAnImportDissolves(t *testing.T) {
-	s := stories(10_000, 6)[0]
+	s := scenarios(10_000, 6)[0]
 
 	before, after := s.live(rotator.Spread{}), s.live(spread(t, "10%"))
 
@@ -42,7 +42,7 @@ func TestTheWaveOfAnImportDissolves(t *testing.T) {
 // The picture and the first line of the table must be this planner's. The rest of the
 // table is the output of `make wave`.
 func TestTheDocumentsShowThisWave(t *testing.T) {
-	s := stories(100_000, 2)[0]
+	s := scenarios(100_000, 2)[0]
 	before, after := s.live(rotator.Spread{}), s.live(spread(t, "10%"))
 
 	shown, err := os.ReadFile("../../../docs/images/wave.svg")
@@ -70,8 +70,8 @@ func listed(numbers []int) string {
 	return strings.Join(words, ", ")
 }
 
-func TestNoStoryMakesAPasswordOlderThanItsPolicyAndASweep(t *testing.T) {
-	for _, s := range stories(2_000, 2) {
+func TestNoScenarioMakesAPasswordOlderThanItsPolicyAndASweep(t *testing.T) {
+	for _, s := range scenarios(2_000, 2) {
 		if s.limit > 0 {
 			s.limit = 120
 		}
@@ -88,7 +88,7 @@ func TestNoStoryMakesAPasswordOlderThanItsPolicyAndASweep(t *testing.T) {
 // TestOnlyWhoIsDueIsOfUseToThePlan: the calendar, which makes the simulation fast,
 // hides nothing from the plan.
 func TestOnlyWhoIsDueIsOfUseToThePlan(t *testing.T) {
-	s := story{name: "everything", days: 365, atOnce: 200, aged: 200, daily: 1, mixed: true, limit: 8, emergency: 50, down: [2]int{176, 181}}
+	s := scenario{name: "everything", days: 365, atOnce: 200, aged: 200, daily: 1, mixed: true, limit: 8, emergency: 50, down: [2]int{176, 181}}
 	quick, whole := newFleet(s), newFleet(s)
 	whole.whole = true
 

@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// rival measures the program against a script as an operator would write it, on Mailu
+// againstScript measures the program against a script as an operator would write it, on Mailu
 // servers that answer immediately. Both are timed as a whole, from exec to exit.
-func (b *bench) rival(ctx context.Context) error {
-	script, err := b.newScript(ctx)
+func (b *bench) againstScript(ctx context.Context) error {
+	script, err := b.newBaselineScript(ctx)
 	if err != nil {
 		return err
 	}
-	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Servers, Users: b.size.Rival})
+	mailu, origins, err := b.startMailus(ctx, mailuTask{Servers: b.size.Servers, Users: b.size.Script})
 	if err != nil {
 		return err
 	}
 	defer mailu.kill()
-	few := &fleet{prefix: "rival-few", tenants: max(b.size.Rival/2, 1), age: old, mailus: origins}
-	f := &fleet{prefix: "rival", tenants: b.size.Rival, age: old, mailus: origins, verify: "none", apart: true}
+	few := &fleet{prefix: "script-few", tenants: max(b.size.Script/2, 1), age: old, mailus: origins}
+	f := &fleet{prefix: "script", tenants: b.size.Script, age: old, mailus: origins, verify: "none", apart: true}
 	for _, fleet := range []*fleet{few, f} {
 		if err := b.prepare(ctx, fleet); err != nil {
 			return err
@@ -49,7 +49,7 @@ func (b *bench) rival(ctx context.Context) error {
 		return err
 	}
 	b.add(row{
-		Key: "rival", What: fmt.Sprintf("rotations/s, Mailu cost zero, verify none, %d tenants, exec to exit", f.tenants),
+		Key: "script", What: fmt.Sprintf("rotations/s, Mailu cost zero, verify none, %d tenants, exec to exit", f.tenants),
 		Against: fmt.Sprintf("a shell script of vault, curl, jq and openssl, xargs -P %d", parallel), Unit: "/s",
 		Target: 10, Tolerance: 0.25, Tenants: f.tenants, Servers: len(origins),
 		Note: "the script writes once where the program writes twice, so a crash between its push and its write loses a password",
@@ -57,13 +57,13 @@ func (b *bench) rival(ctx context.Context) error {
 	return nil
 }
 
-// script is the rival script, ready to run.
-type script struct {
+// baselineScript is the script, ready to run.
+type baselineScript struct {
 	file string
 	env  []string
 }
 
-func (b *bench) newScript(ctx context.Context) (*script, error) {
+func (b *bench) newBaselineScript(ctx context.Context) (*baselineScript, error) {
 	cli := b.vaultCLI
 	if cli == "" {
 		build := exec.CommandContext(ctx, filepath.Join(b.repository, "test", "bench", "vaultcli", "build.sh"))
@@ -76,7 +76,7 @@ func (b *bench) newScript(ctx context.Context) (*script, error) {
 	}
 	for _, tool := range []string{"bash", "curl", "jq", "openssl", "xargs"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return nil, fmt.Errorf("the rival's script needs %s: scripts/tools.sh script: %w", tool, err)
+			return nil, fmt.Errorf("the baseline script needs %s: scripts/tools.sh script: %w", tool, err)
 		}
 	}
 	key, err := b.file("master.key", "a master key of 32 bytes of ours")
@@ -87,8 +87,8 @@ func (b *bench) newScript(ctx context.Context) (*script, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &script{
-		file: filepath.Join(b.repository, "test", "bench", "rival.sh"),
+	return &baselineScript{
+		file: filepath.Join(b.repository, "test", "bench", "baseline.sh"),
 		env: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "VAULT=" + cli, "VAULT_ADDR=" + b.vault.Addr,
 			"KEY_FILE=" + key, "HEADER_FILE=" + header,
@@ -97,7 +97,7 @@ func (b *bench) newScript(ctx context.Context) (*script, error) {
 }
 
 // tune finds the best concurrency for the script.
-func (b *bench) tune(ctx context.Context, s *script, f *fleet) (best int, err error) {
+func (b *bench) tune(ctx context.Context, s *baselineScript, f *fleet) (best int, err error) {
 	var most float64
 	for _, parallel := range []int{1, 2, 4, 8, 16} {
 		rate, err := b.runScript(ctx, s, f, parallel)
@@ -114,7 +114,7 @@ func (b *bench) tune(ctx context.Context, s *script, f *fleet) (best int, err er
 
 // runScript runs the script once and returns the tenants rotated per second. It checks
 // that each of them has one version more.
-func (b *bench) runScript(ctx context.Context, s *script, f *fleet, parallel int) (float64, error) {
+func (b *bench) runScript(ctx context.Context, s *baselineScript, f *fleet, parallel int) (float64, error) {
 	before, err := b.versions(ctx, f)
 	if err != nil {
 		return 0, err
@@ -143,7 +143,7 @@ func (b *bench) versions(ctx context.Context, f *fleet) (sum int, err error) {
 }
 
 // run ends the script and all its child processes when ctx ends.
-func (s *script) run(ctx context.Context, f *fleet, parallel int) (float64, error) {
+func (s *baselineScript) run(ctx context.Context, f *fleet, parallel int) (float64, error) {
 	token, err := os.ReadFile(f.tokenFile)
 	if err != nil {
 		return 0, err

@@ -14,29 +14,29 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// bareTask is a bare client's task: the same requests as the program's, with the same
+// baselineTask is a bare client's task: the same requests as the program's, with the same
 // concurrency, and nothing else.
-type bareTask struct {
+type baselineTask struct {
 	Vault     string `json:"vault"`
 	TokenFile string `json:"token_file"`
 	Prefix    string `json:"prefix"`
 }
 
-// bareClient sends plain HTTP requests.
-type bareClient struct {
-	task  bareTask
+// baselineClient sends plain HTTP requests.
+type baselineClient struct {
+	task  baselineTask
 	http  *http.Client
 	token string
 }
 
-func newBareClient() *http.Client {
+func newBaselineHTTP() *http.Client {
 	return &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{
 		MaxIdleConnsPerHost: workers, MaxConnsPerHost: workers, DisableCompression: true,
 	}}
 }
 
-func newBare(text []byte) (*bareClient, error) {
-	c := &bareClient{http: newBareClient()}
+func newBaselineClient(text []byte) (*baselineClient, error) {
+	c := &baselineClient{http: newBaselineHTTP()}
 	if err := json.Unmarshal(text, &c.task); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func newBare(text []byte) (*bareClient, error) {
 
 // playScan lists the tenants and reads every record to its end without parsing it.
 func playScan(ctx context.Context, text []byte) error {
-	c, err := newBare(text)
+	c, err := newBaselineClient(text)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func playScan(ctx context.Context, text []byte) error {
 // playRotate does for each record what a rotation does: one read and two check-and-set
 // writes, the first with a pending password.
 func playRotate(ctx context.Context, text []byte) error {
-	c, err := newBare(text)
+	c, err := newBaselineClient(text)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func withPending(fields []byte) []byte {
 
 // forEach lists the tenants and handles each, with limited concurrency. It reports
 // begin and end in the program's words.
-func (c *bareClient) forEach(ctx context.Context, do func(ctx context.Context, path string) error) error {
+func (c *baselineClient) forEach(ctx context.Context, do func(ctx context.Context, path string) error) error {
 	if err := tell("sweep started", nil); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (c *bareClient) forEach(ctx context.Context, do func(ctx context.Context, p
 	return tell("sweep finished", nil)
 }
 
-func (c *bareClient) do(ctx context.Context, method, path string, body []byte, read func(io.Reader) error) error {
+func (c *baselineClient) do(ctx context.Context, method, path string, body []byte, read func(io.Reader) error) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.task.Vault+"/v1/vault/"+path, bytes.NewReader(body))
 	if err != nil {
 		return err

@@ -2,7 +2,7 @@
 # What ops people write who have no mailu-rotator: rotates the password of every
 # tenant with vault, curl, jq and openssl, so many tenants at a time.
 #
-#   rival.sh PREFIX PARALLEL
+#   baseline.sh PREFIX PARALLEL
 #
 # It does no more than is needed: one read, one push, one write by check-and-set.
 # A shell cannot do AES-GCM with a tag where the envelope wants it, so the password

@@ -2,8 +2,8 @@ package main
 
 import "mailu-rotator/rotator"
 
-// story is a scenario for a fleet that starts on day 0.
-type story struct {
+// scenario is what happens to a fleet that starts on day 0.
+type scenario struct {
 	name   string
 	days   int
 	atOnce int  // tenants imported on day 0
@@ -19,9 +19,9 @@ type story struct {
 
 const imported = "imported on one day"
 
-func stories(tenants, years int) []story {
+func scenarios(tenants, years int) []scenario {
 	days := 365 * years
-	return []story{
+	return []scenario{
 		{name: imported, days: days, atOnce: tenants},
 		{name: "a fifth imported, the rest over the years", days: days, atOnce: tenants / 5, daily: tenants * 4 / 5 / days},
 		{name: "imported, emergency run on day 300", days: days, atOnce: tenants, emergency: 300},
@@ -32,10 +32,10 @@ func stories(tenants, years int) []story {
 	}
 }
 
-// live simulates the story under the spread.
-func (s story) live(spread rotator.Spread) life { return s.let(newFleet(s), spread) }
+// live simulates the scenario under the spread.
+func (s scenario) live(spread rotator.Spread) life { return s.let(newFleet(s), spread) }
 
-func (s story) let(f *fleet, spread rotator.Spread) life {
+func (s scenario) let(f *fleet, spread rotator.Spread) life {
 	l := life{spread: spread, nights: make([]int, s.days)}
 	for day := range s.days {
 		if day == s.on {
