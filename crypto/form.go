@@ -62,15 +62,15 @@ func misencoding(s string) string {
 	return "it is base64 in another than the one canonical form"
 }
 
-// isEncoded reports whether s is base64 of any kind, with any padding, and long enough
-// for an envelope.
+// isEncoded reports whether s is base64 of any kind, with any padding and line breaks,
+// and long enough for an envelope.
 func isEncoded(s string) bool {
-	body := strings.TrimRight(s, "=")
+	body := strings.TrimRight(s, "=\r\n")
 	if strings.ContainsAny(body, "-_") {
 		body = strings.NewReplacer("-", "+", "_", "/").Replace(body)
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(body)
-	return err == nil && len(raw) >= ivSize+tagSize && !strings.ContainsAny(s, "\r\n")
+	return err == nil && len(raw) >= ivSize+tagSize
 }
 
 // isHex requires the length of an envelope, which random base64 practically never

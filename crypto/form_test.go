@@ -45,6 +45,7 @@ func TestTheFormOfASealedPasswordIsNamed(t *testing.T) {
 		{"hex of a length that base64 can have", hex.EncodeToString(make([]byte, 64)), "it is hexadecimal"},
 		{"hex of the least length", hex.EncodeToString(least), "it is hexadecimal"},
 		{"encoded twice", base64.StdEncoding.EncodeToString([]byte(std)), "base64 of base64"},
+		{"encoded twice, with an end of line inside", base64.StdEncoding.EncodeToString([]byte(std + "\n")), "base64 of base64"},
 		{"encoded twice, base64url inside", base64.StdEncoding.EncodeToString([]byte(base64.RawURLEncoding.EncodeToString(raw))), "base64 of base64"},
 		{"a byte too short", base64.StdEncoding.EncodeToString(least[1:]), "too short: 31 bytes, where IV and tag take 32"},
 		{"a short text", "c2VhbGVk", "too short: 6 bytes"},

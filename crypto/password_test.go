@@ -70,6 +70,7 @@ func TestRecipesThatAreRefused(t *testing.T) {
 		{"no symbols", Recipe{Length: 40, Symbols: 1, Alphabet: letters}, "no symbols"},
 		{"empty alphabet", Recipe{Length: 40}, "no letters"},
 		{"a letter twice", Recipe{Length: 40, Alphabet: letters + "a"}, "twice"},
+		{"a letter twice in a row", Recipe{Length: 40, Alphabet: "a" + letters}, "twice"},
 		{"a space", Recipe{Length: 40, Alphabet: letters + " "}, "printable ASCII"},
 		{"a control character", Recipe{Length: 40, Alphabet: letters + "\x7f"}, "printable ASCII"},
 		{"a line break", Recipe{Length: 40, Alphabet: letters + "\n"}, "printable ASCII"},

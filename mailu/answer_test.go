@@ -52,6 +52,24 @@ func TestWhatAnAnswerIsSummarisedTo(t *testing.T) {
 	}
 }
 
+func TestASecretThatBeginsLikeAnotherIsRedacted(t *testing.T) {
+	w := sanitizer{secrets: []crypto.Secret{crypto.SecretFromString("secret"), crypto.SecretFromString("secret-and-more")}}
+
+	if got := w.clean("sent secret-and-more with secret"); got != "sent [redacted] with [redacted]" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAnAnswerOfTheLargestSizeIsWhole(t *testing.T) {
+	for size, whole := range map[int]bool{maxBody: true, maxBody + 1: false} {
+		a := readAnswer(respond(200, strings.Repeat("x", size)))
+
+		if len(a.body) != maxBody || errors.Is(a.err, errTooLarge) == whole {
+			t.Errorf("%d bytes: %d, %v", size, len(a.body), a.err)
+		}
+	}
+}
+
 func TestSecretsThatAServerEchoesAreRedacted(t *testing.T) {
 	for _, body := range []string{
 		`{"message":"you sent ` + strings.ReplaceAll(newPassword, `"`, `\"`) + ` and ` + mailutest.DefaultToken + `"}`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,16 @@ func TestShortRetryAfterIsWaitedFor(t *testing.T) {
 			t.Errorf("err %v, tries at %v", err, times)
 		}
 	})
+}
+
+func TestAPauseIsNeverShorterThanTheBackOff(t *testing.T) {
+	asked := time.Millisecond
+
+	wait, short := newPacing(Options{}).after(1, &asked)
+
+	if wait < 500*time.Millisecond || !short {
+		t.Errorf("waits %s, %t", wait, short)
+	}
 }
 
 func TestLongRetryAfterIsPassedOnAtOnce(t *testing.T) {
@@ -181,6 +192,23 @@ func TestTimeInTheQueueIsNotTimeOfTheRequest(t *testing.T) {
 
 		if err := errors.Join(errs...); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestACallThatEndsInATryIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := onPaper(t, entry("https://mail.example.com"), func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+
+		err := server.Knows(within(t, 3*time.Second), user) // the timeout is 5 s
+
+		mustBe(t, err, context.DeadlineExceeded)
+		mustTell(t, server, err, "no answer before the time of this call ran out")
+		if strings.Count(err.Error(), "ran out") != 1 {
+			t.Errorf("got %v", err)
 		}
 	})
 }

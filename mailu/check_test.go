@@ -1,10 +1,13 @@
 package mailu
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -42,6 +45,41 @@ func TestCheckTellsTheCertificate(t *testing.T) {
 
 	if got.State == rotator.CheckFailed || !strings.Contains(got.Found, "token accepted, TLS 1.3, certificate until 2") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestACertificateThatEndsSoonIsAWarning(t *testing.T) {
+	for left, want := range map[time.Duration]rotator.CheckState{
+		13 * 24 * time.Hour: rotator.CheckWarned, 15 * 24 * time.Hour: rotator.CheckOK,
+	} {
+		state := &tls.ConnectionState{Version: tls.VersionTLS13, PeerCertificates: []*x509.Certificate{{NotAfter: time.Now().Add(left)}}}
+
+		if got := accepted("https://mail.example.com", state); got.State != want {
+			t.Errorf("%s before its end: %+v", left, got)
+		}
+	}
+}
+
+// An operator is waiting.
+func TestCheckWaitsTenSecondsAtMost(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			c, begun := entry("https://mail.example.com"), time.Now()
+			c.Timeout = timeout
+			servers, err := New([]ServerConfig{c}, Options{transport: inMemory(func(req *http.Request) (*http.Response, error) {
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			got := servers.Check(t.Context(), []rotator.Origin{c.Origin})[0]
+
+			if took := time.Since(begun); took != want || got.State != rotator.CheckFailed {
+				t.Errorf("timeout %s: %+v after %s", timeout, got, took)
+			}
+		})
 	}
 }
 

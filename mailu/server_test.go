@@ -39,6 +39,7 @@ func TestEveryKindOfRefusalClosesTheServer(t *testing.T) {
 		{Kind: mailutest.Status, Status: 403, Body: `{"message":"A valid Bearer token is expected which is provided as request header"}`},
 		{Kind: mailutest.HTMLPage, Status: 401},
 		{Kind: mailutest.HTMLPage, Status: 404},
+		{Kind: mailutest.Status, Status: 300},
 		{Kind: mailutest.Redirect, Status: 301},
 		{Kind: mailutest.Redirect, Status: 302},
 		{Kind: mailutest.Status, Status: 304},
@@ -68,6 +69,21 @@ func TestAServerStaysClosedForItsFirstReason(t *testing.T) {
 
 	if reason, closed := h.disabled(new(endpoint)); !closed || reason != "status 403: Invalid API token" {
 		t.Errorf("closed %t: %q", closed, reason)
+	}
+}
+
+// A device that demands a login does so for the whole host, whatever the path.
+func TestWhichEntriesOfAHostARefusalCloses(t *testing.T) {
+	for status, both := range map[int]bool{http.StatusUnauthorized: true, http.StatusNotFound: false} {
+		var h hostState
+		first, second := &endpoint{api: "https://mail.example.com/api/v1"}, &endpoint{api: "https://mail.example.com/other"}
+
+		h.note(first, user, judge(answer{status: status, body: []byte("<html>"), header: http.Header{}}, words()))
+
+		_, closed := h.disabled(first)
+		if _, other := h.disabled(second); !closed || other != both {
+			t.Errorf("status %d: closed %t, the other entry %t", status, closed, other)
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ func TestEntriesThatAreRefused(t *testing.T) {
 		{"a plain http API", func(c *ServerConfig) { c.APIURL = "http://mail.example.com/api/v1" }, "api_url: plain http"},
 		{"an API URL without host", func(c *ServerConfig) { c.APIURL = "/api/v1" }, "api_url:"},
 		{"an API URL with query", func(c *ServerConfig) { c.APIURL = "https://mail.example.com/api?x=1" }, "path only"},
+		{"an API URL with an empty query", func(c *ServerConfig) { c.APIURL = "https://mail.example.com/api?" }, "path only"},
 		{"an API URL with fragment", func(c *ServerConfig) { c.APIURL = "https://mail.example.com/api#x" }, "path only"},
 		{"no token", func(c *ServerConfig) { c.Token = crypto.Secret{} }, "token is empty"},
 		{"a token with line end", func(c *ServerConfig) { c.Token = crypto.SecretFromString("tok3n-value\n") }, "not fit for a header"},
