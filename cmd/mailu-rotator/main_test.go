@@ -56,15 +56,15 @@ func runTests(m *testing.M) int {
 	if flag.Lookup("test.fuzz").Value.String() != "" {
 		return m.Run() // fuzz targets need no setup, and each of their workers calls TestMain
 	}
-	h, err := openFixture(context.Background())
+	f, err := openFixture(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "prepare the tests:", err)
 		return 1
 	}
-	defer h.close()
-	shared = h
+	defer f.close()
+	shared = f
 	code := runWide(m)
-	if leaks := h.ledger.leaks(); len(leaks) > 0 {
+	if leaks := f.ledger.leaks(); len(leaks) > 0 {
 		fmt.Fprintln(os.Stderr, "--- FAIL: log scan: the program printed secrets:")
 		for _, leak := range leaks {
 			fmt.Fprintln(os.Stderr, "   ", leak)
@@ -85,40 +85,40 @@ func runWide(m *testing.M) int {
 	return m.Run()
 }
 
-func openFixture(ctx context.Context) (h *fixture, err error) {
-	h = &fixture{seeded: time.Now()}
+func openFixture(ctx context.Context) (f *fixture, err error) {
+	f = &fixture{seeded: time.Now()}
 	defer func() {
 		if err != nil {
-			h.close()
+			f.close()
 		}
 	}()
-	if h.dir, err = os.MkdirTemp("", "mailu-rotator-test-"); err != nil {
-		return h, err
+	if f.dir, err = os.MkdirTemp("", "mailu-rotator-test-"); err != nil {
+		return f, err
 	}
-	if err = os.Chmod(h.dir, 0o711); err != nil { // other users run the binary too
-		return h, err
+	if err = os.Chmod(f.dir, 0o711); err != nil { // other users run the binary too
+		return f, err
 	}
-	if err = h.build(ctx); err != nil {
-		return h, err
+	if err = f.build(ctx); err != nil {
+		return f, err
 	}
-	if h.vault, err = vaulttest.Start(ctx, vaulttest.Options{}); err != nil {
-		return h, err
+	if f.vault, err = vaulttest.Start(ctx, vaulttest.Options{}); err != nil {
+		return f, err
 	}
 	// Mounts transit once, before parallel tests could race to do it.
-	if err = h.vault.Provision(ctx, vaulttest.DefaultLayout()); err != nil {
-		return h, err
+	if err = f.vault.Provision(ctx, vaulttest.DefaultLayout()); err != nil {
+		return f, err
 	}
-	h.ledger.addToken("vault root token", h.vault.RootToken)
-	h.root, err = h.vault.Client()
-	return h, err
+	f.ledger.addToken("vault root token", f.vault.RootToken)
+	f.root, err = f.vault.Client()
+	return f, err
 }
 
 // build builds the shipped program, with the race detector if the tests have it. It
 // runs in its own processes, because hardening, signals, exit statuses and a terminal
 // belong to a process.
-func (h *fixture) build(ctx context.Context) error {
-	h.binary = filepath.Join(h.dir, "mailu-rotator")
-	args := []string{"build", "-ldflags", "-X main.version=v1.2.3-test -X main.commit=c0de -X main.epoch=1795392000", "-o", h.binary}
+func (f *fixture) build(ctx context.Context) error {
+	f.binary = filepath.Join(f.dir, "mailu-rotator")
+	args := []string{"build", "-ldflags", "-X main.version=v1.2.3-test -X main.commit=c0de -X main.epoch=1795392000", "-o", f.binary}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		// The standard library's hashes are excluded: under the race detector each of
 		// the many key derivations takes six times as long.
@@ -131,11 +131,11 @@ func (h *fixture) build(ctx context.Context) error {
 	return nil
 }
 
-func (h *fixture) close() {
-	if h.vault != nil {
-		h.vault.Stop()
+func (f *fixture) close() {
+	if f.vault != nil {
+		f.vault.Stop()
 	}
-	if h.dir != "" {
-		_ = os.RemoveAll(h.dir)
+	if f.dir != "" {
+		_ = os.RemoveAll(f.dir)
 	}
 }

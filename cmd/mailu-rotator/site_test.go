@@ -45,9 +45,9 @@ func (s *site) layout() vaulttest.Layout {
 	return l
 }
 
-func (h *fixture) newSite(dir string) *site {
+func (f *fixture) newSite(dir string) *site {
 	return &site{
-		fixture: h, dir: dir, name: fmt.Sprintf("site-%d", h.sites.Add(1)), address: h.vault.Addr,
+		fixture: f, dir: dir, name: fmt.Sprintf("site-%d", f.sites.Add(1)), address: f.vault.Addr,
 		auth:    map[string]any{"method": "token_file", "token_file": "vault-token"},
 		key:     vaulttest.DefaultLayout().TransitKey,
 		tenants: map[string]*tenant{},
