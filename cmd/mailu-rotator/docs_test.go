@@ -87,7 +87,7 @@ func TestReportDocShowsWhatIsPrinted(t *testing.T) {
 			{
 				Tenant: "9b2e4a0c-6c1f-4f6e-8d8e-0d6a3c1b5f21", User: "admin@gone.example", Origin: "https://mail.example.com",
 				Age: -1, Outcome: rotator.Failed,
-				Reason: "look up admin@gone.example at https://mail.example.com: user admin@gone.example unknown to this server: create the user in Mailu, or correct the username in Vault",
+				Reason: "user admin@gone.example unknown to this server: create the user in Mailu, or correct the username in Vault",
 			},
 		},
 	}

@@ -42,7 +42,7 @@ type Vault struct {
 	// Vault Enterprise and HCP only.
 	Namespace string `yaml:"namespace" type:"path in Vault" default:"the root namespace, or VAULT_NAMESPACE" range:"may be empty"`
 	// Certificate authorities to trust instead of the system's.
-	CAFile string `yaml:"ca_file" default:"the system's, or VAULT_CACERT" range:"PEM, 1 MiB"`
+	CAFile string `yaml:"ca_file" default:"the system's, or VAULT_CACERT" range:"PEM"`
 	// CAFileFrom is VAULT_CACERT where that gave CAFile, else empty. It has no
 	// key in the file.
 	CAFileFrom string `yaml:"-"`
@@ -53,7 +53,7 @@ type Vault struct {
 	// The folder that has one folder per tenant.
 	Prefix string `yaml:"prefix" type:"path in Vault" range:"not empty"`
 	// The last part: `{mount}/{prefix}/{tenant_id}/{leaf}`.
-	Leaf string `yaml:"leaf" type:"name" range:"one name, no slash"`
+	Leaf string `yaml:"leaf" type:"name" range:"no slash"`
 	// Transit names the master key.
 	Transit Transit `yaml:"transit"`
 }
@@ -64,24 +64,24 @@ type Auth struct {
 	// How to log in; each method needs keys of its own.
 	Method AuthMethod `yaml:"method" oneof:"token,token_file,approle,kubernetes,cert"`
 	// A Vault token that another program renews. Read at every login.
-	TokenFile string `yaml:"token_file" default:"required by token_file" range:"one line, 64 KiB"`
+	TokenFile string `yaml:"token_file" default:"required by token_file" range:"one line"`
 	// The AppRole role-id.
-	RoleIDFile string `yaml:"role_id_file" default:"required by approle" range:"one line, 64 KiB"`
+	RoleIDFile string `yaml:"role_id_file" default:"required by approle" range:"one line"`
 	// The AppRole secret-id, or the token that wraps it.
-	SecretIDFile string `yaml:"secret_id_file" default:"required by approle" range:"one line, 64 KiB"`
+	SecretIDFile string `yaml:"secret_id_file" default:"required by approle" range:"one line"`
 	// The file holds a response-wrapping token, which is unwrapped once: each restart
 	// needs a new one.
 	SecretIDWrapped bool `yaml:"secret_id_wrapped" range:"method approle"`
 	// The role to log in as. With cert, Vault otherwise picks the role that
 	// matches.
-	Role string `yaml:"role" type:"name" default:"required by kubernetes, optional for cert" range:"one name, no slash"`
+	Role string `yaml:"role" type:"name" default:"required by kubernetes, optional for cert" range:"no slash"`
 	// The token that Kubernetes issues, by default
 	// `/var/run/secrets/kubernetes.io/serviceaccount/token`.
-	JWTFile string `yaml:"jwt_file" default:"the pod's service account token" range:"method kubernetes; one line, 64 KiB"`
+	JWTFile string `yaml:"jwt_file" default:"the pod's service account token" range:"method kubernetes; one line"`
 	// The client certificate with its chain.
-	CertFile string `yaml:"cert_file" default:"required by cert" range:"PEM, 1 MiB"`
+	CertFile string `yaml:"cert_file" default:"required by cert" range:"PEM"`
 	// Its private key.
-	KeyFile string `yaml:"key_file" default:"required by cert" range:"PEM, 64 KiB"`
+	KeyFile string `yaml:"key_file" default:"required by cert" range:"PEM"`
 	// Where the method is mounted, without `auth/`.
 	Mount string `yaml:"mount" type:"path in Vault" default:"the method's name" range:"methods approle, kubernetes, cert"`
 	// Token is the content of VAULT_TOKEN under method token, else empty. It
@@ -106,7 +106,7 @@ type Transit struct {
 	// The Transit engine.
 	Mount string `yaml:"mount" type:"path in Vault" range:"not vault.mount"`
 	// The master key: exportable, aes256-gcm96.
-	Key string `yaml:"key" type:"name" range:"one name, no slash"`
+	Key string `yaml:"key" type:"name" range:"no slash"`
 }
 
 // Mailu is what is known about the mail servers.
@@ -124,9 +124,9 @@ type Server struct {
 	APIURL string `yaml:"api_url" type:"URL" default:"{origin}/api/v1" range:"like origin"`
 	// The server's `API_TOKEN`. After five wrong ones the server blocks our address for
 	// an hour.
-	TokenFile string `yaml:"token_file" default:"required" range:"one line, 64 KiB"`
+	TokenFile string `yaml:"token_file" default:"required" range:"one line"`
 	// Certificate authorities to trust instead of the system's.
-	CAFile string `yaml:"ca_file" default:"the system's" range:"PEM, 1 MiB"`
+	CAFile string `yaml:"ca_file" default:"the system's" range:"PEM"`
 	// Permits plain http to other hosts. Token and passwords are then readable on the
 	// network.
 	AllowHTTP bool `yaml:"allow_http"`
@@ -162,8 +162,7 @@ type Rotation struct {
 	Schedule Schedule `yaml:"schedule" range:"five cron fields, @daily and the like, @every 6h (1s or more); no time zone in it"`
 	// Time zone of both schedules.
 	Timezone *time.Location `yaml:"timezone" range:"UTC, Local, names of the tz database"`
-	// Each sweep and verification waits a random time up to this, so that several hosts
-	// do not start together.
+	// Largest random delay of a sweep or verification, so that hosts do not start together.
 	Jitter time.Duration `yaml:"jitter" range:"0s to less than 24h"`
 	// How long after its start a sweep may begin new rotations.
 	Window time.Duration `yaml:"window" range:"more than 0s"`
@@ -179,8 +178,7 @@ type Rotation struct {
 	// no margin for hosts whose clocks differ, and the password may be pushed twice at a
 	// slow server. A longer claim delays recovery after a crash.
 	ClaimTTL time.Duration `yaml:"claim_ttl" range:"1s to 1h"`
-	// One tenant per server goes first; the server's others follow only if it
-	// succeeded.
+	// One tenant per server goes first; the others follow if it succeeded.
 	Canary bool `yaml:"canary"`
 	// How long running rotations may take after SIGTERM.
 	// `TimeoutStopSec=` of systemd must be longer.
@@ -218,13 +216,12 @@ func (p Password) Recipe() crypto.Recipe {
 // Listen is the daemon's own HTTP listener. It is read-only and shows no secret, but
 // names of tenants, users and servers.
 type Listen struct {
-	// Where to listen. Port 0 picks a free one, which the log names. A socket is
-	// accessible to the service's user and group (mode 0660).
+	// Port 0 picks a free one, which the log names. A socket has mode 0660.
 	Address string `yaml:"address" range:"host:port, port 0 to 65535; unix: and an absolute path; empty turns it off"`
 	// What callers must present, except for `/healthz` and `/readyz`: `Authorization:
 	// Bearer`, or as the password of any user. The listener has no TLS: use a private
 	// network, or a proxy on this host.
-	TokenFile string `yaml:"token_file" default:"none" range:"one line, 64 KiB; required unless the address is loopback or a socket"`
+	TokenFile string `yaml:"token_file" default:"none" range:"one line; required unless the address is loopback or a socket"`
 	// Go's profiles at `/debug/pprof/`, for developers.
 	PProf bool `yaml:"pprof"`
 	// Three additional series per tenant, with the label `tenant`.
@@ -234,13 +231,13 @@ type Listen struct {
 // Hooks are programs that run after events, with the event as JSON on their standard
 // input. They never delay or fail a run.
 type Hooks struct {
-	// Run for each tenant whose password was replaced.
+	// For each tenant whose password was replaced.
 	AfterRotation Command `yaml:"after_rotation" default:"none" range:"absolute path, arguments"`
-	// Run for each tenant that failed, and for a run that could not start.
+	// For each tenant that failed, and for a run that could not start.
 	OnFailure Command `yaml:"on_failure" default:"none" range:"absolute path, arguments"`
-	// Run once after each sweep and verification.
+	// After each sweep and verification.
 	AfterRun Command `yaml:"after_run" default:"none" range:"absolute path, arguments"`
-	// A program that takes longer is killed with all its processes.
+	// A hook that takes longer is killed with all its processes.
 	Timeout time.Duration `yaml:"timeout" range:"1s to 10m"`
 }
 
@@ -255,8 +252,7 @@ func (c Command) String() string { return strings.Join(c, " ") }
 type Log struct {
 	// The lowest level that is logged.
 	Level LogLevel `yaml:"level" oneof:"debug,info,warn,error"`
-	// The format of an entry; `auto` is console on a terminal, entries with fields in
-	// systemd's journal, else json.
+	// `auto` is console on a terminal, fields in systemd's journal, else json.
 	Format LogFormat `yaml:"format" oneof:"auto,json,console"`
 }
 

@@ -32,15 +32,10 @@ type chart struct {
 // plots returns the plots of docs/performance.md, by file name.
 func plots(r results) map[string]chart {
 	seconds := func(p point) float64 { return p.Seconds }
-	requests := func(p point) float64 { return float64(p.Requests) }
 	return map[string]chart{
 		"growth-time.svg": {"Time of a sweep", "seconds", []curve{
 			{"scan, nothing due", along(r.Growth.Scan, seconds)},
 			{"all rotated, Mailu cost zero", along(r.Growth.Rotation, seconds)},
-		}, 0},
-		"growth-requests.svg": {"Requests to Vault in a sweep", "requests", []curve{
-			{"scan, nothing due", along(r.Growth.Scan, requests)},
-			{"all rotated", along(r.Growth.Rotation, requests)},
 		}, 0},
 		"growth-memory.svg": {"Peak memory of a scan", "MB", []curve{
 			{"on a real Vault", peaks(r.Memory, false)},

@@ -83,7 +83,9 @@ func (r results) notes() string {
 	for i, line := range r.Rows {
 		same := func(other row) bool { return other.Note == line.Note }
 		if line.Note != "" && !slices.ContainsFunc(r.Rows[:i], same) {
-			all = append(all, fmt.Sprintf("- %s: %s.", line.What, line.Note))
+			what, _, _ := strings.Cut(line.What, ",")
+			what, _, _ = strings.Cut(what, ":")
+			all = append(all, fmt.Sprintf("- %s: %s.", what, line.Note))
 		}
 	}
 	return strings.Join(all, "\n")
