@@ -1,10 +1,12 @@
 package mailu
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/mailu/mailutest"
@@ -56,6 +58,26 @@ func TestAHostInTwoSpellingsHasOneLimit(t *testing.T) {
 	if fake.MaxInFlight() != 1 || b.MaxConcurrent() != 1 {
 		t.Errorf("%d requests at a time, limit %d", fake.MaxInFlight(), b.MaxConcurrent())
 	}
+}
+
+// A tenant holds its slot from the push until it is verified, over several requests.
+func TestAHostInTwoSpellingsHasOneSetOfPushSlots(t *testing.T) {
+	_, a, b := twoSpellings(t, mailutest.Run(t, mailutest.Config{}))
+	release, err := a.PushSlot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+
+	_, full := b.PushSlot(ctx)
+	release()
+	again, err := b.PushSlot(t.Context())
+
+	if !errors.Is(full, context.DeadlineExceeded) || err != nil {
+		t.Fatalf("while the only slot is held: %v; afterwards: %v", full, err)
+	}
+	again()
 }
 
 func TestCheckSendsAHostInTwoSpellingsOneWrongToken(t *testing.T) {

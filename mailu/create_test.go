@@ -118,7 +118,7 @@ func TestALiedCreationIsNoProof(t *testing.T) {
 	fake.Inject(mailutest.Fault{Kind: mailutest.Lie, Method: "POST"})
 
 	err := create(t, server, newcomer)
-	_, proofErr := server.Proof(t.Context(), newcomer, crypto.SecretFromString(newPassword))
+	_, proofErr := server.Verify(t.Context(), newcomer, crypto.SecretFromString(newPassword))
 
 	if err != nil {
 		t.Errorf("the lie was found out: %v", err)

@@ -38,15 +38,20 @@ type endpoint struct {
 	credential int // the same for entries with one API host and one token
 }
 
-// limiter bounds the number of concurrent requests.
+// limiter bounds the number of concurrent requests, and of tenants between their push and
+// its verification. Without the second limit a verification would queue behind the
+// pushes of others, and every tenant would spend seconds with a password in Mailu that
+// is not yet current in Vault.
 type limiter struct {
 	*semaphore.Weighted
-	size  int
-	alone *semaphore.Weighted // held by the one request that tests a token
+	size   int
+	pushes *semaphore.Weighted
+	alone  *semaphore.Weighted // held by the one request that tests a token
 }
 
 func newLimiter(size int) *limiter {
-	return &limiter{Weighted: semaphore.NewWeighted(int64(size)), size: size, alone: semaphore.NewWeighted(1)}
+	n := int64(size)
+	return &limiter{Weighted: semaphore.NewWeighted(n), size: size, pushes: semaphore.NewWeighted(n), alone: semaphore.NewWeighted(1)}
 }
 
 // shareLimiters gives all entries with one API host a common limiter, the smallest of theirs:

@@ -83,13 +83,13 @@ func looked(s *Server, username string) {
 	s.accounts.note(username, []byte(`{"enabled":true,"enable_imap":true,"change_pw_next_login":false}`))
 }
 
-func prove(t testing.TB, s *Server, password string) (rotator.Proof, error) {
+func prove(t testing.TB, s *Server, password string) (rotator.Verification, error) {
 	t.Helper()
-	return proof(s.Proof(t.Context(), user, crypto.SecretFromString(password)))
+	return proof(s.Verify(t.Context(), user, crypto.SecretFromString(password)))
 }
 
 // proof returns the result of a check, if there is one.
-func proof(check rotator.HashCheck, err error) (rotator.Proof, error) {
+func proof(check rotator.HashCheck, err error) (rotator.Verification, error) {
 	if err != nil || check == nil {
 		return rotator.Unproven, err
 	}

@@ -26,6 +26,15 @@ type Server struct {
 // entry's value, or the lowest of all entries with the same API host.
 func (s *Server) MaxConcurrent() int { return s.limiter.size }
 
+// PushSlot implements [rotator.Server]: of one API host, as many as its concurrent
+// requests, over all entries and runs.
+func (s *Server) PushSlot(ctx context.Context) (release func(), err error) {
+	if err := s.limiter.pushes.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return func() { s.limiter.pushes.Release(1) }, nil
+}
+
 // attempt sends one request, once, when it is its turn. The turn ends with the attempt,
 // so that no call waits for another's back-off. What the answer shows about the
 // host is recorded before the turn ends and read after the next one began: a request

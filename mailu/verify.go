@@ -16,7 +16,7 @@ import (
 // An error, from Proof or from the check, is [rotator.ErrUnverifiable] if the answer is
 // Mailu's but unusable: another scheme, another user's, no such user. It is never
 // [rotator.ErrRefused], which is about pushes.
-func (s *Server) Proof(ctx context.Context, username string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s *Server) Verify(ctx context.Context, username string, password crypto.Secret) (rotator.HashCheck, error) {
 	if s.verify == VerifyNone {
 		return nil, nil
 	}
@@ -35,7 +35,7 @@ func (s *Server) Proof(ctx context.Context, username string, password crypto.Sec
 	if user.Password == "" {
 		return nil, c.failure("the answer has no hash of a password", provesNothing, c.errRefused)
 	}
-	return func() (rotator.Proof, error) {
+	return func() (rotator.Verification, error) {
 		if err := ctx.Err(); err != nil {
 			return rotator.Unproven, c.failure("the time of this call ran out before the hash was checked", "the next run goes on from here", err)
 		}
@@ -48,7 +48,7 @@ func (s *Server) Proof(ctx context.Context, username string, password crypto.Sec
 // them. Only if it returns, verification is impossible with this server.
 const provesNothing = "rotate this tenant, which replaces it; set verify to none only for a server that makes such hashes itself"
 
-func (c *call) check(hash string, password crypto.Secret) (rotator.Proof, error) {
+func (c *call) check(hash string, password crypto.Secret) (rotator.Verification, error) {
 	held, err := holds(hash, password)
 	var other *otherSchemeError
 	switch {
@@ -58,8 +58,8 @@ func (c *call) check(hash string, password crypto.Secret) (rotator.Proof, error)
 	case err != nil:
 		return rotator.Unproven, c.failure(err.Error(), provesNothing, c.errRefused)
 	case held:
-		return rotator.Held, nil
+		return rotator.Match, nil
 	default:
-		return rotator.NotHeld, nil
+		return rotator.Mismatch, nil
 	}
 }

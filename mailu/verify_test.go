@@ -25,7 +25,7 @@ func TestProofFollowsWhatMailuHolds(t *testing.T) {
 	if err := errors.Join(err1, pushed, err2, err3); err != nil {
 		t.Fatal(err)
 	}
-	if before != rotator.NotHeld || after != rotator.Held || former != rotator.NotHeld {
+	if before != rotator.Mismatch || after != rotator.Match || former != rotator.Mismatch {
 		t.Errorf("before %v, after %v, former %v", before, after, former)
 	}
 }
@@ -37,7 +37,7 @@ func TestSuccessWithoutEffectIsFoundOut(t *testing.T) {
 	pushed := push(t, server)
 	proof, err := prove(t, server, newPassword)
 
-	if pushed != nil || err != nil || proof != rotator.NotHeld {
+	if pushed != nil || err != nil || proof != rotator.Mismatch {
 		t.Errorf("push %v, proof %v, %v", pushed, proof, err)
 	}
 }
@@ -49,7 +49,7 @@ func TestLostAnswerIsSettledByProof(t *testing.T) {
 	pushed := push(t, server)
 	proof, err := prove(t, server, newPassword)
 
-	if pushed == nil || err != nil || proof != rotator.Held {
+	if pushed == nil || err != nil || proof != rotator.Match {
 		t.Errorf("push %v, proof %v, %v", pushed, proof, err)
 	}
 }
@@ -165,7 +165,7 @@ func TestProofEndsWithItsContext(t *testing.T) {
 	fake, server := pair(t, mailutest.Config{})
 	fake.Inject(mailutest.Fault{Kind: mailutest.HangBefore})
 
-	_, err := server.Proof(within(t, 30*time.Millisecond), user, crypto.SecretFromString(newPassword))
+	_, err := server.Verify(within(t, 30*time.Millisecond), user, crypto.SecretFromString(newPassword))
 
 	mustTell(t, server, err, "time of this call ran out")
 	if fake.Count("") != 1 {
@@ -182,7 +182,7 @@ func TestNoHashIsCheckedAfterTheEndOfTheContext(t *testing.T) {
 	})
 	server := open(t, entry("https://mail.example.com"), options)
 
-	held, err := proof(server.Proof(ctx, user, crypto.SecretFromString("password")))
+	held, err := proof(server.Verify(ctx, user, crypto.SecretFromString("password")))
 
 	mustBe(t, err, context.Canceled)
 	if held != rotator.Unproven {

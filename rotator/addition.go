@@ -74,7 +74,7 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 	plan := r.decideAdditions(fleet, additions)
 	nameAdditions(plan, fleet)
 	r.rotator.Rivals = r.namesakes(fleet)
-	r.registry = lendingRegistry{registry, r.host}
+	r.registry = registry
 	report.Rows = r.act(ctx, plan, AdditionPlanned)
 	report.Finished = s.Clock.Now()
 	s.Observe.observe(Event{Name: AdditionFinished, Count: report.Failures()})

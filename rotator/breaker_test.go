@@ -115,40 +115,6 @@ func TestAFaultPutsAnOpenServerBackOnTrial(t *testing.T) {
 	})
 }
 
-// While tenant 2 holds the only slot the others return from Mailu and wait for it: 3 to
-// 6, after which the next ones would start, and 1, which stops the server.
-func TestWhatWaitsForASlotIsNotBegunAfterTheServerWasStopped(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, upTo(8)...)
-		f.sweep.Workers, f.sweep.Canary = 1, false
-		answers := map[string]struct {
-			after time.Duration
-			err   error
-		}{
-			userOf(1): {700 * time.Millisecond, rotator.ErrServerUnusable},
-			userOf(2): {100 * time.Millisecond, nil},
-			userOf(3): {500 * time.Millisecond, rotator.ErrRefused},
-			userOf(4): {600 * time.Millisecond, rotator.ErrRefused},
-			userOf(5): {600 * time.Millisecond, rotator.ErrRefused},
-			userOf(6): {600 * time.Millisecond, rotator.ErrRefused},
-		}
-		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op != rotatortest.OpKnows {
-				return slowCall(rotatortest.OpWrite, 10*time.Second)(c)
-			}
-			time.Sleep(answers[c.User].after)
-			return rotatortest.Fault{Before: answers[c.User].err}
-		}
-
-		report := f.run(t, rotator.Selection{})
-
-		mustEnd(t, report, "1 failed, 2 rotated, 3 failed, 4 failed, 5 failed, 6 failed, 7 blocked, 8 blocked")
-		if asked := len(f.of(rotatortest.OpKnows)); asked != 6 {
-			t.Errorf("%d tenants were begun, want 6", asked)
-		}
-	})
-}
-
 func TestPausesBeginAnewAfterASuccess(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2)
@@ -201,7 +167,7 @@ func TestARateLimitedPushIsNotFollowedByAQuestion(t *testing.T) {
 		report := f.run(t, rotator.Selection{})
 
 		mustEnd(t, report, "1 finished")
-		if asked := f.of(rotatortest.OpProof); asked[0].at < time.Minute || f.made != 1 {
+		if asked := f.of(rotatortest.OpVerify); asked[0].at < time.Minute || f.made != 1 {
 			t.Errorf("asked after %s, %d passwords made", asked[0].at, f.made)
 		}
 	})
@@ -282,7 +248,7 @@ func TestOneUserThatCannotBeVerifiedHoldsNobodyElseBack(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3)
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpProof && c.User == userOf(1) {
+			if c.Op == rotatortest.OpVerify && c.User == userOf(1) {
 				return rotatortest.Fault{Before: rotator.ErrUnverifiable}
 			}
 			return rotatortest.Fault{}
@@ -310,8 +276,8 @@ func TestATokenRefusedInThePushIsNotFollowedByAQuestion(t *testing.T) {
 		report := f.run(t, rotator.Selection{})
 
 		mustEnd(t, report, "1 unfinished, 2 blocked")
-		if len(f.of(rotatortest.OpSetPassword)) != 1 || len(f.of(rotatortest.OpProof)) != 0 {
-			t.Errorf("sent %v and %v", f.of(rotatortest.OpSetPassword), f.of(rotatortest.OpProof))
+		if len(f.of(rotatortest.OpSetPassword)) != 1 || len(f.of(rotatortest.OpVerify)) != 0 {
+			t.Errorf("sent %v and %v", f.of(rotatortest.OpSetPassword), f.of(rotatortest.OpVerify))
 		}
 	})
 }

@@ -105,21 +105,6 @@ func TestAnUnknownUserIsNoVerdictOnTheServer(t *testing.T) {
 	})
 }
 
-func TestWorkersBoundWhatIsWorkedOnHereOverAllServers(t *testing.T) {
-	inFleet(t, func(t *testing.T, f *fleet) {
-		f.add(serverA, 1, 2)
-		f.add(serverB, 3, 4)
-		f.sweep.Workers, f.sweep.Canary = 1, false
-		f.fault = slowCall(rotatortest.OpWrite, time.Second)
-
-		f.run(t, rotator.Selection{})
-
-		if took := time.Since(f.began); took != 8*time.Second {
-			t.Errorf("two writes for each of four tenants took %s", took)
-		}
-	})
-}
-
 func TestOldestFirst(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 3, 1, 5, 2, 4)

@@ -114,7 +114,7 @@ type Step string
 
 // The steps.
 const (
-	StepLook     Step = "look"      // does the user exist, is the token right
+	StepPrecheck Step = "precheck"  // does the user exist, is the token right
 	StepPrepare  Step = "prepare"   // a new password and its claim are written to Vault
 	StepTakeOver Step = "take over" // a claim is rewritten
 	StepPush     Step = "push"      // the password is sent to Mailu
@@ -125,7 +125,7 @@ const (
 
 // Steps returns the steps of a rotation, in their usual order.
 func Steps() []Step {
-	return []Step{StepLook, StepPrepare, StepTakeOver, StepPush, StepVerify, StepCommit, StepAbandon}
+	return []Step{StepPrecheck, StepPrepare, StepTakeOver, StepPush, StepVerify, StepCommit, StepAbandon}
 }
 
 // timed returns the function that ends a step and reports how long it took.

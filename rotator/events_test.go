@@ -32,9 +32,9 @@ func TestStepsAreTimed(t *testing.T) {
 		pushed error
 		want   []string
 	}{
-		"all in order":       {nil, []string{"look 0s", "prepare 0s", "push 3s", "verify 0s", "commit 0s"}},
-		"those that fail":    {rotator.ErrServerUnusable, []string{"look 0s", "prepare 0s", "push 3s"}},
-		"refused, abandoned": {rotator.ErrRefused, []string{"look 0s", "prepare 0s", "push 3s", "verify 0s", "abandon 0s"}},
+		"all in order":       {nil, []string{"precheck 0s", "prepare 0s", "push 3s", "verify 0s", "commit 0s"}},
+		"those that fail":    {rotator.ErrServerUnusable, []string{"precheck 0s", "prepare 0s", "push 3s"}},
+		"refused, abandoned": {rotator.ErrRefused, []string{"precheck 0s", "prepare 0s", "push 3s", "verify 0s", "abandon 0s"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

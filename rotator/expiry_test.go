@@ -112,9 +112,9 @@ func TestAPendingPasswordThatExpiresUnderARotationIsNotLost(t *testing.T) {
 		dies  bool
 	}{
 		{"before the push", func(*fleet) rotatortest.Hook { return slow(2 * time.Second) }, false},
-		{"after the push, before the commit", func(*fleet) rotatortest.Hook { return slowCall(rotatortest.OpProof, 2*time.Second) }, false},
+		{"after the push, before the commit", func(*fleet) rotatortest.Hook { return slowCall(rotatortest.OpVerify, 2*time.Second) }, false},
 		{"and the process dies", func(*fleet) rotatortest.Hook {
-			return onOp(rotatortest.OpProof, rotatortest.Fault{Before: context.DeadlineExceeded})
+			return onOp(rotatortest.OpVerify, rotatortest.Fault{Before: context.DeadlineExceeded})
 		}, true},
 	}
 	for _, test := range tests {

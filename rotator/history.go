@@ -17,11 +17,11 @@ const maxRemembered = 50
 // errForgotten: no earlier version has the password.
 var errForgotten = errors.New("no earlier version of the record holds it")
 
-// remember searches the current and pending passwords of the version from and of
+// findInHistory searches the current and pending passwords of the version from and of
 // earlier ones for the password that Mailu holds, and takes it as the one to make
 // current. It skips known, in any envelope. If Mailu's hash cannot prove any password
 // it finds none.
-func (r *rotation) remember(ctx context.Context, from int, known *Pending) error {
+func (r *rotation) findInHistory(ctx context.Context, from int, known *Pending) error {
 	past := opened{rotation: r}
 	defer past.wipe()
 	_, _, _ = past.open(known)
@@ -31,14 +31,14 @@ func (r *rotation) remember(ctx context.Context, from int, known *Pending) error
 			if err != nil || !another {
 				continue
 			}
-			proof, err := r.proveInTime(ctx, password)
+			match, err := r.ask(ctx, password)
 			switch {
 			case provesNothing(err):
 				return fmt.Errorf("%w as far as can be told: %w", errForgotten, err)
 			case err != nil:
 				return fmt.Errorf("ask about version %d: %w", version, err)
-			case proof == Held:
-				return r.take(p)
+			case match == Match:
+				return r.load(p)
 			}
 		}
 	}
@@ -85,8 +85,8 @@ func (o *opened) wipe() {
 	}
 }
 
-// take makes p the password to bring in.
-func (r *rotation) take(p *Pending) error {
+// load makes p the password to bring in.
+func (r *rotation) load(p *Pending) error {
 	password, err := r.unseal(p)
 	if err != nil {
 		return err
@@ -200,16 +200,16 @@ func (r *rotation) undelete(ctx context.Context, deleted int, allowed func(Crede
 			return err
 		}
 		r.server, r.cred = server, c
-		if err := r.remember(ctx, version, nil); err != nil {
+		if err := r.findInHistory(ctx, version, nil); err != nil {
 			return err
 		}
-		return r.revive(ctx, deleted)
+		return r.restoreDeleted(ctx, deleted)
 	}
 	return fmt.Errorf("%w: bring the deleted version back (`vault kv undelete`)", errForgotten)
 }
 
-// revive writes the record as the version after the deleted one.
-func (r *rotation) revive(ctx context.Context, deleted int) error {
+// restoreDeleted writes the record as the version after the deleted one.
+func (r *rotation) restoreDeleted(ctx context.Context, deleted int) error {
 	next := r.cred
 	next.promote(r.next)
 	next.Pending, next.Version = nil, deleted

@@ -57,8 +57,6 @@ func (r *run) width(origin Origin) int {
 // find examines one tenant, and repairs it if requested. For tenants that share a user
 // the repair of one would be the drift of another.
 func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) Finding {
-	_ = r.host.workers.take(context.Background(), unbegun) // fails only with its context
-	defer r.host.workers.release()
 	f := Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
 	asked := !c.Ignored && c.Err == nil && c.Unlisted == nil
 	if asked && silent.Load() >= maxSilent {

@@ -45,7 +45,7 @@ func TestAVerificationLeavesASilentServerAlone(t *testing.T) {
 		}
 		asked := 0
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpProof {
+			if c.Op == rotatortest.OpVerify {
 				asked++
 				return rotatortest.Fault{Before: rotatortest.ErrLost}
 			}
@@ -65,7 +65,7 @@ func TestAnInterruptedVerificationIsAnErrorAndNoFinding(t *testing.T) {
 		f.sealed(t, 1, "known")
 		ctx, interrupt := context.WithCancel(t.Context())
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpProof {
+			if c.Op == rotatortest.OpVerify {
 				interrupt()
 				return rotatortest.Fault{Before: rotatortest.ErrLost}
 			}
@@ -87,7 +87,7 @@ func TestARotationThatEndedDuringTheVerificationIsNoDrift(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "known")
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpProof {
+			if c.Op == rotatortest.OpVerify {
 				f.fault = nil
 				f.setCurrent(t, 1, "newer")
 				f.mailu.AddUser(userOf(1), "newer")
@@ -149,7 +149,7 @@ func TestARollbackThatWasBegunEndsInARow(t *testing.T) {
 			f.fault = onOp(rotatortest.OpSetPassword, rotatortest.Fault{Before: rotator.ErrRefused})
 		}, rotator.Refused},
 		{"without an answer", func(_ *testing.T, f *fleet) {
-			f.fault = onOp(rotatortest.OpProof, rotatortest.Fault{Before: rotatortest.ErrLost})
+			f.fault = onOp(rotatortest.OpVerify, rotatortest.Fault{Before: rotatortest.ErrLost})
 		}, rotator.Unfinished},
 		{"another process is at it", func(t *testing.T, f *fleet) {
 			f.leave(t, 1, "another process", f.began.Add(time.Hour))

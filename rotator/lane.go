@@ -126,14 +126,8 @@ func (l *lane) work(ctx context.Context, workers, n int) {
 	_ = group.Wait() // its functions return nil
 }
 
-// one takes the next job through an attempt; false ends the round. It takes the run's
-// slot before the job: jobs that wait for a slot stay in the queue, oldest first, and
-// remain there if the lane pauses or stops.
+// one takes the next job through an attempt; false ends the round.
 func (l *lane) one(ctx context.Context, left *int) bool {
-	if l.host.workers.take(ctx, unbegun) != nil {
-		return false
-	}
-	defer l.host.workers.release()
 	j := l.next(ctx, left)
 	if j == nil {
 		return false

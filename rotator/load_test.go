@@ -185,7 +185,7 @@ func isSlow(user string) bool {
 // immediately: its time is shared by all and independent of Mailu's.
 func latency(c rotatortest.Call) rotatortest.Fault {
 	took := map[rotatortest.Op]time.Duration{
-		rotatortest.OpKnows: healthyAsk, rotatortest.OpProof: healthyAsk, rotatortest.OpSetPassword: healthyPush,
+		rotatortest.OpKnows: healthyAsk, rotatortest.OpVerify: healthyAsk, rotatortest.OpSetPassword: healthyPush,
 	}[c.Op]
 	if isSlow(c.User) {
 		took *= slowness

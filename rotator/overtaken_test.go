@@ -89,7 +89,7 @@ func TestARepairWithoutAnAnswerLeavesTheRecordAsItIs(t *testing.T) {
 		f.mailu.AddUser(userOf(1), "first")
 		_, before := f.store.Get(string(tenant(1)))
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
-			if c.Op == rotatortest.OpProof && len(f.of(rotatortest.OpProof)) == 3 { // for the current one, the former one, and before the commit
+			if c.Op == rotatortest.OpVerify && len(f.of(rotatortest.OpVerify)) == 3 { // for the current one, the former one, and before the commit
 				return rotatortest.Fault{Before: rotatortest.ErrLost}
 			}
 			return rotatortest.Fault{}
@@ -97,8 +97,8 @@ func TestARepairWithoutAnAnswerLeavesTheRecordAsItIs(t *testing.T) {
 
 		got := f.verify(t, true).Findings[0]
 
-		if _, after := f.store.Get(string(tenant(1))); after != before || got.Repaired || len(f.of(rotatortest.OpProof)) != 3 {
-			t.Errorf("version %d became %d, repaired %t after %d questions: %s", before, after, got.Repaired, len(f.of(rotatortest.OpProof)), got.Reason)
+		if _, after := f.store.Get(string(tenant(1))); after != before || got.Repaired || len(f.of(rotatortest.OpVerify)) != 3 {
+			t.Errorf("version %d became %d, repaired %t after %d questions: %s", before, after, got.Repaired, len(f.of(rotatortest.OpVerify)), got.Reason)
 		}
 	})
 }

@@ -78,10 +78,13 @@ type Server interface {
 	// so that Mailu cannot have the password; see also [ErrServerUnusable] and
 	// [RateLimitedError]. After any other error Mailu may have it.
 	SetPassword(ctx context.Context, username string, password crypto.Secret) error
-	// Proof requests what Mailu holds for the user now. The returned check decides
+	// Verify requests what Mailu holds for the user now. The returned check decides
 	// whether that is password. It is nil if the server is configured without
 	// verification.
-	Proof(ctx context.Context, username string, password crypto.Secret) (HashCheck, error)
+	Verify(ctx context.Context, username string, password crypto.Secret) (HashCheck, error)
+	// PushSlot blocks until the server has a free slot for a push and its verification,
+	// of which it has MaxConcurrent, or ctx ends. The caller must call release once.
+	PushSlot(ctx context.Context) (release func(), err error)
 	// Account is what the latest answer to this value about the user showed, or the
 	// zero Account without one. It sends no request.
 	Account(username string) Account
@@ -89,28 +92,28 @@ type Server interface {
 	MaxConcurrent() int
 }
 
-// HashCheck is the part of a proof that needs no server, but up to seconds of this
+// HashCheck is the part of a verification that needs no server, but up to seconds of this
 // host's processor. It is called at most once.
-type HashCheck func() (Proof, error)
+type HashCheck func() (Verification, error)
 
-// proof returns the result of the check; without a check nothing is proven.
-func (check HashCheck) proof() (Proof, error) {
+// result runs the check; without a check nothing is proven.
+func (check HashCheck) result() (Verification, error) {
 	if check == nil {
 		return Unproven, nil
 	}
 	return check()
 }
 
-// Proof is what a server's answer shows about a password.
-type Proof int
+// Verification is what a server's answer shows about a password.
+type Verification int
 
 const (
 	// Unproven means that the server is configured without verification.
-	Unproven Proof = iota
-	// Held means that the server holds the hash of exactly this password.
-	Held
-	// NotHeld means that it holds another password's hash.
-	NotHeld
+	Unproven Verification = iota
+	// Match means that the server holds the hash of exactly this password.
+	Match
+	// Mismatch means that it holds another password's hash.
+	Mismatch
 )
 
 // Clock provides the time to the domain, and lets it wait.

@@ -139,13 +139,13 @@ func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, remar
 		if p == nil {
 			continue // it is still being added
 		}
-		proof, err := s.prove(ctx, server, keys, c, p)
+		match, err := s.prove(ctx, server, keys, c, p)
 		switch {
 		case err != nil:
 			return false, "", fmt.Errorf("ask Mailu which password it accepts: %w", err)
-		case proof == Unproven:
+		case match == Unproven:
 			return false, "", fmt.Errorf("which password Mailu accepts cannot be asked: verify is none for %s", c.Origin)
-		case proof == Held:
+		case match == Match:
 			remark = server.Account(c.Username).remark()
 			if remark != "" {
 				s.Observe.observe(Event{Name: AccountRestricted, Tenant: string(c.Tenant), Origin: c.Origin, Err: errRemark(remark)})
@@ -157,7 +157,7 @@ func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, remar
 }
 
 // prove asks the server whether it holds a sealed password of a record.
-func (s *Sweep) prove(ctx context.Context, server Server, keys Envelope, c Credential, p *Pending) (Proof, error) {
+func (s *Sweep) prove(ctx context.Context, server Server, keys Envelope, c Credential, p *Pending) (Verification, error) {
 	password, err := p.unseal(keys, c.Tenant)
 	if err != nil {
 		return Unproven, err
@@ -165,9 +165,9 @@ func (s *Sweep) prove(ctx context.Context, server Server, keys Envelope, c Crede
 	defer password.Wipe()
 	ctx, cancel := context.WithTimeout(ctx, s.ClaimTTL)
 	defer cancel()
-	check, err := server.Proof(ctx, c.Username, password)
+	check, err := server.Verify(ctx, c.Username, password)
 	if err != nil {
 		return Unproven, err
 	}
-	return check.proof()
+	return check.result()
 }

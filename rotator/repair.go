@@ -27,7 +27,7 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 	case c.Credential.Pending != nil:
 		how = "finished the half-finished rotation"
 		x.healPending(ctx)
-		_, err = x.finish(ctx)
+		_, err = x.rotate(ctx, Finished)
 	default:
 		how, err = x.reconcile(ctx)
 	}
@@ -94,28 +94,27 @@ func (r *run) unshared(c Credential) error {
 // reconcile explains the drift by the record's history, or else pushes the current
 // password.
 func (r *rotation) reconcile(ctx context.Context) (how string, err error) {
-	switch err := r.remember(ctx, r.cred.Version-1, r.cred.current()); {
+	switch err := r.findInHistory(ctx, r.cred.Version-1, r.cred.current()); {
 	case err == nil:
 		return "made the password current again that Mailu holds", r.commit(ctx)
 	case !errors.Is(err, errForgotten):
 		return "", err
 	}
 	current := r.cred.current()
-	if unreadable := r.take(current); unreadable != nil {
+	if unreadable := r.load(current); unreadable != nil {
 		unharmed, _ := r.unharmed(ctx, current)
 		if unharmed == nil {
 			return "", fmt.Errorf("%w: --run-now --tenant makes a new one", errForgotten)
 		}
 		current = unharmed
 	}
-	_, err = r.install(ctx, current)
+	_, err = r.pushExisting(ctx, current)
 	return "pushed Vault's current password", err
 }
 
-// install takes an existing password through the protocol: prepare, push, verify,
-// commit.
-func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
-	if err := r.take(p); err != nil {
+// pushExisting takes an existing password through the protocol, in place of a new one.
+func (r *rotation) pushExisting(ctx context.Context, p *Pending) (Outcome, error) {
+	if err := r.load(p); err != nil {
 		return Failed, err
 	}
 	if err := sendable(r.password); err != nil {
@@ -124,23 +123,8 @@ func (r *rotation) install(ctx context.Context, p *Pending) (Outcome, error) {
 	if err := r.date(); err != nil {
 		return Failed, err
 	}
-	claimed := *r.next
-	claimed.Claim = r.newClaim(0)
-	r.next = &claimed
-	if err := r.look(ctx); err != nil {
-		return Failed, err
-	}
-	current := r.cred.current()
-	err := r.lay(ctx, func(c Credential) error {
-		if c.Pending != nil || !c.current().same(current) {
-			return errOvertaken
-		}
-		return nil
-	})
-	if err != nil {
-		return r.ended(err), fmt.Errorf("prepare: %w", err)
-	}
-	return r.bring(ctx, Restored)
+	r.replacing = r.cred.current()
+	return r.rotate(ctx, Restored)
 }
 
 // date reseals a password that was sealed without last_rotated, because a pending
@@ -174,20 +158,14 @@ func (c Credential) current() *Pending {
 
 // proves asks Mailu about a sealed password. improper says why that cannot be one of
 // ours, whatever Mailu holds.
-func (r *rotation) proves(ctx context.Context, p *Pending) (proof Proof, improper, err error) {
+func (r *rotation) proves(ctx context.Context, p *Pending) (match Verification, improper, err error) {
 	password, err := r.unseal(p)
 	if err != nil {
 		return Unproven, nil, err
 	}
 	defer password.Wipe()
-	proof, err = r.proveInTime(ctx, password)
-	return proof, crypto.CheckPassword(password), err
-}
-
-func (r *rotation) proveInTime(ctx context.Context, password crypto.Secret) (Proof, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
-	defer cancel()
-	return r.prove(ctx, r.cred.Username, password)
+	match, err = r.ask(ctx, password)
+	return match, crypto.CheckPassword(password), err
 }
 
 func (r *rotation) unseal(p *Pending) (crypto.Secret, error) { return p.unseal(r.Keys, r.cred.Tenant) }

@@ -37,7 +37,7 @@ func (f *fleet) undate(t *testing.T, n int, password string) {
 	f.mailu.AddUser(userOf(n), password)
 }
 
-func mustFind(t *testing.T, v rotator.Verification, state rotator.State, repaired bool, reason string) {
+func mustFind(t *testing.T, v rotator.VerifyReport, state rotator.State, repaired bool, reason string) {
 	t.Helper()
 	if got := v.Findings[0]; got.State != state || got.Repaired != repaired || !strings.Contains(got.Reason, reason) {
 		t.Errorf("%s, repaired %t: %s; want %s, %t, %q", got.State, got.Repaired, got.Reason, state, repaired, reason)
@@ -315,12 +315,12 @@ func TestRepairAfterAResealFindsTheFormerPassword(t *testing.T) {
 		f.setCurrent(t, 1, "second")
 		f.setCurrent(t, 1, "second")
 		f.mailu.AddUser(userOf(1), "first")
-		asked := len(f.of(rotatortest.OpProof))
+		asked := len(f.of(rotatortest.OpVerify))
 
 		mustFind(t, f.verify(t, true), rotator.StateOK, true, "current again that Mailu holds")
 
 		f.mustAgree(t, 1, "first")
-		if n := len(f.of(rotatortest.OpProof)) - asked; n != 3 { // the current one, the former one, and before the commit
+		if n := len(f.of(rotatortest.OpVerify)) - asked; n != 3 { // the current one, the former one, and before the commit
 			t.Errorf("Mailu was asked %d times", n)
 		}
 	})

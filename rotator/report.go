@@ -2,49 +2,6 @@ package rotator
 
 import "time"
 
-// Outcome is what a run did with a tenant, or plans to do. The strings are part of the
-// JSON report.
-type Outcome string
-
-// The outcomes.
-const (
-	Rotated  Outcome = "rotated"  // a new password, in Mailu and in Vault
-	Finished Outcome = "finished" // a half-finished rotation was completed
-	Planned  Outcome = "planned"  // would be rotated or finished (dry run)
-	Fresh    Outcome = "fresh"    // nothing to do
-	Added    Outcome = "added"    // a new tenant: its record in Vault, its first password in Mailu
-	Resealed Outcome = "resealed" // the same password, sealed with the newest master key
-	Restored Outcome = "restored" // an earlier password is current again (rollback)
-	Deferred Outcome = "deferred" // to be rotated, but not started: limit, window or interrupt
-	Ignored  Outcome = "ignored"  // not a tenant; never touched
-
-	Invalid    Outcome = "invalid"    // malformed or unreadable record; never touched
-	Blocked    Outcome = "blocked"    // not started because of its server or Vault
-	Claimed    Outcome = "claimed"    // another process is rotating it
-	Refused    Outcome = "refused"    // Mailu certainly refused; the old password stays
-	Unfinished Outcome = "unfinished" // half-finished; the next run finishes it
-	Stuck      Outcome = "stuck"      // half-finished and taken over too often; see maxTakeovers
-	Failed     Outcome = "failed"     // not rotated, and nothing was changed
-)
-
-// Outcomes returns all of them, in the order of a summary.
-func Outcomes() []Outcome {
-	return []Outcome{
-		Planned, Rotated, Finished, Added, Restored, Resealed, Fresh, Deferred, Ignored,
-		Refused, Unfinished, Stuck, Claimed, Blocked, Failed, Invalid,
-	}
-}
-
-// Failure reports whether the tenant needs attention: such outcomes make the exit
-// status 2.
-func (o Outcome) Failure() bool {
-	switch o {
-	case Invalid, Blocked, Claimed, Refused, Unfinished, Stuck, Failed:
-		return true
-	}
-	return false
-}
-
 // Row is the report on one tenant.
 type Row struct {
 	Tenant      string // as listed, even if it is not a tenant id

@@ -117,8 +117,7 @@ func (r *run) resealAll(ctx context.Context, plan []Decision) []Row {
 
 func (r *run) resealOne(ctx context.Context, d Decision) Row {
 	result := Result{Credential: d.Credential, Outcome: Deferred, Err: errInterrupted}
-	if ctx.Err() == nil && r.host.workers.take(ctx, unbegun) == nil {
-		defer r.host.workers.release()
+	if ctx.Err() == nil {
 		ctx, cancel := r.graceful(ctx)
 		defer cancel()
 		result = r.rotator.Reseal(ctx, d.Credential, r.sel.NewestKey)
@@ -139,7 +138,7 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 	x := &rotation{Rotator: r, cred: c, id: newRotationID()}
 	var outcome Outcome
 	var reason string
-	err := x.write(ctx, change{
+	err := x.update(ctx, change{
 		apply: func(c *Credential) (err error) {
 			var action Action
 			if action, outcome, reason = judgeReseal(r.Clock.Now(), *c, newest); action == Leave {

@@ -56,7 +56,7 @@ func TestResealKeepsPasswordAndAgeAndFieldsOfOthers(t *testing.T) {
 				if err != nil || password.RevealString() != "the password" {
 					t.Errorf("opens to %q, %v", password.RevealString(), err)
 				}
-				if calls := len(f.of(rotatortest.OpKnows)) + len(f.of(rotatortest.OpProof)) + len(f.of(rotatortest.OpSetPassword)); calls != 0 {
+				if calls := len(f.of(rotatortest.OpKnows)) + len(f.of(rotatortest.OpVerify)) + len(f.of(rotatortest.OpSetPassword)); calls != 0 {
 					t.Errorf("Mailu was asked %d times", calls)
 				}
 				mustEnd(t, f.reseal(t, rotator.Selection{}), "1 fresh")

@@ -348,7 +348,7 @@ func TestDriftOfAUserThatChangedIsComparedWithAllTenants(t *testing.T) {
 		f.sealed(t, 1, "of tenant 1")
 		f.sealed(t, 2, "of tenant 2")
 		f.mailu.AddUser(userOf(1), "of somebody")
-		f.fault = once(rotatortest.OpProof, 1, rotatortest.Fault{}, func() {
+		f.fault = once(rotatortest.OpVerify, 1, rotatortest.Fault{}, func() {
 			f.store.Edit(string(tenant(1)), func(fields map[string]any) { fields["username"] = userOf(2) })
 		})
 

@@ -29,10 +29,6 @@ func (s *Sweep) Rollback(ctx context.Context, tenant TenantID, version int) (Row
 	if err != nil {
 		return Row{}, err
 	}
-	if err := r.host.workers.take(ctx, unbegun); err != nil {
-		return Row{}, err
-	}
-	defer r.host.workers.release()
 	x := r.rotation(c.Credential)
 	defer func() { x.password.Wipe() }()
 	ctx, cancel := r.graceful(ctx)
@@ -81,7 +77,7 @@ func (r *rotation) rolledBack(now time.Time, restored earlier, err error) string
 // rollBack returns no outcome if nothing was started.
 func (r *rotation) rollBack(ctx context.Context, version int) (restored earlier, o Outcome, err error) {
 	if r.cred.Pending != nil {
-		if o, err := r.finish(ctx); err != nil {
+		if o, err := r.rotate(ctx, Finished); err != nil {
 			return earlier{}, failing(o), fmt.Errorf("finish the half-finished rotation first: %w", err)
 		}
 	}
@@ -94,7 +90,7 @@ func (r *rotation) rollBack(ctx context.Context, version int) (restored earlier,
 			o = r.ended(err)
 		}
 	} else {
-		o, err = r.install(ctx, restored.password)
+		o, err = r.pushExisting(ctx, restored.password)
 	}
 	return restored, failing(o), err
 }
@@ -102,8 +98,8 @@ func (r *rotation) rollBack(ctx context.Context, version int) (restored earlier,
 // holds reports whether Mailu is proven to hold the password already, which then needs
 // no push. If Mailu cannot be asked, the push finds out.
 func (r *rotation) holds(ctx context.Context, p *Pending) bool {
-	proof, _, err := r.proves(ctx, p)
-	return err == nil && proof == Held && r.take(p) == nil
+	match, _, err := r.proves(ctx, p)
+	return err == nil && match == Match && r.load(p) == nil
 }
 
 // failing: for a rollback it is no success if another process handled the tenant.

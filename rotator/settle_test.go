@@ -72,7 +72,7 @@ func TestOursIsPutBackBesideAnOperatorsWhileMailuCannotBeAsked(t *testing.T) {
 	h := newHouse(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault {
 		h.overwrite(t, "the operator's")
-		h.meet(rotatortest.OpProof, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
+		h.meet(rotatortest.OpVerify, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
 		return rotatortest.Fault{}
 	})
 
@@ -189,9 +189,9 @@ func TestWhatAPushLeavesBehind(t *testing.T) {
 		{"refused for certain", rotatortest.OpSetPassword, rotatortest.Fault{Before: refused}, rotator.Refused},
 		{"lost on the way", rotatortest.OpSetPassword, rotatortest.Fault{Before: rotatortest.ErrLost}, rotator.Unfinished},
 		{"done, the answer lost", rotatortest.OpSetPassword, rotatortest.Fault{After: rotatortest.ErrLost}, rotator.Rotated},
-		{"done, then the question lost", rotatortest.OpProof, rotatortest.Fault{Before: rotatortest.ErrLost}, rotator.Unfinished},
-		{"done, then the question refused", rotatortest.OpProof, rotatortest.Fault{Before: refused}, rotator.Unfinished},
-		{"done, then not to be verified", rotatortest.OpProof, rotatortest.Fault{Before: rotator.ErrUnverifiable}, rotator.Unfinished},
+		{"done, then the question lost", rotatortest.OpVerify, rotatortest.Fault{Before: rotatortest.ErrLost}, rotator.Unfinished},
+		{"done, then the question refused", rotatortest.OpVerify, rotatortest.Fault{Before: refused}, rotator.Unfinished},
+		{"done, then not to be verified", rotatortest.OpVerify, rotatortest.Fault{Before: rotator.ErrUnverifiable}, rotator.Unfinished},
 		{"the question before it refused", rotatortest.OpKnows, rotatortest.Fault{Before: refused}, rotator.Failed},
 	}
 	for _, test := range tests {
@@ -227,7 +227,7 @@ func TestARefusalAfterATakeoverAbandonsNothing(t *testing.T) {
 
 func TestASuccessWithoutEffectIsNotCommitted(t *testing.T) {
 	h := newHouse(t)
-	h.meet(rotatortest.OpProof, 1, func() rotatortest.Fault {
+	h.meet(rotatortest.OpVerify, 1, func() rotatortest.Fault {
 		h.mailu.AddUser(userA, "first password") // the push had no effect
 		return rotatortest.Fault{}
 	})

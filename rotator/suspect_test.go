@@ -50,7 +50,7 @@ func TestAFewBadTenantsStopNobodyElseOfTheirServer(t *testing.T) {
 		"resets":                   {rotatortest.OpKnows, rotatortest.ErrLost},
 		"500 to the push":          {rotatortest.OpSetPassword, failed},
 		"resets of the push":       {rotatortest.OpSetPassword, rotatortest.ErrLost},
-		"a hash that says nothing": {rotatortest.OpProof, rotator.ErrUnverifiable},
+		"a hash that says nothing": {rotatortest.OpVerify, rotator.ErrUnverifiable},
 		"Vault refuses":            {rotatortest.OpWrite, rotator.ErrForbidden},
 		"Vault finds it too large": {rotatortest.OpWrite, errors.New("vault answered 413 Request Entity Too Large")},
 		"Vault answers 500":        {rotatortest.OpWrite, errDamaged},
@@ -109,7 +109,7 @@ func TestWhatWasLeftHalfFinishedIsTriedAgainSoon(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, upTo(20)...)
 		f.mailu.Width = 1
-		lost := lostOnce(rotatortest.OpProof, 1)
+		lost := lostOnce(rotatortest.OpVerify, 1)
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
 			slow(time.Second)(c)
 			return lost(c)
@@ -120,7 +120,7 @@ func TestWhatWasLeftHalfFinishedIsTriedAgainSoon(t *testing.T) {
 		if report.Failures() > 0 {
 			t.Errorf("%d failures", report.Failures())
 		}
-		if again := f.of(rotatortest.OpProof, 1)[1].at; again > 5*time.Second {
+		if again := f.of(rotatortest.OpVerify, 1)[1].at; again > 5*time.Second {
 			t.Errorf("asked again after %s", again)
 		}
 	})

@@ -18,7 +18,7 @@ type Sweep struct {
 	NewPassword   func() (crypto.Secret, error)
 	DefaultPolicy Policy
 	Owner         string        // names this process in claims
-	Workers       int           // tenants that this host works on concurrently; at least 1
+	Workers       int           // records that are read concurrently; at least 1
 	ClaimTTL      time.Duration // how long a claim is valid
 	Canary        bool          // one tenant per server goes first, alone
 	Grace         time.Duration // how long work in flight may continue after ctx ended
@@ -49,7 +49,6 @@ type run struct {
 	sel     Selection
 	until   time.Time // no rotation starts at or after this time; zero: no limit
 	rotator *Rotator
-	host    host
 	store   *storeHealth
 
 	registry Registry    // of a run that adds tenants
@@ -154,13 +153,12 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()
 	}
-	host := newHost(s.Workers)
+	processor := newHostProcessor()
 	rotator := &Rotator{
-		Store: s.Store, Mailu: lending{s.Mailu, host}, Keys: lendingEnvelope{s.envelope(keys), host}, Clock: clock, NewPassword: s.NewPassword,
+		Store: s.Store, Mailu: limitedMailu{s.Mailu, processor}, Keys: limitedEnvelope{s.envelope(keys), processor}, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, OnStep: s.OnStep,
-		Turn: newTurns(host.workers).take,
 	}
-	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, host: host, store: &storeHealth{}}
+	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, store: &storeHealth{}}
 	rotator.Rivals = r.namesakes(nil)
 	return r, nil
 }

@@ -21,7 +21,7 @@ func TestWhatARotationCosts(t *testing.T) {
 
 		want := map[rotatortest.Op]int{
 			rotatortest.OpList: 1, rotatortest.OpRead: 1, rotatortest.OpWrite: 2, rotatortest.OpKeys: 1,
-			rotatortest.OpKnows: 1, rotatortest.OpSetPassword: 1, rotatortest.OpProof: 1,
+			rotatortest.OpKnows: 1, rotatortest.OpSetPassword: 1, rotatortest.OpVerify: 1,
 		}
 		for op, n := range want {
 			if got := len(f.of(op)); got != n {

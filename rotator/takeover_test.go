@@ -222,7 +222,7 @@ func TestWhileMailuDoesNotAnswerATakeoverCostsNoVersion(t *testing.T) {
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.clock.Advance(ttl)
-	h.meet(rotatortest.OpProof, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
+	h.meet(rotatortest.OpVerify, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
 
 	result := h.attempt(t, "second")
 

@@ -20,7 +20,7 @@ func TestAServerIsSentOnePushAfterTheOtherAndEachIsVerifiedAtOnce(t *testing.T) 
 
 		f.run(t, rotator.Selection{All: true})
 
-		pushes, proofs := f.of(rotatortest.OpSetPassword), f.of(rotatortest.OpProof)
+		pushes, proofs := f.of(rotatortest.OpSetPassword), f.of(rotatortest.OpVerify)
 		if len(pushes) != tenants || len(proofs) != tenants {
 			t.Fatalf("%d pushes and %d questions", len(pushes), len(proofs))
 		}

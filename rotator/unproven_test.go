@@ -12,7 +12,7 @@ import (
 // foreignHash makes Mailu show a hash of another kind until a password is set.
 func (f *fleet) foreignHash() {
 	f.fault = func(c rotatortest.Call) rotatortest.Fault {
-		if c.Op == rotatortest.OpProof && f.mailu.Sets() == 0 {
+		if c.Op == rotatortest.OpVerify && f.mailu.Sets() == 0 {
 			return rotatortest.Fault{Before: rotator.ErrUnverifiable}
 		}
 		return rotatortest.Fault{}
@@ -89,7 +89,7 @@ func TestADeletedRecordWhoseUserIsGoneSaysSo(t *testing.T) {
 		f.sealed(t, 1, "known")
 		f.edit(1, func(map[string]any) {})
 		f.store.Delete(string(tenant(1)))
-		f.fault = onOp(rotatortest.OpProof, rotatortest.Fault{Before: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)})
+		f.fault = onOp(rotatortest.OpVerify, rotatortest.Fault{Before: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)})
 
 		mustFind(t, f.verify(t, true), rotator.StateUnreadable, false, "not repaired: ask about version ")
 	})
@@ -98,7 +98,7 @@ func TestADeletedRecordWhoseUserIsGoneSaysSo(t *testing.T) {
 func TestATenantWhoseUserIsGoneIsNotUnproven(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.sealed(t, 1, "known")
-		f.fault = onOp(rotatortest.OpProof, rotatortest.Fault{Before: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)})
+		f.fault = onOp(rotatortest.OpVerify, rotatortest.Fault{Before: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)})
 
 		mustFind(t, f.verify(t, true), rotator.StateUnknownUser, false, "")
 	})

@@ -60,15 +60,15 @@ func (f Finding) Problem() bool {
 	return f.State.Problem() || f.State == StatePending && !f.UnderWay || f.State == StateUnproven && f.Unprovable || f.Vanishing
 }
 
-// Verification is the result of one run of Verify.
-type Verification struct {
+// VerifyReport is the result of one run of Verify.
+type VerifyReport struct {
 	Started  time.Time
 	Finished time.Time
 	Findings []Finding // in the order of the list
 }
 
 // Problems is the number of findings that need attention.
-func (v Verification) Problems() int {
+func (v VerifyReport) Problems() int {
 	n := 0
 	for _, f := range v.Findings {
 		if f.Problem() {
@@ -79,7 +79,7 @@ func (v Verification) Problems() int {
 }
 
 // Count is the number of findings with the state.
-func (v Verification) Count(s State) int {
+func (v VerifyReport) Count(s State) int {
 	n := 0
 	for _, f := range v.Findings {
 		if f.State == s {
@@ -94,7 +94,7 @@ func (v Verification) Count(s State) int {
 // makes a password current again that Mailu holds and only Vault's history has, and, if
 // neither explains the drift, pushes Vault's current password, under a claim like any
 // push.
-func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result Verification, err error) {
+func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result VerifyReport, err error) {
 	result.Started = s.Clock.Now()
 	s.Observe.observe(Event{Name: VerificationStarted})
 	defer func() {
@@ -176,28 +176,28 @@ func unasked(c Candidate) (State, string) {
 
 // answers are Mailu's results for the passwords of a record.
 type answers struct {
-	proof    Proof // of the current password, or of the pending one if that was asked about
-	neither  bool  // both were asked about, and neither is held
-	improper error // why the current one cannot be one of ours
+	proof    Verification // of the current password, or of the pending one if that was asked about
+	neither  bool         // both were asked about, and neither is held
+	improper error        // why the current one cannot be one of ours
 	asked    *Pending
 	err      error // of the last request
 }
 
 func (r *rotation) askBoth(ctx context.Context) (a answers) {
-	a.proof = NotHeld
+	a.proof = Mismatch
 	if a.asked = r.cred.current(); a.asked != nil {
 		a.proof, a.improper, a.err = r.proves(ctx, a.asked)
 	}
 	lost := errors.Is(a.err, errUnreadable)
-	if r.cred.Pending == nil || !lost && (a.err != nil || a.proof != NotHeld) {
+	if r.cred.Pending == nil || !lost && (a.err != nil || a.proof != Mismatch) {
 		return a
 	}
 	proof, _, err := r.proves(ctx, r.cred.Pending)
-	if lost && (err != nil || proof != Held) {
+	if lost && (err != nil || proof != Match) {
 		return a // an error about the current one comes first
 	}
 	a.asked, a.proof, a.err = r.cred.Pending, proof, err
-	a.neither = err == nil && proof == NotHeld && !r.cred.BeingAdded()
+	a.neither = err == nil && proof == Mismatch && !r.cred.BeingAdded()
 	return a
 }
 
@@ -220,9 +220,9 @@ func (r *run) judgeAnswers(ctx context.Context, x *rotation, a answers, f *Findi
 		f.State, f.Unprovable, f.Reason = StateUnproven, true, a.err.Error()
 	case a.proof == Unproven:
 		f.State, f.Reason = StateUnproven, "verify is none for this server"
-	case a.proof == NotHeld && a.improper != nil:
+	case a.proof == Mismatch && a.improper != nil:
 		f.State, f.Reason = StateDrift, fmt.Sprintf("Mailu holds another password than Vault's; %v, so it is never pushed: --run-now --tenant makes a new one", a.improper)
-	case a.proof == NotHeld:
+	case a.proof == Mismatch:
 		f.State, f.Reason = StateDrift, "Mailu holds another password than Vault's"
 	case a.improper != nil:
 		f.State, f.Reason = StateOK, fmt.Sprintf("%v, which a login form or a mail client may not send: --run-now --tenant makes a new one", a.improper)

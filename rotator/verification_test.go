@@ -46,7 +46,7 @@ func (f *fleet) ring(t *testing.T) *crypto.Keyring {
 	return ring
 }
 
-func (f *fleet) verify(t *testing.T, repair bool) rotator.Verification {
+func (f *fleet) verify(t *testing.T, repair bool) rotator.VerifyReport {
 	t.Helper()
 	v, err := f.sweep.Verify(t.Context(), rotator.Selection{}, repair)
 	if err != nil {
@@ -96,10 +96,10 @@ func TestVerificationNamesEveryState(t *testing.T) {
 		}, rotator.StateUnreadable, true},
 		{"deleted", func(_ *testing.T, f *fleet) { f.store.Delete(string(tenant(1))) }, rotator.StateUnreadable, true},
 		{"no answer", func(_ *testing.T, f *fleet) {
-			f.fault = onOp(rotatortest.OpProof, rotatortest.Fault{Before: rotatortest.ErrLost})
+			f.fault = onOp(rotatortest.OpVerify, rotatortest.Fault{Before: rotatortest.ErrLost})
 		}, rotator.StateUnreachable, true},
 		{"no such user", func(_ *testing.T, f *fleet) {
-			f.fault = onOp(rotatortest.OpProof, rotatortest.Fault{Before: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)})
+			f.fault = onOp(rotatortest.OpVerify, rotatortest.Fault{Before: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)})
 		}, rotator.StateUnknownUser, true},
 		{"not asked", func(_ *testing.T, f *fleet) { f.mailu.Unverified = true }, rotator.StateUnproven, false},
 	}

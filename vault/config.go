@@ -38,8 +38,8 @@ type Config struct {
 	// Transit names the master key.
 	Transit Transit
 
-	// Workers is the number of concurrent calls; as many connections are kept open. 0
-	// means 8.
+	// Workers is the number of concurrent requests for records; as many connections are
+	// kept open. 0 means 8.
 	Workers int
 
 	// MinWait and MaxWait bound the pause before a failed request is repeated,

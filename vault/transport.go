@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -59,7 +60,10 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 		ForceAttemptHTTP2:   true,
 	}
 	return &http.Client{
-		Transport: &boundedTransport{next: transport, limiter: newRateLimiter(cfg), try: cfg.TryTimeout, onRequest: cfg.reportRequest},
+		Transport: &boundedTransport{
+			next: transport, limiter: newRateLimiter(cfg), records: semaphore.NewWeighted(int64(cfg.Workers)),
+			try: cfg.TryTimeout, onRequest: cfg.reportRequest, onRecords: cfg.onRecords,
+		},
 	}, nil
 }
 
@@ -122,16 +126,25 @@ type boundedTransport struct {
 	try       time.Duration
 	life      context.Context // ends requests that have no context of their own; nil: all have one
 	onRequest func(req *http.Request, status int, took time.Duration)
+
+	records   *semaphore.Weighted // of the concurrent requests for records
+	onRecords func(*http.Request) bool
 }
 
 func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, end := t.alive(req.Context())
+	if t.onRecords(req) {
+		if err := t.records.Acquire(ctx, 1); err != nil {
+			end()
+			closeBody(req)
+			return nil, err
+		}
+		defer t.records.Release(1)
+	}
 	alone, err := t.limiter.acquire(ctx)
 	if err != nil {
 		end()
-		if req.Body != nil {
-			_ = req.Body.Close() // as a RoundTripper must
-		}
+		closeBody(req)
 		return nil, err
 	}
 	// The time limit starts with the request's turn.
@@ -153,6 +166,13 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	}
 	resp.Body = &boundedBody{body: resp.Body, left: sizeLimit(req), done: done}
 	return resp, nil
+}
+
+// closeBody does what a RoundTripper must also do for a request that it does not send.
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
 }
 
 // alive returns a context that also ends with life.
@@ -226,6 +246,16 @@ func Operations() []string {
 // reportRequest reports a request by its operation: paths contain tenants' names.
 func (c Config) reportRequest(req *http.Request, status int, took time.Duration) {
 	c.OnRequest(c.operationOf(req), status, took)
+}
+
+// onRecords reports whether a request reads, writes or lists records: Workers limits how
+// many of those are sent at a time. Logins and renewals are not delayed by them.
+func (c Config) onRecords(req *http.Request) bool {
+	switch c.operationOf(req) {
+	case opList, opRead, opWrite:
+		return true
+	}
+	return false
 }
 
 // operationOf uses the path, because the lifetime watcher's requests have no context

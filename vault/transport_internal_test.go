@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -135,5 +136,61 @@ func TestOperationsGoByThePath(t *testing.T) {
 		if !slices.Contains(Operations(), got) {
 			t.Errorf("%s is not among the operations", got)
 		}
+	}
+}
+
+// Ten callers with three workers: three requests for records at a time, and a request
+// that concerns no record waits for none of them.
+func TestWorkersBoundConcurrentRequestsForRecords(t *testing.T) {
+	var now, most atomic.Int32
+	var once sync.Once
+	full, release := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "/data/") {
+			return
+		}
+		n := now.Add(1)
+		defer now.Add(-1)
+		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+		}
+		if n == 3 {
+			once.Do(func() { close(full) })
+		}
+		<-release
+		_, _ = w.Write([]byte(`{"data":{}}`))
+	}))
+	defer server.Close()
+	cfg := Config{Address: server.URL, Mount: "vault", Workers: 3}.withDefaults()
+	connections, err := newHTTPClient(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(path string) error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/"+path, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := connections.Do(req)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}
+	failures := make(chan error, 10)
+	for range 10 {
+		go func() { failures <- get("vault/data/smtp/x/admin") }()
+	}
+	<-full
+
+	other := get("sys/seal-status")
+
+	close(release)
+	for range 10 {
+		if err := <-failures; err != nil {
+			t.Error(err)
+		}
+	}
+	if other != nil || most.Load() != 3 {
+		t.Errorf("%d requests for records at a time, want 3; beside them %v", most.Load(), other)
 	}
 }

@@ -50,7 +50,7 @@ Exit status: 0 no problems, or all repaired; 2 problems remain; 1 could not run;
 }
 
 func runVerify(ctx context.Context, path string, flags verifyFlags, stdout, stderr io.Writer) error {
-	var found rotator.Verification
+	var found rotator.VerifyReport
 	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		var sel rotator.Selection
 		if err := checkOutput(flags.output); err != nil {
@@ -75,14 +75,14 @@ func runVerify(ctx context.Context, path string, flags verifyFlags, stdout, stde
 	return statusOf(found.Problems(), interrupted)
 }
 
-func printVerification(out io.Writer, v rotator.Verification, repair bool, format string) error {
+func printVerification(out io.Writer, v rotator.VerifyReport, repair bool, format string) error {
 	if format == "json" {
 		return printVerificationJSON(out, v, repair)
 	}
 	return printVerificationTable(out, v, repair)
 }
 
-func printVerificationTable(out io.Writer, v rotator.Verification, repair bool) error {
+func printVerificationTable(out io.Writer, v rotator.VerifyReport, repair bool) error {
 	t := newTable("TENANT", "USER", "ORIGIN", "STATE", "REASON")
 	for _, f := range v.Findings {
 		state := string(f.State)
@@ -98,7 +98,7 @@ func printVerificationTable(out io.Writer, v rotator.Verification, repair bool) 
 }
 
 // verificationSummary is the last line, and the remedy if there is one.
-func verificationSummary(v rotator.Verification, repair bool) string {
+func verificationSummary(v rotator.VerifyReport, repair bool) string {
 	var counts []string
 	for _, state := range rotator.States() {
 		if n := v.Count(state); n > 0 {
@@ -115,7 +115,7 @@ func verificationSummary(v rotator.Verification, repair bool) string {
 	return text
 }
 
-func repaired(v rotator.Verification) int {
+func repaired(v rotator.VerifyReport) int {
 	n := 0
 	for _, f := range v.Findings {
 		if f.Repaired {
@@ -126,7 +126,7 @@ func repaired(v rotator.Verification) int {
 }
 
 // repairable reports whether a repair may help some tenant.
-func repairable(v rotator.Verification) bool {
+func repairable(v rotator.VerifyReport) bool {
 	for _, f := range v.Findings {
 		switch f.State {
 		case rotator.StateDrift:
@@ -162,7 +162,7 @@ type findingJSON struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-func printVerificationJSON(out io.Writer, v rotator.Verification, repair bool) error {
+func printVerificationJSON(out io.Writer, v rotator.VerifyReport, repair bool) error {
 	doc := verificationJSON{
 		Started: v.Started.UTC().Format(time.RFC3339Nano), Finished: v.Finished.UTC().Format(time.RFC3339Nano),
 		Repair: repair, Summary: map[string]int{}, Repaired: repaired(v), Problems: v.Problems(), Tenants: []findingJSON{},

@@ -171,8 +171,7 @@ type Rotation struct {
 	// The largest part of its policy by which a password may be rotated early, so that
 	// tenants that were imported or rotated on one day spread out.
 	Spread rotator.Spread `yaml:"spread" type:"share" range:"0% to 50%; 0% is off"`
-	// Tenants for which this host talks to Vault at a time. Those that wait for Mailu or
-	// a processor do not count.
+	// Requests for records that this process sends to Vault at a time, over all servers.
 	Workers int `yaml:"workers" range:"1 to 256"`
 	// How long a rotation belongs to the process that began it. Below 40 seconds there is
 	// no margin for hosts whose clocks differ, and the password may be pushed twice at a

@@ -16,7 +16,7 @@ const (
 	OpWrite       Op = "write"
 	OpKeys        Op = "keys"
 	OpKnows       Op = "knows"
-	OpProof       Op = "proof"
+	OpVerify      Op = "proof"
 	OpSetPassword Op = "set password"
 	OpCreate      Op = "create" // creates the record
 	OpCreateUser  Op = "create user"

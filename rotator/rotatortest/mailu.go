@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"golang.org/x/net/idna"
+	"golang.org/x/sync/semaphore"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
@@ -17,13 +18,14 @@ type Mailu struct {
 	Hook       Hook
 	Origins    []rotator.Origin
 	APIs       map[rotator.Origin]string  // of origins whose API is on another host
-	Width      int                        // concurrent requests; 0 is 2
+	Width      int                        // concurrent requests, and push slots; 0 is 2, and any number of pushes
 	NoDomain   string                     // users of this domain cannot be created
 	Unverified bool                       // Proof returns no result, as with verify: none
 	Accounts   map[string]rotator.Account // by user
 	Checking   func()                     // called while a hash is checked; nil: the check takes no time
 
 	mu        sync.Mutex
+	pushes    map[rotator.Origin]*semaphore.Weighted // of Width push slots
 	passwords map[string]string
 	sets      int
 }
@@ -56,7 +58,7 @@ func (m *Mailu) Sets() int {
 func (m *Mailu) Server(origin rotator.Origin) (rotator.Server, error) {
 	for _, known := range m.Origins {
 		if known == origin {
-			return server{m}, nil
+			return server{m, origin}, nil
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", origin, rotator.ErrOriginNotListed)
@@ -79,7 +81,10 @@ func stored(user string) string {
 	return local + "@" + domain
 }
 
-type server struct{ *Mailu }
+type server struct {
+	*Mailu
+	origin rotator.Origin
+}
 
 func (s server) Account(user string) rotator.Account {
 	s.mu.Lock()
@@ -92,6 +97,25 @@ func (s server) MaxConcurrent() int {
 		return s.Width
 	}
 	return 2
+}
+
+func (s server) PushSlot(ctx context.Context) (release func(), err error) {
+	if s.Width == 0 {
+		return func() {}, nil
+	}
+	s.mu.Lock()
+	if s.pushes == nil {
+		s.pushes = map[rotator.Origin]*semaphore.Weighted{}
+	}
+	if s.pushes[s.origin] == nil {
+		s.pushes[s.origin] = semaphore.NewWeighted(int64(s.Width))
+	}
+	slots := s.pushes[s.origin]
+	s.mu.Unlock()
+	if err := slots.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return func() { slots.Release(1) }, nil
 }
 
 func (s server) Knows(_ context.Context, user string) error {
@@ -120,24 +144,24 @@ func (s server) SetPassword(ctx context.Context, user string, password crypto.Se
 	})
 }
 
-func (s server) Proof(_ context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s server) Verify(_ context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
 	if s.Unverified {
 		return nil, nil
 	}
 	proof := rotator.Unproven
-	check := func() (rotator.Proof, error) {
+	check := func() (rotator.Verification, error) {
 		if s.Checking != nil {
 			s.Checking()
 		}
 		return proof, nil
 	}
-	err := s.Hook.around(Call{Op: OpProof, User: user}, func() error {
+	err := s.Hook.around(Call{Op: OpVerify, User: user}, func() error {
 		if s.known(user) != nil {
 			return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrUnverifiable)
 		}
-		proof = rotator.NotHeld
+		proof = rotator.Mismatch
 		if s.Password(user) == password.RevealString() {
-			proof = rotator.Held
+			proof = rotator.Match
 		}
 		return nil
 	})

@@ -36,7 +36,7 @@ type answer struct {
 	doc     rotator.Document
 	digest  uint64 // of doc
 	version int
-	proof   rotator.Proof
+	proof   rotator.Verification
 	err     error
 }
 

@@ -33,9 +33,9 @@ func (w *world) effect(by string, r request) answer {
 			return answer{err: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)}
 		}
 		if w.mailu.password == r.password {
-			return answer{proof: rotator.Held}
+			return answer{proof: rotator.Match}
 		}
-		return answer{proof: rotator.NotHeld}
+		return answer{proof: rotator.Mismatch}
 	}
 	return answer{}
 }

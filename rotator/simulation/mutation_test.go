@@ -200,8 +200,8 @@ func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {
 
 type credulousServer struct{ rotator.Server }
 
-func (credulousServer) Proof(context.Context, string, crypto.Secret) (rotator.HashCheck, error) {
-	return func() (rotator.Proof, error) { return rotator.Held, nil }, nil
+func (credulousServer) Verify(context.Context, string, crypto.Secret) (rotator.HashCheck, error) {
+	return func() (rotator.Verification, error) { return rotator.Match, nil }, nil
 }
 
 // hasty turns a lost answer into a refusal.
@@ -241,11 +241,11 @@ func (s *trustingServer) SetPassword(ctx context.Context, user string, password 
 	return err
 }
 
-func (s *trustingServer) Proof(ctx context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s *trustingServer) Verify(ctx context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
 	if s.refused {
-		return func() (rotator.Proof, error) { return rotator.NotHeld, nil }, nil
+		return func() (rotator.Verification, error) { return rotator.Mismatch, nil }, nil
 	}
-	return s.Server.Proof(ctx, user, password)
+	return s.Server.Verify(ctx, user, password)
 }
 
 // stopped always returns the time of its first call.

@@ -59,10 +59,13 @@ func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret)
 	return s.ask(request{call: Set, password: password.RevealString()}).err
 }
 
-// Proof implements rotator.Server.
-func (s server) Proof(_ context.Context, _ string, password crypto.Secret) (rotator.HashCheck, error) {
+// PushSlot implements rotator.Server. A process rotates one tenant.
+func (server) PushSlot(context.Context) (func(), error) { return func() {}, nil }
+
+// Verify implements rotator.Server.
+func (s server) Verify(_ context.Context, _ string, password crypto.Secret) (rotator.HashCheck, error) {
 	a := s.ask(request{call: Proof, password: password.RevealString()})
-	return func() (rotator.Proof, error) { return a.proof, nil }, a.err
+	return func() (rotator.Verification, error) { return a.proof, nil }, a.err
 }
 
 // CreateRecord implements rotator.Registry: a write that requires version 0.

@@ -57,7 +57,7 @@ type answer struct {
 	doc     rotator.Document
 	digest  uint64
 	version int
-	proof   rotator.Proof
+	proof   rotator.Verification
 	err     error
 }
 
@@ -190,6 +190,9 @@ func (s server) Account(string) rotator.Account { return rotator.Account{} }
 
 func (s server) MaxConcurrent() int { return 4 }
 
+// PushSlot implements rotator.Server. A process rotates one tenant at a time.
+func (server) PushSlot(context.Context) (func(), error) { return func() {}, nil }
+
 func (s server) Knows(_ context.Context, user string) error {
 	return s.ask(request{call: knows, user: user}).err
 }
@@ -198,9 +201,9 @@ func (s server) SetPassword(_ context.Context, user string, password crypto.Secr
 	return s.ask(request{call: set, user: user, password: password.RevealString()}).err
 }
 
-func (s server) Proof(_ context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s server) Verify(_ context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
 	a := s.ask(request{call: proof, user: user, password: password.RevealString()})
-	return func() (rotator.Proof, error) { return a.proof, nil }, a.err
+	return func() (rotator.Verification, error) { return a.proof, nil }, a.err
 }
 
 func (r registry) CreateRecord(_ context.Context, t rotator.TenantID, fields map[string]any) (int, error) {
@@ -288,9 +291,9 @@ func (w *world) effect(p *process, r *request, f fate) answer {
 			return answer{err: errors.Join(rotator.ErrUnknownUser, rotator.ErrUnverifiable)}
 		case r.password:
 			w.shown[user+" "+r.password] = true
-			return answer{proof: rotator.Held}
+			return answer{proof: rotator.Match}
 		}
-		return answer{proof: rotator.NotHeld}
+		return answer{proof: rotator.Mismatch}
 	}
 	return answer{}
 }

@@ -7,41 +7,31 @@ import (
 	"time"
 )
 
-// finish resumes a half-finished rotation with its pending password: no process makes a
-// second one while one is pending. It asks Mailu before it claims: if Mailu already
-// holds the password only the commit is missing, and if Mailu does not answer no KV
-// version is spent on a claim.
-func (r *rotation) finish(ctx context.Context) (Outcome, error) {
-	if err := r.adopt(); err != nil {
-		return r.ended(err), err
+// resume loads the pending password of a half-finished rotation and asks Mailu about it,
+// before it claims: if Mailu holds the password only the commit is missing (held), and
+// if Mailu does not answer no KV version is spent on a claim.
+func (r *rotation) resume(ctx context.Context) (held bool, err error) {
+	if err := r.loadPending(); err != nil {
+		return false, err
 	}
-	proof, err := r.verify(ctx)
+	r.shared = true
+	match, err := r.verify(ctx)
 	switch {
 	case errors.Is(err, ErrUnknownUser): // there is no user to push to
-		return r.ended(err), r.whileAdded(err)
+		return false, r.whileAdded(err)
 	case err != nil && !errors.Is(err, ErrUnverifiable): // a hash of another kind is not ours
-		return r.ended(err), err
+		return false, err
 	}
-	if proof != Held {
-		if err := r.deliver(ctx); errors.Is(err, ErrRefused) && r.cred.BeingAdded() {
-			return r.letGo(ctx, err)
-		} else if err != nil {
-			return r.ended(err), err
-		}
-	}
-	if err := r.commit(ctx); err != nil {
-		return r.ended(err), fmt.Errorf("commit: %w", err)
-	}
-	return Finished, nil
+	return match == Match, nil
 }
 
-// adopt opens the pending password, unless another process has a valid claim.
-func (r *rotation) adopt() error {
+// loadPending opens the pending password, unless another process has a valid claim.
+func (r *rotation) loadPending() error {
 	pending := r.cred.Pending
 	if pending.Claim.Owner != r.Owner && pending.Claim.live(r.Clock.Now()) {
 		return claimedBy(pending.Claim)
 	}
-	return r.take(pending)
+	return r.load(pending)
 }
 
 // claimedBy names the claim's owner, and until when others wait.
@@ -70,7 +60,7 @@ func (r *rotation) takeOver(ctx context.Context) (err error) {
 	defer r.timed(StepTakeOver)()
 	former := r.cred.Pending.Claim
 	var claim Claim
-	err = r.write(ctx, change{
+	err = r.update(ctx, change{
 		apply: func(c *Credential) error {
 			switch {
 			case !c.holdsPending(r.next):
@@ -108,34 +98,4 @@ func (r *rotation) takeOver(ctx context.Context) (err error) {
 func (r *rotation) newClaim(takeovers int) Claim {
 	until := r.Clock.Now().Add(r.ClaimTTL).UTC().Truncate(time.Millisecond)
 	return Claim{Owner: r.Owner, Until: until, Takeovers: takeovers}
-}
-
-// abandon removes a pending password that Mailu does not have: this process made it,
-// each of its pushes was certainly refused, and Mailu has since shown that it holds
-// another. No push can take effect after that: the refusal was Mailu's own, otherwise
-// it would not be certain, and Mailu has finished with a refused request. No other
-// process can have pushed it, since this process always held the claim: it was not
-// retaken from another (shared), and the check-and-set on the owner proves that no
-// other process has it now.
-func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) {
-	if r.cred.BeingAdded() {
-		return r.letGo(ctx, refusal)
-	}
-	end := r.timed(StepAbandon)
-	err := r.write(ctx, change{
-		apply: func(c *Credential) error {
-			if !c.holdsPending(r.next) || c.Pending.Claim.Owner != r.Owner {
-				return errOvertaken
-			}
-			c.Pending = nil
-			return nil
-		},
-		landed: func(c Credential) bool { return !c.holdsPending(r.next) },
-	})
-	end()
-	if err != nil {
-		return Unfinished, errors.Join(refusal, fmt.Errorf("abandon: %w", err))
-	}
-	r.note(RotationAbandoned, refusal)
-	return Refused, refusal
 }

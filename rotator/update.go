@@ -26,10 +26,10 @@ type change struct {
 	landed func(Credential) bool
 }
 
-// write stores a change in Vault. A version mismatch and a lost answer look alike here;
+// update stores a change in Vault. A version mismatch and a lost answer look alike here;
 // reading again resolves both: if the record has our change, it succeeded; otherwise
 // the change is applied to the current record.
-func (r *rotation) write(ctx context.Context, step change) error {
+func (r *rotation) update(ctx context.Context, step change) error {
 	for range maxRebases {
 		next := r.cred
 		if err := step.apply(&next); err != nil {
@@ -120,18 +120,18 @@ func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error)
 	return ParseCredential(tenant, doc, r.DefaultPolicy)
 }
 
-// settle resolves a conflict: another writer replaced the pending password while Mailu
+// resolveConflict resolves a conflict: another writer replaced the pending password while Mailu
 // may have ours. The one that Mailu holds wins; if Mailu cannot be asked, ours is
 // restored beside theirs, so that Vault has both. ending says how the rotation ends
 // once the record is written; nil is success.
-func (r *rotation) settle(ctx context.Context, c *Credential) (ending, err error) {
-	proof, err := r.verify(ctx)
+func (r *rotation) resolveConflict(ctx context.Context, c *Credential) (ending, err error) {
+	match, err := r.verify(ctx)
 	switch {
-	case err == nil && proof == Held:
+	case err == nil && match == Match:
 		c.promote(r.next)
 		return nil, nil
-	case err == nil && proof == NotHeld:
-		return r.giveWay(ctx, c)
+	case err == nil && match == Mismatch:
+		return r.yield(ctx, c)
 	case err != nil && r.next.Claim.Owner == "": // found in the history: it never was pending, so there is nothing to restore
 		return nil, err
 	case c.Pending != nil:
@@ -149,9 +149,9 @@ func (r *rotation) lapsed(p *Pending) *Pending {
 	return &over
 }
 
-// giveWay ends a rotation in favour of another writer's password, after proof that
+// yield ends a rotation in favour of another writer's password, after match that
 // Mailu holds that one.
-func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err error) {
+func (r *rotation) yield(ctx context.Context, c *Credential) (ending, err error) {
 	if c.Pending != nil && !c.holdsPending(r.next) {
 		return nil, claimedBy(c.Pending.Claim)
 	}
@@ -160,11 +160,11 @@ func (r *rotation) giveWay(ctx context.Context, c *Credential) (ending, err erro
 		return nil, fmt.Errorf("open the password that another writer has stored: %w", err)
 	}
 	defer password.Wipe()
-	proof, err := r.prove(ctx, c.Username, password)
+	match, err := r.ask(ctx, password)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("verify the password that another writer has stored: %w", err)
-	case proof != Held:
+	case match != Match:
 		return nil, r.torn("another writer has replaced the password, and Mailu holds neither that one nor the new one")
 	case c.Pending == nil:
 		return nil, errOvertaken

@@ -146,28 +146,28 @@ func (u *newUser) Knows(ctx context.Context, username string) error {
 	return err
 }
 
-// Proof looks up the user even if the server is configured without verification.
-func (u *newUser) Proof(ctx context.Context, username string, password crypto.Secret) (HashCheck, error) {
-	check, err := u.Server.Proof(ctx, username, password)
+// Verify looks up the user even if the server is configured without verification.
+func (u *newUser) Verify(ctx context.Context, username string, password crypto.Secret) (HashCheck, error) {
+	check, err := u.Server.Verify(ctx, username, password)
 	if err != nil {
-		proof, err := u.unlessMissing(Unproven, err)
-		return func() (Proof, error) { return proof, nil }, err
+		match, err := u.unlessMissing(Unproven, err)
+		return func() (Verification, error) { return match, nil }, err
 	}
-	return func() (Proof, error) {
-		proof, err := check.proof()
-		if err == nil && proof == Unproven {
+	return func() (Verification, error) {
+		match, err := check.result()
+		if err == nil && match == Unproven {
 			err = u.Server.Knows(ctx, username)
 		}
-		return u.unlessMissing(proof, err)
+		return u.unlessMissing(match, err)
 	}, nil
 }
 
 // unlessMissing: a missing user holds no password.
-func (u *newUser) unlessMissing(proof Proof, err error) (Proof, error) {
+func (u *newUser) unlessMissing(match Verification, err error) (Verification, error) {
 	if u.missing = errors.Is(err, ErrUnknownUser); u.missing {
-		return NotHeld, nil
+		return Mismatch, nil
 	}
-	return proof, err
+	return match, err
 }
 
 // errThereNow: another process created the user between the lookup and the push, or a
@@ -225,13 +225,13 @@ func (f userFate) event() EventName {
 	return ""
 }
 
-// letGo ends an attempt of an addition that Mailu certainly refused. Its pending
+// releaseClaim ends an attempt of an addition that Mailu certainly refused. Its pending
 // password stays, because the record has no other; only the claim is released, so that
 // the next run need not wait for its end.
-func (r *rotation) letGo(ctx context.Context, refusal error) (Outcome, error) {
+func (r *rotation) releaseClaim(ctx context.Context, refusal error) (Outcome, error) {
 	refusal = r.whileAdded(refusal)
 	lapsed := r.lapsed(r.cred.Pending)
-	err := r.write(ctx, change{
+	err := r.update(ctx, change{
 		apply: func(c *Credential) error {
 			if !c.holdsPending(r.next) || c.Pending.Claim.Owner != r.Owner {
 				return errOvertaken
@@ -242,7 +242,7 @@ func (r *rotation) letGo(ctx context.Context, refusal error) (Outcome, error) {
 		landed: func(c Credential) bool { return !c.holdsPending(r.next) || c.Pending.Claim == lapsed.Claim },
 	})
 	if err != nil && !errors.Is(err, errOvertaken) {
-		return Unfinished, errors.Join(refusal, fmt.Errorf("let go of the claim: %w", err))
+		return Unfinished, errors.Join(refusal, fmt.Errorf("release the claim: %w", err))
 	}
 	return Unfinished, refusal
 }

@@ -1,0 +1,90 @@
+package rotator
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Outcome is what a run did with a tenant, or plans to do. The strings are part of the
+// JSON report.
+type Outcome string
+
+// The outcomes.
+const (
+	Rotated  Outcome = "rotated"  // a new password, in Mailu and in Vault
+	Finished Outcome = "finished" // a half-finished rotation was completed
+	Planned  Outcome = "planned"  // would be rotated or finished (dry run)
+	Fresh    Outcome = "fresh"    // nothing to do
+	Added    Outcome = "added"    // a new tenant: its record in Vault, its first password in Mailu
+	Resealed Outcome = "resealed" // the same password, sealed with the newest master key
+	Restored Outcome = "restored" // an earlier password is current again (rollback)
+	Deferred Outcome = "deferred" // to be rotated, but not started: limit, window or interrupt
+	Ignored  Outcome = "ignored"  // not a tenant; never touched
+
+	Invalid    Outcome = "invalid"    // malformed or unreadable record; never touched
+	Blocked    Outcome = "blocked"    // not started because of its server or Vault
+	Claimed    Outcome = "claimed"    // another process is rotating it
+	Refused    Outcome = "refused"    // Mailu certainly refused; the old password stays
+	Unfinished Outcome = "unfinished" // half-finished; the next run finishes it
+	Stuck      Outcome = "stuck"      // half-finished and taken over too often; see maxTakeovers
+	Failed     Outcome = "failed"     // not rotated, and nothing was changed
+)
+
+// Outcomes returns all of them, in the order of a summary.
+func Outcomes() []Outcome {
+	return []Outcome{
+		Planned, Rotated, Finished, Added, Restored, Resealed, Fresh, Deferred, Ignored,
+		Refused, Unfinished, Stuck, Claimed, Blocked, Failed, Invalid,
+	}
+}
+
+// Failure reports whether the tenant needs attention: such outcomes make the exit
+// status 2.
+func (o Outcome) Failure() bool {
+	switch o {
+	case Invalid, Blocked, Claimed, Refused, Unfinished, Stuck, Failed:
+		return true
+	}
+	return false
+}
+
+// Result is how a rotation ended.
+type Result struct {
+	Rotation   string     // the id in its events; empty without events
+	Credential Credential // as Vault holds it, as far as this process knows
+	Outcome    Outcome
+	Reason     string // for people; empty if the outcome needs no explanation
+	Err        error  // nil for Rotated and Finished
+}
+
+// Reasons for an early end of a rotation, in addition to the errors of Store and
+// Server.
+var (
+	errOvertaken  = errors.New("another process has changed the record in the meantime")
+	errClaimed    = errors.New("another process is rotating it")
+	errStuck      = fmt.Errorf("taken over %d times without success: see to the Mailu server, then name the tenant: --run-now --tenant", maxTakeovers)
+	errNotHeld    = errors.New("Mailu holds another password than the one it was sent: see the log of its admin; the next run pushes the same one again")
+	errRestored   = errors.New("the pending password had been overwritten and was put back beside the current one: the next run finishes it")
+	errUnreadable = errors.New("the password does not open")
+	errImproper   = errors.New("it is never sent to Mailu: --run-now --tenant makes a new one")
+
+	errNothingWritten = errors.New("the record was left as it is")
+	errInterrupted    = errors.New("not begun: the run was interrupted; the next one goes on")
+	errWindowOver     = errors.New("not begun: the window is over, the next tick goes on")
+	errRetargeted     = errors.New("user or server of the record changed during the rotation: the next run goes by the record as it is now")
+)
+
+// ended is the outcome of a rotation that stopped with err.
+func (r *rotation) ended(err error) Outcome {
+	switch {
+	case errors.Is(err, errOvertaken):
+		return Fresh
+	case errors.Is(err, errClaimed):
+		return Claimed
+	case errors.Is(err, errStuck):
+		return Stuck
+	case r.cred.Pending != nil || r.uncertain:
+		return Unfinished
+	}
+	return Failed
+}
