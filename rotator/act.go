@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -64,24 +63,11 @@ func (r *run) attempt(ctx context.Context, j *job) Result {
 		return r.rotator.Add(ctx, r.registry, j.Credential)
 	}
 	judge := func(c Credential) (Action, string) { return judge(r.clock.Now(), c, r.sel) }
-	c := j.Credential
+	insist := r.sel.named(j.Credential.Tenant)
 	if j.attempted {
-		fresh, err := r.rotator.read(ctx, c.Tenant)
-		if isWithdrawn(err) {
-			return Result{Credential: c, Outcome: Ignored, Err: err}
-		}
-		if err != nil {
-			return Result{Credential: c, Outcome: j.result.Outcome, Err: err}
-		}
-		if action, reason := judge(fresh); action == Leave {
-			return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
-		}
-		if !r.rotator.sameUser(fresh, c) { // duplicates of the new user are unknown
-			return Result{Credential: fresh, Outcome: j.result.Outcome, Err: errRetargeted}
-		}
-		c = fresh
+		return r.rotator.Retry(ctx, j.Credential, j.result.Outcome, judge, insist)
 	}
-	return r.rotator.Rotate(ctx, c, judge, r.sel.named(c.Tenant))
+	return r.rotator.Rotate(ctx, j.Credential, judge, insist)
 }
 
 // graceful returns a context that ends the grace time after parent.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -21,11 +20,7 @@ type Addition struct {
 // credential is the first version of the record, without the pending password. It fails
 // as [ParseCredential] does.
 func (a Addition) credential(now time.Time, defaultPolicy Policy) (Credential, error) {
-	fields := map[string]any{fieldUsername: a.Username, fieldWebmailURL: a.WebmailURL, fieldCreatedAt: formatTime(now)}
-	if a.Policy != "" {
-		fields[fieldPolicy] = a.Policy
-	}
-	return parseFields(a.Tenant, Document{Fields: fields}, defaultPolicy)
+	return NewCredential(a.Tenant, a.Username, a.WebmailURL, a.Policy, now, defaultPolicy)
 }
 
 // where prefixes an addition's error with its place.
@@ -33,27 +28,7 @@ func (a Addition) where(err error) error {
 	if a.Line == 0 {
 		return err
 	}
-	return fmt.Errorf("line %d: %w", a.Line, inColumns(err))
-}
-
-// inColumns renames a record's fields to the columns of the file.
-func inColumns(err error) error {
-	var malformed *fieldsError
-	if !errors.As(err, &malformed) {
-		return err
-	}
-	named := make([]error, len(malformed.complaints))
-	for i, complaint := range malformed.complaints {
-		field, rest, _ := strings.Cut(complaint.Error(), " ")
-		switch field {
-		case fieldUsername:
-			field = columnUser
-		case fieldPolicy:
-			field = columnPolicy
-		}
-		named[i] = errors.New(field + " " + rest)
-	}
-	return &fieldsError{malformed.fields, named}
+	return fmt.Errorf("line %d: %w", a.Line, RenameFields(err, columnsOfFields()))
 }
 
 // Add adds tenants, or finishes half-added ones; it does not change existing tenants.
@@ -80,9 +55,6 @@ func (s *Sweep) Add(ctx context.Context, registry Registry, additions []Addition
 	s.Observe.observe(Event{Name: AdditionFinished, Count: report.Failures()})
 	return report, nil
 }
-
-// toBeAdded is the reason for an addition about whose user Mailu was not asked.
-const toBeAdded = "to be added; its user in Mailu is taken over, or created"
 
 // PlanAdd reads the fleet and reports what Add would do. It writes nothing. It asks
 // Mailu about the users if s.Users is set. It leaves out ids that Add would create.
@@ -229,7 +201,7 @@ func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision
 	refused := func(format string, args ...any) Decision {
 		return Decision{Candidate: asked, Outcome: Invalid, Reason: fmt.Sprintf(format, args...)}
 	}
-	if same = contenders(same); len(same) > 1 {
+	if same = Contenders(same); len(same) > 1 {
 		return refused("%s", rivalry(asked, len(same)))
 	}
 	if len(same) == 0 {
@@ -253,27 +225,8 @@ func decideAddition(asked Candidate, same []Candidate, named Candidate) Decision
 	case known.Err != nil:
 		return refused("tenant %s has this user: %s", known.Name, known.Err)
 	case !known.Credential.BeingAdded():
-		return Decision{Candidate: known, Outcome: Fresh, Reason: alreadyTenant(known.Credential, asked.Credential)}
+		return Decision{Candidate: known, Outcome: Fresh, Reason: known.Credential.alreadyTenant(asked.Credential)}
 	}
 	asked.Name, asked.Credential.Tenant = known.Name, known.Credential.Tenant
 	return Decision{Candidate: asked, Action: Add, Reason: known.Credential.halfFinished()}
-}
-
-// alreadyTenant says that the tenant exists, and what in its record differs from the
-// request.
-func alreadyTenant(known, asked Credential) string {
-	var differs []string
-	for _, field := range []string{fieldWebmailURL, fieldPolicy} {
-		is := known.fields[field]
-		if is == nil {
-			is = "not set"
-		}
-		if want, given := asked.fields[field]; given && want != is {
-			differs = append(differs, fmt.Sprintf("%s is %v", field, is))
-		}
-	}
-	if len(differs) == 0 {
-		return "is a tenant already"
-	}
-	return "is a tenant already, and left as it is: " + strings.Join(differs, ", ")
 }

@@ -60,9 +60,9 @@ func (c Credential) open() bool { return c.BeingAdded() && c.Pending != nil && !
 // open returns false for a record that cannot be parsed: it may be anything.
 func (c Candidate) open() bool { return c.Err == nil && c.Credential.open() }
 
-// contenders returns the records of one user that no other one of them beats. If there
+// Contenders returns the records of one user that no other one of them beats. If there
 // is more than one, they are duplicates.
-func contenders(same []Candidate) []Candidate {
+func Contenders(same []Candidate) []Candidate {
 	var all []Candidate
 	for _, c := range same {
 		if beatenBy(c.Credential.open(), c.Name, same) == nil {

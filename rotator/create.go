@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"mailu-rotator/crypto"
 )
@@ -22,6 +23,36 @@ type Registry interface {
 	// CreateUser creates a user with the password. Its errors are classified as by
 	// [Server].SetPassword, and see [ErrNotCreated].
 	CreateUser(ctx context.Context, origin Origin, username string, password crypto.Secret) error
+}
+
+// NewCredential is the first version of a new tenant's record, without the pending
+// password. policy "" writes none, and the default applies. It fails as
+// [ParseCredential] does.
+func NewCredential(tenant TenantID, user, webmailURL, policy string, now time.Time, defaultPolicy Policy) (Credential, error) {
+	fields := map[string]any{fieldUsername: user, fieldWebmailURL: webmailURL, fieldCreatedAt: formatTime(now)}
+	if policy != "" {
+		fields[fieldPolicy] = policy
+	}
+	return parseFields(tenant, Document{Fields: fields}, defaultPolicy)
+}
+
+// alreadyTenant says that the tenant exists, and what in its record differs from the
+// request.
+func (c Credential) alreadyTenant(asked Credential) string {
+	var differs []string
+	for _, field := range []string{fieldWebmailURL, fieldPolicy} {
+		is := c.fields[field]
+		if is == nil {
+			is = "not set"
+		}
+		if want, given := asked.fields[field]; given && want != is {
+			differs = append(differs, fmt.Sprintf("%s is %v", field, is))
+		}
+	}
+	if len(differs) == 0 {
+		return "is a tenant already"
+	}
+	return "is a tenant already, and left as it is: " + strings.Join(differs, ", ")
 }
 
 // errBeingAdded ends the message about an addition that needs attention.
@@ -253,4 +284,37 @@ func (r *rotation) whileAdded(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w; %w", err, errBeingAdded)
+}
+
+// toBeAdded is the reason for an addition about whose user Mailu was not asked.
+const toBeAdded = "to be added; its user in Mailu is taken over, or created"
+
+// foresee says what an addition will do with its user, or why Mailu refuses it. planned
+// is the reason of the plan so far.
+func foresee(ctx context.Context, server Server, registry Registry, c Credential, planned string) (string, error) {
+	user := &newUser{Server: server, registry: registry, origin: c.Origin}
+	if err := user.Knows(ctx, c.Username); err != nil {
+		return "", err
+	}
+	return user.foreseen(c.Username, planned), nil
+}
+
+// foreseen is what will happen to the user, which Mailu has or can create.
+func (u *newUser) foreseen(username, planned string) string {
+	switch {
+	case u.missing && planned == toBeAdded:
+		return "to be added; its user in Mailu is created"
+	case u.missing:
+		return planned + "; its user in Mailu is created"
+	case planned == toBeAdded:
+		planned = "to be added; its user in Mailu is taken over, and its password is replaced"
+	default: // it may already have the pending password
+		planned += "; Mailu has its user"
+	}
+	account := u.Server.Account(username)
+	account.ChangeAtLogin = false // an addition clears that
+	if remark := account.remark(); remark != "" {
+		planned += "; " + remark
+	}
+	return planned
 }

@@ -151,6 +151,26 @@ func putKeyVersion(fields map[string]any, version crypto.KeyVersion) {
 	}
 }
 
+// WebmailURL is the record's webmail_url as stored; empty if it is not a URL that may
+// be shown, such as one with credentials in it.
+func (c Credential) WebmailURL() string {
+	stored, _ := c.fields[fieldWebmailURL].(string)
+	if _, err := ParseOrigin(stored); err != nil {
+		return ""
+	}
+	return stored
+}
+
+// OtherFields are the sorted names of the fields that belong to others. Their values
+// are never shown: they may be secrets.
+func (c Credential) OtherFields() []string {
+	names := slices.Sorted(maps.Keys(c.fields))
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ownFields, name) })
+}
+
+// ByDefault reports whether the record has no policy of its own.
+func (c Credential) ByDefault() bool { return c.fields[fieldPolicy] == nil }
+
 // binding is what the current password is sealed for.
 func (c Credential) binding() crypto.Binding {
 	return crypto.Binding{TenantID: string(c.Tenant), LastRotated: c.LastRotated}
@@ -206,6 +226,24 @@ type fieldsError struct {
 }
 
 func (e *fieldsError) Error() string { return onOneLine(e.complaints) }
+
+// RenameFields renames the fields that an error of [ParseCredential] names, for people
+// who know them under other names.
+func RenameFields(err error, names map[string]string) error {
+	var malformed *fieldsError
+	if !errors.As(err, &malformed) {
+		return err
+	}
+	named := make([]error, len(malformed.complaints))
+	for i, complaint := range malformed.complaints {
+		field, rest, _ := strings.Cut(complaint.Error(), " ")
+		if name, found := names[field]; found {
+			field = name
+		}
+		named[i] = errors.New(field + " " + rest)
+	}
+	return &fieldsError{malformed.fields, named}
+}
 
 // malformedFields returns the fields that an error of [ParseCredential] concerns.
 func malformedFields(err error) []string {

@@ -2,7 +2,6 @@ package rotator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -57,13 +56,13 @@ func (r *run) width(origin Origin) int {
 // find examines one tenant, and repairs it if requested. For tenants that share a user
 // the repair of one would be the drift of another.
 func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, silent *atomic.Int64) Finding {
-	f := Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
+	f := newFinding(c)
 	asked := !c.Ignored && c.Err == nil && c.Unlisted == nil
 	if asked && silent.Load() >= maxSilent {
 		f.State, f.Reason = StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxSilent)
 	} else {
 		planned := userKey(c)
-		c = r.examineCurrent(ctx, c, &f)
+		f, c = r.rotator.Verify(ctx, c)
 		if userKey(c) != planned { // it now names another user
 			rivals = r.users.count(c) + 1
 		}
@@ -72,46 +71,13 @@ func (r *run) find(ctx context.Context, c Candidate, repair bool, rivals int, si
 	switch {
 	case rivals > 1 && f.Problem():
 		f.Reason += "; " + rivalry(c, rivals).Error()
-	case repair && f.repairable(c):
-		r.repair(ctx, c, &f)
+	case repair && f.Repairable(c):
+		f = r.repair(ctx, c, f)
 	}
 	if ctx.Err() == nil || f.Repaired { // an interrupted check is no finding
-		r.Observe.observe(Event{Name: TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.problem()})
+		r.Observe.observe(Event{Name: TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.ProblemError()})
 	}
 	return f
-}
-
-// repairable reports whether a repair may help. A malformed record cannot be restored
-// from its history.
-func (f Finding) repairable(c Candidate) bool {
-	switch f.State {
-	case StateDrift:
-		return true
-	case StatePending:
-		return !f.UnderWay
-	case StateUnproven:
-		return f.Unprovable
-	case StateUnreadable:
-		return c.Err == nil || errors.Is(c.Err, ErrAbsent)
-	}
-	return false
-}
-
-// examineCurrent checks again if the record changed between its reading and Mailu's
-// answer: a rotation that another process finished in between would look like drift. It
-// returns the record that the finding concerns.
-func (r *run) examineCurrent(ctx context.Context, c Candidate, f *Finding) Candidate {
-	r.examine(ctx, c, f)
-	if !f.Problem() || f.State == StateUnreachable || c.Err != nil {
-		return c
-	}
-	fresh := r.candidate(ctx, c.Name)
-	if fresh.Err != nil || fresh.Credential.Version == c.Credential.Version {
-		return c
-	}
-	f.User, f.Origin = fresh.Credential.Username, fresh.Credential.Origin
-	r.examine(ctx, fresh, f)
-	return fresh
 }
 
 // listen counts the consecutive tenants without an answer from a server.
@@ -123,4 +89,21 @@ func listen(silent *atomic.Int64, asked bool, s State) {
 	default:
 		silent.Store(0)
 	}
+}
+
+// repair is bounded by the grace time after an interrupt.
+func (r *run) repair(ctx context.Context, c Candidate, f Finding) Finding {
+	ctx, cancel := r.graceful(ctx)
+	defer cancel()
+	return r.rotator.Repair(ctx, c, f, r.unshared, r.sel.named(c.Credential.Tenant))
+}
+
+// unshared refuses a deleted record, which no survey contains, if another tenant now
+// has its user.
+func (r *run) unshared(c Credential) error {
+	candidate := Candidate{Name: string(c.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
+	if others := r.users.count(candidate); others > 0 {
+		return rivalry(candidate, others+1)
+	}
+	return nil
 }

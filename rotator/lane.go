@@ -358,26 +358,15 @@ func class(r Result) verdict {
 		return tenantOnly
 	case errors.Is(r.Err, ErrUnverifiable) || errors.Is(r.Err, ErrIntercepted):
 		return doubtful
-	case permanent(r):
+	case r.Permanent():
 		return tenantOnly
 	case errors.Is(r.Err, ErrUnavailable):
 		return storeDown
-	case isStores(r.Err):
+	case IsStores(r.Err):
 		return storeFault
 	}
 	return faulty
 }
-
-// isStores distinguishes errors of the store from those of a Mailu server.
-func isStores(err error) bool {
-	var fromStore *storeError
-	return errors.As(err, &fromStore)
-}
-
-// storeError is an error of the store.
-type storeError struct{ error }
-
-func (e *storeError) Unwrap() error { return e.error }
 
 // storeHealth is what the lanes of a run know about their common store.
 type storeHealth struct {
@@ -409,18 +398,4 @@ func (s *storeHealth) fault() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.down
-}
-
-// permanent reports whether a retry in this run would not change the result.
-func permanent(r Result) bool {
-	switch r.Outcome {
-	case Fresh, Refused, Stuck, Deferred:
-		return true
-	}
-	for _, lasting := range []error{ErrRefused, ErrAbsent, ErrMalformed, ErrOriginNotListed, errUnreadable, errNotAlone, errImproper} {
-		if errors.Is(r.Err, lasting) {
-			return true
-		}
-	}
-	return false
 }

@@ -69,7 +69,7 @@ func TestWhatAnAttemptMeansForItsLane(t *testing.T) {
 func TestOutcomesThatARetryDoesNotChange(t *testing.T) {
 	lasting := []Outcome{Fresh, Refused, Stuck, Deferred}
 	for _, outcome := range Outcomes() {
-		if got := permanent(Result{Outcome: outcome, Err: errReset}); got != slices.Contains(lasting, outcome) {
+		if got := (Result{Outcome: outcome, Err: errReset}).Permanent(); got != slices.Contains(lasting, outcome) {
 			t.Errorf("%s: %t", outcome, got)
 		}
 	}
@@ -85,7 +85,7 @@ func TestErrorsThatARetryDoesNotChange(t *testing.T) {
 		ErrIntercepted: false, ErrUnverifiable: false, errNotHeld: false, errRestored: false,
 		errRetargeted: false, errNothingWritten: false, errReset: false,
 	} {
-		if got := permanent(Result{Outcome: Unfinished, Err: fmt.Errorf("push: %w", err)}); got != want {
+		if got := (Result{Outcome: Unfinished, Err: fmt.Errorf("push: %w", err)}).Permanent(); got != want {
 			t.Errorf("%v: %t", err, got)
 		}
 	}

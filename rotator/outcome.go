@@ -88,3 +88,17 @@ func (r *rotation) ended(err error) Outcome {
 	}
 	return Failed
 }
+
+// Permanent reports whether a retry in the same run would not change the result.
+func (r Result) Permanent() bool {
+	switch r.Outcome {
+	case Fresh, Refused, Stuck, Deferred:
+		return true
+	}
+	for _, lasting := range []error{ErrRefused, ErrAbsent, ErrMalformed, ErrOriginNotListed, errUnreadable, errNotAlone, errImproper} {
+		if errors.Is(r.Err, lasting) {
+			return true
+		}
+	}
+	return false
+}

@@ -2,6 +2,7 @@ package rotator
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,30 @@ type Candidate struct {
 	Unlisted   error      // why no token may be sent to its origin; matters only if it needs a rotation
 	Ignored    bool       // not a tenant: the name is no tenant id, or the record was withdrawn, as Err says
 	Failed     bool       // the last run that processed it failed
+}
+
+// ReadCandidate reads the entry with this name.
+func ReadCandidate(ctx context.Context, store Store, mailu Mailu, defaultPolicy Policy, name string) Candidate {
+	c := Candidate{Name: name}
+	tenant, err := ParseTenantID(name)
+	if err != nil {
+		c.Ignored = true
+		return c
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	doc, err := store.Read(ctx, tenant)
+	if err != nil {
+		c.Credential.Tenant, c.Err = tenant, err
+		return c
+	}
+	c.Credential, c.Err = ParseCredential(tenant, doc, defaultPolicy)
+	if c.Ignored = isWithdrawn(c.Err); c.Ignored {
+		return c
+	}
+	_, c.Unlisted = mailu.Server(c.Credential.Origin)
+	c.API = mailu.API(c.Credential.Origin)
+	return c
 }
 
 // failedBefore reports whether an earlier run failed with the tenant, according to the
@@ -172,14 +197,15 @@ func judge(now time.Time, c Credential, sel Selection) (Action, string) {
 		return Leave, "rotated since " + formatTime(sel.RotatedBefore)
 	case sel.All:
 		return Rotate, "asked for"
-	case c.Policy.Manual():
-		return Leave, "rotated only when asked for (manual)"
 	}
-	return c.byAge(now)
+	return c.ByPolicy(now)
 }
 
-// byAge decides when nothing but its age matters.
-func (c Credential) byAge(now time.Time) (Action, string) {
+// ByPolicy decides when nothing but the policy and the age matter, and says why.
+func (c Credential) ByPolicy(now time.Time) (Action, string) {
+	if c.Policy.Manual() {
+		return Leave, "rotated only when asked for (manual)"
+	}
 	due, known := c.DueAt(now)
 	day := due.UTC().Format(time.DateOnly)
 	switch {

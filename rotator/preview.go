@@ -66,15 +66,14 @@ func (q *inquiry) ask(ctx context.Context, d *Decision) {
 	}
 	within, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
-	user := &newUser{Server: q.server, registry: q.registry, origin: d.Credential.Origin}
-	err := user.Knows(within, d.Credential.Username)
+	reason, err := foresee(within, q.server, q.registry, d.Credential, d.Reason)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		d.leave(Deferred, errInterrupted)
 	case err != nil:
 		d.leave(Failed, err)
 	default:
-		d.Reason = user.foreseen(d.Credential.Username, d.Reason)
+		d.Reason = reason
 	}
 	q.learn(err)
 }
@@ -103,24 +102,4 @@ func (q *inquiry) learn(err error) {
 	if q.closed == nil && (mayNotBeAsked(err) || q.silent >= maxSilent) {
 		q.closed = fmt.Errorf("not asked, since its server fails: %w", err)
 	}
-}
-
-// foreseen is what will happen to the user, which Mailu has or can create.
-func (u *newUser) foreseen(username, planned string) string {
-	switch {
-	case u.missing && planned == toBeAdded:
-		return "to be added; its user in Mailu is created"
-	case u.missing:
-		return planned + "; its user in Mailu is created"
-	case planned == toBeAdded:
-		planned = "to be added; its user in Mailu is taken over, and its password is replaced"
-	default: // it may already have the pending password
-		planned += "; Mailu has its user"
-	}
-	account := u.Server.Account(username)
-	account.ChangeAtLogin = false // an addition clears that
-	if remark := account.remark(); remark != "" {
-		planned += "; " + remark
-	}
-	return planned
 }

@@ -9,21 +9,21 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// repair makes Vault and Mailu agree and reports the result in f.
-func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
-	ctx, cancel := r.graceful(ctx)
-	defer cancel()
+// Repair makes Vault and Mailu agree about a tenant whose finding is repairable, and
+// returns the new finding. unshared refuses a deleted record whose user another tenant
+// has by now. insist lifts the limit on take-overs.
+func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared func(Credential) error, insist bool) Finding {
 	var how string
 	var err error
 	var deleted *DeletedError
-	x := r.rotation(c.Credential)
+	x := r.rotation(c.Credential, insist)
 	defer func() { x.password.Wipe() }()
 	switch {
 	case errors.As(c.Err, &deleted):
-		how, err = "brought back from the history of the record", x.undelete(ctx, deleted.Version, r.unshared)
+		how, err = "brought back from the history of the record", x.undelete(ctx, deleted.Version, unshared)
 		f.User, f.Origin = x.cred.Username, x.cred.Origin
 	case c.Err != nil:
-		return // a record that never existed
+		return f // a record that never existed
 	case c.Credential.Pending != nil:
 		how = "finished the half-finished rotation"
 		x.healPending(ctx)
@@ -36,15 +36,22 @@ func (r *run) repair(ctx context.Context, c Candidate, f *Finding) {
 	}
 	if withdrawn := withdrawnBy(err); withdrawn != nil {
 		f.State, f.Reason = StateIgnored, withdrawn.Error()
-		return
+		return f
 	}
 	if err != nil {
 		f.Reason = fmt.Sprintf("%s; not repaired: %v", f.Reason, err)
-		return
+		return f
 	}
 	x.note(TenantRepaired, nil)
 	f.State, f.Unprovable, f.Repaired, f.Reason = StateOK, false, true, x.withRemark(how)
-	f.expires(x.cred, r.clock.Now())
+	f.expires(x.cred, r.Clock.Now())
+	return f
+}
+
+// rotation returns a rotation of c that makes no new password.
+func (r *Rotator) rotation(c Credential, insist bool) *rotation {
+	server, _ := r.Mailu.Server(c.Origin) // callers have checked that it is listed
+	return &rotation{Rotator: r, server: server, cred: c, id: newRotationID(), insist: insist}
 }
 
 // healPending restores the fields of a pending password that does not open, if the
@@ -77,16 +84,6 @@ func (r *rotation) confirm(ctx context.Context) error {
 	defer password.Wipe()
 	if !password.Equal(r.password) {
 		return errors.New("another writer has replaced the password in the record: verify again")
-	}
-	return nil
-}
-
-// unshared refuses a deleted record, which no survey contains, if another tenant now
-// has its user.
-func (r *run) unshared(c Credential) error {
-	candidate := Candidate{Name: string(c.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
-	if others := r.users.count(candidate); others > 0 {
-		return rivalry(candidate, others+1)
 	}
 	return nil
 }

@@ -182,3 +182,8 @@ func addition(line int, columns, values []string) Addition {
 	}
 	return a
 }
+
+// columnsOfFields are the columns whose names differ from the fields of a record.
+func columnsOfFields() map[string]string {
+	return map[string]string{fieldUsername: columnUser, fieldPolicy: columnPolicy}
+}

@@ -76,6 +76,25 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	return result
 }
 
+// Retry is [Rotator.Rotate] after an attempt with this outcome: it reads the record
+// again and decides again.
+func (r *Rotator) Retry(ctx context.Context, c Credential, last Outcome, judge func(Credential) (Action, string), insist bool) Result {
+	fresh, err := r.read(ctx, c.Tenant)
+	switch {
+	case isWithdrawn(err):
+		return Result{Credential: c, Outcome: Ignored, Err: err}
+	case err != nil:
+		return Result{Credential: c, Outcome: last, Err: err}
+	}
+	if action, reason := judge(fresh); action == Leave {
+		return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
+	}
+	if !r.sameUser(fresh, c) { // duplicates of the new user are unknown
+		return Result{Credential: fresh, Outcome: last, Err: errRetargeted}
+	}
+	return r.Rotate(ctx, fresh, judge, insist)
+}
+
 // rotate is the protocol (docs/architecture.md). At any moment Mailu accepts the
 // current or the pending password of Vault. Each step says what a crash leaves; "the
 // next run" is any process that reads the record then, also on another host.

@@ -286,25 +286,7 @@ func (s *survey) inOrder() []Candidate {
 }
 
 func (r *run) candidate(ctx context.Context, name string) Candidate {
-	c := Candidate{Name: name}
-	tenant, err := ParseTenantID(name)
-	if err != nil {
-		c.Ignored = true
-		return c
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
-	defer cancel()
-	doc, err := r.Store.Read(ctx, tenant)
-	if err != nil {
-		c.Credential.Tenant, c.Err = tenant, err
-		return c
-	}
-	c.Credential, c.Err = ParseCredential(tenant, doc, r.DefaultPolicy)
-	if c.Ignored = isWithdrawn(c.Err); c.Ignored {
-		return c
-	}
-	_, c.Unlisted = r.Mailu.Server(c.Credential.Origin)
-	c.API = r.Mailu.API(c.Credential.Origin)
+	c := ReadCandidate(ctx, r.Store, r.Mailu, r.DefaultPolicy, name)
 	c.Failed = r.Board.failed(name)
 	return c
 }

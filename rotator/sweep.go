@@ -153,14 +153,17 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()
 	}
+	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: s.newRotator(clock, keys), store: &storeHealth{}}
+	r.rotator.Rivals = r.namesakes(nil)
+	return r, nil
+}
+
+func (s *Sweep) newRotator(clock Clock, keys *crypto.Keyring) *Rotator {
 	processor := newHostProcessor()
-	rotator := &Rotator{
+	return &Rotator{
 		Store: s.Store, Mailu: limitedMailu{s.Mailu, processor}, Keys: limitedEnvelope{s.envelope(keys), processor}, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, OnStep: s.OnStep,
 	}
-	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: rotator, store: &storeHealth{}}
-	rotator.Rivals = r.namesakes(nil)
-	return r, nil
 }
 
 func (s *Sweep) envelope(keys *crypto.Keyring) Envelope {

@@ -198,3 +198,14 @@ func (c *Credential) promote(p *Pending) {
 		c.Pending = nil
 	}
 }
+
+// IsStores reports whether an error is of the store: it distinguishes them from those of a Mailu server.
+func IsStores(err error) bool {
+	var fromStore *storeError
+	return errors.As(err, &fromStore)
+}
+
+// storeError is an error of the store.
+type storeError struct{ error }
+
+func (e *storeError) Unwrap() error { return e.error }
