@@ -62,7 +62,7 @@ func TestASecretThatBeginsLikeAnotherIsRedacted(t *testing.T) {
 
 func TestAnAnswerOfTheLargestSizeIsWhole(t *testing.T) {
 	for size, whole := range map[int]bool{maxBody: true, maxBody + 1: false} {
-		a := readAnswer(respond(200, strings.Repeat("x", size)))
+		a := readAnswer(respond(200, strings.Repeat("x", size))) //nolint:bodyclose // readAnswer closes it
 
 		if len(a.body) != maxBody || errors.Is(a.err, errTooLarge) == whole {
 			t.Errorf("%d bytes: %d, %v", size, len(a.body), a.err)

@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Two commands may add one user under two ids, and check-and-set does not order writes
@@ -40,7 +36,7 @@ func (*withdrawnError) Unwrap() error { return ErrAbsent }
 // withdrawal returns the error of a withdrawn record; nil for any other.
 func withdrawal(fields map[string]any) *withdrawnError {
 	winner, _ := fields[fieldWithdrawn].(string)
-	if winner == "" || fields[fieldUsername] != nil || fields[fieldPassword] != nil || fields[fieldPending] != nil {
+	if winner == "" || fields[FieldUsername] != nil || fields[fieldPassword] != nil || fields[fieldPending] != nil {
 		return nil
 	}
 	return &withdrawnError{winner}
@@ -52,25 +48,11 @@ func withdrawnBy(err error) *withdrawnError {
 	return withdrawn
 }
 
-func isWithdrawn(err error) bool { return withdrawnBy(err) != nil }
+// IsWithdrawn reports whether an error is that of a withdrawn record.
+func IsWithdrawn(err error) bool { return withdrawnBy(err) != nil }
 
 // open reports whether the tenant is being added and not admitted yet.
 func (c Credential) open() bool { return c.BeingAdded() && c.Pending != nil && !c.Pending.Admitted }
-
-// open returns false for a record that cannot be parsed: it may be anything.
-func (c Candidate) open() bool { return c.Err == nil && c.Credential.open() }
-
-// Contenders returns the records of one user that no other one of them beats. If there
-// is more than one, they are duplicates.
-func Contenders(same []Candidate) []Candidate {
-	var all []Candidate
-	for _, c := range same {
-		if beatenBy(c.Credential.open(), c.Name, same) == nil {
-			all = append(all, c)
-		}
-	}
-	return all
-}
 
 // beatenBy returns the record of the same user to which an open record with this id
 // loses: one that is not open, or else the one with the smallest id, if that is
@@ -80,7 +62,7 @@ func beatenBy(open bool, id string, others []Candidate) (winner *Candidate) {
 		return nil
 	}
 	for i, c := range others {
-		if !c.open() {
+		if !c.Open() {
 			return &others[i]
 		}
 		if c.Name < id && (winner == nil || c.Name < winner.Name) {
@@ -135,7 +117,7 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) {
 			return err
 		}
-		if readErr := r.reread(ctx); isWithdrawn(readErr) {
+		if readErr := r.reread(ctx); IsWithdrawn(readErr) {
 			return readErr
 		} else if readErr != nil {
 			return errors.Join(err, readErr)
@@ -156,7 +138,7 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 // read. Its pending password, which was never pushed, stays in the history. The fields
 // of others stay.
 func (r *rotation) withdraw(ctx context.Context, c Credential, winner Candidate) error {
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
 	defer cancel()
 	fields := maps.Clone(c.fields)
 	for _, name := range ownFields {
@@ -166,75 +148,10 @@ func (r *rotation) withdraw(ctx context.Context, c Credential, winner Candidate)
 	if _, err := r.Store.Write(ctx, c.Tenant, Document{Version: c.Version, Fields: fields}); err != nil {
 		return &storeError{fmt.Errorf("withdraw tenant %s: %w", c.Tenant, err)}
 	}
-	r.Observe.observe(Event{Name: AdditionWithdrawn, Tenant: string(c.Tenant), Origin: c.Origin, Err: errors.New(possession(winner))})
+	r.Observe.Notify(Event{Name: AdditionWithdrawn, Tenant: string(c.Tenant), Origin: c.Origin, Err: errors.New(possession(winner))})
 	return nil
 }
 
 func possession(c Candidate) string {
 	return fmt.Sprintf("tenant %s has the user %s", c.Name, c.Credential.Username)
-}
-
-// settledUsers are the users of the records under which no process is adding a tenant.
-// Such a record keeps its user, so it is not read again for other users.
-type settledUsers struct {
-	mu     sync.Mutex        // guards byName
-	byName map[string]string // the [userKey]; "": it names no user
-}
-
-func (s *settledUsers) add(c Candidate) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byName[c.Name] = userKey(c)
-}
-
-// exclude reports whether the record of that name is known not to name the user.
-func (s *settledUsers) exclude(name, user string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	settled, found := s.byName[name]
-	return found && settled != user
-}
-
-// namesakes returns the search of a run for the records that name a user. It reads each
-// record that is not in the fleet until it is settled. A record that cannot be read may
-// name any user.
-func (r *run) namesakes(fleet []Candidate) func(context.Context, Credential) ([]Candidate, error) {
-	users := &settledUsers{byName: make(map[string]string, len(fleet))}
-	for _, c := range fleet {
-		if !c.open() {
-			users.add(c)
-		}
-	}
-	return func(ctx context.Context, mine Credential) ([]Candidate, error) {
-		user := userKey(Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
-		var possible []string
-		err := r.listFleet(ctx, func(name string) {
-			if name != string(mine.Tenant) && !users.exclude(name, user) {
-				possible = append(possible, name)
-			}
-		})
-		if err != nil {
-			return nil, &storeError{err}
-		}
-		read := make([]Candidate, len(possible))
-		group, groupCtx := errgroup.WithContext(ctx)
-		group.SetLimit(max(r.Workers, 1))
-		for i, name := range possible {
-			group.Go(func() error {
-				c := r.candidate(groupCtx, name)
-				if c.unread() {
-					return &storeError{fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", name, c.Err)}
-				}
-				if c.Err == nil && !c.open() || isWithdrawn(c.Err) {
-					users.add(c)
-				}
-				read[i] = c
-				return nil
-			})
-		}
-		if err := group.Wait(); err != nil {
-			return nil, err
-		}
-		return slices.DeleteFunc(read, func(c Candidate) bool { return userKey(c) != user }), nil
-	}
 }

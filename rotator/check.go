@@ -55,8 +55,8 @@ func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
 	switch {
 	case err != nil:
 		return Broken(name, err.Error(), "vault read -format=json sys/health")
-	case skew.Abs() < minSkew:
-		return Passed(name, fmt.Sprintf("less than %s from Vault's", minSkew))
+	case skew.Abs() < MinSkew:
+		return Passed(name, fmt.Sprintf("less than %s from Vault's", MinSkew))
 	}
 	refusal := &ClockSkewError{Skew: skew}
 	if skew.Abs() > maxSkew {
@@ -80,7 +80,7 @@ func (c Credential) undated(now time.Time) (fields []string, reason string) {
 	case !known:
 		problems = append(problems, errors.New("its age is unknown, so it counts as due"))
 	case len(problems) > 0:
-		problems = append(problems, fmt.Errorf("its age counts from %s", formatTime(born)))
+		problems = append(problems, fmt.Errorf("its age counts from %s", FormatTime(born)))
 	}
 	return fields, onOneLine(problems)
 }
@@ -98,7 +98,7 @@ func undated(stored any, now time.Time) string {
 	case !parses:
 		return "is not a timestamp of RFC 3339"
 	case at.Sub(now) > maxSkew:
-		return "is in the future: " + formatTime(at)
+		return "is in the future: " + FormatTime(at)
 	}
-	return fmt.Sprintf("is before the year %d, so it stands for no time: %s", earliestYear, formatTime(at))
+	return fmt.Sprintf("is before the year %d, so it stands for no time: %s", earliestYear, FormatTime(at))
 }

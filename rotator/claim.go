@@ -51,10 +51,10 @@ type Claim struct {
 	Takeovers int       // how often the claim was rewritten, see maxTakeovers
 }
 
-// live reports whether the claim is valid. It expires exactly at the time that it
+// Live reports whether the claim is valid. It expires exactly at the time that it
 // names. Claims beyond MaxClaimTTL are ignored as corrupt or malicious: they would lock
 // all processes out permanently.
-func (c Claim) live(now time.Time) bool {
+func (c Claim) Live(now time.Time) bool {
 	return now.Before(c.Until) && c.Until.Sub(now) <= MaxClaimTTL+maxSkew
 }
 
@@ -101,7 +101,7 @@ func (p Pending) fieldsOut() map[string]any {
 	fields[fieldLastRotated] = p.LastRotated
 	putKeyVersion(fields, p.KeyVersion)
 	fields[fieldOwner] = p.Claim.Owner
-	fields[fieldClaimedUntil] = formatTime(p.Claim.Until)
+	fields[fieldClaimedUntil] = FormatTime(p.Claim.Until)
 	if p.Claim.Takeovers > 0 {
 		fields[fieldTakeovers] = json.Number(strconv.Itoa(p.Claim.Takeovers))
 	}
@@ -111,9 +111,28 @@ func (p Pending) fieldsOut() map[string]any {
 	return fields
 }
 
-// formatTime writes RFC 3339 in UTC with milliseconds: two rotations within one second
+// FormatTime writes RFC 3339 in UTC with milliseconds: two rotations within one second
 // get different times, and the spelling is the one that JavaScript writers of these
 // records use.
-func formatTime(t time.Time) string {
+func FormatTime(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func rotationUnderWay(c Claim) string {
+	return fmt.Sprintf("rotation under way by %s, until %s", c.Owner, FormatTime(c.Until))
+}
+
+func halfFinishedBy(c Claim) string { return "half-finished rotation by " + c.Owner }
+
+// HalfFinished describes the half-finished rotation and its owner.
+func (c Credential) HalfFinished() string {
+	if c.BeingAdded() {
+		return "half-finished addition by " + c.Pending.Claim.Owner
+	}
+	return halfFinishedBy(c.Pending.Claim)
+}
+
+// claimedBy names the claim's owner, and until when others wait.
+func claimedBy(c Claim) error {
+	return fmt.Errorf("%w: %s, until %s; nothing to do unless it lasts longer", errClaimed, c.Owner, FormatTime(c.Until))
 }

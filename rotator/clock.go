@@ -59,7 +59,7 @@ func (c sharedClock) Now() time.Time { return c.Clock.Now().Add(c.correction) }
 const (
 	// minSkew is the smallest difference that is corrected: Vault's time has whole
 	// seconds.
-	minSkew = 2 * time.Second
+	MinSkew = 2 * time.Second
 	// maxAsking bounds how long a comparison may take, since half of it is its error:
 	// an answer after a longer wait is useless.
 	maxAsking = 2 * time.Second
@@ -67,16 +67,16 @@ const (
 	maxComparisons = 5
 )
 
-// guardClock compares the host's clock with the shared one and returns the clock for
+// GuardClock compares the host's clock with the shared one and returns the clock for
 // the run.
-func guardClock(ctx context.Context, clock Clock, source TimeSource) (Clock, error) {
+func GuardClock(ctx context.Context, clock Clock, source TimeSource) (Clock, error) {
 	skew, err := compareClocks(ctx, clock, source)
 	switch {
 	case err != nil:
 		return nil, err
 	case skew.Abs() > maxSkew:
 		return nil, &ClockSkewError{Skew: skew}
-	case skew.Abs() < minSkew:
+	case skew.Abs() < MinSkew:
 		return clock, nil
 	}
 	return sharedClock{Clock: clock, correction: -skew}, nil

@@ -10,9 +10,9 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Registry creates what [Store] and [Server] can only change. It is separate from them
+// Creator creates what [Store] and [Server] can only change. It is separate from them
 // so that only an addition can create a record or a user.
-type Registry interface {
+type Creator interface {
 	// CreateRecord stores fields as the first version of the tenant's record and
 	// returns its number. Its errors are those of [Store].Write; [ErrConflict] means
 	// that there is a record, or a deleted one whose history still exists.
@@ -29,18 +29,18 @@ type Registry interface {
 // password. policy "" writes none, and the default applies. It fails as
 // [ParseCredential] does.
 func NewCredential(tenant TenantID, user, webmailURL, policy string, now time.Time, defaultPolicy Policy) (Credential, error) {
-	fields := map[string]any{fieldUsername: user, fieldWebmailURL: webmailURL, fieldCreatedAt: formatTime(now)}
+	fields := map[string]any{FieldUsername: user, fieldWebmailURL: webmailURL, fieldCreatedAt: FormatTime(now)}
 	if policy != "" {
-		fields[fieldPolicy] = policy
+		fields[FieldPolicy] = policy
 	}
 	return parseFields(tenant, Document{Fields: fields}, defaultPolicy)
 }
 
-// alreadyTenant says that the tenant exists, and what in its record differs from the
+// AlreadyTenant says that the tenant exists, and what in its record differs from the
 // request.
-func (c Credential) alreadyTenant(asked Credential) string {
+func (c Credential) AlreadyTenant(asked Credential) string {
 	var differs []string
-	for _, field := range []string{fieldWebmailURL, fieldPolicy} {
+	for _, field := range []string{fieldWebmailURL, FieldPolicy} {
 		is := c.fields[field]
 		if is == nil {
 			is = "not set"
@@ -65,19 +65,19 @@ var errTaken = errors.New("the record of this id names another user by now: run 
 // then that password in Mailu, then the commit. It is the rotation protocol, on a store
 // where an absent record can be written and a Mailu where an unknown user can be
 // created. A half-finished addition continues with its pending password.
-func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Result {
+func (r *Rotator) Add(ctx context.Context, registry Creator, c Credential) Result {
 	adder := *r
-	adder.Store = newRecord{Store: r.Store, registry: registry, blank: c.fields}
+	adder.Store = newRecord{Store: r.Store, creator: registry, blank: c.fields}
 	now, err := adder.read(ctx, c.Tenant)
 	switch {
-	case isWithdrawn(err):
+	case IsWithdrawn(err):
 		return Result{Credential: c, Outcome: Invalid, Err: err}
 	case err != nil:
 		return Result{Credential: c, Outcome: Failed, Err: err}
 	case !r.sameUser(now, c): // another process was faster
 		return Result{Credential: c, Outcome: Failed, Err: errTaken}
 	}
-	user := &newUser{registry: registry, origin: now.Origin}
+	user := &newUser{creator: registry, origin: now.Origin}
 	adder.Mailu = newUsers{Mailu: r.Mailu, user: user}
 	if action, reason := judgeAddition(now); action == Leave {
 		return Result{Credential: now, Outcome: Fresh, Reason: reason}
@@ -93,7 +93,7 @@ func (r *Rotator) Add(ctx context.Context, registry Registry, c Credential) Resu
 	if result.Outcome == Rotated || result.Outcome == Finished {
 		result.Outcome, result.Reason = Added, strings.TrimSuffix(user.story()+"; "+result.Reason, "; ")
 		if name := user.fate.event(); name != "" {
-			r.Observe.observe(Event{Name: name, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})
+			r.Observe.Notify(Event{Name: name, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})
 		}
 	}
 	return result
@@ -105,7 +105,7 @@ func judgeAddition(c Credential) (Action, string) {
 	case !c.BeingAdded():
 		return Leave, "is a tenant already"
 	case c.Pending != nil:
-		return Finish, c.halfFinished()
+		return Finish, c.HalfFinished()
 	}
 	return Rotate, "to be added"
 }
@@ -114,8 +114,8 @@ func judgeAddition(c Credential) (Action, string) {
 // the blank one, version 0, and the first write creates it.
 type newRecord struct {
 	Store
-	registry Registry
-	blank    map[string]any
+	creator Creator
+	blank   map[string]any
 }
 
 func (s newRecord) Read(ctx context.Context, tenant TenantID) (Document, error) {
@@ -129,7 +129,7 @@ func (s newRecord) Read(ctx context.Context, tenant TenantID) (Document, error) 
 
 func (s newRecord) Write(ctx context.Context, tenant TenantID, doc Document) (int, error) {
 	if doc.Version == 0 {
-		return s.registry.CreateRecord(ctx, tenant, doc.Fields)
+		return s.creator.CreateRecord(ctx, tenant, doc.Fields)
 	}
 	return s.Store.Write(ctx, tenant, doc)
 }
@@ -154,7 +154,7 @@ func (m newUsers) Server(origin Origin) (Server, error) {
 // so that a push is one request under one claim.
 type newUser struct {
 	Server
-	registry Registry
+	creator  Creator
 	origin   Origin
 	missing  bool
 	fate     userFate
@@ -172,7 +172,7 @@ func (u *newUser) story() string {
 func (u *newUser) Knows(ctx context.Context, username string) error {
 	err := u.Server.Knows(ctx, username)
 	if u.missing = errors.Is(err, ErrUnknownUser); u.missing {
-		return u.registry.CanCreateUser(ctx, u.origin, username)
+		return u.creator.CanCreateUser(ctx, u.origin, username)
 	}
 	return err
 }
@@ -212,7 +212,7 @@ func (u *newUser) SetPassword(ctx context.Context, username string, password cry
 		u.fate.push(userTaken, err)
 		return err
 	}
-	err := u.registry.CreateUser(ctx, u.origin, username, password)
+	err := u.creator.CreateUser(ctx, u.origin, username, password)
 	u.fate.push(userMade, err)
 	if errors.Is(err, ErrNotCreated) && u.Server.Knows(ctx, username) == nil {
 		return fmt.Errorf("%w: %v", errThereNow, err) //nolint:errorlint // no longer a refusal
@@ -287,12 +287,12 @@ func (r *rotation) whileAdded(err error) error {
 }
 
 // toBeAdded is the reason for an addition about whose user Mailu was not asked.
-const toBeAdded = "to be added; its user in Mailu is taken over, or created"
+const ToBeAdded = "to be added; its user in Mailu is taken over, or created"
 
-// foresee says what an addition will do with its user, or why Mailu refuses it. planned
+// ForeseeUser says what an addition will do with its user, or why Mailu refuses it. planned
 // is the reason of the plan so far.
-func foresee(ctx context.Context, server Server, registry Registry, c Credential, planned string) (string, error) {
-	user := &newUser{Server: server, registry: registry, origin: c.Origin}
+func ForeseeUser(ctx context.Context, server Server, registry Creator, c Credential, planned string) (string, error) {
+	user := &newUser{Server: server, creator: registry, origin: c.Origin}
 	if err := user.Knows(ctx, c.Username); err != nil {
 		return "", err
 	}
@@ -302,11 +302,11 @@ func foresee(ctx context.Context, server Server, registry Registry, c Credential
 // foreseen is what will happen to the user, which Mailu has or can create.
 func (u *newUser) foreseen(username, planned string) string {
 	switch {
-	case u.missing && planned == toBeAdded:
+	case u.missing && planned == ToBeAdded:
 		return "to be added; its user in Mailu is created"
 	case u.missing:
 		return planned + "; its user in Mailu is created"
-	case planned == toBeAdded:
+	case planned == ToBeAdded:
 		planned = "to be added; its user in Mailu is taken over, and its password is replaced"
 	default: // it may already have the pending password
 		planned += "; Mailu has its user"

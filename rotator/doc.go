@@ -1,5 +1,5 @@
-// Package rotator is the domain: which credentials are due, how to rotate one without
-// ever locking anyone out, and how a sweep does so for a whole fleet.
+// Package rotator is the rotation of one tenant: what its record says, whether it is
+// due, and how to give it a new password without ever locking anyone out.
 //
 // Mailu holds one password per user and Vault holds another copy: two systems without a
 // shared transaction. The rule (docs/architecture.md): a password exists durably in
@@ -12,14 +12,12 @@
 //	verify   Mailu: the hash proves it
 //	commit   Vault: pending becomes current
 //
-// A new tenant's record begins with only a pending password, and no current one.
-//
-// [Rotator] holds the protocol, [Sweep] the run over all tenants, [Plan] the decision
-// what to do (pure), [Daemon] the schedule. The invariant that every test checks: at
-// any moment Mailu accepts the current or the pending password of Vault; at rest, the
-// current one.
+// rotate.go has the protocol, from top to bottom. A new tenant's record begins with
+// only a pending password, and no current one (create.go). The invariant that every
+// test checks: at any moment Mailu accepts the current or the pending password of
+// Vault; at rest, the current one.
 //
 // The package knows no HTTP, no Vault and no Mailu: it declares the small interfaces
-// that it needs ([Store], [Mailu], [Server], [Keys], [Clock], [Registry]) and the
-// errors on which it branches.
+// that it needs ([Store], [Mailu], [Server], [Envelope], [Clock], [Creator]) and the
+// errors on which it branches. Package sweep runs it over all tenants.
 package rotator

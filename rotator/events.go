@@ -103,7 +103,8 @@ func (n EventName) Task() Task {
 // block. It may be nil.
 type Observer func(Event)
 
-func (o Observer) observe(e Event) {
+// Notify calls the observer, unless it is nil.
+func (o Observer) Notify(e Event) {
 	if o != nil {
 		o(e)
 	}

@@ -164,7 +164,7 @@ func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error)
 func (r *rotation) versions(ctx context.Context, from int) iter.Seq2[int, Credential] {
 	return func(yield func(int, Credential) bool) {
 		for version := from; version > max(from-maxRemembered, 0); version-- {
-			c, err := readVersion(ctx, r.Store, r.cred.Tenant, version, r.DefaultPolicy)
+			c, err := ReadVersion(ctx, r.Store, r.cred.Tenant, version, r.DefaultPolicy)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -177,9 +177,9 @@ func (r *rotation) versions(ctx context.Context, from int) iter.Seq2[int, Creden
 	}
 }
 
-// readVersion reads one version of a tenant's record.
-func readVersion(ctx context.Context, store Store, tenant TenantID, version int, defaultPolicy Policy) (Credential, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+// ReadVersion reads one version of a tenant's record.
+func ReadVersion(ctx context.Context, store Store, tenant TenantID, version int, defaultPolicy Policy) (Credential, error) {
+	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
 	defer cancel()
 	doc, err := store.ReadVersion(ctx, tenant, version)
 	if err != nil {

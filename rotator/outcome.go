@@ -69,8 +69,6 @@ var (
 	errImproper   = errors.New("it is never sent to Mailu: --run-now --tenant makes a new one")
 
 	errNothingWritten = errors.New("the record was left as it is")
-	errInterrupted    = errors.New("not begun: the run was interrupted; the next one goes on")
-	errWindowOver     = errors.New("not begun: the window is over, the next tick goes on")
 	errRetargeted     = errors.New("user or server of the record changed during the rotation: the next run goes by the record as it is now")
 )
 

@@ -1,7 +1,10 @@
 package rotator
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -56,3 +59,215 @@ func (p Policy) String() string {
 	}
 	return strconv.Itoa(p.days) + "_days"
 }
+
+// ByPolicy decides when nothing but the policy and the age matter, and says why.
+func (c Credential) ByPolicy(now time.Time) (Action, string) {
+	if c.Policy.Manual() {
+		return Leave, "rotated only when asked for (manual)"
+	}
+	due, known := c.DueAt(now)
+	day := due.UTC().Format(time.DateOnly)
+	switch {
+	case !known:
+		return Rotate, "due: its age is unknown"
+	case now.Before(due):
+		return Leave, "not due before " + day
+	}
+	if end, _ := c.PolicyEnd(now); now.Before(end) {
+		return Rotate, "due since " + day + ", spread from " + end.UTC().Format(time.DateOnly)
+	}
+	return Rotate, "due since " + day
+}
+
+// maxSpread is in percent. With more, a password could be replaced twice as often as
+// its policy demands.
+const maxSpread = 50
+
+// Spread is how much earlier than its policy demands a password may be due, as a share
+// of the policy, so that tenants that were rotated together spread out. With the zero
+// Spread everything is due when its policy says.
+type Spread struct{ percent int }
+
+// ParseSpread reads "<n>%", n from 0 to 50 and without a leading zero. It is a share
+// and not a length of time, because policies differ from record to record: a share fits
+// each of them, and makes none due immediately.
+func ParseSpread(s string) (Spread, error) {
+	digits, found := strings.CutSuffix(s, "%")
+	percent, err := strconv.Atoi(digits)
+	if !found || err != nil || strconv.Itoa(percent) != digits || percent < 0 || percent > maxSpread {
+		return Spread{}, fmt.Errorf("%.40q is not a share of the policy, \"<n>%%\" from 0%% to %d%%", s, maxSpread)
+	}
+	return Spread{percent}, nil
+}
+
+// String returns the text that [ParseSpread] reads.
+func (s Spread) String() string { return strconv.Itoa(s.percent) + "%" }
+
+// grain is the part of a spread that is drawn again at each rotation. Sweeps are daily,
+// so it takes a day to separate tenants that one sweep has rotated.
+const grain = 24 * time.Hour
+
+// early is how much sooner than its policy demands a password created at born is due,
+// in whole seconds: from 0 to less than the spread's share of the policy.
+//
+// A hash of its id gives each tenant a fixed place in the cycle of its policy. The
+// longer ago that place was when the password was created, the earlier the next one is
+// due: each rotation closes the same share of the distance. So a wave is as wide as the
+// spread in its first cycle, evenly filled, and wider in each later one until it fills
+// the whole cycle. Then the cost is nearly zero: a tenant at its place is due after a
+// whole policy again.
+//
+// Two simpler rules are worse. With a fixed time per tenant, all
+// tenants whose intervals have the same number of sweeps stay together permanently.
+// With a time drawn again at each rotation, a wave widens only with the square root of
+// its cycles. Both also permanently rotate more often than needed.
+func (p Policy) early(tenant TenantID, born time.Time) time.Duration {
+	share := p.MaxAge() / 100 * time.Duration(p.spread.percent)
+	if share == 0 {
+		return 0
+	}
+	drawn := min(grain, share/2)
+	cycle := p.MaxAge().Milliseconds() // like stored times: nanoseconds would not hold the whole calendar
+	place := fraction(uint64(cycle), hash(string(tenant)))
+	since := (born.UnixMilli() - int64(place)) % cycle
+	if since < 0 {
+		since += cycle // born is before 1970, or before its place
+	}
+	again := hash(string(tenant) + " " + strconv.FormatInt(born.UnixMilli(), 10))
+	early := proportion(uint64(share-drawn), uint64(since), uint64(cycle)) + fraction(uint64(drawn), again)
+	return time.Duration(early).Truncate(time.Second)
+}
+
+// hash is the first eight bytes of the text's SHA-256, read as a big-endian number. It
+// must never change, because hosts of different releases must agree; and integers round
+// the same on every machine.
+func hash(text string) uint64 {
+	sum := sha256.Sum256([]byte(text))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// fraction is n × h / 2⁶⁴.
+func fraction(n, h uint64) uint64 {
+	high, _ := bits.Mul64(n, h)
+	return high
+}
+
+// proportion is n × part / whole, for a part less than the whole.
+func proportion(n, part, whole uint64) uint64 {
+	high, low := bits.Mul64(n, part)
+	quotient, _ := bits.Div64(high, low, whole)
+	return quotient
+}
+
+// maxSkew is how far a clock or a stored timestamp may be ahead before it is rejected
+// (docs/architecture.md).
+const maxSkew = 5 * time.Minute
+
+// Born is the time that the credential's age counts from: last_rotated, or else
+// created_at. It ignores a timestamp more than five minutes ahead of now, like one that
+// does not parse: it would keep the credential from ever becoming due. It also ignores
+// one from before the year 1990, which stands for "never". False means that neither is
+// usable.
+func (c Credential) Born(now time.Time) (time.Time, bool) {
+	for _, stored := range []string{c.LastRotated, c.CreatedAt} {
+		if t, ok := pastTime(stored, now); ok {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// Age is the age of the current password; false if it is unknown.
+func (c Credential) Age(now time.Time) (time.Duration, bool) {
+	born, known := c.Born(now)
+	if !known {
+		return 0, false
+	}
+	return max(now.Sub(born), 0), true
+}
+
+// Due reports whether the password must be replaced: the time of [Credential.DueAt] has
+// come; equal counts. A credential of unknown age is due, one under a manual policy
+// never is.
+func (c Credential) Due(now time.Time) bool {
+	if c.Policy.Manual() {
+		return false
+	}
+	due, known := c.DueAt(now)
+	return !known || !now.Before(due)
+}
+
+// DueAt is when the password is due: at the end of its policy, or earlier by the spread
+// for this tenant and age. It returns false under a manual policy, or if the age is
+// unknown. Everything that shows due dates uses it.
+func (c Credential) DueAt(now time.Time) (time.Time, bool) {
+	born, known := c.Born(now)
+	if !known || c.Policy.MaxAge() == 0 {
+		return time.Time{}, false
+	}
+	return born.Add(c.Policy.MaxAge() - c.Policy.early(c.Tenant, born)), true
+}
+
+// PolicyEnd is when the password reaches the age that its policy allows, whatever the
+// spread; false as in [Credential.DueAt].
+func (c Credential) PolicyEnd(now time.Time) (time.Time, bool) {
+	born, known := c.Born(now)
+	if !known || c.Policy.MaxAge() == 0 {
+		return time.Time{}, false
+	}
+	return born.Add(c.Policy.MaxAge()), true
+}
+
+// RotatedSince reports whether the current password was created at cutoff or later.
+// Stored times have milliseconds, so cutoff is truncated to them.
+func (c Credential) RotatedSince(cutoff, now time.Time) bool {
+	rotated, ok := pastTime(c.LastRotated, now)
+	return ok && !rotated.Before(cutoff.Truncate(time.Millisecond))
+}
+
+// expiryMargin is how long a record must outlive the due date of its password, for a
+// rotation that fails for some days.
+const expiryMargin = 7 * 24 * time.Hour
+
+// vanishes reports whether the store deletes a record before its policy has it
+// rewritten. Without an end of the policy it does.
+func vanishes(expires, policyEnd time.Time) bool {
+	return !expires.IsZero() && (policyEnd.IsZero() || !expires.After(policyEnd.Add(expiryMargin)))
+}
+
+// vanishes reports whether the record will be lost without intervention.
+func (c Credential) vanishes(now time.Time) bool {
+	end, _ := c.PolicyEnd(now)
+	return vanishes(c.Expires, end)
+}
+
+// expiry says when the store deletes the record itself; empty if it does not.
+func expiry(expires time.Time) string {
+	if expires.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("the record deletes itself at %s (delete_version_after): mailu-rotator doctor says how to end that", FormatTime(expires))
+}
+
+// writtenAs returns the record after it was stored as a version, which lives as long as
+// the version that was read.
+func (c Credential) writtenAs(version int, now time.Time) Credential {
+	c.Version = version
+	if !c.Expires.IsZero() {
+		c.Expires = now.Add(c.life)
+	}
+	return c
+}
+
+// Vanishes reports whether the store deletes the record before its policy has it
+// rewritten: its password is lost then.
+func (s Status) Vanishes() bool {
+	var end time.Time
+	if !s.Due.IsZero() {
+		end = s.policyEnd()
+	}
+	return vanishes(s.Expires, end)
+}
+
+// Expiry says when the store deletes the record itself; empty if it does not.
+func (s Status) Expiry() string { return expiry(s.Expires) }

@@ -1,95 +1,388 @@
 package rotator
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"mailu-rotator/crypto"
 )
 
-// Record is one tenant's record, for display.
-type Record struct {
-	Credential Credential // the valid parts of the record
-	Problem    error      // why it cannot be rotated; nil if it can
-	Age        time.Duration
-	AgeKnown   bool
-	Due        time.Time // zero if that is never or unknown
-	PolicyEnd  time.Time // the age that its policy allows: at Due, or later by the spread
-	Overdue    bool      // as old as its policy or older, or of unknown age
-	ByDefault  bool      // the record has no policy of its own
-	UnderWay   bool      // a process has a valid claim on the pending password
+// Names of the record's fields, as stored (docs/record.md).
+const (
+	FieldUsername    = "username"
+	fieldPassword    = "password"
+	fieldWebmailURL  = "webmail_url"
+	fieldCreatedAt   = "created_at"
+	fieldLastRotated = "last_rotated"
+	FieldPolicy      = "rotation_policy"
+	fieldKeyVersion  = "key_version"
+	fieldPending     = "pending"
+)
+
+// ownFields are the fields of a record that this program reads and writes.
+var ownFields = []string{
+	FieldUsername, fieldPassword, fieldWebmailURL, fieldCreatedAt,
+	fieldLastRotated, FieldPolicy, fieldKeyVersion, fieldPending,
 }
 
-// Record reads one tenant's record. It opens nothing and needs no master key. An error
-// means that there is nothing to show.
-func (s *Sweep) Record(ctx context.Context, tenant TenantID) (Record, error) {
-	r := &run{Sweep: s, clock: s.Clock}
-	c := r.candidate(ctx, string(tenant))
-	if c.Err != nil && !errors.Is(c.Err, ErrMalformed) {
-		return Record{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
-	}
-	now, cred := s.Clock.Now(), c.Credential
-	rec := Record{Credential: cred, Problem: c.Err}
-	if rec.Problem == nil {
-		rec.Problem = c.Unlisted
-	}
-	rec.Age, rec.AgeKnown = cred.Age(now)
-	rec.Due, _ = cred.DueAt(now)
-	rec.PolicyEnd, _ = cred.PolicyEnd(now)
-	rec.Overdue = c.Err == nil && cred.Due(now) && !now.Before(rec.PolicyEnd)
-	rec.ByDefault = cred.ByDefault()
-	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.live(now)
-	return rec, nil
+// Credential is one tenant's parsed record. It keeps the fields of others and writes
+// them back unchanged.
+type Credential struct {
+	Tenant      TenantID
+	Version     int       // of the record it was read from or written as
+	Written     time.Time // when the record that was read was stored; zero if unknown
+	Expires     time.Time // when the store deletes the record itself; zero: never
+	Username    string
+	Origin      Origin
+	Password    crypto.SealedPassword // "" while the tenant is being added
+	CreatedAt   string                // as stored; may be missing or not a timestamp
+	LastRotated string                // as stored; part of the key derivation
+	Policy      Policy
+	KeyVersion  crypto.KeyVersion // 0: not recorded
+	Pending     *Pending          // nil at rest
+
+	address Address       // of Username; "" if it is invalid
+	life    time.Duration // lifetime of a version, if the record expires
+	fields  map[string]any
 }
 
-// Find returns the only tenant with a user of this address, in any spelling. It reads
-// the whole fleet.
-func (s *Sweep) Find(ctx context.Context, user string) (TenantID, error) {
-	r := &run{Sweep: s, clock: s.Clock}
-	has := func(c Candidate) bool { return user != "" && SameAddress(c.Credential.Username, user) }
-	candidates, err := r.survey(ctx, has)
+// ParseCredential reads a record. The default policy is that of a record without
+// one; its spread holds for any. Where fields are malformed it returns all
+// complaints in one error, beside a Credential that has what could be read, so
+// that a report can show it; such a record must not be rotated. A record that was
+// withdrawn is an [ErrAbsent].
+func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
+	if withdrawn := withdrawal(doc.Fields); withdrawn != nil {
+		return Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, Expires: doc.Expires, fields: doc.Fields}, withdrawn
+	}
+	c, err := parseFields(tenant, doc, defaultPolicy)
 	if err != nil {
-		return "", err
+		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	var found []string
-	for _, c := range candidates {
-		if has(c) { // others are included because they share another user
-			found = append(found, c.Name)
+	return c, nil
+}
+
+func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
+	c := Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, Expires: doc.Expires, fields: doc.Fields}
+	if !doc.Expires.IsZero() && !doc.Written.IsZero() {
+		c.life = doc.Expires.Sub(doc.Written)
+	}
+	r := fieldReader{fields: doc.Fields}
+	c.Username = r.required(FieldUsername)
+	if c.Username != "" {
+		address, err := ParseAddress(c.Username)
+		if err != nil {
+			r.check(FieldUsername, fmt.Errorf("%s %w", FieldUsername, err))
 		}
+		c.address = address
 	}
-	switch len(found) {
-	case 0:
-		return "", fmt.Errorf("no tenant has the user %.254q", user)
-	case 1:
-		return TenantID(found[0]), nil
+	c.Password = r.currentPassword(doc.Version)
+	if webmail := r.required(fieldWebmailURL); webmail != "" {
+		origin, err := ParseOrigin(webmail)
+		if err != nil {
+			r.check(fieldWebmailURL, fmt.Errorf("%s: %w", fieldWebmailURL, err))
+		}
+		c.Origin = origin
 	}
-	return "", fmt.Errorf("%d tenants have the user %.254q, name one by its id: %s", len(found), user, strings.Join(found, ", "))
+	// An invalid timestamp does not make the record malformed: the age uses another
+	// one.
+	c.CreatedAt, _ = doc.Fields[fieldCreatedAt].(string)
+	c.LastRotated, _ = doc.Fields[fieldLastRotated].(string)
+	c.Policy = r.policy(defaultPolicy)
+	c.KeyVersion = r.keyVersion()
+	if raw := doc.Fields[fieldPending]; raw != nil {
+		c.Pending = r.pending(raw)
+	}
+	return c, r.complaints()
 }
 
-// Reveal opens the current password of a record, or its pending one. The caller must
-// record that, and wipe the secret.
-func (s *Sweep) Reveal(ctx context.Context, c Credential, pending bool) (crypto.Secret, error) {
-	keys, err := s.masterKeys(ctx)
-	if err != nil {
-		return crypto.Secret{}, err
+// Address is the user's address in normalized form. For a malformed address that Mailu
+// cannot have, it is the text itself.
+func (c Credential) Address() Address {
+	if c.address != "" {
+		return c.address
 	}
-	defer keys.Wipe()
-	return Reveal(keys, c, pending)
+	address, err := ParseAddress(c.Username)
+	if err != nil {
+		return Address(strings.ToLower(c.Username))
+	}
+	return address
 }
 
-// Accepted asks Mailu which of the passwords of a half-finished rotation it holds, see
-// [Rotator.Accepted].
-func (s *Sweep) Accepted(ctx context.Context, c Credential) (pending bool, remark string, err error) {
-	if c.Pending == nil {
-		return false, "", nil
+// BeingAdded reports whether the record has no current password yet. It then has a
+// pending one, which becomes the first current one when Mailu is proven to hold it.
+func (c Credential) BeingAdded() bool { return c.Password == "" }
+
+// Document returns the record to store: the fields as they were read, overwritten with
+// this credential's own.
+func (c Credential) Document() Document {
+	fields := maps.Clone(c.fields)
+	if c.Password != "" {
+		fields[fieldPassword] = string(c.Password)
 	}
-	keys, err := s.masterKeys(ctx)
-	if err != nil {
-		return false, "", err
+	stored, isText := fields[fieldLastRotated].(string)
+	switch {
+	case c.LastRotated != "":
+		fields[fieldLastRotated] = c.LastRotated
+	case isText && stored != "": // it belonged to another password, and would keep this one from opening
+		delete(fields, fieldLastRotated)
 	}
-	defer keys.Wipe()
-	return s.newRotator(s.Clock, keys).Accepted(ctx, c)
+	putKeyVersion(fields, c.KeyVersion)
+	delete(fields, fieldPending)
+	if c.Pending != nil {
+		fields[fieldPending] = c.Pending.fieldsOut()
+	}
+	return Document{Version: c.Version, Fields: fields}
+}
+
+// putKeyVersion removes the field if no version is recorded: a version that belonged to
+// another password would keep this one from opening.
+func putKeyVersion(fields map[string]any, version crypto.KeyVersion) {
+	delete(fields, fieldKeyVersion)
+	if version != 0 {
+		fields[fieldKeyVersion] = json.Number(strconv.Itoa(int(version)))
+	}
+}
+
+// WebmailURL is the record's webmail_url as stored; empty if it is not a URL that may
+// be shown, such as one with credentials in it.
+func (c Credential) WebmailURL() string {
+	stored, _ := c.fields[fieldWebmailURL].(string)
+	if _, err := ParseOrigin(stored); err != nil {
+		return ""
+	}
+	return stored
+}
+
+// OtherFields are the sorted names of the fields that belong to others. Their values
+// are never shown: they may be secrets.
+func (c Credential) OtherFields() []string {
+	names := slices.Sorted(maps.Keys(c.fields))
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ownFields, name) })
+}
+
+// ByDefault reports whether the record has no policy of its own.
+func (c Credential) ByDefault() bool { return c.fields[FieldPolicy] == nil }
+
+// binding is what the current password is sealed for.
+func (c Credential) binding() crypto.Binding {
+	return crypto.Binding{TenantID: string(c.Tenant), LastRotated: c.LastRotated}
+}
+
+// timestamp parses RFC 3339 only. The standard allows t and z in lower case, which Go's
+// parser does not.
+func timestamp(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
+	return t, err == nil
+}
+
+// earliestYear is the first year in which a password or a record can have been created.
+// Earlier times are what programs write for "never", or machines whose clock is not
+// set: the year 1 (Go), 1900, 1970, 1980. Such a time could also exceed the 292 years
+// that a [time.Duration] holds. The limit is not later because the bubbles of
+// testing/synctest begin in the year 2000.
+const earliestYear = 1990
+
+// pastTime parses the time at which a password or a record was created. It returns
+// false for a missing or impossible time: before [earliestYear], or more than maxSkew
+// ahead of now.
+func pastTime(s string, now time.Time) (time.Time, bool) {
+	t, ok := timestamp(s)
+	if !ok || t.UTC().Year() < earliestYear || t.Sub(now) > maxSkew {
+		return time.Time{}, false
+	}
+	return t, true
+}
+
+// fieldReader collects complaints, so that all of a record's errors are shown together.
+// A field that is null counts as absent: programs write that for a value that is not
+// set.
+type fieldReader struct {
+	fields map[string]any
+	names  []string // of the fields with complaints
+	errs   []error
+}
+
+func (r *fieldReader) check(field string, err error) {
+	if err == nil {
+		return
+	}
+	r.errs = append(r.errs, err)
+	r.names = append(r.names, field)
+}
+
+// fieldsError lists the errors in the fields of a record, on one line, as a table shows
+// it.
+type fieldsError struct {
+	fields     []string
+	complaints []error
+}
+
+func (e *fieldsError) Error() string { return onOneLine(e.complaints) }
+
+// RenameFields renames the fields that an error of [ParseCredential] names, for people
+// who know them under other names.
+func RenameFields(err error, names map[string]string) error {
+	var malformed *fieldsError
+	if !errors.As(err, &malformed) {
+		return err
+	}
+	named := make([]error, len(malformed.complaints))
+	for i, complaint := range malformed.complaints {
+		field, rest, _ := strings.Cut(complaint.Error(), " ")
+		if name, found := names[field]; found {
+			field = name
+		}
+		named[i] = errors.New(field + " " + rest)
+	}
+	return &fieldsError{malformed.fields, named}
+}
+
+// malformedFields returns the fields that an error of [ParseCredential] concerns.
+func malformedFields(err error) []string {
+	var malformed *fieldsError
+	if errors.As(err, &malformed) {
+		return malformed.fields
+	}
+	return nil
+}
+
+// complaints returns all of them, or nil.
+func (r *fieldReader) complaints() error {
+	if len(r.errs) == 0 {
+		return nil
+	}
+	return &fieldsError{r.names, r.errs}
+}
+
+func onOneLine(errs []error) string {
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (r *fieldReader) required(name string) string {
+	value := r.fields[name]
+	s, isString := value.(string)
+	switch {
+	case value == nil || (isString && s == ""):
+		r.check(name, fmt.Errorf("%s is missing", name))
+	case !isString && name == fieldPassword: // the value may be a secret
+		r.check(name, fmt.Errorf("%s is not a string", name))
+	case !isString:
+		r.check(name, fmt.Errorf("%s is not a string but %s", name, describe(value)))
+	}
+	return s
+}
+
+// currentPassword may be missing while the tenant is being added: from a record that
+// has a pending one, and from the one that is not written yet.
+func (r *fieldReader) currentPassword(version int) crypto.SealedPassword {
+	pending, _ := r.fields[fieldPending].(map[string]any)
+	if r.fields[fieldPassword] == nil && (len(pending) > 0 || version == 0) {
+		return ""
+	}
+	return crypto.SealedPassword(r.required(fieldPassword))
+}
+
+// policy returns the record's policy, or the default one.
+func (r *fieldReader) policy(byDefault Policy) Policy {
+	value := r.fields[FieldPolicy]
+	if value == nil {
+		return byDefault
+	}
+	text, isString := value.(string)
+	if !isString {
+		r.check(FieldPolicy, fmt.Errorf("%s is not a string but %s: \"<n>_days\" or \"manual\"", FieldPolicy, describe(value)))
+		return Policy{}
+	}
+	policy, err := ParsePolicy(text)
+	r.check(FieldPolicy, err)
+	return policy.WithSpread(byDefault.spread)
+}
+
+// pending complains about single fields of a pending that has a password, which Mailu
+// may hold; without a password it rejects pending as a whole.
+func (r *fieldReader) pending(raw any) *Pending {
+	pending, err := parsePending(raw)
+	wrong := malformedFields(err)
+	if len(wrong) == 0 || slices.Contains(wrong, fieldPassword) {
+		r.check(fieldPending, err)
+		return pending
+	}
+	r.errs = append(r.errs, err)
+	for _, name := range wrong {
+		r.names = append(r.names, fieldPending+"."+name)
+	}
+	return pending
+}
+
+// keyVersion reads a number, or a string of digits as `vault kv put` stores it.
+func (r *fieldReader) keyVersion() crypto.KeyVersion {
+	return crypto.KeyVersion(r.wholeNumber(fieldKeyVersion, 1))
+}
+
+// flag returns false if the field is absent or invalid.
+func (r *fieldReader) flag(name string) bool {
+	value := r.fields[name]
+	set, isBool := value.(bool)
+	if value != nil && !isBool {
+		r.check(name, fmt.Errorf("%s is not true or false but %s", name, describe(value)))
+	}
+	return set
+}
+
+// wholeNumber returns 0 if the field is absent or invalid.
+func (r *fieldReader) wholeNumber(name string, least int) int {
+	value := r.fields[name]
+	if value == nil {
+		return 0
+	}
+	n, ok := wholeNumber(value)
+	if !ok || n < least {
+		r.check(name, fmt.Errorf("%s is not a whole number from %d but %s", name, least, describe(value)))
+		return 0
+	}
+	return n
+}
+
+// wholeNumber also accepts 2.0, which some JSON libraries write for 2.
+func wholeNumber(value any) (int, bool) {
+	text := fmt.Sprint(value)
+	if n, err := strconv.Atoi(text); err == nil {
+		return n, true
+	}
+	if _, isString := value.(string); isString {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+		return 0, false
+	}
+	return int(f), true
+}
+
+// describe describes a value. It shows nothing of lists and objects, which may contain
+// anything, and only the beginning of long texts.
+func describe(value any) string {
+	switch v := value.(type) {
+	case string:
+		return fmt.Sprintf("%.40q", v)
+	case bool:
+		return strconv.FormatBool(v)
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "an object"
+	}
+	return fmt.Sprintf("the number %.40s", fmt.Sprint(value))
 }

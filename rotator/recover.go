@@ -28,15 +28,10 @@ func (r *rotation) resume(ctx context.Context) (held bool, err error) {
 // loadPending opens the pending password, unless another process has a valid claim.
 func (r *rotation) loadPending() error {
 	pending := r.cred.Pending
-	if pending.Claim.Owner != r.Owner && pending.Claim.live(r.Clock.Now()) {
+	if pending.Claim.Owner != r.Owner && pending.Claim.Live(r.Clock.Now()) {
 		return claimedBy(pending.Claim)
 	}
 	return r.load(pending)
-}
-
-// claimedBy names the claim's owner, and until when others wait.
-func claimedBy(c Claim) error {
-	return fmt.Errorf("%w: %s, until %s; nothing to do unless it lasts longer", errClaimed, c.Owner, formatTime(c.Until))
 }
 
 // holdClaim ensures that this process has the claim for long enough to push. It
@@ -65,7 +60,7 @@ func (r *rotation) takeOver(ctx context.Context) (err error) {
 			switch {
 			case !c.holdsPending(r.next):
 				return errOvertaken
-			case c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.live(r.Clock.Now()):
+			case c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.Live(r.Clock.Now()):
 				return claimedBy(c.Pending.Claim)
 			case c.Pending.Claim.Takeovers >= maxTakeovers && !r.insist:
 				return errStuck

@@ -81,7 +81,7 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 func (r *Rotator) Retry(ctx context.Context, c Credential, last Outcome, judge func(Credential) (Action, string), insist bool) Result {
 	fresh, err := r.read(ctx, c.Tenant)
 	switch {
-	case isWithdrawn(err):
+	case IsWithdrawn(err):
 		return Result{Credential: c, Outcome: Ignored, Err: err}
 	case err != nil:
 		return Result{Credential: c, Outcome: last, Err: err}
@@ -196,7 +196,7 @@ func (r *rotation) makePassword() error {
 	}
 	r.password.Wipe()
 	r.password = password
-	made := Pending{LastRotated: formatTime(r.Clock.Now())}
+	made := Pending{LastRotated: FormatTime(r.Clock.Now())}
 	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: made.LastRotated}
 	made.Password, made.KeyVersion, err = r.Keys.Seal(binding, password)
 	r.next = &made
@@ -240,10 +240,10 @@ func (r *rotation) pushAndVerify(ctx context.Context) (refused bool, err error) 
 		r.note(PasswordPushed, nil)
 	case certain && r.cred.BeingAdded(): // its only password is never dropped, so nothing depends on the answer
 		return true, fmt.Errorf("push: %w", pushed)
-	case certain && mayNotBeAsked(pushed):
+	case certain && MayNotBeAsked(pushed):
 		return false, fmt.Errorf("push: %w; not proven, so the password stays pending", pushed)
 	case certain:
-	case notSent(pushed) || mayNotBeAsked(pushed):
+	case notSent(pushed) || MayNotBeAsked(pushed):
 		return false, fmt.Errorf("push: %w", pushed)
 	default: // a timeout, a reset, an answer that says nothing
 		r.note(PushUncertain, pushed)
@@ -304,11 +304,11 @@ func sendable(password crypto.Secret) error {
 
 // notSent reports whether the push certainly had no effect, so that asking is needless.
 func notSent(err error) bool {
-	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper) || isWithdrawn(err)
+	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper) || IsWithdrawn(err)
 }
 
-// mayNotBeAsked reports whether no further request may be sent to the server.
-func mayNotBeAsked(err error) bool {
+// MayNotBeAsked reports whether no further request may be sent to the server.
+func MayNotBeAsked(err error) bool {
 	var limited *RateLimitedError
 	return errors.Is(err, ErrServerUnusable) || errors.As(err, &limited)
 }
@@ -383,7 +383,7 @@ func (r *rotation) commit(ctx context.Context) error {
 	rebased := false
 	err := r.update(ctx, change{
 		apply: func(c *Credential) (err error) {
-			if c.holdsPending(r.next) && c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.live(r.Clock.Now()) {
+			if c.holdsPending(r.next) && c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.Live(r.Clock.Now()) {
 				return claimedBy(c.Pending.Claim) // which may be about to push it, and commits it
 			}
 			if c.holdsPending(r.next) && c.Password == former {
@@ -431,7 +431,7 @@ func (r *rotation) verifyAgain(ctx context.Context) error {
 }
 
 func (r *rotation) note(name EventName, err error) {
-	r.Observe.observe(Event{Name: name, Tenant: string(r.cred.Tenant), Origin: r.cred.Origin, Rotation: r.id, Err: err})
+	r.Observe.Notify(Event{Name: name, Tenant: string(r.cred.Tenant), Origin: r.cred.Origin, Rotation: r.id, Err: err})
 }
 
 func newRotationID() string {

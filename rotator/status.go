@@ -2,12 +2,9 @@ package rotator
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/robfig/cron/v3"
 )
 
 // Standing is a tenant's state with respect to its policy. The strings are part of the
@@ -63,7 +60,7 @@ func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	case c.Err != nil:
 		s.Fault = c.Err.Error()
 	case rivals > 1:
-		s.Fault = rivalry(c, rivals).Error()
+		s.Fault = DuplicateUser(c, rivals).Error()
 	case c.Unlisted != nil:
 		s.Fault = c.Unlisted.Error()
 	}
@@ -132,67 +129,6 @@ func (s Status) Left(now time.Time) (time.Duration, bool) {
 	return s.Due.Sub(now), true
 }
 
-// Timetable says when sweeps start.
-type Timetable struct {
-	Schedule cron.Schedule
-	Timezone *time.Location // time zone of the schedule
-	Jitter   time.Duration  // each starts up to this much later
-	Window   time.Duration  // how long after that a rotation may start
-}
-
-// Deadline is when the first sweep after a time has started everything that it may
-// start. A tenant whose policy ended at that time and that is not rotated by the
-// deadline is overdue. Without sweeps it is the time itself.
-func (t Timetable) Deadline(after time.Time) time.Time {
-	tick := NextTick(t.Schedule, after.In(t.Timezone))
-	if tick.IsZero() {
-		return after
-	}
-	return tick.Add(t.Jitter + t.Window)
-}
-
-// Status reads only the records of the selection: it needs no master key, sends Mailu
-// nothing and writes nothing. The returned time is that of the run; standings must be
-// computed for it.
-func (s *Sweep) Status(ctx context.Context, sel Selection) ([]Status, time.Time, error) {
-	clock, err := guardClock(ctx, s.Clock, s.Time)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	r := &run{Sweep: s, clock: clock, sel: sel}
-	var all []Status
-	rivals, err := r.survey(ctx, func(c Candidate) bool {
-		if sel.covers(c) {
-			all = append(all, StatusOf(clock.Now(), c, 1))
-		}
-		return false
-	})
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	now := clock.Now()
-	shared := map[string]Status{}
-	for _, s := range statuses(now, rivals) {
-		shared[s.Tenant] = s
-	}
-	for i, s := range all {
-		if rival, found := shared[s.Tenant]; found {
-			all[i] = rival
-		}
-	}
-	return all, now, nil
-}
-
-// statuses returns the statuses of a fleet, or of all that may have duplicates in it.
-func statuses(now time.Time, candidates []Candidate) []Status {
-	rivals := sharedUsers(candidates)
-	all := make([]Status, len(candidates))
-	for i, c := range candidates {
-		all[i] = StatusOf(now, c, rivals[userKey(c)])
-	}
-	return all
-}
-
 // SortByUrgency puts tenants that need attention first, and then the soonest due.
 // Tenants that are never due come last.
 func SortByUrgency(all []Status, now time.Time, t Timetable) {
@@ -223,3 +159,30 @@ func compareDue(a, b *Status) int {
 	}
 	return a.Due.Compare(b.Due)
 }
+
+// LastOutcome is the result of the tenant's last rotation, as far as the record shows
+// it, and its time. A record shows neither a failure that left no trace, nor a sweep
+// that skipped it. It is empty, with the zero time, if nothing is known.
+func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason string) {
+	switch rotated, believed := pastTime(s.LastRotated, now); {
+	case s.Ignored:
+		return Ignored, time.Time{}, cmp.Or(s.Fault, notATenant)
+	case s.Fault != "":
+		return Invalid, time.Time{}, s.Fault
+	case s.UnderWay(now):
+		return Claimed, s.Begun, rotationUnderWay(*s.Pending)
+	case s.Pending != nil && s.Pending.Takeovers >= maxTakeovers:
+		return Stuck, s.Begun, errStuck.Error()
+	case s.Pending != nil:
+		return Unfinished, s.Begun, halfFinishedBy(*s.Pending)
+	case believed:
+		return Rotated, rotated, ""
+	}
+	return "", time.Time{}, ""
+}
+
+// UnderWay reports whether a process is rotating the tenant: it has a valid claim.
+func (s Status) UnderWay(now time.Time) bool { return s.Pending != nil && s.Pending.Live(now) }
+
+// notATenant is the reason for everything that is ignored.
+const notATenant = "not a tenant id (a UUID version 4): not touched"

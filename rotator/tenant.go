@@ -2,6 +2,7 @@ package rotator
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -28,7 +29,7 @@ func ParseTenantID(name string) (TenantID, error) {
 // record, and check-and-set gives it to one of them.
 func NewTenantID(user Address, n int) TenantID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "mailu-rotator tenant %d %s", n, user))
-	id := uuid(sum[:])
+	id := UUID(sum[:])
 	id[6] = id[6]&0x0f | 0x40 // version 4
 	id[8] = id[8]&0x3f | 0x80 // variant of RFC 9562
 	return TenantID(id.String())
@@ -124,3 +125,33 @@ func withoutCredentials(raw string) string {
 
 // Plain reports whether the origin is accessed without TLS.
 func (o Origin) Plain() bool { return strings.HasPrefix(string(o), "http://") }
+
+// UUID is the 16 bytes of a tenant id.
+type UUID [16]byte
+
+// ParseUUID returns false for any name that [UUID.String] would not restore exactly.
+func ParseUUID(name string) (id UUID, ok bool) {
+	if !isUUIDv4(name) {
+		return id, false
+	}
+	digits := make([]byte, 0, 32)
+	for _, part := range [...]string{name[:8], name[9:13], name[14:18], name[19:23], name[24:]} {
+		digits = append(digits, part...)
+	}
+	if _, err := hex.Decode(id[:], digits); err != nil {
+		return id, false
+	}
+	return id, id.String() == name
+}
+
+// String is the usual spelling.
+func (id UUID) String() string {
+	var text [36]byte
+	hex.Encode(text[0:], id[:4])
+	hex.Encode(text[9:], id[4:6])
+	hex.Encode(text[14:], id[6:8])
+	hex.Encode(text[19:], id[8:10])
+	hex.Encode(text[24:], id[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}

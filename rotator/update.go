@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// storeDeadline bounds one read or write with its retries: long enough for a
+	// StoreDeadline bounds one read or write with its retries: long enough for a
 	// restart of Vault, short enough to leave the tenant for the next try.
-	storeDeadline = 2 * time.Minute
+	StoreDeadline = 2 * time.Minute
 	// maxRebases bounds how often one change meets another writer's.
 	maxRebases = 5
 )
@@ -44,7 +44,7 @@ func (r *rotation) update(ctx context.Context, step change) error {
 			return err
 		}
 		r.uncertain = true
-		if readErr := r.reread(ctx); isWithdrawn(readErr) {
+		if readErr := r.reread(ctx); IsWithdrawn(readErr) {
 			return readErr // another process has withdrawn it
 		} else if readErr != nil {
 			return errors.Join(err, readErr)
@@ -81,7 +81,7 @@ func writeReadable(ctx context.Context, store Store, keys Envelope, c Credential
 		}
 		password.Wipe()
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
 	defer cancel()
 	version, err := store.Write(ctx, c.Tenant, c.Document())
 	if err != nil {
@@ -111,7 +111,7 @@ func (r *Rotator) sameUser(a, b Credential) bool {
 }
 
 func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
 	defer cancel()
 	doc, err := r.Store.Read(ctx, tenant)
 	if err != nil {
@@ -199,11 +199,14 @@ func (c *Credential) promote(p *Pending) {
 	}
 }
 
-// IsStores reports whether an error is of the store: it distinguishes them from those of a Mailu server.
-func IsStores(err error) bool {
+// IsStoreError reports whether an error is of the store: it distinguishes them from those of a Mailu server.
+func IsStoreError(err error) bool {
 	var fromStore *storeError
 	return errors.As(err, &fromStore)
 }
+
+// StoreError is an error of the store; see [IsStoreError].
+func StoreError(err error) error { return &storeError{err} }
 
 // storeError is an error of the store.
 type storeError struct{ error }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -89,7 +90,7 @@ func (f Finding) Repairable(c Candidate) bool {
 // rotation that another process finished in between would look like drift. It returns
 // the record that the finding concerns.
 func (r *Rotator) Verify(ctx context.Context, c Candidate) (Finding, Candidate) {
-	f := newFinding(c)
+	f := NewFinding(c)
 	r.examine(ctx, c, &f)
 	if !f.Problem() || f.State == StateUnreachable || c.Err != nil {
 		return f, c
@@ -98,12 +99,13 @@ func (r *Rotator) Verify(ctx context.Context, c Candidate) (Finding, Candidate) 
 	if fresh.Err != nil || fresh.Credential.Version == c.Credential.Version {
 		return f, c
 	}
-	f = newFinding(fresh)
+	f = NewFinding(fresh)
 	r.examine(ctx, fresh, &f)
 	return f, fresh
 }
 
-func newFinding(c Candidate) Finding {
+// NewFinding is the finding about a candidate that was not examined yet.
+func NewFinding(c Candidate) Finding {
 	return Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
 }
 
@@ -182,10 +184,10 @@ func (r *rotation) judgeAnswers(ctx context.Context, a answers, f *Finding) {
 		f.State, f.Reason = StateUnreachable, a.err.Error()
 	case a.neither:
 		f.State, f.Reason = StateDrift, "Mailu holds neither the current nor the pending password"
-	case pending != nil && pending.Claim.live(r.Clock.Now()):
+	case pending != nil && pending.Claim.Live(r.Clock.Now()):
 		f.State, f.UnderWay, f.Reason = StatePending, true, rotationUnderWay(pending.Claim)
 	case pending != nil:
-		f.State, f.Reason = StatePending, r.cred.halfFinished()
+		f.State, f.Reason = StatePending, r.cred.HalfFinished()
 	case a.err != nil:
 		f.State, f.Unprovable, f.Reason = StateUnproven, true, a.err.Error()
 	case a.match == Unproven:
@@ -206,3 +208,50 @@ func (r *rotation) judgeAnswers(ctx context.Context, a answers, f *Finding) {
 		f.Reason = r.remarked(f.Reason)
 	}
 }
+
+// Account holds settings that keep a user from logging in with the right password, as a
+// server reported them. The zero Account means no known restriction.
+type Account struct {
+	Disabled      bool // no login at all
+	NoIMAP        bool // no login by mail programs or the webmail
+	ChangeAtLogin bool // the web interface requires the user to choose another password
+}
+
+// remark describes restrictions of the account; empty without any.
+func (a Account) remark() string {
+	var remarks []string
+	if a.Disabled {
+		remarks = append(remarks, "the user is disabled in Mailu: nobody can log in")
+	}
+	if a.NoIMAP {
+		remarks = append(remarks, "IMAP is off for the user in Mailu: no mail can be read")
+	}
+	if a.ChangeAtLogin {
+		remarks = append(remarks, "Mailu asks for a new password at the next web login: rotate this tenant, which ends that")
+	}
+	return strings.Join(remarks, "; ")
+}
+
+// withRemark adds the account's restrictions to a reason, which may be empty.
+func (r *rotation) withRemark(reason string) string {
+	if text := r.remark(); text != "" {
+		r.note(AccountRestricted, errRemark(text))
+	}
+	return r.remarked(reason)
+}
+
+// remarked is withRemark for a problem, which has its own event.
+func (r *rotation) remarked(problem string) string {
+	text := r.remark()
+	if problem == "" || text == "" {
+		return problem + text
+	}
+	return problem + "; " + text
+}
+
+func (r *rotation) remark() string { return r.server.Account(r.cred.Username).remark() }
+
+// errRemark is a remark in an event; it is not a failure.
+type errRemark string
+
+func (e errRemark) Error() string { return string(e) }

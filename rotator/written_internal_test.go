@@ -8,7 +8,7 @@ import (
 func TestTimesAreStoredInUTC(t *testing.T) {
 	elsewhere := time.Date(2026, 11, 23, 14, 0, 0, 5_999_999, time.FixedZone("elsewhere", 2*60*60))
 
-	if got := formatTime(elsewhere); got != "2026-11-23T12:00:00.005Z" {
+	if got := FormatTime(elsewhere); got != "2026-11-23T12:00:00.005Z" {
 		t.Errorf("got %s", got)
 	}
 }

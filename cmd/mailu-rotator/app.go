@@ -18,6 +18,8 @@ import (
 	"mailu-rotator/internal/config"
 	"mailu-rotator/mailu"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
+	"mailu-rotator/rotator/sweep"
 	"mailu-rotator/vault"
 )
 
@@ -36,7 +38,7 @@ type app struct {
 
 // callbacks are further callbacks of a run, beside the observer. All may be nil.
 type callbacks struct {
-	board        *rotator.Board
+	board        *status.Cache
 	step         func(step rotator.Step, took time.Duration)
 	vaultRequest func(operation string, status int, took time.Duration)
 	vaultToken   func(expires time.Time)
@@ -64,9 +66,9 @@ func newApp(cfg *config.Config, log *logger, former *app) (*app, error) {
 
 // sweep is one run of the daemon; its report goes to the log, which does not name
 // tenants without a change.
-func (a *app) sweep(ctx context.Context, sel rotator.Selection, window time.Duration) error {
+func (a *app) sweep(ctx context.Context, sel sweep.Selection, window time.Duration) error {
 	defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
-	return a.with(ctx, func(s *rotator.Sweep) error {
+	return a.with(ctx, func(s *sweep.Sweep) error {
 		s.Brief = true
 		_, err := s.Run(ctx, sel, window)
 		return err
@@ -76,15 +78,15 @@ func (a *app) sweep(ctx context.Context, sel rotator.Selection, window time.Dura
 // verify is one verification of the daemon; its findings go to the log.
 func (a *app) verify(ctx context.Context) error {
 	defer debug.FreeOSMemory()
-	return a.with(ctx, func(s *rotator.Sweep) error {
-		_, err := s.Verify(ctx, rotator.Selection{}, a.cfg.Verify.Repair)
+	return a.with(ctx, func(s *sweep.Sweep) error {
+		_, err := s.Verify(ctx, sweep.Selection{}, a.cfg.Verify.Repair)
 		return err
 	})
 }
 
-// lapsed checks a few tenants between runs, see [rotator.Sweep.Lapsed].
+// lapsed checks a few tenants between runs, see [sweep.Sweep.Lapsed].
 func (a *app) lapsed(ctx context.Context, tenants []rotator.TenantID) (lapsed bool, err error) {
-	err = a.with(ctx, func(s *rotator.Sweep) error {
+	err = a.with(ctx, func(s *sweep.Sweep) error {
 		lapsed, err = s.Lapsed(ctx, tenants)
 		return err
 	})
@@ -104,12 +106,12 @@ func newOwner() string {
 }
 
 // with opens a session, calls do with its sweep, and ends the session.
-func (a *app) with(ctx context.Context, do func(*rotator.Sweep) error) error {
-	return a.withRegistry(ctx, func(s *rotator.Sweep, _ rotator.Registry) error { return do(s) })
+func (a *app) with(ctx context.Context, do func(*sweep.Sweep) error) error {
+	return a.withRegistry(ctx, func(s *sweep.Sweep, _ rotator.Creator) error { return do(s) })
 }
 
 // withRegistry is the same for commands that create records and users.
-func (a *app) withRegistry(ctx context.Context, do func(*rotator.Sweep, rotator.Registry) error) error {
+func (a *app) withRegistry(ctx context.Context, do func(*sweep.Sweep, rotator.Creator) error) error {
 	servers, err := a.servers()
 	if err != nil {
 		return err
@@ -127,8 +129,8 @@ func (a *app) withRegistry(ctx context.Context, do func(*rotator.Sweep, rotator.
 	return do(a.sweepOn(client, servers), registry{client, servers})
 }
 
-func (a *app) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Sweep {
-	return &rotator.Sweep{
+func (a *app) sweepOn(client *vault.Client, servers *mailuServers) *sweep.Sweep {
+	return &sweep.Sweep{
 		Store: client, Keys: client, Time: client, Mailu: servers,
 		Clock:         rotator.SystemClock{},
 		NewPassword:   a.passwords.Generate,
@@ -140,7 +142,7 @@ func (a *app) sweepOn(client *vault.Client, servers *mailuServers) *rotator.Swee
 		Grace:         a.cfg.Rotation.ShutdownGrace,
 		Observe:       a.observe,
 		OnStep:        a.callbacks.step,
-		Board:         a.callbacks.board,
+		Cache:         a.callbacks.board,
 	}
 }
 

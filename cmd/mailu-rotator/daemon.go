@@ -13,6 +13,7 @@ import (
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/notify"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // runDaemon sweeps by schedule until SIGTERM or SIGINT; SIGHUP reloads the
@@ -38,7 +39,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 		debug.SetGCPercent(50) // the states of a million tenants stay in memory; Go's default would allow twice that
 	}
 	hooks := startHooks(app)
-	daemon := rotator.NewDaemon(rotator.SystemClock{}, settingsOf(app))
+	daemon := sweep.NewDaemon(rotator.SystemClock{}, settingsOf(app))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -90,8 +91,8 @@ func loadConfig(path string) (*config.Config, error) {
 	return cfg, cfg.CheckFiles()
 }
 
-func settingsOf(a *app) rotator.Settings {
-	s := rotator.Settings{
+func settingsOf(a *app) sweep.Settings {
+	s := sweep.Settings{
 		Schedule: a.cfg.Rotation.Schedule,
 		Timezone: a.cfg.Rotation.Timezone,
 		Jitter:   a.cfg.Rotation.Jitter,

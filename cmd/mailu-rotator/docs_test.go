@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // The paths of the documents, relative to this package.
@@ -77,9 +78,9 @@ func TestLogsDocHasEveryEvent(t *testing.T) {
 
 func TestReportDocShowsWhatIsPrinted(t *testing.T) {
 	start := time.Date(2026, 11, 23, 10, 0, 0, 125e6, time.UTC)
-	report := rotator.Report{
+	report := sweep.Report{
 		Started: start, Finished: start.Add(1875 * time.Millisecond), RotatedBefore: start,
-		Rows: []rotator.Row{
+		Rows: []sweep.Row{
 			{
 				Tenant: "0f8fad5b-d9cb-469f-a165-70867728950e", User: "admin@one.example", Origin: "https://mail.example.com",
 				LastRotated: "2026-11-23T10:00:00.492Z", Age: time.Second, Outcome: rotator.Rotated, Reason: "asked for",
@@ -236,8 +237,8 @@ func reportSection(t *testing.T, title string) string {
 func TestReportDocHasEveryStateAndFlawOfDoctor(t *testing.T) {
 	page := reportSection(t, "The JSON document of doctor")
 	for file, pattern := range map[string]string{
-		"../../rotator/check.go":       `CheckState = "([^"]+)"`,
-		"../../rotator/examination.go": `FlawKind = "([^"]+)"`,
+		"../../rotator/check.go":  `CheckState = "([^"]+)"`,
+		"../../rotator/issues.go": `IssueKind = "([^"]+)"`,
 	} {
 		declared := regexp.MustCompile(pattern).FindAllStringSubmatch(readDoc(t, file), -1)
 		if len(declared) < 4 {
@@ -254,9 +255,9 @@ func TestReportDocHasEveryStateAndFlawOfDoctor(t *testing.T) {
 // TestDoctorListsSomeFlawsAndCountsTheRest: a long list must not scroll the
 // important checks away.
 func TestDoctorListsSomeFlawsAndCountsTheRest(t *testing.T) {
-	r := doctorReport{records: &rotator.Examination{}}
+	r := doctorReport{records: &sweep.Examination{}}
 	for range 10_000 {
-		r.records.Flaws = append(r.records.Flaws, rotator.Flaw{Tenant: "x", Kind: rotator.FlawAbsent, Reason: "no such record"})
+		r.records.Issues = append(r.records.Issues, rotator.Issue{Tenant: "x", Kind: rotator.IssueAbsent, Reason: "no such record"})
 		r.fixes = append(r.fixes, "")
 	}
 

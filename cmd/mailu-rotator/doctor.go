@@ -17,6 +17,7 @@ import (
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 	"mailu-rotator/vault"
 )
 
@@ -75,8 +76,8 @@ type doctorReport struct {
 	config            string
 	started, finished time.Time
 	sections          []section
-	records           *rotator.Examination // nil if they could not be read
-	fixes             []string             // commands that fix the records' flaws
+	records           *sweep.Examination // nil if they could not be read
+	fixes             []string           // commands that fix the records' flaws
 }
 
 // section holds the checks of one part of the installation.
@@ -260,7 +261,7 @@ func failed(checks []rotator.Check) bool {
 	return slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
 }
 
-// records examines every record without opening it, see [rotator.Sweep.Examine].
+// records examines every record without opening it, see [sweep.Sweep.Examine].
 func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto.Keyring, report *doctorReport) (listed, wellFormed rotator.Check) {
 	servers, err := d.app.servers()
 	if err != nil {
@@ -275,14 +276,14 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
 	}
 	report.records = &found
-	for _, flaw := range found.Flaws {
+	for _, flaw := range found.Issues {
 		report.fixes = append(report.fixes, d.fixFlaw(flaw))
 	}
 	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
 	switch {
 	case found.Serious() > 0:
 		wellFormed.State = rotator.CheckFailed
-	case len(found.Flaws) > 0:
+	case len(found.Issues) > 0:
 		wellFormed.State = rotator.CheckWarned
 	}
 	return rotator.Passed(checkRecords, tenants(found.Tenants)), wellFormed

@@ -25,39 +25,39 @@ func (d *doctor) policyCommand() string {
 }
 
 // fixFlaw returns the command that fixes a record; empty if none is needed.
-func (d *doctor) fixFlaw(f rotator.Flaw) string {
+func (d *doctor) fixFlaw(f rotator.Issue) string {
 	v := d.app.cfg.Vault
 	record := recordArgs(v, f.Tenant)
 	switch f.Kind {
-	case rotator.FlawUnread:
+	case rotator.IssueUnread:
 		return d.policyCommand()
-	case rotator.FlawDeleted:
+	case rotator.IssueDeleted:
 		return d.command("verify --repair --tenant " + f.Tenant)
-	case rotator.FlawExpired, rotator.FlawVanishes, rotator.FlawExpires:
+	case rotator.IssueExpired, rotator.IssueVanishes, rotator.IssueExpires:
 		return endExpiry(v.Mount, record, f.Version)
-	case rotator.FlawShortHistory:
+	case rotator.IssueShortHistory:
 		return "vault kv metadata patch -max-versions=10 " + record
-	case rotator.FlawAbsent:
+	case rotator.IssueAbsent:
 		return fmt.Sprintf("vault kv list -mount=%s %s/%s", v.Mount, v.Prefix, f.Tenant)
-	case rotator.FlawWithdrawn:
+	case rotator.IssueWithdrawn:
 		return "vault kv metadata delete " + record
-	case rotator.FlawMalformed:
+	case rotator.IssueMalformed:
 		return fixFields(f, record)
-	case rotator.FlawShared:
+	case rotator.IssueShared:
 		return "vault kv patch " + record + " username=ANOTHER"
-	case rotator.FlawUnlisted:
+	case rotator.IssueUnlisted:
 		return "list the server under mailu.servers in " + d.path
-	case rotator.FlawKeyHidden:
+	case rotator.IssueKeyHidden:
 		return fmt.Sprintf("vault write %s/keys/%s/config min_decryption_version=1", v.Transit.Mount, v.Transit.Key)
-	case rotator.FlawKeyUnknown:
+	case rotator.IssueKeyUnknown:
 		return fmt.Sprintf("restore key %s of %s/ from a backup that has the version", v.Transit.Key, v.Transit.Mount)
-	case rotator.FlawSealedForm:
+	case rotator.IssueSealedForm:
 		return d.fixSealed(f, record)
-	case rotator.FlawHalfFinished:
+	case rotator.IssueHalfFinished:
 		return d.command("--run-now --due-only --tenant " + f.Tenant)
-	case rotator.FlawOneAddress:
+	case rotator.IssueOneAddress:
 		return "set one api_url under mailu.servers in " + d.path
-	case rotator.FlawUndated:
+	case rotator.IssueUndated:
 		if slices.Equal(f.Fields, []string{"created_at"}) { // which no rotation writes
 			return fixFields(f, record)
 		}
@@ -79,7 +79,7 @@ func endExpiry(mount, record string, version int) string {
 // neither remove a field nor change one inside pending: that needs a JSON merge patch
 // (RFC 7396), in which null removes. With check-and-set the patch changes only the
 // version that was read, which no process has taken up since.
-func fixFields(f rotator.Flaw, record string) string {
+func fixFields(f rotator.Issue, record string) string {
 	if slices.Contains(f.Fields, "password") { // a password cannot be sealed by hand
 		return "vault kv rollback -version=VERSION " + record
 	}
@@ -108,7 +108,7 @@ func fixFields(f rotator.Flaw, record string) string {
 // fixSealed: a rotation replaces a current password. A pending one is removed, and its
 // copy in the history is restored if Mailu holds it; without any other password, the
 // addition is abandoned.
-func (d *doctor) fixSealed(f rotator.Flaw, record string) string {
+func (d *doctor) fixSealed(f rotator.Issue, record string) string {
 	switch {
 	case slices.Contains(f.Fields, "pending"):
 		return fixFields(f, record) + " && " + d.command("verify --repair --tenant "+f.Tenant)

@@ -73,9 +73,9 @@ func mark(p palette, state rotator.CheckState) string {
 }
 
 func writeFlaws(b *strings.Builder, p palette, r doctorReport) {
-	for i, f := range r.records.Flaws {
+	for i, f := range r.records.Issues {
 		if i == shownFlaws {
-			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(r.records.Flaws)-i)
+			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(r.records.Issues)-i)
 			return
 		}
 		state := rotator.CheckWarned
@@ -154,7 +154,7 @@ func printDoctorJSON(out io.Writer, r doctorReport) error {
 	}
 	if r.records != nil {
 		doc.Records = &recordsJSON{Tenants: r.records.Tenants, WellFormed: r.records.WellFormed, Flaws: []flawJSON{}}
-		for i, f := range r.records.Flaws {
+		for i, f := range r.records.Issues {
 			doc.Records.Flaws = append(doc.Records.Flaws, flawJSON{
 				Tenant: f.Tenant, Kind: string(f.Kind), Serious: f.Kind.Serious(), Reason: f.Reason, Fix: r.fixes[i],
 			})

@@ -12,6 +12,7 @@ import (
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 	"mailu-rotator/vault"
 )
 
@@ -27,7 +28,7 @@ func (f *selectionFlags) register(flags *pflag.FlagSet) {
 }
 
 // restrict checks the flags and applies them to the selection.
-func (f *selectionFlags) restrict(sel *rotator.Selection, cfg *config.Config) error {
+func (f *selectionFlags) restrict(sel *sweep.Selection, cfg *config.Config) error {
 	for _, name := range f.tenants {
 		tenant, err := rotator.ParseTenantID(name)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 	"mailu-rotator/test/vaultread"
 )
 
@@ -144,14 +145,14 @@ func rotateOnce(path string) (rotated int, masked []byte, err error) {
 		return 0, nil, err
 	}
 	ctx := context.Background()
-	err = app.with(ctx, func(s *rotator.Sweep) error {
+	err = app.with(ctx, func(s *sweep.Sweep) error {
 		generate := s.NewPassword
 		s.NewPassword = func() (crypto.Secret, error) {
 			password, err := generate()
 			masked = masking(bytes.Clone(password.Reveal()))
 			return password, err
 		}
-		report, err := s.Run(ctx, rotator.Selection{All: true}, 0)
+		report, err := s.Run(ctx, sweep.Selection{All: true}, 0)
 		rotated = report.Count(rotator.Rotated)
 		return err
 	})

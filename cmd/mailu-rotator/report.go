@@ -10,16 +10,17 @@ import (
 
 	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
-func printReport(out io.Writer, report rotator.Report, format string) error {
+func printReport(out io.Writer, report sweep.Report, format string) error {
 	if format == "json" {
 		return printJSON(out, report)
 	}
 	return printTable(out, report)
 }
 
-func printTable(out io.Writer, report rotator.Report) error {
+func printTable(out io.Writer, report sweep.Report) error {
 	t := newTable("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
 	for _, row := range report.Rows {
 		t.AppendRow(table.Row{cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
@@ -32,7 +33,7 @@ func printTable(out io.Writer, report rotator.Report) error {
 }
 
 // summary is the last line: the number of tenants by outcome.
-func summary(report rotator.Report) string {
+func summary(report sweep.Report) string {
 	var counts []string
 	for _, outcome := range rotator.Outcomes() {
 		if n := report.Count(outcome); n > 0 {
@@ -72,7 +73,7 @@ type rowJSON struct {
 	Reason      string `json:"reason,omitempty"`
 }
 
-func printJSON(out io.Writer, report rotator.Report) error {
+func printJSON(out io.Writer, report sweep.Report) error {
 	doc := reportJSON{
 		Started: report.Started.UTC().Format(time.RFC3339Nano), Finished: report.Finished.UTC().Format(time.RFC3339Nano),
 		DryRun: report.DryRun, Summary: map[string]int{}, Failures: report.Failures(), Tenants: []rowJSON{},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 const day = 24 * time.Hour
@@ -31,7 +32,7 @@ func TestAgeIsInDaysAndFinerBelowTwo(t *testing.T) {
 
 func TestTableIsAligned(t *testing.T) {
 	var out strings.Builder
-	report := rotator.Report{Rows: []rotator.Row{
+	report := sweep.Report{Rows: []sweep.Row{
 		{Tenant: "short", User: "a@b.example", Origin: "https://b.example", LastRotated: "2026-01-02T03:04:05Z", Age: 2 * day, Outcome: rotator.Fresh},
 		{Tenant: "a tenant with a longer name", Age: -1, Outcome: rotator.Invalid, Reason: "malformed"},
 	}}
@@ -51,7 +52,7 @@ func TestTableIsAligned(t *testing.T) {
 
 func TestWideCharactersDoNotMoveColumns(t *testing.T) {
 	var out strings.Builder
-	report := rotator.Report{Rows: []rotator.Row{
+	report := sweep.Report{Rows: []sweep.Row{
 		{Tenant: "a", User: "用户@例子.example", Origin: "https://b.example", Outcome: rotator.Fresh},
 		{Tenant: "b", User: "user4@site.example", Origin: "https://b.example", Outcome: rotator.Fresh},
 	}}
@@ -86,9 +87,9 @@ func TestTableQuotesWhatATerminalWouldObey(t *testing.T) {
 
 func TestReasonCannotBreakTheTable(t *testing.T) {
 	var out strings.Builder
-	rows := []rotator.Row{{Tenant: "x", Outcome: rotator.Failed, Reason: "first\nsecond\x1b[0m"}}
+	rows := []sweep.Row{{Tenant: "x", Outcome: rotator.Failed, Reason: "first\nsecond\x1b[0m"}}
 
-	must(t, printReport(&out, rotator.Report{Rows: rows}, "table"))
+	must(t, printReport(&out, sweep.Report{Rows: rows}, "table"))
 
 	if strings.Contains(out.String(), "\nsecond") || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("printed raw:\n%q", out.String())
@@ -97,7 +98,7 @@ func TestReasonCannotBreakTheTable(t *testing.T) {
 
 func TestSummaryCountsOutcomesInOrder(t *testing.T) {
 	start := time.Date(2026, 11, 23, 10, 0, 0, 125e6, time.UTC)
-	report := rotator.Report{
+	report := sweep.Report{
 		Started: start, Finished: start.Add(1234 * time.Millisecond), RotatedBefore: start,
 		Rows: rows(rotator.Invalid, rotator.Rotated, rotator.Fresh, rotator.Rotated),
 	}
@@ -113,7 +114,7 @@ func TestSummaryCountsOutcomesInOrder(t *testing.T) {
 
 func TestSummaryOffersToGoOnOnlyWhereThatMakesSense(t *testing.T) {
 	cutoff := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	for name, report := range map[string]rotator.Report{
+	for name, report := range map[string]sweep.Report{
 		"all done":   {RotatedBefore: cutoff, Rows: rows(rotator.Rotated, rotator.Fresh, rotator.Ignored)},
 		"dry run":    {RotatedBefore: cutoff, DryRun: true, Rows: rows(rotator.Planned, rotator.Invalid)},
 		"no cut-off": {Rows: rows(rotator.Failed)},
@@ -122,21 +123,21 @@ func TestSummaryOffersToGoOnOnlyWhereThatMakesSense(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if got := summary(rotator.Report{RotatedBefore: cutoff, Rows: rows(rotator.Deferred)}); !strings.Contains(got, "--rotated-before") {
+	if got := summary(sweep.Report{RotatedBefore: cutoff, Rows: rows(rotator.Deferred)}); !strings.Contains(got, "--rotated-before") {
 		t.Errorf("deferred: %s", got)
 	}
 }
 
-func rows(outcomes ...rotator.Outcome) (all []rotator.Row) {
+func rows(outcomes ...rotator.Outcome) (all []sweep.Row) {
 	for _, o := range outcomes {
-		all = append(all, rotator.Row{Outcome: o})
+		all = append(all, sweep.Row{Outcome: o})
 	}
 	return all
 }
 
 func TestReportThatCannotBePrintedIsAnError(t *testing.T) {
 	for _, format := range []string{"table", "json"} {
-		if err := printReport(fullDisk{}, rotator.Report{Rows: rows(rotator.Rotated)}, format); err == nil {
+		if err := printReport(fullDisk{}, sweep.Report{Rows: rows(rotator.Rotated)}, format); err == nil {
 			t.Errorf("%s: a report that nobody saw counts as printed", format)
 		}
 	}
@@ -149,7 +150,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 func TestJSONOfAnEmptyReportHasNoNulls(t *testing.T) {
 	var out strings.Builder
 
-	must(t, printReport(&out, rotator.Report{}, "json"))
+	must(t, printReport(&out, sweep.Report{}, "json"))
 
 	if strings.Contains(out.String(), "null") || !strings.Contains(out.String(), `"tenants": []`) {
 		t.Error(out.String())
@@ -171,7 +172,7 @@ func TestExitStatus(t *testing.T) {
 		{"interrupted", []rotator.Outcome{rotator.Rotated, rotator.Deferred}, true, exitInterrupted},
 		{"interrupted and failed", []rotator.Outcome{rotator.Failed}, true, exitInterrupted},
 	} {
-		err := status(rotator.Report{Rows: rows(c.outcomes...)}, c.interrupted)
+		err := exitStatus(sweep.Report{Rows: rows(c.outcomes...)}, c.interrupted)
 
 		code := exitDone
 		if status, ok := errors.AsType[*statusError](err); ok {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // resealFlags are the flags of reseal, as given.
@@ -48,16 +48,16 @@ the table says why; 130 interrupted.`,
 }
 
 func runReseal(ctx context.Context, path string, flags resealFlags, stdout, stderr io.Writer) error {
-	var report rotator.Report
+	var report sweep.Report
 	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		var sel rotator.Selection
+		var sel sweep.Selection
 		if err := checkOutput(flags.output); err != nil {
 			return err
 		}
 		if err := flags.restrict(&sel, a.cfg); err != nil {
 			return err
 		}
-		return a.with(ctx, func(s *rotator.Sweep) (err error) {
+		return a.with(ctx, func(s *sweep.Sweep) (err error) {
 			if flags.dryRun {
 				report, err = s.PlanReseal(ctx, sel)
 			} else {
@@ -72,5 +72,5 @@ func runReseal(ctx context.Context, path string, flags resealFlags, stdout, stde
 	if err := printReport(stdout, report, flags.output); err != nil {
 		return err
 	}
-	return status(report, interrupted)
+	return exitStatus(report, interrupted)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // rollbackFlags are the arguments and flags of rollback, as given.
@@ -53,7 +54,7 @@ Exit status: 0 restored; 1 could not run, or the history has no such password;
 }
 
 func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, stderr io.Writer) error {
-	report := rotator.Report{Started: time.Now()}
+	report := sweep.Report{Started: time.Now()}
 	var record string
 	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		if err := checkOutput(flags.output); err != nil {
@@ -64,9 +65,9 @@ func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, 
 			return err
 		}
 		record = recordArgs(a.cfg.Vault, string(tenant))
-		return a.with(ctx, func(s *rotator.Sweep) error {
+		return a.with(ctx, func(s *sweep.Sweep) error {
 			row, err := s.Rollback(ctx, tenant, int(flags.to))
-			report.Rows = []rotator.Row{row}
+			report.Rows = []sweep.Row{row}
 			return err
 		})
 	})
@@ -81,5 +82,5 @@ func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, 
 		fmt.Fprintf(stdout, "the password has its own age: the next sweep replaces it if the policy calls it due\n"+
 			"to keep it: vault kv patch %s rotation_policy=manual\n", record)
 	}
-	return status(report, interrupted)
+	return exitStatus(report, interrupted)
 }

@@ -11,6 +11,7 @@ import (
 
 	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // runNowFlags are the flags of --run-now, as given.
@@ -33,8 +34,8 @@ func (f *runNowFlags) register(flags *pflag.FlagSet) {
 }
 
 // selection checks the flags against each other and the configuration.
-func (f *runNowFlags) selection(cfg *config.Config) (sel rotator.Selection, err error) {
-	sel = rotator.Selection{All: !f.dueOnly, Limit: int(f.limit)}
+func (f *runNowFlags) selection(cfg *config.Config) (sel sweep.Selection, err error) {
+	sel = sweep.Selection{All: !f.dueOnly, Limit: int(f.limit)}
 	if err := checkOutput(f.output); err != nil {
 		return sel, err
 	}
@@ -62,7 +63,7 @@ func parseTime(s string) (time.Time, error) {
 
 // runNow is --run-now.
 func runNow(ctx context.Context, path string, flags runNowFlags, stdout, stderr io.Writer) error {
-	var report rotator.Report
+	var report sweep.Report
 	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		sel, err := flags.selection(a.cfg)
 		if err != nil {
@@ -77,11 +78,11 @@ func runNow(ctx context.Context, path string, flags runNowFlags, stdout, stderr 
 	if err := printReport(stdout, report, flags.output); err != nil {
 		return err
 	}
-	return status(report, interrupted)
+	return exitStatus(report, interrupted)
 }
 
-func (a *app) report(ctx context.Context, sel rotator.Selection, dryRun bool) (report rotator.Report, err error) {
-	err = a.with(ctx, func(s *rotator.Sweep) error {
+func (a *app) report(ctx context.Context, sel sweep.Selection, dryRun bool) (report sweep.Report, err error) {
+	err = a.with(ctx, func(s *sweep.Sweep) error {
 		if dryRun {
 			report, err = s.Plan(ctx, sel)
 		} else {
@@ -95,6 +96,6 @@ func (a *app) report(ctx context.Context, sel rotator.Selection, dryRun bool) (r
 	return report, err
 }
 
-func status(report rotator.Report, interrupted bool) error {
+func exitStatus(report sweep.Report, interrupted bool) error {
 	return statusOf(report.Failures(), interrupted)
 }

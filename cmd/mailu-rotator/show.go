@@ -15,6 +15,7 @@ import (
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // showFlags are the arguments and flags of show, as given.
@@ -86,7 +87,7 @@ func runShow(ctx context.Context, path string, flags showFlags, stdout, stderr i
 		if err := flags.login.apply(a); err != nil {
 			return err
 		}
-		return a.with(ctx, func(s *rotator.Sweep) error {
+		return a.with(ctx, func(s *sweep.Sweep) error {
 			tenant, err := findTenant(ctx, s, flags.tenant)
 			if err != nil {
 				return err
@@ -106,7 +107,7 @@ func runShow(ctx context.Context, path string, flags showFlags, stdout, stderr i
 	return printRecord(stdout, shown, flags)
 }
 
-func findTenant(ctx context.Context, s *rotator.Sweep, name string) (rotator.TenantID, error) {
+func findTenant(ctx context.Context, s *sweep.Sweep, name string) (rotator.TenantID, error) {
 	if strings.Contains(name, "@") {
 		return s.Find(ctx, name)
 	}
@@ -115,14 +116,14 @@ func findTenant(ctx context.Context, s *rotator.Sweep, name string) (rotator.Ten
 
 // recordView is what show prints.
 type recordView struct {
-	record   rotator.Record
+	record   sweep.Record
 	account  string        // what Mailu, if asked, says about the user that an operator should know
 	revealed string        // "current" or "pending"; empty: no password is shown
 	password crypto.Secret // also empty then
 }
 
 // reveal opens a password, and records that before anybody sees it.
-func (a *app) reveal(ctx context.Context, s *rotator.Sweep, flags showFlags, shown *recordView) (err error) {
+func (a *app) reveal(ctx context.Context, s *sweep.Sweep, flags showFlags, shown *recordView) (err error) {
 	cred, pending := shown.record.Credential, flags.pending
 	if flags.accepted {
 		if pending, shown.account, err = s.Accepted(ctx, cred); err != nil {
@@ -212,14 +213,14 @@ func recordLines(v recordView, now time.Time) (lines [][2]string) {
 	return lines
 }
 
-func ageOf(r rotator.Record) string {
+func ageOf(r sweep.Record) string {
 	if !r.AgeKnown {
 		return "unknown"
 	}
 	return age(r.Age)
 }
 
-func policyOf(r rotator.Record) string {
+func policyOf(r sweep.Record) string {
 	policy := r.Credential.Policy.String()
 	if r.ByDefault {
 		policy += ", by default"
@@ -227,7 +228,7 @@ func policyOf(r rotator.Record) string {
 	return policy
 }
 
-func dueOf(r rotator.Record, now time.Time) string {
+func dueOf(r sweep.Record, now time.Time) string {
 	date := r.Due.UTC().Format(time.DateOnly)
 	switch {
 	case r.Credential.Policy.Manual():
@@ -243,14 +244,14 @@ func dueOf(r rotator.Record, now time.Time) string {
 }
 
 // spreadFrom returns the due date by the policy alone, if spread makes it earlier.
-func spreadFrom(r rotator.Record) string {
+func spreadFrom(r sweep.Record) string {
 	if !r.Due.Before(r.PolicyEnd) {
 		return ""
 	}
 	return ", spread from " + r.PolicyEnd.UTC().Format(time.DateOnly)
 }
 
-func pendingOf(r rotator.Record) string {
+func pendingOf(r sweep.Record) string {
 	claim := r.Credential.Pending.Claim
 	until := claim.Until.UTC().Format(time.RFC3339)
 	text := fmt.Sprintf("half-finished by %s, whose claim ended %s", claim.Owner, until)

@@ -15,6 +15,8 @@ import (
 
 	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
+	"mailu-rotator/rotator/sweep"
 )
 
 // statusFlags are the flags of status, as given.
@@ -117,11 +119,11 @@ func runStatus(ctx context.Context, path string, flags statusFlags, stdout, stde
 	}
 	var r *statusReport
 	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		var sel rotator.Selection
+		var sel sweep.Selection
 		if err := flags.restrict(&sel, a.cfg); err != nil {
 			return err
 		}
-		return a.with(ctx, func(s *rotator.Sweep) error {
+		return a.with(ctx, func(s *sweep.Sweep) error {
 			all, now, err := s.Status(ctx, sel)
 			if err != nil {
 				return err
@@ -170,7 +172,7 @@ type statusReport struct {
 
 // statusRow is a tenant's state at the time of the report.
 type statusRow struct {
-	rotator.Entry
+	status.Entry
 	state   rotator.Standing
 	problem bool
 }
@@ -180,7 +182,7 @@ func newStatusReport(all []rotator.Status, now time.Time, t rotator.Timetable) *
 	rotator.SortByUrgency(all, now, t)
 	r := &statusReport{now: now, total: len(all), count: map[rotator.Standing]int{}, oldest: -1, tenants: make([]statusRow, len(all))}
 	for i, s := range all {
-		r.tenants[i] = statusRow{rotator.Entry{Status: s}, s.Standing(now, t), s.Problem(now, t)}
+		r.tenants[i] = statusRow{status.Entry{Status: s}, s.Standing(now, t), s.Problem(now, t)}
 		r.add(r.tenants[i])
 	}
 	return r

@@ -15,12 +15,13 @@ import (
 	"mailu-rotator/internal/notify"
 	"mailu-rotator/internal/page"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 	"mailu-rotator/vault"
 )
 
 // telemetry is the daemon's monitoring. It outlives reloads.
 type telemetry struct {
-	board   *rotator.Board
+	board   *status.Cache
 	metrics *monitor.Metrics
 	health  *monitor.Health
 	server  *monitor.Server
@@ -37,7 +38,7 @@ func newTelemetry(a *app) (*telemetry, error) {
 	}
 	defer listen.Token.Wipe()
 	clock := rotator.SystemClock{}
-	t := &telemetry{board: rotator.NewBoard(clock), health: monitor.NewHealth(clock)}
+	t := &telemetry{board: status.NewCache(clock), health: monitor.NewHealth(clock)}
 	if t.systemd, err = notify.Open(clock); err != nil {
 		return nil, err
 	}

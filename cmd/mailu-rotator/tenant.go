@@ -12,6 +12,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 	"mailu-rotator/vault"
 )
 
@@ -46,7 +47,7 @@ func (f *addingFlags) register(flags *pflag.FlagSet) {
 
 func newTenantAddCommand(path *string) *cobra.Command {
 	var flags addingFlags
-	var addition rotator.Addition
+	var addition sweep.Addition
 	var tenant string
 	cmd := &cobra.Command{
 		Use:   "add",
@@ -74,8 +75,8 @@ half-added, the table says how; 130 interrupted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addition.Tenant = rotator.TenantID(tenant)
-			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]rotator.Addition, error) {
-				return []rotator.Addition{addition}, nil
+			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]sweep.Addition, error) {
+				return []sweep.Addition{addition}, nil
 			})
 		},
 	}
@@ -91,8 +92,8 @@ half-added, the table says how; 130 interrupted.`,
 }
 
 // runAdditions reads the list of additions after the configuration has been checked.
-func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, stderr io.Writer, read func() ([]rotator.Addition, error)) error {
-	var report rotator.Report
+func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, stderr io.Writer, read func() ([]sweep.Addition, error)) error {
+	var report sweep.Report
 	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
 		if err := checkOutput(flags.output); err != nil {
 			return err
@@ -104,7 +105,7 @@ func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, s
 		if err != nil {
 			return err
 		}
-		return a.withRegistry(ctx, func(s *rotator.Sweep, registry rotator.Registry) error {
+		return a.withRegistry(ctx, func(s *sweep.Sweep, registry rotator.Creator) error {
 			for _, tenant := range flags.unreadable {
 				s.Unreadable = append(s.Unreadable, rotator.TenantID(tenant))
 			}
@@ -123,16 +124,16 @@ func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, s
 	if err := printReport(stdout, report, flags.output); err != nil {
 		return err
 	}
-	return status(report, interrupted)
+	return exitStatus(report, interrupted)
 }
 
-// registry is the rotator.Registry of one run.
+// registry is the rotator.Creator of one run.
 type registry struct {
 	vault   *vault.Client
 	servers *mailuServers
 }
 
-// CreateRecord implements rotator.Registry.
+// CreateRecord implements rotator.Creator.
 func (r registry) CreateRecord(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
 	version, err := r.vault.Create(ctx, tenant, fields)
 	if errors.Is(err, rotator.ErrForbidden) {
@@ -141,7 +142,7 @@ func (r registry) CreateRecord(ctx context.Context, tenant rotator.TenantID, fie
 	return version, err
 }
 
-// CanCreateUser implements rotator.Registry.
+// CanCreateUser implements rotator.Creator.
 func (r registry) CanCreateUser(ctx context.Context, origin rotator.Origin, username string) error {
 	if err := r.servers.broken[origin]; err != nil {
 		return err
@@ -149,7 +150,7 @@ func (r registry) CanCreateUser(ctx context.Context, origin rotator.Origin, user
 	return r.servers.CanCreateUser(ctx, origin, username)
 }
 
-// CreateUser implements rotator.Registry.
+// CreateUser implements rotator.Creator.
 func (r registry) CreateUser(ctx context.Context, origin rotator.Origin, username string, password crypto.Secret) error {
 	if err := r.servers.broken[origin]; err != nil {
 		return err
@@ -180,7 +181,7 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
   mailu-rotator tenant import --vault-token-from-env tenants.csv`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]rotator.Addition, error) {
+			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]sweep.Addition, error) {
 				return readRoster(args[0])
 			})
 		},
@@ -189,13 +190,13 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
 	return cmd
 }
 
-func readRoster(path string) ([]rotator.Addition, error) {
+func readRoster(path string) ([]sweep.Addition, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	additions, err := rotator.ReadRoster(file)
+	additions, err := sweep.ReadRoster(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // verifyFlags are the flags of verify, as given.
@@ -50,16 +51,16 @@ Exit status: 0 no problems, or all repaired; 2 problems remain; 1 could not run;
 }
 
 func runVerify(ctx context.Context, path string, flags verifyFlags, stdout, stderr io.Writer) error {
-	var found rotator.VerifyReport
+	var found sweep.VerifyReport
 	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		var sel rotator.Selection
+		var sel sweep.Selection
 		if err := checkOutput(flags.output); err != nil {
 			return err
 		}
 		if err := flags.restrict(&sel, a.cfg); err != nil {
 			return err
 		}
-		err := a.with(ctx, func(s *rotator.Sweep) (err error) {
+		err := a.with(ctx, func(s *sweep.Sweep) (err error) {
 			found, err = s.Verify(ctx, sel, flags.repair)
 			return err
 		})
@@ -75,14 +76,14 @@ func runVerify(ctx context.Context, path string, flags verifyFlags, stdout, stde
 	return statusOf(found.Problems(), interrupted)
 }
 
-func printVerification(out io.Writer, v rotator.VerifyReport, repair bool, format string) error {
+func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format string) error {
 	if format == "json" {
 		return printVerificationJSON(out, v, repair)
 	}
 	return printVerificationTable(out, v, repair)
 }
 
-func printVerificationTable(out io.Writer, v rotator.VerifyReport, repair bool) error {
+func printVerificationTable(out io.Writer, v sweep.VerifyReport, repair bool) error {
 	t := newTable("TENANT", "USER", "ORIGIN", "STATE", "REASON")
 	for _, f := range v.Findings {
 		state := string(f.State)
@@ -98,7 +99,7 @@ func printVerificationTable(out io.Writer, v rotator.VerifyReport, repair bool) 
 }
 
 // verificationSummary is the last line, and the remedy if there is one.
-func verificationSummary(v rotator.VerifyReport, repair bool) string {
+func verificationSummary(v sweep.VerifyReport, repair bool) string {
 	var counts []string
 	for _, state := range rotator.States() {
 		if n := v.Count(state); n > 0 {
@@ -115,7 +116,7 @@ func verificationSummary(v rotator.VerifyReport, repair bool) string {
 	return text
 }
 
-func repaired(v rotator.VerifyReport) int {
+func repaired(v sweep.VerifyReport) int {
 	n := 0
 	for _, f := range v.Findings {
 		if f.Repaired {
@@ -126,7 +127,7 @@ func repaired(v rotator.VerifyReport) int {
 }
 
 // repairable reports whether a repair may help some tenant.
-func repairable(v rotator.VerifyReport) bool {
+func repairable(v sweep.VerifyReport) bool {
 	for _, f := range v.Findings {
 		switch f.State {
 		case rotator.StateDrift:
@@ -162,7 +163,7 @@ type findingJSON struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-func printVerificationJSON(out io.Writer, v rotator.VerifyReport, repair bool) error {
+func printVerificationJSON(out io.Writer, v sweep.VerifyReport, repair bool) error {
 	doc := verificationJSON{
 		Started: v.Started.UTC().Format(time.RFC3339Nano), Finished: v.Finished.UTC().Format(time.RFC3339Nano),
 		Repair: repair, Summary: map[string]int{}, Repaired: repaired(v), Problems: v.Problems(), Tenants: []findingJSON{},

@@ -2,7 +2,7 @@
 // probes for Kubernetes and similar systems, Go's profiles, and the status page.
 //
 // Its data come from the callbacks of a run ([rotator.Observer], durations of steps, the
-// request hooks of the Vault and Mailu clients) and from a [rotator.Board]. It sends no
+// request hooks of the Vault and Mailu clients) and from a [status.Cache]. It sends no
 // request and changes nothing, so a scrape costs neither Vault nor Mailu anything, and
 // a listener that fails costs no rotation.
 //

@@ -13,6 +13,7 @@ import (
 
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
+	"mailu-rotator/rotator/status"
 )
 
 const (
@@ -35,13 +36,13 @@ const day = 24 * time.Hour
 type watched struct {
 	*Metrics
 	clock *rotatortest.Clock
-	board *rotator.Board
+	board *status.Cache
 }
 
 func watch(t *testing.T) *watched {
 	t.Helper()
 	clock := rotatortest.NewClock(noon)
-	board := rotator.NewBoard(clock)
+	board := status.NewCache(clock)
 	return &watched{
 		Metrics: NewMetrics(clock, board, "v1.2.3", []string{"login", "read"}, scope(t)),
 		clock:   clock, board: board,

@@ -9,12 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // fleetCollector reads the board at each scrape: ages grow and tenants fall due without
 // an event.
 type fleetCollector struct {
-	board *rotator.Board
+	board *status.Cache
 	scope atomic.Pointer[Scope]
 
 	tenants, oldest, nextDue, surveyed *prometheus.Desc
@@ -23,7 +24,7 @@ type fleetCollector struct {
 	rotated, due, state                *prometheus.Desc // per tenant, if enabled
 }
 
-func newFleetCollector(board *rotator.Board) *fleetCollector {
+func newFleetCollector(board *status.Cache) *fleetCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 	}
@@ -59,7 +60,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	gauge(c.surveyed, seconds(s.Surveyed))
+	gauge(c.surveyed, seconds(s.Scanned))
 	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.TaskSweep))
 	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.TaskVerification))
 	f := tally(c.board.Tenants(), s.Now, scope.Timetable)
@@ -70,11 +71,11 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	breakers := breakersOf(s)
 	for _, origin := range scope.Origins {
-		for _, state := range rotator.Breakers() {
-			gauge(c.breaker, flag(cmp.Or(breakers[origin], rotator.BreakerClosed) == state), string(origin), string(state))
+		for _, state := range status.Breakers() {
+			gauge(c.breaker, flag(cmp.Or(breakers[origin], status.BreakerClosed) == state), string(origin), string(state))
 		}
 	}
-	if s.Surveyed.IsZero() {
+	if s.Scanned.IsZero() {
 		return // nothing is known about the tenants: no value instead of 0
 	}
 	for _, standing := range rotator.Standings() {
@@ -117,7 +118,7 @@ type totals struct {
 	expiring      int
 }
 
-func tally(tenants iter.Seq[rotator.Entry], now time.Time, t rotator.Timetable) totals {
+func tally(tenants iter.Seq[status.Entry], now time.Time, t rotator.Timetable) totals {
 	f := totals{standings: map[rotator.Standing]int{}, findings: map[rotator.State]int{}}
 	for e := range tenants {
 		f.standings[e.Standing(now, t)]++
@@ -145,15 +146,15 @@ func tally(tenants iter.Seq[rotator.Entry], now time.Time, t rotator.Timetable) 
 
 // holds reports whether the last verification's result still applies: a later rotation
 // has proven that Mailu holds Vault's password.
-func holds(e rotator.Entry) bool {
+func holds(e status.Entry) bool {
 	rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
 	return e.State != "" && !(rotated && e.At.After(e.StateSince))
 }
 
 // breakersOf leaves out servers that the last run did not use: their breakers are
 // closed.
-func breakersOf(s rotator.Snapshot) map[rotator.Origin]rotator.Breaker {
-	breakers := map[rotator.Origin]rotator.Breaker{}
+func breakersOf(s status.Snapshot) map[rotator.Origin]status.Breaker {
+	breakers := map[rotator.Origin]status.Breaker{}
 	for _, server := range s.Servers {
 		breakers[server.Origin] = server.Breaker
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 const namespace = "mailu_rotator"
@@ -54,7 +55,7 @@ type Scope struct {
 
 // NewMetrics returns metrics of the fleet on the board. version is the program's;
 // operations lists all values that [Metrics.VaultRequest] will receive.
-func NewMetrics(clock rotator.Clock, board *rotator.Board, version string, operations []string, scope Scope) *Metrics {
+func NewMetrics(clock rotator.Clock, board *status.Cache, version string, operations []string, scope Scope) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(board)}
 	m.makeRunMetrics()
 	m.makeRequestMetrics(operations)

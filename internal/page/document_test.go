@@ -12,7 +12,7 @@ import (
 
 	"mailu-rotator/internal/page"
 	"mailu-rotator/internal/page/pagetest"
-	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // document is a page as a browser parses it.
@@ -30,7 +30,7 @@ func ask(t *testing.T, config page.Config, method, target string) *httptest.Resp
 }
 
 // open renders the page of a snapshot.
-func open(t *testing.T, s rotator.Snapshot, target string) document {
+func open(t *testing.T, s status.Snapshot, target string) document {
 	t.Helper()
 	w := ask(t, pagetest.Config(s), http.MethodGet, target)
 	if w.Code != http.StatusOK {

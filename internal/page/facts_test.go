@@ -13,18 +13,19 @@ import (
 	"mailu-rotator/internal/page"
 	"mailu-rotator/internal/page/pagetest"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 func rootWith(query string) *url.URL { return &url.URL{Path: "/", RawQuery: query} }
 
-func serve(s rotator.Snapshot, r *http.Request) *httptest.ResponseRecorder {
+func serve(s status.Snapshot, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	page.New(pagetest.Config(s)).ServeHTTP(w, r)
 	return w
 }
 
 // standings counts standings with the rotator package.
-func standings(s rotator.Snapshot) map[rotator.Standing]int {
+func standings(s status.Snapshot) map[rotator.Standing]int {
 	n := map[rotator.Standing]int{}
 	for _, e := range s.Tenants {
 		n[e.Standing(s.Now, pagetest.Settings().Timetable)]++
@@ -202,12 +203,12 @@ func TestTheHeadlineIsWhatMatters(t *testing.T) {
 	expiring := pagetest.Healthy(12)
 	expiring.Tenants[3].Expires = expiring.Now.Add(time.Hour)
 	stale := pagetest.Healthy(12)
-	stale.Surveyed = stale.Now.Add(-3 * 24 * time.Hour)
+	stale.Scanned = stale.Now.Add(-3 * 24 * time.Hour)
 	stale.Runs = nil
 	stopped := pagetest.Healthy(12)
-	stopped.Servers = []rotator.ServerEntry{{Origin: pagetest.Origin(0), Breaker: rotator.BreakerStopped, Since: stopped.Now, Reason: "status 403"}}
+	stopped.Servers = []status.ServerEntry{{Origin: pagetest.Origin(0), Breaker: status.BreakerStopped, Since: stopped.Now, Reason: "status 403"}}
 	tests := map[string]struct {
-		snapshot rotator.Snapshot
+		snapshot status.Snapshot
 		want     string
 	}{
 		"nothing is wrong":          {pagetest.Healthy(300), "All 300 passwords are younger than their policy."},

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // fleet is a snapshot with the computed standing of each tenant.
 type fleet struct {
-	rotator.Snapshot
+	status.Snapshot
 	timetable rotator.Timetable
 	rows      []*row // most urgent first
 	standings map[rotator.Standing]int
@@ -21,11 +22,11 @@ type fleet struct {
 
 // row is one tenant.
 type row struct {
-	*rotator.Entry
+	*status.Entry
 	standing rotator.Standing
 }
 
-func newFleet(s rotator.Snapshot, t rotator.Timetable) fleet {
+func newFleet(s status.Snapshot, t rotator.Timetable) fleet {
 	f := fleet{Snapshot: s, timetable: t, rows: make([]*row, len(s.Tenants)), standings: map[rotator.Standing]int{}}
 	for i := range s.Tenants {
 		e := &s.Tenants[i]
@@ -65,20 +66,20 @@ func (r *row) halfFinished(now time.Time) bool {
 func (f fleet) passwords() int { return len(f.rows) - f.standings[rotator.StandingIgnored] }
 
 // running returns the current run.
-func (f fleet) running() (rotator.RunEntry, bool) {
+func (f fleet) running() (status.RunEntry, bool) {
 	if len(f.Runs) == 0 || !f.Runs[0].Finished.IsZero() {
-		return rotator.RunEntry{}, false
+		return status.RunEntry{}, false
 	}
 	return f.Runs[0], true
 }
 
 // refused returns the newest run if it could not start.
-func (f fleet) refused() (rotator.RunEntry, bool) {
+func (f fleet) refused() (status.RunEntry, bool) {
 	if len(f.Runs) == 0 || f.Runs[0].Err == "" {
-		return rotator.RunEntry{}, false
+		return status.RunEntry{}, false
 	}
 	return f.Runs[0], true
 }
 
 // stale reports whether the records are older than the last scheduled sweep.
-func (f fleet) stale() bool { return f.Now.After(f.timetable.Deadline(f.Surveyed)) }
+func (f fleet) stale() bool { return f.Now.After(f.timetable.Deadline(f.Scanned)) }

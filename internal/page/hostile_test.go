@@ -12,6 +12,7 @@ import (
 
 	"mailu-rotator/internal/page/pagetest"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // hostile are texts that an attacker could put into a record.
@@ -21,22 +22,22 @@ var hostile = []string{
 }
 
 // haunted is a fleet with the text in every field that others can write.
-func haunted(text string) rotator.Snapshot {
+func haunted(text string) status.Snapshot {
 	evil := rotator.Status{
 		Tenant: text, User: text, Origin: rotator.Origin(text), LastRotated: text, Fault: text, Policy: pagetest.Policy("30_days"),
 		Pending: &rotator.Claim{Owner: text},
 	}
 	half := evil
 	half.Tenant, half.Fault = text+"2", ""
-	return rotator.Snapshot{
-		Now: pagetest.Now, Surveyed: pagetest.Now,
-		Tenants: []rotator.Entry{
+	return status.Snapshot{
+		Now: pagetest.Now, Scanned: pagetest.Now,
+		Tenants: []status.Entry{
 			{Status: evil, Outcome: rotator.Failed, Reason: text, At: pagetest.Now, State: rotator.StateDrift, StateSince: pagetest.Now},
 			{Status: half},
 			{Status: rotator.Status{Tenant: text + "3", Born: pagetest.Now.Add(-99 * 24 * time.Hour), Due: pagetest.Now.Add(-60 * 24 * time.Hour), Policy: pagetest.Policy("39_days")}},
 		},
-		Servers: []rotator.ServerEntry{{Origin: rotator.Origin(text), Breaker: rotator.BreakerStopped, Since: pagetest.Now, Reason: text}},
-		Runs:    []rotator.RunEntry{{Task: "sweep", Started: pagetest.Now, Finished: pagetest.Now, Err: errors.New(text).Error()}},
+		Servers: []status.ServerEntry{{Origin: rotator.Origin(text), Breaker: status.BreakerStopped, Since: pagetest.Now, Reason: text}},
+		Runs:    []status.RunEntry{{Task: "sweep", Started: pagetest.Now, Finished: pagetest.Now, Err: errors.New(text).Error()}},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"mailu-rotator/internal/page/pagetest"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 func TestServersInTroubleComeFirst(t *testing.T) {
@@ -104,7 +105,7 @@ func TestRunsTellWhatCameOfThem(t *testing.T) {
 }
 
 func TestAnInterruptedRunIsNoneThatEnded(t *testing.T) {
-	tests := map[string]rotator.RunEntry{
+	tests := map[string]status.RunEntry{
 		"interrupted 4 not begun":   {Interrupted: true, Deferred: 4},
 		"interrupted":               {Interrupted: true, Failures: 2},
 		"with failures 3 not begun": {Failures: 1, Deferred: 3},
@@ -114,7 +115,7 @@ func TestAnInterruptedRunIsNoneThatEnded(t *testing.T) {
 	for want, e := range tests {
 		s := pagetest.Healthy(10)
 		e.Task, e.Started, e.Finished = "sweep", s.Now.Add(-time.Hour), s.Now
-		s.Runs = []rotator.RunEntry{e}
+		s.Runs = []status.RunEntry{e}
 
 		row := open(t, s, "/").id("runs").texts(tag("tr"))[1]
 
@@ -125,7 +126,7 @@ func TestAnInterruptedRunIsNoneThatEnded(t *testing.T) {
 }
 
 func TestARefusedRunSaysWhyAndThePageStaysUseful(t *testing.T) {
-	for name, s := range map[string]rotator.Snapshot{"before the first survey": pagetest.Refused(), "later": pagetest.Sealed(300)} {
+	for name, s := range map[string]status.Snapshot{"before the first survey": pagetest.Refused(), "later": pagetest.Sealed(300)} {
 		d := open(t, s, "/")
 
 		reason := "vault at https://vault.example.com:8200 is sealed: unseal it"

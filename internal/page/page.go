@@ -1,5 +1,5 @@
 // Package page renders the status page: one HTML page, built on the server from a
-// [rotator.Snapshot], that stays readable with ten thousand tenants.
+// [status.Snapshot], that stays readable with ten thousand tenants.
 //
 // It changes nothing (GET and HEAD only), calls only the functions of its [Config], and
 // sends a browser nothing to run or fetch: no script, no external asset, one inline
@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 //go:embed *.html
@@ -36,7 +37,7 @@ const maxQuery = 2048
 // Config is the page's input. Its functions are called at each request and must be safe
 // for concurrent use.
 type Config struct {
-	Snapshot func() rotator.Snapshot
+	Snapshot func() status.Snapshot
 	Settings func() Settings
 	Version  string // of the program
 	// Latency returns the recent duration of requests to a server, or false if it is

@@ -3,7 +3,7 @@ package page
 import (
 	"time"
 
-	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // maxRuns is how many runs the page lists.
@@ -33,7 +33,7 @@ func runs(f fleet) []run {
 	return all
 }
 
-func newRun(f fleet, e rotator.RunEntry) run {
+func newRun(f fleet, e status.RunEntry) run {
 	r := run{
 		Task: e.Task, Started: f.moment(e.Started), Failures: e.Failures, Err: visible(e.Err, maxReason),
 		Planned: number(e.Planned), Done: number(e.Done), Share: "0%", Interrupted: e.Interrupted, Deferred: e.Deferred,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // maxServers is how many servers the page lists.
@@ -15,7 +16,7 @@ const maxServers = 50
 // server is one Mailu server: its state in the last run, and its tenants.
 type server struct {
 	Origin  string
-	Breaker rotator.Breaker // empty: the last run did not use it
+	Breaker status.Breaker // empty: the last run did not use it
 	Since   moment
 	Until   moment
 	Reason  string
@@ -72,7 +73,7 @@ func servers(f fleet, latency func(rotator.Origin) (time.Duration, bool)) []serv
 }
 
 // gravity is higher for servers that the run uses less.
-func gravity(b rotator.Breaker) int { return max(slices.Index(rotator.Breakers(), b), 0) }
+func gravity(b status.Breaker) int { return max(slices.Index(status.Breakers(), b), 0) }
 
 func milliseconds(d time.Duration) string {
 	if d < 10*time.Second {

@@ -11,6 +11,7 @@ import (
 
 	"mailu-rotator/internal/page/pagetest"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 func TestTheTableBeginsWithTheMostUrgentAsStatusDoes(t *testing.T) {
@@ -67,19 +68,19 @@ func TestAPageBeyondTheLastIsTheLast(t *testing.T) {
 func TestTheTableIsNarrowed(t *testing.T) {
 	s := pagetest.Mixed(300)
 	timetable := pagetest.Settings().Timetable
-	tests := map[string]func(rotator.Entry) bool{
-		"state=overdue":                    func(e rotator.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingOverdue },
-		"state=pending":                    func(e rotator.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingPending },
-		"state=ignored":                    func(e rotator.Entry) bool { return e.Ignored },
-		"state=failed":                     func(e rotator.Entry) bool { return e.Outcome.Failure() },
-		"state=problem":                    func(e rotator.Entry) bool { return e.State.Problem() },
-		"q=" + pagetest.Tenant(7):          func(e rotator.Entry) bool { return e.Tenant == pagetest.Tenant(7) },
-		"q=CUSTOMER-77.EXAMPLE":            func(e rotator.Entry) bool { return e.User == "admin@customer-77.example" },
-		"q=quarterly":                      func(e rotator.Entry) bool { return strings.Contains(e.Fault, "quarterly") },
-		"q=too+long":                       func(e rotator.Entry) bool { return strings.Contains(e.Reason, "too long") },
-		"server=https://mail3.example.com": func(e rotator.Entry) bool { return e.Origin == pagetest.Origin(2) },
-		"server=MAIL3":                     func(e rotator.Entry) bool { return e.Origin == pagetest.Origin(2) },
-		"server=mail3&q=customer-1+ok": func(e rotator.Entry) bool {
+	tests := map[string]func(status.Entry) bool{
+		"state=overdue":                    func(e status.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingOverdue },
+		"state=pending":                    func(e status.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingPending },
+		"state=ignored":                    func(e status.Entry) bool { return e.Ignored },
+		"state=failed":                     func(e status.Entry) bool { return e.Outcome.Failure() },
+		"state=problem":                    func(e status.Entry) bool { return e.State.Problem() },
+		"q=" + pagetest.Tenant(7):          func(e status.Entry) bool { return e.Tenant == pagetest.Tenant(7) },
+		"q=CUSTOMER-77.EXAMPLE":            func(e status.Entry) bool { return e.User == "admin@customer-77.example" },
+		"q=quarterly":                      func(e status.Entry) bool { return strings.Contains(e.Fault, "quarterly") },
+		"q=too+long":                       func(e status.Entry) bool { return strings.Contains(e.Reason, "too long") },
+		"server=https://mail3.example.com": func(e status.Entry) bool { return e.Origin == pagetest.Origin(2) },
+		"server=MAIL3":                     func(e status.Entry) bool { return e.Origin == pagetest.Origin(2) },
+		"server=mail3&q=customer-1+ok": func(e status.Entry) bool {
 			return e.Origin == pagetest.Origin(2) && strings.Contains(e.User, "customer-1") &&
 				(e.Standing(s.Now, timetable) == rotator.StandingOK || e.State == rotator.StateOK)
 		},
@@ -117,24 +118,24 @@ func TestAServerIsTakenAtItsWordWhereOthersBeginAlike(t *testing.T) {
 
 func TestTheTableIsSorted(t *testing.T) {
 	s := pagetest.Mixed(60)
-	keys := map[string]func(a, b rotator.Entry) bool{
-		"tenant": func(a, b rotator.Entry) bool { return a.Tenant <= b.Tenant },
-		"user":   func(a, b rotator.Entry) bool { return a.User <= b.User },
-		"server": func(a, b rotator.Entry) bool { return a.Origin <= b.Origin },
-		"age": func(a, b rotator.Entry) bool {
+	keys := map[string]func(a, b status.Entry) bool{
+		"tenant": func(a, b status.Entry) bool { return a.Tenant <= b.Tenant },
+		"user":   func(a, b status.Entry) bool { return a.User <= b.User },
+		"server": func(a, b status.Entry) bool { return a.Origin <= b.Origin },
+		"age": func(a, b status.Entry) bool {
 			ageA, known := a.Age(s.Now)
 			ageB, _ := b.Age(s.Now)
 			return !known || ageA <= ageB
 		},
-		"left":     func(a, b rotator.Entry) bool { return a.Due.IsZero() || !b.Due.IsZero() && !a.Due.After(b.Due) },
-		"policy":   func(a, b rotator.Entry) bool { return a.Policy.MaxAge() <= b.Policy.MaxAge() },
-		"outcome":  func(a, b rotator.Entry) bool { return a.Outcome <= b.Outcome },
-		"verified": func(a, b rotator.Entry) bool { return a.State <= b.State },
-		"state": func(a, b rotator.Entry) bool {
+		"left":     func(a, b status.Entry) bool { return a.Due.IsZero() || !b.Due.IsZero() && !a.Due.After(b.Due) },
+		"policy":   func(a, b status.Entry) bool { return a.Policy.MaxAge() <= b.Policy.MaxAge() },
+		"outcome":  func(a, b status.Entry) bool { return a.Outcome <= b.Outcome },
+		"verified": func(a, b status.Entry) bool { return a.State <= b.State },
+		"state": func(a, b status.Entry) bool {
 			return a.Standing(s.Now, pagetest.Settings().Timetable) <= b.Standing(s.Now, pagetest.Settings().Timetable)
 		},
 	}
-	byName := map[string]rotator.Entry{}
+	byName := map[string]status.Entry{}
 	for _, e := range s.Tenants {
 		byName[e.Tenant] = e
 	}

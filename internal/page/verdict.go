@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // tone is how urgent a sentence is.
@@ -29,10 +30,10 @@ type concern struct {
 // verdict returns the headline and the other findings, most serious first.
 func verdict(f fleet) (first concern, rest []concern) {
 	all := concerns(f)
-	if f.Surveyed.IsZero() && len(all) == 0 {
+	if f.Scanned.IsZero() && len(all) == 0 {
 		return concern{Tone: toneWait, Text: "Reading the records…", Detail: "Nothing is known yet. Reload the page in a moment."}, nil
 	}
-	if !f.Surveyed.IsZero() {
+	if !f.Scanned.IsZero() {
 		if age := ages(f); len(all) == 0 || age.Tone == toneBad {
 			all = append([]concern{age}, all...)
 		} else {
@@ -101,14 +102,14 @@ func concerns(f fleet) []concern {
 			Tone: toneBad, Text: fmt.Sprintf("The last %s could not take place.", run.Task),
 			Detail: visible(run.Err, maxReason), Since: f.moment(run.Finished),
 		})
-	} else if !f.Surveyed.IsZero() && f.stale() {
+	} else if !f.Scanned.IsZero() && f.stale() {
 		add(concern{
-			Tone: toneBad, Text: "What is shown here is old.", Since: f.moment(f.Surveyed),
+			Tone: toneBad, Text: "What is shown here is old.", Since: f.moment(f.Scanned),
 			Detail: "The records were last read then, and a sweep should have read them since.",
 		})
 	}
 	for _, s := range f.Servers {
-		if s.Breaker == rotator.BreakerStopped {
+		if s.Breaker == status.BreakerStopped {
 			add(concern{
 				Tone: toneBad, Text: visible(string(s.Origin), maxName) + " was given up in the last run.",
 				Detail: visible(s.Reason, maxReason), Since: f.moment(s.Since), Link: onServer(s.Origin).link(),

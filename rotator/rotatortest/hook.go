@@ -44,6 +44,16 @@ type Fault struct {
 // concurrent use.
 type Hook func(Call) Fault
 
+// On returns a hook that gives every call of this kind the fault.
+func On(op Op, fault Fault) Hook {
+	return func(c Call) Fault {
+		if c.Op == op {
+			return fault
+		}
+		return Fault{}
+	}
+}
+
 // ErrCrash is the panic of a call in which the process dies.
 var ErrCrash = errors.New("the process died here")
 

@@ -18,7 +18,7 @@ type (
 	servers struct{ *process }
 	server  struct{ *process }
 	clock   struct{ *process }
-	// registry creates the record and the user.
+	// creator creates the record and the user.
 	registry struct{ *process }
 )
 
@@ -68,16 +68,16 @@ func (s server) Verify(_ context.Context, _ string, password crypto.Secret) (rot
 	return func() (rotator.Verification, error) { return a.proof, nil }, a.err
 }
 
-// CreateRecord implements rotator.Registry: a write that requires version 0.
+// CreateRecord implements rotator.Creator: a write that requires version 0.
 func (r registry) CreateRecord(ctx context.Context, id rotator.TenantID, fields map[string]any) (int, error) {
 	return store(r).Write(ctx, id, rotator.Document{Fields: fields})
 }
 
-// CanCreateUser implements rotator.Registry. The domain exists, and a failed request
+// CanCreateUser implements rotator.Creator. The domain exists, and a failed request
 // here is equivalent to a failed request about the user.
 func (r registry) CanCreateUser(context.Context, rotator.Origin, string) error { return nil }
 
-// CreateUser implements rotator.Registry.
+// CreateUser implements rotator.Creator.
 func (r registry) CreateUser(_ context.Context, _ rotator.Origin, _ string, password crypto.Secret) error {
 	return r.ask(request{call: Create, password: password.RevealString()}).err
 }

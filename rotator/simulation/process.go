@@ -5,6 +5,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // status is the state of a process, as the scheduler sees it.
@@ -66,13 +67,13 @@ func (p *process) begin() {
 	})
 }
 
-// live runs a process: it does what rotator's lane and act.go do with one tenant,
+// live runs a process: it does what rotator's queue and act.go do with one tenant,
 // except for the length of the pauses.
 func (p *process) live() {
 	if p.first() == Pause {
 		p.ask(request{call: Pause})
 	}
-	sel := rotator.Selection{NewestKey: p.world.scenario.newestKey()}
+	sel := sweep.Selection{NewestKey: p.world.scenario.newestKey()}
 	if p.RunNow {
 		sel.All, sel.RotatedBefore = true, p.rotator.Clock.Now()
 	}
@@ -90,7 +91,7 @@ func (p *process) live() {
 }
 
 // attempt reads, decides and rotates.
-func (p *process) attempt(sel rotator.Selection) rotator.Result {
+func (p *process) attempt(sel sweep.Selection) rotator.Result {
 	if p.Adds {
 		return p.add()
 	}
@@ -107,7 +108,7 @@ func (p *process) attempt(sel rotator.Selection) rotator.Result {
 		return p.rotator.Reseal(context.Background(), c, sel.NewestKey)
 	}
 	judge := func(c rotator.Credential) (rotator.Action, string) {
-		d := rotator.Plan(p.rotator.Clock.Now(), []rotator.Candidate{{Name: tenant, Credential: c}}, sel)[0]
+		d := sweep.Plan(p.rotator.Clock.Now(), []rotator.Candidate{{Name: tenant, Credential: c}}, sel)[0]
 		return d.Action, d.Reason
 	}
 	if action, _ := judge(c); action == rotator.Leave {

@@ -26,7 +26,7 @@ import (
 
 	"mailu-rotator/internal/page"
 	"mailu-rotator/internal/page/pagetest"
-	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // patience limits one test on a busy machine.
@@ -81,7 +81,7 @@ type tab struct {
 }
 
 // visit opens the page of a snapshot, and runs actions before loading it.
-func visit(t *testing.T, s rotator.Snapshot, path string, before ...action) *tab {
+func visit(t *testing.T, s status.Snapshot, path string, before ...action) *tab {
 	t.Helper()
 	server := httptest.NewServer(page.New(pagetest.Config(s)))
 	t.Cleanup(server.Close)

@@ -15,10 +15,11 @@ import (
 	"mailu-rotator/internal/page"
 	"mailu-rotator/internal/page/pagetest"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // states are the states of the page during a daemon's life.
-func states() map[string]rotator.Snapshot {
+func states() map[string]status.Snapshot {
 	long := pagetest.Mixed(12)
 	for i := range long.Tenants {
 		long.Tenants[i].User = strings.Repeat("very-long-user", 30)
@@ -26,7 +27,7 @@ func states() map[string]rotator.Snapshot {
 		long.Tenants[i].Reason = strings.Repeat("without-a-space", 40)
 		long.Tenants[i].Outcome = rotator.Failed
 	}
-	return map[string]rotator.Snapshot{
+	return map[string]status.Snapshot{
 		"unread": pagetest.Unread(), "empty": pagetest.Empty(), "refused": pagetest.Refused(), "sealed": pagetest.Sealed(300),
 		"healthy": pagetest.Healthy(300), "mixed": pagetest.Mixed(300), "few": pagetest.Mixed(12), "long": long,
 	}

@@ -37,9 +37,9 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 		{
 			name: "commit before verify", want: "became current before mailu was proven to hold it",
 			broken: change{
-				file: "rotator/deliver.go",
-				old:  "proof, err := r.verify(ctx)\n\tswitch {\n\tcase err != nil && pushed != nil:",
-				new:  "proof, err := Held, error(nil)\n\tswitch {\n\tcase err != nil && pushed != nil:",
+				file: "rotator/rotate.go",
+				old:  "match, asked := r.verify(ctx)",
+				new:  "match, asked := Match, error(nil)",
 			},
 		},
 		{
@@ -53,7 +53,7 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 		{
 			name: "ignore a second record", want: "pushed although a second record was there",
 			broken: change{
-				file: "rotator/plan.go",
+				file: "rotator/sweep/plan.go",
 				old:  "case rivals > 1:",
 				new:  "case rivals > 9:",
 			},
@@ -82,7 +82,7 @@ func TestABrokenProtocolIsFound(t *testing.T) {
 // This program does not sweep when it starts in an open window, so tenants that were
 // not rotated before a restart wait for the next tick.
 func TestAMissedNightIsFound(t *testing.T) {
-	forgetful := change{file: "rotator/agenda.go", old: "if tick.IsZero() {\n\t\t\ta.done(t)", new: "if !tick.After(now) {\n\t\t\ta.done(t)"}
+	forgetful := change{file: "rotator/sweep/scheduler.go", old: "if tick.IsZero() {\n\t\t\ta.done(t)", new: "if !tick.After(now) {\n\t\t\ta.done(t)"}
 
 	got, err := run(t.Context(), options{seed: 1, tenants: 12, nights: 1, changes: []change{forgetful}}, t.Output())
 

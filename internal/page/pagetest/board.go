@@ -7,17 +7,18 @@ import (
 
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
+	"mailu-rotator/rotator/status"
 )
 
 // board is a board and its clock.
 type board struct {
-	*rotator.Board
+	*status.Cache
 	clock *rotatortest.Clock
 }
 
 func newBoard() board {
 	clock := rotatortest.NewClock(Now)
-	return board{Board: rotator.NewBoard(clock), clock: clock}
+	return board{Cache: status.NewCache(clock), clock: clock}
 }
 
 func (b board) schedule() {
@@ -51,7 +52,7 @@ func (b board) survey(all []rotator.Candidate) {
 	for i, c := range all {
 		statuses[i] = rotator.StatusOf(b.clock.Now(), c, 1)
 	}
-	b.Survey(statuses)
+	b.Replace(statuses)
 }
 
 func (b board) sweep(all []rotator.Candidate) {

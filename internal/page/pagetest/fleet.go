@@ -1,5 +1,5 @@
 // Package pagetest generates fleets for the status page: of any size, in all states,
-// and identical at every call. They result from scans and events on a [rotator.Board],
+// and identical at every call. They result from scans and events on a [status.Cache],
 // as in a daemon, so every state shown can occur.
 //
 // Its command serve shows them in a browser.
@@ -16,6 +16,7 @@ import (
 
 	"mailu-rotator/internal/page"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 // Now is the time of all snapshots.
@@ -34,9 +35,9 @@ func Settings() page.Settings {
 }
 
 // Config returns a page configuration that shows only the snapshot.
-func Config(snapshot rotator.Snapshot) page.Config {
+func Config(snapshot status.Snapshot) page.Config {
 	return page.Config{
-		Snapshot: func() rotator.Snapshot { return snapshot },
+		Snapshot: func() status.Snapshot { return snapshot },
 		Settings: Settings,
 		Version:  "v1.0.0",
 		Latency: func(o rotator.Origin) (time.Duration, bool) {
@@ -65,7 +66,7 @@ func Tenant(n int) string {
 }
 
 // Healthy is a fleet without problems.
-func Healthy(n int) rotator.Snapshot {
+func Healthy(n int) status.Snapshot {
 	b := newBoard()
 	b.nights(fleet(n, false))
 	return b.Snapshot()
@@ -73,7 +74,7 @@ func Healthy(n int) rotator.Snapshot {
 
 // Mixed is a fleet with every possible state: all standings, failures, servers given up
 // and paused, and a running sweep. It has at least 12 tenants.
-func Mixed(n int) rotator.Snapshot {
+func Mixed(n int) status.Snapshot {
 	b := newBoard()
 	all := fleet(n, true)
 	b.nights(all)
@@ -82,25 +83,25 @@ func Mixed(n int) rotator.Snapshot {
 }
 
 // Unread is a daemon that has just started.
-func Unread() rotator.Snapshot { return newBoard().Snapshot() }
+func Unread() status.Snapshot { return newBoard().Snapshot() }
 
 // Empty is a prefix without tenants.
-func Empty() rotator.Snapshot {
+func Empty() status.Snapshot {
 	b := newBoard()
-	b.Survey(nil)
+	b.Replace(nil)
 	b.schedule()
 	return b.Snapshot()
 }
 
 // Refused is a daemon that has not been able to read the records yet.
-func Refused() rotator.Snapshot {
+func Refused() status.Snapshot {
 	b := newBoard()
 	b.refuse()
 	return b.Snapshot()
 }
 
 // Sealed is a fleet whose Vault was sealed before the last sweep.
-func Sealed(n int) rotator.Snapshot {
+func Sealed(n int) status.Snapshot {
 	b := newBoard()
 	b.clock.Advance(-day)
 	b.nights(slices.DeleteFunc(fleet(n, false), func(c rotator.Candidate) bool {

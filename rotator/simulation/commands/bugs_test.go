@@ -9,6 +9,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // A harness that finds nothing proves nothing: each of these breaks the commands from
@@ -39,28 +40,28 @@ func bugs() []seeded {
 	return []seeded{
 		{scenario{
 			name: "an addition is not admitted in its record", world: noRecord, rest: oneNamesTheUser, commands: twoAdd,
-			bug: func(_ string, s *rotator.Sweep) { s.Store = secretive{s.Store} },
+			bug: func(_ string, s *sweep.Sweep) { s.Store = secretive{s.Store} },
 		}, "without a live claim"},
 		{scenario{
 			name: "an addition is withdrawn without check-and-set", world: noRecord, rest: oneNamesTheUser, commands: twoAdd,
-			bug: func(_ string, s *rotator.Sweep) { s.Store = ruthless{s.Store} },
+			bug: func(_ string, s *sweep.Sweep) { s.Store = ruthless{s.Store} },
 		}, "withdraws b, which may have been pushed"},
 		{scenario{
 			name: "an addition that gives way is not withdrawn", world: noRecord, rest: oneNamesTheUser, commands: twoAdd,
-			bug: func(_ string, s *rotator.Sweep) { s.Store = idle{s.Store} },
+			bug: func(_ string, s *sweep.Sweep) { s.Store = idle{s.Store} },
 		}, "seen in two records"},
 		{scenario{
 			name: "an addition does not look again when its record is there", world: noRecord, rest: oneNamesTheUser,
 			commands: []command{adding("tenant add", tenantA, user, webmail), adding("another tenant add", tenantB, user, webmail)},
-			bug:      func(_ string, s *rotator.Sweep) { s.Store = &frozen{Store: s.Store} },
+			bug:      func(_ string, s *sweep.Sweep) { s.Store = &frozen{Store: s.Store} },
 		}, "locked out"},
 		{scenario{
 			name: "rivals are told apart by the text of their origins", world: rivals(user, "https://webmail.example"), commands: []command{runNow()},
-			bug: func(_ string, s *rotator.Sweep) { s.Mailu = literal{s.Mailu} },
+			bug: func(_ string, s *sweep.Sweep) { s.Mailu = literal{s.Mailu} },
 		}, "seen in two records"},
 		{scenario{
 			name: "a run does not look at all records", world: rivals(user, webmail), commands: []command{runNow(), repairing("repair")},
-			bug: func(name string, s *rotator.Sweep) {
+			bug: func(name string, s *sweep.Sweep) {
 				if name == "run-now" {
 					s.Store = partial{s.Store}
 				}
@@ -68,7 +69,7 @@ func bugs() []seeded {
 		}, "seen in two records"},
 		{scenario{
 			name: "a rollback compares envelopes, and not passwords", world: resealed, newKey: true, commands: []command{rollingBack(1)},
-			bug: func(_ string, s *rotator.Sweep) {
+			bug: func(_ string, s *sweep.Sweep) {
 				proper := s.Envelope
 				s.Envelope = func(keys *crypto.Keyring) rotator.Envelope { return apart{proper(keys).(*envelope)} }
 			},
@@ -76,23 +77,23 @@ func bugs() []seeded {
 		{scenario{
 			name: "a write does not compare versions, after a stale read", world: tenants(tenantA), stale: 1,
 			commands: []command{daemon(), runNow()},
-			bug:      func(_ string, s *rotator.Sweep) { s.Store = blind{s.Store} },
+			bug:      func(_ string, s *sweep.Sweep) { s.Store = blind{s.Store} },
 		}, "second password"},
 		{scenario{
 			name: "a repair takes what a stale read shows for drift, without check-and-set", world: history(two, one, two), stale: 2,
 			commands: []command{repairing("repair")},
-			bug:      func(_ string, s *rotator.Sweep) { s.Store = blind{s.Store} },
+			bug:      func(_ string, s *sweep.Sweep) { s.Store = blind{s.Store} },
 		}, "never seen to hold"},
 		{scenario{
 			name: "what becomes current is not opened", world: editedHistory, commands: []command{repairing("repair")},
-			bug: func(_ string, s *rotator.Sweep) {
+			bug: func(_ string, s *sweep.Sweep) {
 				proper := s.Envelope
 				s.Envelope = func(keys *crypto.Keyring) rotator.Envelope { return lax{proper(keys).(*envelope)} }
 			},
 		}, "does not open"},
 		{scenario{
 			name: "a repair makes current what Mailu does not hold", world: history(other, one, two), commands: []command{repairing("repair")},
-			bug: func(_ string, s *rotator.Sweep) { s.Mailu = credulous{s.Mailu.(servers)} },
+			bug: func(_ string, s *sweep.Sweep) { s.Mailu = credulous{s.Mailu.(servers)} },
 		}, "never seen to hold"},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // scenario is the input of an exploration.
@@ -21,8 +22,8 @@ type scenario struct {
 	faults   int // calls with a fate other than ok
 	stale    int // reads that are one version behind
 	newKey   bool
-	operator func(*world)                           // one act between any two steps; nil: none
-	bug      func(command string, s *rotator.Sweep) // shows that the checks notice it
+	operator func(*world)                         // one act between any two steps; nil: none
+	bug      func(command string, s *sweep.Sweep) // shows that the checks notice it
 
 	after []command             // undisturbed, one after another, after all commands have ended and claims have expired
 	rest  func(*world)          // the checks afterwards; nil: mustBeWhole of all tenants
@@ -132,7 +133,7 @@ func (w *world) start(c command) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &process{command: c, world: w, cancel: cancel}
 	policy, _ := rotator.ParsePolicy("180_days")
-	p.sweep = &rotator.Sweep{
+	p.sweep = &sweep.Sweep{
 		Store: store{p}, Keys: store{p}, Mailu: servers{p}, Time: store{p}, Clock: clock{p}, NewPassword: w.newPassword,
 		DefaultPolicy: policy, Owner: c.name, Workers: 8, ClaimTTL: claimTTL, Grace: time.Second,
 		Envelope: func(keys *crypto.Keyring) rotator.Envelope {

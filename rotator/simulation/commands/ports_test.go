@@ -11,6 +11,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // call names a request of a command.
@@ -101,7 +102,7 @@ var (
 type process struct {
 	command
 	world  *world
-	sweep  *rotator.Sweep
+	sweep  *sweep.Sweep
 	cancel context.CancelFunc
 
 	held   []*request // guarded by the world's mu

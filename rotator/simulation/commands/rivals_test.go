@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // names are spellings by which a second record can name the same user.
@@ -136,12 +137,12 @@ func (w *world) openAddition(t rotator.TenantID) map[string]any {
 
 // runNowOf is an emergency run that names one tenant.
 func runNowOf(t rotator.TenantID) command {
-	return sweeping("run-now of "+string(t[:1]), rotator.Selection{All: true, Tenants: []rotator.TenantID{t}})
+	return sweeping("run-now of "+string(t[:1]), sweep.Selection{All: true, Tenants: []rotator.TenantID{t}})
 }
 
 func adding(name string, t rotator.TenantID, user, webmail string) command {
 	return command{name, func(ctx context.Context, p *process) (string, error) {
-		report, err := p.sweep.Add(ctx, registry{p}, []rotator.Addition{{Tenant: t, Username: user, WebmailURL: webmail}}, true)
+		report, err := p.sweep.Add(ctx, registry{p}, []sweep.Addition{{Tenant: t, Username: user, WebmailURL: webmail}}, true)
 		return outcomes(report), err
 	}}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // The tenants; schedules show the first letter.
@@ -16,20 +17,20 @@ const (
 	tenantC rotator.TenantID = "c0000000-0000-4000-8000-000000000000"
 )
 
-func sweeping(name string, sel rotator.Selection) command {
+func sweeping(name string, sel sweep.Selection) command {
 	return command{name, func(ctx context.Context, p *process) (string, error) {
 		report, err := p.sweep.Run(ctx, sel, 0)
 		return outcomes(report), err
 	}}
 }
 
-func daemon() command { return sweeping("daemon", rotator.Selection{}) }
+func daemon() command { return sweeping("daemon", sweep.Selection{}) }
 
-func runNow() command { return sweeping("run-now", rotator.Selection{All: true}) }
+func runNow() command { return sweeping("run-now", sweep.Selection{All: true}) }
 
 func repairing(name string) command {
 	return command{name, func(ctx context.Context, p *process) (string, error) {
-		v, err := p.sweep.Verify(ctx, rotator.Selection{}, true)
+		v, err := p.sweep.Verify(ctx, sweep.Selection{}, true)
 		var said []string
 		for _, f := range v.Findings {
 			said = append(said, f.Tenant[:1]+" "+string(f.State)+" "+f.Reason)
@@ -45,7 +46,7 @@ func rollingBack(version int) command {
 	}}
 }
 
-func outcomes(report rotator.Report) string {
+func outcomes(report sweep.Report) string {
 	var said []string
 	for _, row := range report.Rows {
 		said = append(said, row.Tenant[:1]+" "+string(row.Outcome)+" "+row.Reason)

@@ -8,6 +8,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 const (
@@ -111,18 +112,18 @@ func (f *fleet) sweep(day int) int {
 		shown = f.all()
 	}
 	now := epoch.Add(time.Duration(day)*aDay + 3*time.Hour + time.Duration(f.chance.Int64N(int64(jitter))))
-	return f.rotate(now, shown, rotator.Selection{Limit: f.limit})
+	return f.rotate(now, shown, sweep.Selection{Limit: f.limit})
 }
 
 // rotateAll is an emergency run at noon.
 func (f *fleet) rotateAll(day int) {
 	now := epoch.Add(time.Duration(day)*aDay + 12*time.Hour)
 	f.calendar = map[int][]int{}
-	f.rotate(now, f.all(), rotator.Selection{All: true, RotatedBefore: now})
+	f.rotate(now, f.all(), sweep.Selection{All: true, RotatedBefore: now})
 }
 
 // rotate executes the plan for the given tenants. Tenants that it leaves out wait.
-func (f *fleet) rotate(now time.Time, shown []int, sel rotator.Selection) int {
+func (f *fleet) rotate(now time.Time, shown []int, sel sweep.Selection) int {
 	index := make(map[string]int, len(shown))
 	candidates := make([]rotator.Candidate, len(shown))
 	for at, i := range shown {
@@ -130,7 +131,7 @@ func (f *fleet) rotate(now time.Time, shown []int, sel rotator.Selection) int {
 	}
 	f.waiting = nil
 	rotated := 0
-	for _, d := range rotator.Plan(now, candidates, sel) {
+	for _, d := range sweep.Plan(now, candidates, sel) {
 		if d.Action != rotator.Rotate {
 			f.waiting = append(f.waiting, index[d.Name])
 			continue

@@ -3,7 +3,7 @@
 // night, without a spread and with one. `make wave` runs it, and draws the figure in
 // docs/performance.md.
 //
-// The program's own code decides which tenants are due, when, and in what order: [rotator.Plan],
+// The program's own code decides which tenants are due, when, and in what order: [sweep.Plan],
 // [rotator.Credential.DueAt] and [rotator.Status.Standing]. This command only simulates
 // the days, and what a rotation writes to a record. The random numbers have a fixed
 // seed, so two runs have the same result.

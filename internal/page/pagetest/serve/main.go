@@ -12,7 +12,7 @@ import (
 
 	"mailu-rotator/internal/page"
 	"mailu-rotator/internal/page/pagetest"
-	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 func main() {
@@ -21,10 +21,10 @@ func main() {
 	name := flag.String("fleet", "mixed", "healthy, mixed, sealed, unread, empty or refused")
 	flag.Parse()
 
-	fleet, known := map[string]func() rotator.Snapshot{
-		"healthy": func() rotator.Snapshot { return pagetest.Healthy(*tenants) },
-		"mixed":   func() rotator.Snapshot { return pagetest.Mixed(*tenants) },
-		"sealed":  func() rotator.Snapshot { return pagetest.Sealed(*tenants) },
+	fleet, known := map[string]func() status.Snapshot{
+		"healthy": func() status.Snapshot { return pagetest.Healthy(*tenants) },
+		"mixed":   func() status.Snapshot { return pagetest.Mixed(*tenants) },
+		"sealed":  func() status.Snapshot { return pagetest.Sealed(*tenants) },
 		"unread":  pagetest.Unread,
 		"empty":   pagetest.Empty,
 		"refused": pagetest.Refused,

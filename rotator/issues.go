@@ -1,0 +1,169 @@
+package rotator
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"mailu-rotator/crypto"
+)
+
+// Issue is a problem of one tenant's record that needs attention.
+type Issue struct {
+	Tenant string // as listed
+	Kind   IssueKind
+	Reason string // for people
+
+	Version int      // of the record that was read, or is deleted; 0: none
+	Fields  []string // to correct, as "name" or "pending.name"; may be empty
+}
+
+// IssueKind distinguishes issues by their fix. The strings are part of the JSON report.
+type IssueKind string
+
+// The kinds of issues.
+const (
+	IssueUnread       IssueKind = "unread"        // the store did not return the record
+	IssueDeleted      IssueKind = "deleted"       // its newest version is deleted
+	IssueExpired      IssueKind = "expired"       // its newest version has deleted itself, or is deleted like the one before it
+	IssueVanishes     IssueKind = "vanishes"      // it deletes itself before a rotation would rewrite it
+	IssueExpires      IssueKind = "expires"       // it deletes itself, but later than that
+	IssueShortHistory IssueKind = "short history" // the store keeps too few earlier versions to go back to
+	IssueAbsent       IssueKind = "absent"        // remains of an addition, since another tenant has its user
+	IssueWithdrawn    IssueKind = "withdrawn"     // remains of an addition, since another tenant has its user
+	IssueMalformed    IssueKind = "malformed"     // it cannot be parsed
+	IssueUnlisted     IssueKind = "unlisted"      // its origin is not in the configuration
+	IssueShared       IssueKind = "shared user"   // another tenant names the same user
+	IssueKeyHidden    IssueKind = "key hidden"    // sealed with an older master key version than is available
+	IssueKeyUnknown   IssueKind = "key unknown"   // sealed with a master key version that does not exist
+	IssueSealedForm   IssueKind = "sealed form"   // a sealed password in a form that no key opens
+	IssueHalfFinished IssueKind = "half-finished" // a rotation on which no process is working
+	IssueUndated      IssueKind = "undated"       // an implausible timestamp
+	IssueForeign      IssueKind = "foreign"       // not a tenant id: never touched
+	IssueOneAddress   IssueKind = "one address"   // a tenant on another server has it too: two users, unless the servers are one
+)
+
+// Serious reports whether the issue prevents the tenant's rotation, keeps its password
+// from opening, or loses the record. The others are for information.
+func (k IssueKind) Serious() bool {
+	return !slices.Contains([]IssueKind{IssueHalfFinished, IssueUndated, IssueForeign, IssueWithdrawn, IssueExpires, IssueShortHistory, IssueOneAddress}, k)
+}
+
+// IssuesOf returns all issues of one record. rivals is how many tenants name its user.
+// keys may be nil: then key versions are not checked. restorable is asked about a
+// deleted record: whether the version before the deleted one exists.
+func IssuesOf(now time.Time, c Candidate, rivals int, keys *crypto.Keyring, restorable func(deleted int) bool) (serious, slight []Issue) {
+	note := func(kind IssueKind, reason string, fields ...string) {
+		f := Issue{Tenant: c.Name, Kind: kind, Reason: reason, Version: newestVersion(c), Fields: fields}
+		if kind.Serious() {
+			serious = append(serious, f)
+		} else {
+			slight = append(slight, f)
+		}
+	}
+	switch {
+	case IsWithdrawn(c.Err):
+		note(IssueWithdrawn, c.Err.Error())
+		return serious, slight
+	case c.Ignored:
+		note(IssueForeign, "not a tenant id (a UUID version 4): never touched")
+		return serious, slight
+	case c.Err != nil:
+		note(issueOf(c, restorable), c.Err.Error(), malformedFields(c.Err)...)
+		return serious, slight
+	}
+	if c.Unlisted != nil {
+		note(IssueUnlisted, c.Unlisted.Error())
+	}
+	if rivals > 1 {
+		note(IssueShared, DuplicateUser(c, rivals).Error())
+	}
+	if field, err := c.Credential.sealedForm(); err != nil {
+		note(IssueSealedForm, err.Error(), field)
+	}
+	if c.Credential.vanishes(now) {
+		note(IssueVanishes, "the record deletes itself at "+FormatTime(c.Credential.Expires)+" (delete_version_after), before its policy has it written anew: its password is lost then")
+	} else if !c.Credential.Expires.IsZero() {
+		note(IssueExpires, "the record deletes itself at "+FormatTime(c.Credential.Expires)+" (delete_version_after), unless it is rotated before")
+	}
+	if version := missingKey(c.Credential, keys); version != 0 {
+		kind, newest := IssueKeyHidden, keys.Newest().Version
+		if version > newest {
+			kind = IssueKeyUnknown
+		}
+		note(kind, fmt.Sprintf("sealed with version %d of the master key, which is not to be had (the newest is %d): its password does not open", version, newest))
+	}
+	if p := c.Credential.Pending; p != nil && !p.Claim.Live(now) {
+		note(IssueHalfFinished, halfFinished(p))
+	}
+	if fields, reason := c.Credential.undated(now); reason != "" {
+		note(IssueUndated, reason, fields...)
+	}
+	return serious, slight
+}
+
+// newestVersion is the newest version of a candidate's record, deleted or not.
+func newestVersion(c Candidate) int {
+	var deleted *DeletedError
+	if errors.As(c.Err, &deleted) {
+		return deleted.Version
+	}
+	return c.Credential.Version
+}
+
+func issueOf(c Candidate, restorable func(deleted int) bool) IssueKind {
+	var deleted *DeletedError
+	switch {
+	case errors.As(c.Err, &deleted) && (deleted.Expired || !restorable(deleted.Version)):
+		return IssueExpired
+	case errors.As(c.Err, &deleted):
+		return IssueDeleted
+	case errors.Is(c.Err, ErrAbsent):
+		return IssueAbsent
+	case errors.Is(c.Err, ErrMalformed):
+		return IssueMalformed
+	}
+	return IssueUnread
+}
+
+// missingKey is the key version that the current or the pending password needs and the
+// keyring lacks, or 0.
+func missingKey(c Credential, keys *crypto.Keyring) crypto.KeyVersion {
+	if keys == nil {
+		return 0
+	}
+	needed := []crypto.KeyVersion{c.KeyVersion}
+	if c.Pending != nil {
+		needed = append(needed, c.Pending.KeyVersion)
+	}
+	for _, version := range needed {
+		if version != 0 && !keys.Has(version) {
+			return version
+		}
+	}
+	return 0
+}
+
+// sealedForm reports a malformed current or pending sealed password, and the field to
+// correct: "pending.password" if the record has no other password.
+func (c Credential) sealedForm() (field string, err error) {
+	if p := c.Pending; p != nil && p.Password.CheckForm() != nil {
+		field = fieldPending
+		if c.BeingAdded() {
+			field += "." + fieldPassword
+		}
+		return field, fmt.Errorf("password of %s: %w: the rotation cannot be finished", fieldPending, p.Password.CheckForm())
+	}
+	if err := c.Password.CheckForm(); err != nil && !c.BeingAdded() {
+		return fieldPassword, fmt.Errorf("%s: %w: nobody can read it, and a rotation replaces it", fieldPassword, err)
+	}
+	return "", nil
+}
+
+func halfFinished(p *Pending) string {
+	if p.Claim.Takeovers >= maxTakeovers {
+		return fmt.Sprintf("half-finished rotation by %s, taken over %d times without success: only a run that names the tenant goes on", p.Claim.Owner, p.Claim.Takeovers)
+	}
+	return fmt.Sprintf("half-finished rotation by %s: the next run finishes it", p.Claim.Owner)
+}

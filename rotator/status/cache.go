@@ -1,0 +1,351 @@
+package status
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// maxRuns is how many runs a Cache remembers.
+const maxRuns = 20
+
+// Cache is what a daemon knows about its fleet between runs: each tenant's state when
+// the records were last read, the changes of the runs since then, the servers' states,
+// and the last runs. Its data come from [Cache.Replace] and [Cache.Observe]; it sends no
+// requests. It holds no secret and is safe for concurrent use.
+type Cache struct {
+	clock rotator.Clock
+
+	mu       sync.Mutex // guards the fields below
+	scanned  time.Time
+	verified time.Time
+	tenants  *entries
+	servers  map[rotator.Origin]*ServerEntry
+	runs     []RunEntry // newest first; the first may be running
+	next     map[rotator.Task]time.Time
+}
+
+// Entry is one tenant on a [Cache]. It omits LastRotated, which Born repeats; times
+// have milliseconds.
+type Entry struct {
+	rotator.Status
+	Outcome    rotator.Outcome // of the last run that processed it; empty: none yet
+	Reason     string          // for people, with Outcome
+	At         time.Time
+	State      rotator.State // of the last verification; empty: none yet
+	StateSince time.Time
+}
+
+// ServerEntry is one Mailu server on a [Cache].
+type ServerEntry struct {
+	Origin  rotator.Origin
+	Breaker Breaker
+	Since   time.Time
+	Until   time.Time // of a pause
+	Reason  string    // the fault that caused a pause or a stop
+}
+
+// Breaker is the state of a server in a run. The strings are the values of the metrics'
+// label state.
+type Breaker string
+
+// The breakers' states, as of the last run that used the server: a run begins with all
+// of them closed.
+const (
+	BreakerClosed  Breaker = "closed"  // requests go through
+	BreakerPaused  Breaker = "paused"  // nothing is sent for a while, then one tenant tries
+	BreakerStopped Breaker = "stopped" // nothing more was sent in that run
+)
+
+// Breakers returns all states of a breaker.
+func Breakers() []Breaker { return []Breaker{BreakerClosed, BreakerPaused, BreakerStopped} }
+
+// RunEntry is one run on a [Cache].
+type RunEntry struct {
+	Task        string // "sweep", "recovery" or "verification"
+	Started     time.Time
+	Finished    time.Time // zero: still running
+	Interrupted bool      // the program was stopped before the run's end
+	Planned     int       // tenants to process
+	Done        int       // of them
+	Deferred    int       // of an ended sweep or recovery: tenants not started
+	Failures    int       // of a sweep or recovery: tenants that failed; of a verification: problems
+	Err         string    // why the run could not start
+}
+
+// NewCache returns an empty cache.
+func NewCache(clock rotator.Clock) *Cache {
+	return &Cache{clock: clock, tenants: newEntries(), servers: map[rotator.Origin]*ServerEntry{}, next: map[rotator.Task]time.Time{}}
+}
+
+// Replace replaces the tenants by those just read and keeps their last outcomes.
+func (b *Cache) Replace(all []rotator.Status) {
+	survey := b.BeginScan()
+	for _, s := range all {
+		survey.Note(s, false)
+	}
+	survey.End(nil)
+}
+
+// Scan is a scan of the whole fleet in progress. Until it ends it removes no
+// tenant from the cache, and changes no tenant's fault.
+type Scan struct {
+	*Cache
+	faulty []rotator.Status // to note at the end
+}
+
+// BeginScan starts a scan of the whole fleet.
+func (b *Cache) BeginScan() *Scan {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tenants.reading++
+	return &Scan{Cache: b}
+}
+
+// Note records a tenant's state. If the store did not return its record, the cache
+// keeps what it knew, and adds the fault.
+func (b *Scan) Note(s rotator.Status, unread bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, _, known := b.tenants.find(s.Tenant)
+	if unread && known {
+		fault := s.Fault
+		s = e.Status
+		s.Fault = fault
+	}
+	if s.Fault != "" || e.Fault != "" {
+		b.faulty = append(b.faulty, s)
+		return
+	}
+	e.Status = s
+	b.tenants.put(e, b.tenants.reading)
+}
+
+// End updates entries whose duplicate-user status is known only after the scan.
+func (b *Scan) End(again []rotator.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range slices.Concat(b.faulty, again) {
+		e, _, _ := b.tenants.find(s.Tenant)
+		e.Status = s
+		b.tenants.put(e, b.tenants.reading)
+	}
+	b.tenants.forget()
+	b.scanned = b.clock.Now()
+}
+
+// Observe is an [Observer].
+func (b *Cache) Observe(e rotator.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	switch e.Name {
+	case rotator.TickScheduled, rotator.VerificationScheduled:
+		b.next[e.Name.Task()] = now.Add(e.Wait)
+	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
+		b.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
+	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
+		if e.Name != rotator.RecoveryPlanned { // which uses few servers, or none
+			b.servers = map[rotator.Origin]*ServerEntry{}
+		}
+		b.current(func(r *RunEntry) { r.Planned = e.Count })
+	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
+		b.current(func(r *RunEntry) { r.Finished, r.Interrupted, r.Failures, r.Deferred = now, true, e.Count, e.Deferred })
+	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
+		b.current(func(r *RunEntry) { r.Finished, r.Failures, r.Deferred = now, e.Count, e.Deferred })
+		if e.Name == rotator.VerificationFinished {
+			b.verified = now
+		}
+	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
+		b.refuse(e, now)
+	case rotator.ServerPaused:
+		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
+	case rotator.ServerStopped:
+		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
+	case rotator.TenantSkipped, rotator.TenantDone:
+		b.outcome(e, now)
+	case rotator.TenantVerified:
+		b.current(func(r *RunEntry) { r.Done++ })
+		b.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
+	}
+}
+
+// begin adds a run. The caller holds the lock, here and below.
+func (b *Cache) begin(r RunEntry) {
+	b.runs = slices.Insert(b.runs, 0, r)
+	b.runs = b.runs[:min(len(b.runs), maxRuns)]
+}
+
+// current changes the running run; the daemon has one at a time.
+func (b *Cache) current(change func(*RunEntry)) {
+	if len(b.runs) > 0 && b.runs[0].Finished.IsZero() {
+		change(&b.runs[0])
+	}
+}
+
+// refuse ends a run that could not start. It also adds a run that did not even begin,
+// because Vault could not be reached, but only once: its repetitions follow closely.
+func (b *Cache) refuse(e rotator.Event, now time.Time) {
+	task := string(e.Name.Task())
+	if len(b.runs) == 0 || b.runs[0].Task != task || !b.runs[0].Finished.IsZero() && b.runs[0].Err == "" {
+		b.begin(RunEntry{Task: task, Started: now})
+	}
+	b.runs[0].Finished, b.runs[0].Err = now, reason(e.Err)
+}
+
+func (b *Cache) outcome(e rotator.Event, now time.Time) {
+	if e.Name == rotator.TenantDone && e.Outcome != rotator.Deferred {
+		b.current(func(r *RunEntry) { r.Done++ })
+	}
+	if e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished {
+		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
+	}
+	b.change(e.Tenant, func(entry *Entry) {
+		entry.Outcome, entry.Reason, entry.At = e.Outcome, reason(e.Err), now
+		if e.Status != nil {
+			entry.Status = *e.Status
+		}
+	})
+}
+
+// Reread updates a tenant whose record was read alone. A fault found by a scan stays,
+// because the record alone does not show duplicate users.
+func (b *Cache) Reread(s rotator.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.change(s.Tenant, func(e *Entry) {
+		if e.Fault == "" {
+			e.Status = s
+		}
+	})
+}
+
+// Pending returns the tenants whose rotation was running or half-finished when last
+// seen.
+func (b *Cache) Pending() (all []rotator.Status) {
+	for e := range b.Tenants() {
+		if e.Status.Pending != nil && e.Fault == "" {
+			all = append(all, e.Status)
+		}
+	}
+	return all
+}
+
+// Overdue counts the overdue tenants, with sweeps by the timetable.
+func (b *Cache) Overdue(t rotator.Timetable) (n int) {
+	now := b.clock.Now()
+	for e := range b.Tenants() {
+		if e.Standing(now, t) == rotator.StandingOverdue {
+			n++
+		}
+	}
+	return n
+}
+
+// change ignores unknown tenants.
+func (b *Cache) change(tenant string, change func(*Entry)) {
+	if e, seen, known := b.tenants.find(tenant); known {
+		change(&e)
+		b.tenants.put(e, seen)
+	}
+}
+
+// Failed reports whether the last run that processed the tenant failed. A nil cache
+// knows none.
+func (b *Cache) Failed(tenant string) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, _, _ := b.tenants.find(tenant)
+	switch e.Outcome {
+	case rotator.Failed, rotator.Refused, rotator.Unfinished, rotator.Stuck:
+		return true
+	}
+	return false
+}
+
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// Snapshot is a copy of a [Cache] at one moment.
+type Snapshot struct {
+	Now              time.Time
+	Scanned          time.Time     // when the records were last read; zero: not yet
+	Verified         time.Time     // when a verification last completed; zero: not yet
+	Tenants          []Entry       // by name
+	Servers          []ServerEntry // by origin; servers that the last run used or gave up
+	Runs             []RunEntry    // newest first
+	NextSweep        time.Time     // zero: not scheduled
+	NextVerification time.Time
+}
+
+// Snapshot copies the cache. For a large fleet that is expensive; [Cache.Outline] and
+// [Cache.Tenants] avoid it.
+func (b *Cache) Snapshot() Snapshot {
+	s := b.Outline()
+	s.Tenants = slices.Collect(b.Tenants())
+	slices.SortFunc(s.Tenants, func(a, b Entry) int { return strings.Compare(a.Tenant, b.Tenant) })
+	return s
+}
+
+// Outline is a snapshot without the tenants.
+func (b *Cache) Outline() Snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Snapshot{
+		Now: b.clock.Now(), Scanned: b.scanned, Verified: b.verified, Runs: slices.Clone(b.runs),
+		NextSweep: b.next[rotator.TaskSweep], NextVerification: b.next[rotator.TaskVerification],
+	}
+	for _, origin := range slices.Sorted(maps.Keys(b.servers)) {
+		s.Servers = append(s.Servers, *b.servers[origin])
+	}
+	return s
+}
+
+// Tenants yields each tenant once, in no order. Runs continue in the meantime; each
+// tenant has its state at the time when it is yielded.
+func (b *Cache) Tenants() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		b.mu.Lock()
+		ids, others := b.tenants.names()
+		b.mu.Unlock()
+		for _, id := range ids {
+			if e, known := b.entry(id.String()); known && !yield(e) {
+				return
+			}
+		}
+		for _, name := range others {
+			if e, known := b.entry(name); known && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+func (b *Cache) entry(name string) (Entry, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, _, known := b.tenants.find(name)
+	return e, known
+}
+
+// LastOutcome is the result of the last run that processed the tenant, unless the
+// record shows a newer one, or that no run may change it.
+func (e Entry) LastOutcome(now time.Time) (o rotator.Outcome, at time.Time, reason string) {
+	o, at, reason = e.Status.LastOutcome(now)
+	if e.Outcome == "" || e.Outcome == rotator.Fresh || e.Ignored || e.Fault != "" || at.After(e.At) {
+		return o, at, reason
+	}
+	return e.Outcome, e.At, e.Reason
+}

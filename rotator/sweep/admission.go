@@ -1,0 +1,173 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailu-rotator/rotator"
+)
+
+// askUsers asks Mailu about the user of each planned addition. The reason then says
+// whether the user is taken over or created; an addition whose user Mailu refuses is
+// removed from the plan. Servers are queried concurrently.
+func (r *run) askUsers(ctx context.Context, plan []Decision) {
+	byOrigin := map[rotator.Origin][]*Decision{}
+	for i := range plan {
+		if d := &plan[i]; d.Action == rotator.Add {
+			byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], d)
+		}
+	}
+	var all errgroup.Group
+	for origin, additions := range byOrigin {
+		server, err := r.Mailu.Server(origin)
+		if err != nil {
+			continue // the plan has no such addition
+		}
+		q := &inquiry{server: server, creator: r.Users, timeout: r.ClaimTTL}
+		all.Go(func() error {
+			var group errgroup.Group
+			group.SetLimit(server.MaxConcurrent())
+			for _, d := range additions {
+				group.Go(func() error {
+					q.ask(ctx, d)
+					return nil
+				})
+			}
+			return group.Wait()
+		})
+	}
+	_ = all.Wait() // its functions return nil
+}
+
+// inquiry asks one server about users, and stops once the server has shown that it
+// cannot be used.
+type inquiry struct {
+	server  rotator.Server
+	creator rotator.Creator
+	timeout time.Duration // of all requests for one user
+
+	mu     sync.Mutex // guards the fields below
+	silent int        // users in a row without an answer
+	closed error      // why no further users are requested
+}
+
+// ask stores in d what Mailu says about its user.
+func (q *inquiry) ask(ctx context.Context, d *Decision) {
+	if ctx.Err() != nil {
+		d.leave(rotator.Deferred, errInterrupted)
+		return
+	}
+	if err := q.isClosed(); err != nil {
+		d.leave(rotator.Blocked, err)
+		return
+	}
+	within, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	reason, err := rotator.ForeseeUser(within, q.server, q.creator, d.Credential, d.Reason)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		d.leave(rotator.Deferred, errInterrupted)
+	case err != nil:
+		d.leave(rotator.Failed, err)
+	default:
+		d.Reason = reason
+	}
+	q.learn(err)
+}
+
+// leave removes an addition from the plan.
+func (d *Decision) leave(outcome rotator.Outcome, err error) {
+	d.Action, d.Outcome, d.Reason, d.Err = rotator.Leave, outcome, err.Error(), err
+}
+
+func (q *inquiry) isClosed() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// learn closes the server as a run would: immediately if nothing more may be sent to
+// it, or after no answer about several users in a row.
+func (q *inquiry) learn(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil || errors.Is(err, rotator.ErrRefused) {
+		q.silent = 0
+	} else {
+		q.silent++
+	}
+	if q.closed == nil && (rotator.MayNotBeAsked(err) || q.silent >= maxUnanswered) {
+		q.closed = fmt.Errorf("not asked, since its server fails: %w", err)
+	}
+}
+
+// settledUsers are the users of the records under which no process is adding a tenant.
+// Such a record keeps its user, so it is not read again for other users.
+type settledUsers struct {
+	mu     sync.Mutex        // guards byName
+	byName map[string]string // the [userKey]; "": it names no user
+}
+
+func (s *settledUsers) add(c rotator.Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byName[c.Name] = rotator.UserKey(c)
+}
+
+// exclude reports whether the record of that name is known not to name the user.
+func (s *settledUsers) exclude(name, user string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	settled, found := s.byName[name]
+	return found && settled != user
+}
+
+// namesakes returns the search of a run for the records that name a user. It reads each
+// record that is not in the fleet until it is settled. A record that cannot be read may
+// name any user.
+func (r *run) namesakes(fleet []rotator.Candidate) func(context.Context, rotator.Credential) ([]rotator.Candidate, error) {
+	users := &settledUsers{byName: make(map[string]string, len(fleet))}
+	for _, c := range fleet {
+		if !c.Open() {
+			users.add(c)
+		}
+	}
+	return func(ctx context.Context, mine rotator.Credential) ([]rotator.Candidate, error) {
+		user := rotator.UserKey(rotator.Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
+		var possible []string
+		err := r.listFleet(ctx, func(name string) {
+			if name != string(mine.Tenant) && !users.exclude(name, user) {
+				possible = append(possible, name)
+			}
+		})
+		if err != nil {
+			return nil, rotator.StoreError(err)
+		}
+		read := make([]rotator.Candidate, len(possible))
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.SetLimit(max(r.Workers, 1))
+		for i, name := range possible {
+			group.Go(func() error {
+				c := r.candidate(groupCtx, name)
+				if c.Unread() {
+					return rotator.StoreError(fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", name, c.Err))
+				}
+				if c.Err == nil && !c.Open() || rotator.IsWithdrawn(c.Err) {
+					users.add(c)
+				}
+				read[i] = c
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+		return slices.DeleteFunc(read, func(c rotator.Candidate) bool { return rotator.UserKey(c) != user }), nil
+	}
+}

@@ -1,0 +1,234 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"mailu-rotator/rotator"
+)
+
+// Addition requests that a tenant be added.
+type Addition struct {
+	Tenant     rotator.TenantID // "": a new id
+	Username   string           // the user in Mailu, taken over or created
+	WebmailURL string
+	Policy     string // "": none is written, and the default applies
+	Line       int    // of the requesting file, from 1; 0: no file
+}
+
+// credential is the first version of the record, without the pending password. It fails
+// as [ParseCredential] does.
+func (a Addition) credential(now time.Time, defaultPolicy rotator.Policy) (rotator.Credential, error) {
+	return rotator.NewCredential(a.Tenant, a.Username, a.WebmailURL, a.Policy, now, defaultPolicy)
+}
+
+// where prefixes an addition's error with its place.
+func (a Addition) where(err error) error {
+	if a.Line == 0 {
+		return err
+	}
+	return fmt.Errorf("line %d: %w", a.Line, rotator.RenameFields(err, columnsOfFields()))
+}
+
+// Add adds tenants, or finishes half-added ones; it does not change existing tenants.
+// It takes them through their servers' queues as a sweep does. first says that there may
+// be no tenant yet: otherwise an empty prefix is a mistake in the configuration.
+//
+// An error means that nothing was started: an addition is invalid, or another tenant
+// may have the same user. The result of each addition is in the report, in the given
+// order.
+func (s *Sweep) Add(ctx context.Context, registry rotator.Creator, additions []Addition, first bool) (Report, error) {
+	report := Report{Started: s.Clock.Now()}
+	s.Observe.Notify(rotator.Event{Name: rotator.AdditionStarted})
+	r, fleet, err := s.beginAdditions(ctx, additions, first)
+	if err != nil {
+		return report, err
+	}
+	defer r.keys.Wipe()
+	plan := r.decideAdditions(fleet, additions)
+	nameAdditions(plan, fleet)
+	r.rotator.Rivals = r.namesakes(fleet)
+	r.creator = registry
+	report.Rows = r.act(ctx, plan, rotator.AdditionPlanned)
+	report.Finished = s.Clock.Now()
+	s.Observe.Notify(rotator.Event{Name: rotator.AdditionFinished, Count: report.Failures()})
+	return report, nil
+}
+
+// PlanAdd reads the fleet and reports what Add would do. It writes nothing. It asks
+// Mailu about the users if s.Users is set. It leaves out ids that Add would create.
+func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (Report, error) {
+	report := Report{Started: s.Clock.Now(), DryRun: true}
+	r, fleet, err := s.beginAdditions(ctx, additions, first)
+	if err != nil {
+		return report, err
+	}
+	defer r.keys.Wipe()
+	plan := r.decideAdditions(fleet, additions)
+	if s.Users != nil {
+		r.askUsers(ctx, plan)
+	}
+	report.Rows = r.foresee(plan)
+	report.Finished = s.Clock.Now()
+	return report, nil
+}
+
+// nameAdditions assigns ids to additions without one: the first id for the user's
+// address that no record has. A record may have it that formerly named the user, that
+// is deleted, or whose user is on another Mailu.
+func nameAdditions(plan []Decision, fleet []rotator.Candidate) {
+	taken := make(map[string]bool, len(fleet)+len(plan))
+	for _, c := range fleet {
+		taken[c.Name] = true
+	}
+	for _, d := range plan {
+		taken[d.Name] = true
+	}
+	for i := range plan {
+		d := &plan[i]
+		if d.Action != rotator.Add || d.Name != "" {
+			continue
+		}
+		for n := 0; d.Name == "" || taken[d.Name]; n++ {
+			d.Credential.Tenant = rotator.NewTenantID(d.Credential.Address(), n)
+			d.Name = string(d.Credential.Tenant)
+		}
+		taken[d.Name] = true
+	}
+}
+
+// beginAdditions checks the additions, and reads the fleet once. The caller must wipe
+// the run's keys unless there is an error.
+func (s *Sweep) beginAdditions(ctx context.Context, additions []Addition, first bool) (*run, []rotator.Candidate, error) {
+	if err := s.check(additions); err != nil {
+		return nil, nil, err
+	}
+	r, err := s.open(ctx, Selection{})
+	if err != nil {
+		return nil, nil, err
+	}
+	candidates, err := r.others(ctx, first)
+	if err != nil {
+		r.keys.Wipe()
+		return nil, nil, err
+	}
+	return r, candidates, nil
+}
+
+// check finds all errors of the additions themselves, a line each.
+func (s *Sweep) check(additions []Addition) error {
+	var wrong []error
+	note := func(a Addition, err error) {
+		if err != nil {
+			wrong = append(wrong, a.where(err))
+		}
+	}
+	users, tenants := map[string]Addition{}, map[rotator.TenantID]Addition{}
+	for _, a := range additions {
+		c, err := a.credential(s.Clock.Now(), s.DefaultPolicy)
+		note(a, err)
+		if a.Tenant != "" {
+			_, err := rotator.ParseTenantID(string(a.Tenant))
+			note(a, err)
+			note(a, twice(tenants, a.Tenant, a, "tenant "+string(a.Tenant)))
+		}
+		if err != nil {
+			continue
+		}
+		_, err = s.Mailu.Server(c.Origin)
+		note(a, err)
+		note(a, twice(users, rotator.UserKey(rotator.Candidate{Credential: c, API: s.Mailu.API(c.Origin)}), a, fmt.Sprintf("user %s on %s", c.Username, c.Origin)))
+	}
+	return errors.Join(wrong...)
+}
+
+// twice records requests, and refuses a repeated one.
+func twice[K comparable](seen map[K]Addition, key K, a Addition, what string) error {
+	former, found := seen[key]
+	if found {
+		return fmt.Errorf("%s is on line %d already: remove one of the two", what, former.Line)
+	}
+	seen[key] = a
+	return nil
+}
+
+// others reads the whole fleet. A record that cannot be read may name any user, unless
+// the operator excludes that: an addition, unlike a rotation, can wait.
+func (r *run) others(ctx context.Context, first bool) ([]rotator.Candidate, error) {
+	candidates, err := r.scan(ctx, everything)
+	switch {
+	case errors.Is(err, rotator.ErrNoTenants) && first:
+		return nil, nil
+	case errors.Is(err, rotator.ErrNoTenants):
+		return nil, fmt.Errorf("%w; if this is to be the first tenant, say so with --first", err)
+	case err != nil:
+		return nil, err
+	}
+	var unknown []error
+	for _, c := range candidates {
+		if c.Unread() && !slices.Contains(r.Unreadable, rotator.TenantID(c.Name)) {
+			unknown = append(unknown, fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", c.Name, c.Err))
+		}
+	}
+	if len(unknown) > 0 {
+		unknown = append(unknown, errors.New("nothing was added: make the records readable, or remove them (`vault kv metadata delete`), or name each with --unreadable TENANT if you know that it has none of the users to be added"))
+	}
+	return candidates, errors.Join(unknown...)
+}
+
+// decideAdditions decides about each addition, from records alone.
+func (r *run) decideAdditions(fleet []rotator.Candidate, additions []Addition) []Decision {
+	byUser, byName := map[string][]rotator.Candidate{}, map[string]rotator.Candidate{}
+	for _, c := range fleet {
+		byName[c.Name] = c
+		if key := rotator.UserKey(c); key != "" {
+			byUser[key] = append(byUser[key], c)
+		}
+	}
+	plan := make([]Decision, len(additions))
+	for i, a := range additions {
+		c, _ := a.credential(r.clock.Now(), r.DefaultPolicy) // it has been checked
+		asked := rotator.Candidate{Name: string(a.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
+		plan[i] = decideAddition(asked, byUser[rotator.UserKey(asked)], byName[asked.Name])
+	}
+	return plan
+}
+
+// decideAddition compares the request with the tenants that have the same user, and
+// with the record of that name.
+func decideAddition(asked rotator.Candidate, same []rotator.Candidate, named rotator.Candidate) Decision {
+	refused := func(format string, args ...any) Decision {
+		return Decision{Candidate: asked, Outcome: rotator.Invalid, Reason: fmt.Sprintf(format, args...)}
+	}
+	if same = rotator.Contenders(same); len(same) > 1 {
+		return refused("%s", rotator.DuplicateUser(asked, len(same)))
+	}
+	if len(same) == 0 {
+		switch {
+		case named.Name == "" || asked.Name == "":
+			return Decision{Candidate: asked, Action: rotator.Add, Reason: rotator.ToBeAdded}
+		case rotator.IsWithdrawn(named.Err):
+			return refused("%s, or leave the id out", named.Err)
+		case errors.Is(named.Err, rotator.ErrAbsent):
+			return refused("its record was deleted: bring it back (`vault kv undelete`), or remove what is left of it (`vault kv metadata delete`): %s", named.Err)
+		}
+		if named.Err != nil {
+			return refused("there is a record of that id: %s", named.Err)
+		}
+		return refused("its record names another user, %s on %s: leave the id out, or give another one", named.Credential.Username, named.Credential.Origin)
+	}
+	known := same[0]
+	switch {
+	case asked.Name != "" && asked.Name != known.Name:
+		return refused("tenant %s has the user %s on %s already: they would lock each other out", known.Name, asked.Credential.Username, asked.Credential.Origin)
+	case known.Err != nil:
+		return refused("tenant %s has this user: %s", known.Name, known.Err)
+	case !known.Credential.BeingAdded():
+		return Decision{Candidate: known, Outcome: rotator.Fresh, Reason: known.Credential.AlreadyTenant(asked.Credential)}
+	}
+	asked.Name, asked.Credential.Tenant = known.Name, known.Credential.Tenant
+	return Decision{Candidate: asked, Action: rotator.Add, Reason: known.Credential.HalfFinished()}
+}

@@ -1,0 +1,403 @@
+package sweep
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailu-rotator/rotator"
+)
+
+const (
+	maxTries    = 3               // of one tenant in one run
+	maxFaults   = 9               // consecutive, until the run skips a server; see weight
+	maxTorn     = 3               // tenants left half-finished by a server without any success
+	maxRefusals = 5               // records that Vault refused, without any success in this run
+	maxAsked    = 5 * time.Minute // the longest Retry-After that a run waits for
+)
+
+// job is one tenant to rotate or finish.
+type job struct {
+	*Decision
+	tries     int // with a fault
+	attempted bool
+	alone     bool           // the current attempt is alone
+	proven    int            // the successes of its queue at its last fault
+	result    rotator.Result // of the last attempt
+}
+
+// queue holds the tenants of one Mailu server. It combines the canary and the circuit
+// breaker: a half-open queue sends one tenant at a time, alone, until one succeeds; then
+// it opens to its full width. Any fault makes it half-open again, with a growing pause
+// before each attempt.
+//
+// A fault may be the server's or the tenant's; the next success decides. So the next
+// attempt takes a tenant from elsewhere in the queue, and the one that failed goes to
+// the end. The server is given up when tenants from different places have failed
+// consecutively without a success in between. Faults of a single tenant, and those of
+// the store, neither open nor close the queue.
+type queue struct {
+	*run
+	origin    rotator.Origin
+	width     int
+	begun     time.Time
+	pauses    *backoff
+	claimWait time.Time // how long to wait for the claims of other processes
+
+	mu       sync.Mutex // guards the fields below
+	waiting  []*job     // not tried yet, or only while the store was down
+	again    []*job     // to retry, after the others
+	claimed  []*job     // other processes are working on them
+	halfOpen bool
+	proven   int    // successes so far
+	faults   int    // since the last success, by weight
+	torn     int    // tenants left half-finished before the first success
+	refusals int    // since the last success: records that the store did not accept
+	probes   uint64 // since the last success: tenants taken from elsewhere
+	fault    error  // the last fault, not yet paused for
+	own      bool   // that fault is a tenant's own: others have succeeded since its first
+	cause    error  // the last fault that counts
+	stopped  error  // why nothing more is started in this run
+}
+
+func newQueue(r *run, origin rotator.Origin, width int, jobs []*job) *queue {
+	return &queue{
+		run: r, origin: origin, width: width, begun: r.clock.Now(), waiting: jobs, halfOpen: r.Canary,
+		pauses: newBackoff(time.Second, time.Minute),
+	}
+}
+
+// queueWidth is three times the server's concurrent requests: as many tenants are with
+// Mailu, as many are prepared and push next, and for as many this host checks the hash.
+// With fewer the server would wait for keys that are derived after those checks.
+func queueWidth(server rotator.Server) int { return 3 * server.MaxConcurrent() }
+
+// process works through the queue and returns when nothing is in flight. Jobs that it
+// could not start stay not done.
+func (l *queue) process(ctx context.Context) {
+	for l.mayBegin(ctx) {
+		waiting := len(l.waiting) + len(l.again)
+		switch {
+		case l.fault != nil:
+			l.pause(ctx)
+		case waiting > 0 && l.halfOpen:
+			l.work(ctx, 1, 1)
+		case waiting > 0:
+			l.work(ctx, l.width, waiting)
+		case len(l.claimed) > 0 && l.waitsForClaims():
+			_ = l.clock.Sleep(ctx, l.pauses.next())
+			l.waiting, l.claimed = l.claimed, nil
+		default:
+			return
+		}
+	}
+}
+
+// mayBegin is false if nothing more may be started in this run.
+func (l *queue) mayBegin(ctx context.Context) bool {
+	return l.stopped == nil && l.store.fault() == nil && ctx.Err() == nil
+}
+
+// waitsForClaims limits the wait for other processes' claims to the length of one of our own.
+func (l *queue) waitsForClaims() bool {
+	now := l.clock.Now()
+	if l.claimWait.IsZero() {
+		l.claimWait = now.Add(l.ClaimTTL + time.Second)
+	}
+	return now.Before(l.claimWait)
+}
+
+// work processes up to n jobs with that many workers, and fewer if the queue goes on
+// trial in between.
+func (l *queue) work(ctx context.Context, workers, n int) {
+	var group errgroup.Group
+	for range min(workers, n) {
+		group.Go(func() error {
+			for l.one(ctx, &n) {
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return nil
+}
+
+// one takes the next job through an attempt; false ends the round.
+func (l *queue) one(ctx context.Context, left *int) bool {
+	j := l.next(ctx, left)
+	if j == nil {
+		return false
+	}
+	l.settle(j, l.attempt(ctx, j))
+	return true
+}
+
+// next takes a job from the queue; nil ends the round.
+func (l *queue) next(ctx context.Context, left *int) *job {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if *left == 0 || l.fault != nil || !l.mayBegin(ctx) {
+		return nil
+	}
+	*left--
+	j := l.choose()
+	if j != nil {
+		j.alone = l.halfOpen
+	}
+	return j
+}
+
+// choose takes the first job of the queue. While it is doubtful whether the server
+// works it takes tenants from elsewhere. Jobs whose password may be in Mailu but is not
+// current are retried as soon as the server has shown that it works, or immediately if
+// there are too many of them.
+func (l *queue) choose() *job {
+	doubtful := l.halfOpen && l.faults+l.refusals > 0
+	unfinished := slices.IndexFunc(l.again, func(j *job) bool { return j.result.Outcome == rotator.Unfinished && j.proven < l.proven })
+	switch {
+	case unfinished >= 0 && !l.halfOpen:
+		return take(&l.again, unfinished)
+	case len(l.waiting) > 0 && !doubtful:
+		return take(&l.waiting, 0)
+	case len(l.waiting) > 0 && (l.proven > 0 || l.torn < maxTorn):
+		return take(&l.waiting, l.elsewhere(len(l.waiting)))
+	case len(l.again) > 0:
+		return take(&l.again, 0)
+	case len(l.waiting) > 0:
+		l.stop(l.cause)
+	}
+	return nil
+}
+
+// elsewhere is a place in a queue of n: first the last one, since tenants that fail
+// each time stay the oldest and are at the head, and then others, which differ in the
+// next run.
+func (l *queue) elsewhere(n int) int {
+	l.probes++
+	if l.probes == 1 {
+		return n - 1
+	}
+	random := rand.New(rand.NewPCG(uint64(l.begun.UnixMilli()), l.probes))
+	return random.IntN(n)
+}
+
+func take(from *[]*job, i int) *job {
+	j := (*from)[i]
+	*from = slices.Delete(*from, i, i+1)
+	return j
+}
+
+// settle updates the job and the queue after one attempt.
+func (l *queue) settle(j *job, result rotator.Result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if j.attempted && result.Outcome == rotator.Deferred {
+		l.report(j) // it failed before the window was over
+		return
+	}
+	torn := result.Outcome == rotator.Unfinished && j.result.Outcome != rotator.Unfinished
+	j.result, j.attempted = result, true
+	switch classify(result) {
+	case succeeded:
+		l.halfOpen, l.faults, l.refusals, l.probes = false, 0, 0, 0
+		l.proven++
+		l.pauses.reset()
+		l.store.took()
+	case elsewhere:
+		l.claimed = append(l.claimed, j)
+		return
+	case serverDead:
+		l.stop(result.Err)
+	case storeDown:
+		l.halfOpen = true
+		if j.tries++; j.tries < maxTries {
+			l.waiting = slices.Insert(l.waiting, 0, j)
+			return
+		}
+		l.store.giveUp(result.Err)
+	case storeFault:
+		j.proven = l.proven
+		if l.refusals++; l.refusals >= maxRefusals && !l.store.works() {
+			l.stopped = fmt.Errorf("not begun, since Vault did not take the records of %d others: %w", l.refusals, result.Err)
+		}
+		if !errors.Is(result.Err, rotator.ErrForbidden) && l.retry(j) {
+			return
+		}
+	case doubtful:
+		l.halfOpen = true
+		l.suspect(j, torn)
+	case faulty:
+		l.fault, l.halfOpen, l.own = result.Err, true, j.tries > 0 && j.proven < l.proven
+		l.suspect(j, torn)
+		if l.retry(j) {
+			return
+		}
+	}
+	l.report(j)
+}
+
+// retry moves a job to the end, if it has a try left.
+func (l *queue) retry(j *job) bool {
+	if j.tries++; j.tries == maxTries {
+		return false
+	}
+	l.again = append(l.again, j)
+	return true
+}
+
+// suspect counts a fault that may be the server's. Faults of tenants in flight at the
+// same time count once.
+func (l *queue) suspect(j *job, torn bool) {
+	err := j.result.Err
+	if j.alone || l.faults == 0 {
+		l.faults += weight(err)
+		if torn {
+			l.torn++
+		}
+	}
+	j.proven, l.cause = l.proven, err
+	if l.faults >= maxFaults {
+		l.stop(err)
+	}
+}
+
+// weight is the weight of a fault. A server that answers nothing may be restarting, and
+// gets some minutes; one that answers with a failure gets less than one. A hash that
+// proves nothing is not requested again.
+func weight(err error) int {
+	if errors.Is(err, rotator.ErrUnverifiable) || errors.Is(err, rotator.ErrServerFailed) || errors.Is(err, rotator.ErrIntercepted) {
+		return 2
+	}
+	return 1
+}
+
+// stop gives up the server. There is no event if all remaining tenants have
+// failed while others succeeded.
+func (l *queue) stop(err error) {
+	if l.stopped != nil {
+		return
+	}
+	l.stopped = fmt.Errorf("not begun, since its server fails: %w", err)
+	if len(l.waiting) > 0 || l.proven == 0 || errors.Is(err, rotator.ErrServerUnusable) {
+		l.Observe.Notify(rotator.Event{Name: rotator.ServerStopped, Origin: l.origin, Count: len(l.waiting), Err: err})
+	}
+}
+
+// pause waits before the next trial, at least as long as the server asked.
+func (l *queue) pause(ctx context.Context) {
+	wait := l.pauses.first
+	if !l.own {
+		wait = l.pauses.next()
+	}
+	var limited *rotator.RateLimitedError
+	if errors.As(l.fault, &limited) {
+		wait = max(wait, limited.After)
+	}
+	if wait > maxAsked {
+		l.stop(fmt.Errorf("asked for a pause of %s: %w", wait, l.fault))
+		return
+	}
+	l.Observe.Notify(rotator.Event{Name: rotator.ServerPaused, Origin: l.origin, Wait: wait, Err: l.fault})
+	_ = l.clock.Sleep(ctx, wait) // the loop checks the context
+	l.fault = nil
+}
+
+// finish reports the jobs that the queue did not process.
+func (l *queue) finish(ctx context.Context) {
+	for _, j := range slices.Concat(l.waiting, l.again, l.claimed) {
+		switch {
+		case j.attempted: // its last result counts
+		case ctx.Err() != nil:
+			j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Deferred, Err: errInterrupted}
+		default:
+			j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Blocked, Err: cmp.Or(l.stopped, l.store.fault())}
+		}
+		l.report(j)
+	}
+}
+
+func (l *queue) report(j *job) {
+	after := rotator.Candidate{Name: j.Name, Credential: j.result.Credential}
+	if errors.Is(j.result.Err, rotator.ErrMalformed) || errors.Is(j.result.Err, rotator.ErrAbsent) {
+		after.Err, after.Ignored = j.result.Err, rotator.IsWithdrawn(j.result.Err)
+	}
+	status := rotator.StatusOf(l.clock.Now(), after, 1)
+	l.Observe.Notify(rotator.Event{
+		Name: rotator.TenantDone, Tenant: j.Name, Origin: l.origin, Rotation: j.result.Rotation,
+		Outcome: j.result.Outcome, Status: &status, Err: j.result.Err,
+	})
+}
+
+// effect is the consequence of an attempt for the queue.
+type effect int
+
+const (
+	tenantOnly effect = iota // nothing
+	succeeded
+	faulty     // something on the way to the server temporarily fails
+	doubtful   // a retry would not help; it may be this tenant or all
+	storeFault // the store does not accept or return this record
+	storeDown  // the store does not work at all
+	serverDead // nothing more may be sent there in this run
+	elsewhere  // another process works on it
+)
+
+func classify(r rotator.Result) effect {
+	switch {
+	case r.Outcome == rotator.Rotated || r.Outcome == rotator.Finished || r.Outcome == rotator.Added:
+		return succeeded
+	case r.Outcome == rotator.Claimed:
+		return elsewhere
+	case errors.Is(r.Err, rotator.ErrServerUnusable):
+		return serverDead
+	case errors.Is(r.Err, rotator.ErrUnknownUser): // although a request for its hash also proves nothing
+		return tenantOnly
+	case errors.Is(r.Err, rotator.ErrUnverifiable) || errors.Is(r.Err, rotator.ErrIntercepted):
+		return doubtful
+	case r.Permanent():
+		return tenantOnly
+	case errors.Is(r.Err, rotator.ErrUnavailable):
+		return storeDown
+	case rotator.IsStoreError(r.Err):
+		return storeFault
+	}
+	return faulty
+}
+
+// storeHealth is what the queues of a run know about their common store.
+type storeHealth struct {
+	mu    sync.Mutex // guards the fields below
+	taken bool       // it accepted all writes of a rotation
+	down  error
+}
+
+func (s *storeHealth) took() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = true
+}
+
+func (s *storeHealth) works() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
+}
+
+// giveUp ends the run's queues.
+func (s *storeHealth) giveUp(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = fmt.Errorf("not begun, since Vault fails: %w", err)
+}
+
+func (s *storeHealth) fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down
+}

@@ -1,0 +1,181 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailu-rotator/rotator"
+)
+
+// VerifyReport is the result of one run of Verify.
+type VerifyReport struct {
+	Started  time.Time
+	Finished time.Time
+	Findings []rotator.Finding // in the order of the list
+}
+
+// Problems is the number of findings that need attention.
+func (v VerifyReport) Problems() int {
+	n := 0
+	for _, f := range v.Findings {
+		if f.Problem() {
+			n++
+		}
+	}
+	return n
+}
+
+// Count is the number of findings with the state.
+func (v VerifyReport) Count(s rotator.State) int {
+	n := 0
+	for _, f := range v.Findings {
+		if f.State == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Verify asks, for every selected tenant, whether Mailu accepts what Vault holds.
+// Without repair it writes nothing. With repair it finishes a half-finished rotation,
+// makes a password current again that Mailu holds and only Vault's history has, and, if
+// neither explains the drift, pushes Vault's current password, under a claim like any
+// push.
+func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result VerifyReport, err error) {
+	result.Started = s.Clock.Now()
+	s.Observe.Notify(rotator.Event{Name: rotator.VerificationStarted})
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			s.Observe.Notify(rotator.Event{Name: rotator.VerificationInterrupted})
+		}
+	}()
+	r, err := s.open(ctx, sel)
+	if err != nil {
+		return result, err
+	}
+	defer r.keys.Wipe()
+	candidates, users, err := r.scanUsers(ctx, everything)
+	if err != nil {
+		return result, err
+	}
+	r.users = users
+	rivals := duplicateUsers(candidates)
+	selected := candidates[:0]
+	for _, c := range candidates {
+		if sel.covers(c) {
+			selected = append(selected, c)
+		}
+	}
+	s.Observe.Notify(rotator.Event{Name: rotator.VerificationPlanned, Count: len(selected)})
+	result.Findings = r.inspect(ctx, selected, repair, rivals)
+	if err := ctx.Err(); err != nil {
+		return result, err
+	}
+	result.Finished = s.Clock.Now()
+	s.Observe.Notify(rotator.Event{Name: rotator.VerificationFinished, Count: result.Problems()})
+	return result, nil
+}
+
+// maxSilent is how many tenants in a row a server may leave without an answer, after
+// the client's own retries, before a verification skips the server.
+const maxUnanswered = 3
+
+// inspect makes a finding for each candidate. Servers are queried concurrently, so that
+// a slow or dead one does not delay the others.
+func (r *run) inspect(ctx context.Context, candidates []rotator.Candidate, repair bool, rivals map[string]int) []rotator.Finding {
+	findings := make([]rotator.Finding, len(candidates))
+	byOrigin := map[rotator.Origin][]int{}
+	for i, c := range candidates {
+		byOrigin[c.Credential.Origin] = append(byOrigin[c.Credential.Origin], i)
+	}
+	var all errgroup.Group
+	for origin, indexes := range byOrigin {
+		all.Go(func() error {
+			var silent atomic.Int64
+			var group errgroup.Group
+			group.SetLimit(r.width(origin))
+			for _, i := range indexes {
+				if ctx.Err() != nil {
+					break
+				}
+				group.Go(func() error {
+					c := candidates[i]
+					findings[i] = r.find(ctx, c, repair, rivals[rotator.UserKey(c)], &silent)
+					return nil
+				})
+			}
+			return group.Wait()
+		})
+	}
+	_ = all.Wait() // its functions return nil
+	return findings
+}
+
+// width is the number of a server's tenants that are checked concurrently, as in a
+// queue.
+func (r *run) width(origin rotator.Origin) int {
+	server, err := r.Mailu.Server(origin)
+	if err != nil {
+		return 1 // none of them is requested
+	}
+	return 2 * server.MaxConcurrent()
+}
+
+// find examines one tenant, and repairs it if requested. For tenants that share a user
+// the repair of one would be the drift of another.
+func (r *run) find(ctx context.Context, c rotator.Candidate, repair bool, rivals int, silent *atomic.Int64) rotator.Finding {
+	f := rotator.NewFinding(c)
+	asked := !c.Ignored && c.Err == nil && c.Unlisted == nil
+	if asked && silent.Load() >= maxUnanswered {
+		f.State, f.Reason = rotator.StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxUnanswered)
+	} else {
+		planned := rotator.UserKey(c)
+		f, c = r.rotator.Verify(ctx, c)
+		if rotator.UserKey(c) != planned { // it now names another user
+			rivals = r.users.count(c) + 1
+		}
+		listen(silent, asked, f.State)
+	}
+	switch {
+	case rivals > 1 && f.Problem():
+		f.Reason += "; " + rotator.DuplicateUser(c, rivals).Error()
+	case repair && f.Repairable(c):
+		f = r.repair(ctx, c, f)
+	}
+	if ctx.Err() == nil || f.Repaired { // an interrupted check is no finding
+		r.Observe.Notify(rotator.Event{Name: rotator.TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.ProblemError()})
+	}
+	return f
+}
+
+// listen counts the consecutive tenants without an answer from a server.
+func listen(silent *atomic.Int64, asked bool, s rotator.State) {
+	switch {
+	case !asked || s == rotator.StateUnreadable: // the server was not involved
+	case s == rotator.StateUnreachable:
+		silent.Add(1)
+	default:
+		silent.Store(0)
+	}
+}
+
+// repair is bounded by the grace time after an interrupt.
+func (r *run) repair(ctx context.Context, c rotator.Candidate, f rotator.Finding) rotator.Finding {
+	ctx, cancel := r.graceful(ctx)
+	defer cancel()
+	return r.rotator.Repair(ctx, c, f, r.unshared, r.sel.named(c.Credential.Tenant))
+}
+
+// unshared refuses a deleted record, which no scan contains, if another tenant now
+// has its user.
+func (r *run) unshared(c rotator.Credential) error {
+	candidate := rotator.Candidate{Name: string(c.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
+	if others := r.users.count(candidate); others > 0 {
+		return rotator.DuplicateUser(candidate, others+1)
+	}
+	return nil
+}
