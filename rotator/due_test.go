@@ -26,6 +26,8 @@ func TestTheTimeThatAnAgeCountsFrom(t *testing.T) {
 		{"with a fraction", "2026-06-01T00:00:00.123Z", created, "2026-06-01T00:00:00.123Z"},
 		{"with nine digits", "2026-06-01T00:00:00.123456789Z", created, "2026-06-01T00:00:00.123456789Z"},
 		{"with an offset", "2026-06-01T02:00:00+02:00", created, "2026-06-01T00:00:00Z"},
+		{"1990 with an offset, 1989 in UTC", "1990-01-01T00:00:00+05:00", created, created},
+		{"1989 with an offset, 1990 in UTC", "1989-12-31T23:00:00-05:00", created, "1990-01-01T04:00:00Z"},
 		{"without last_rotated", "", created, created},
 		{"without either", "", "", ""},
 		{"neither a timestamp", "yesterday", "long ago", ""},

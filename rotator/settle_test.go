@@ -264,3 +264,137 @@ func TestWithoutVerificationAnUncertainPushIsPushedAgain(t *testing.T) {
 	}
 	h.checkAtRest(t)
 }
+
+// On top of another write a commit must not name a password current that Mailu has
+// lost meanwhile.
+func TestACommitOnTopOfAnEditIsVerifiedAgain(t *testing.T) {
+	tests := map[string]struct {
+		meanwhile func(*house)
+		outcome   rotator.Outcome
+		proofs    int
+	}{
+		"no edit": {func(*house) {}, rotator.Rotated, 1},
+		"an edit": {func(h *house) {
+			h.store.Edit(tenantA, func(fields map[string]any) { fields["note"] = "edited" })
+		}, rotator.Rotated, 2},
+		"an edit, and another password in Mailu": {func(h *house) {
+			h.store.Edit(tenantA, func(fields map[string]any) { fields["note"] = "edited" })
+			h.mailu.AddUser(userA, "by hand")
+		}, rotator.Unfinished, 2},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			proofs, writes := 0, 0
+			hook := func(c rotatortest.Call) rotatortest.Fault {
+				switch c.Op {
+				case rotatortest.OpVerify:
+					proofs++
+				case rotatortest.OpWrite:
+					if writes++; writes == 2 {
+						test.meanwhile(h)
+					}
+				}
+				return rotatortest.Fault{}
+			}
+			h.store.Hook, h.mailu.Hook = hook, hook
+
+			result := h.attempt(t, "daemon")
+
+			mustBe(t, result, test.outcome)
+			if proofs != test.proofs {
+				t.Errorf("verified %d times, want %d", proofs, test.proofs)
+			}
+		})
+	}
+}
+
+// After a commit whose answer is lost another process may have begun a rotation.
+func TestALostCommitBesideAnotherRotationIsNoSuccess(t *testing.T) {
+	h := newHouse(t)
+	theirs := h.seal(t, meanwhile, "theirs")
+	writes := 0
+	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		switch {
+		case c.Op == rotatortest.OpWrite:
+			if writes++; writes == 2 {
+				return rotatortest.Fault{After: rotatortest.ErrLost}
+			}
+		case c.Op == rotatortest.OpRead && writes == 2:
+			h.store.Edit(tenantA, func(fields map[string]any) {
+				fields["pending"] = map[string]any{
+					"password": theirs, "last_rotated": meanwhile, "key_version": 1,
+					"owner": "another process", "claimed_until": h.clock.Now().Add(ttl),
+				}
+			})
+		}
+		return rotatortest.Fault{}
+	}
+
+	result := h.attempt(t, "daemon")
+
+	mustBe(t, result, rotator.Unfinished)
+}
+
+func TestAFirstWriteOfUnknownEffectIsHalfFinished(t *testing.T) {
+	h := newHouse(t)
+	written := false
+	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op == rotatortest.OpWrite {
+			written = true
+			return rotatortest.Fault{After: rotatortest.ErrLost}
+		}
+		if written {
+			return rotatortest.Fault{Before: rotatortest.ErrLost}
+		}
+		return rotatortest.Fault{}
+	}
+
+	result := h.attempt(t, "daemon")
+
+	mustBe(t, result, rotator.Unfinished)
+}
+
+func TestARecordThatIsGoneIsNotReadAgain(t *testing.T) {
+	h := newHouse(t)
+	reads := 0
+	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		switch c.Op {
+		case rotatortest.OpWrite:
+			return rotatortest.Fault{Before: rotator.ErrAbsent}
+		case rotatortest.OpRead:
+			reads++
+		}
+		return rotatortest.Fault{}
+	}
+
+	result := h.attempt(t, "daemon")
+
+	mustBe(t, result, rotator.Failed)
+	if reads != 1 { // before the rotation
+		t.Errorf("%d reads", reads)
+	}
+}
+
+// The server refused the token in the push: no request may follow.
+func TestARefusedTokenIsNotFollowedByAQuestion(t *testing.T) {
+	h := newHouse(t)
+	asked := 0
+	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		switch c.Op {
+		case rotatortest.OpSetPassword:
+			return rotatortest.Fault{Before: fmt.Errorf("status 403: %w, %w", rotator.ErrServerUnusable, rotator.ErrRefused)}
+		case rotatortest.OpVerify:
+			asked++
+		}
+		return rotatortest.Fault{}
+	}
+
+	result := h.attempt(t, "daemon")
+
+	mustBe(t, result, rotator.Unfinished)
+	if asked != 0 {
+		t.Errorf("asked %d times", asked)
+	}
+	h.checkInvariant(t)
+}

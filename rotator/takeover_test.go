@@ -284,3 +284,96 @@ func TestAFinishedPasswordThatIsStillDueIsFollowedByAnother(t *testing.T) {
 	}
 	h.checkAtRest(t)
 }
+
+// claim writes another claim into the pending field, as a process of that name does.
+func (h *house) claim(owner string, left time.Duration) {
+	h.store.Edit(tenantA, func(fields map[string]any) {
+		pending := fields["pending"].(map[string]any)
+		pending["owner"], pending["claimed_until"] = owner, h.clock.Now().Add(left)
+	})
+}
+
+// Another process had the claim between two of ours, and may have pushed.
+func TestARefusalAfterTheClaimWasLostAbandonsNothing(t *testing.T) {
+	h := newHouse(t)
+	writes := 0
+	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op != rotatortest.OpWrite {
+			return rotatortest.Fault{}
+		}
+		switch writes++; writes {
+		case 1:
+			h.clock.Advance(ttl) // our claim is over
+		case 2:
+			h.claim("another process", 0)
+		}
+		return rotatortest.Fault{}
+	}
+	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op == rotatortest.OpSetPassword {
+			return rotatortest.Fault{Before: rotator.ErrRefused}
+		}
+		return rotatortest.Fault{}
+	}
+
+	result := h.attempt(t, "daemon")
+
+	mustBe(t, result, rotator.Unfinished)
+	if held := h.accepted(t); len(held) != 2 {
+		t.Errorf("Vault holds %q", held)
+	}
+}
+
+// While the refusal was on its way another process took the rotation over.
+func TestAnAbandonmentStopsAtAnotherClaim(t *testing.T) {
+	h := newHouse(t)
+	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op == rotatortest.OpSetPassword {
+			h.claim("another process", ttl)
+			return rotatortest.Fault{Before: rotator.ErrRefused}
+		}
+		return rotatortest.Fault{}
+	}
+
+	result := h.attempt(t, "daemon")
+
+	mustBe(t, result, rotator.Unfinished)
+	if held := h.accepted(t); len(held) != 2 {
+		t.Errorf("Vault holds %q", held)
+	}
+}
+
+func TestAClaimIsRenewedOnceHalfOfItIsOver(t *testing.T) {
+	for spent, versions := range map[time.Duration]int{ttl/2 - time.Second: 3, ttl / 2: 4} {
+		h := newHouse(t)
+		h.meet(rotatortest.OpWrite, 1, func() rotatortest.Fault {
+			h.clock.Advance(spent)
+			return rotatortest.Fault{}
+		})
+
+		result := h.attempt(t, "daemon")
+
+		mustBe(t, result, rotator.Rotated)
+		h.mustHaveVersions(t, versions)
+	}
+}
+
+// The pending password is gone, and the current one is still due.
+func TestATakeoverThatComesTooLateRotates(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.clock.Advance(ttl)
+	h.meet(rotatortest.OpVerify, 1, func() rotatortest.Fault {
+		h.store.Edit(tenantA, func(fields map[string]any) { delete(fields, "pending") })
+		return rotatortest.Fault{}
+	})
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Rotated)
+	if h.made != 2 || h.mailu.Password(userA) != "password 2" {
+		t.Errorf("%d passwords made, Mailu accepts %q", h.made, h.mailu.Password(userA))
+	}
+	h.checkAtRest(t)
+}

@@ -150,3 +150,18 @@ func TestTwoSweepsRaceForTheSameTenants(t *testing.T) {
 	}
 	f.mustRest(t, 1, 2, 3)
 }
+
+func TestOnlyTheClaimOfAnotherIsToldAsTakenOver(t *testing.T) {
+	for owner, want := range map[string]int{"this process": 0, "a dead process": 1} {
+		inFleet(t, func(t *testing.T, f *fleet) {
+			f.add(serverA, 1)
+			f.leave(t, 1, owner, f.began)
+
+			mustEnd(t, f.run(t, sweep.Selection{PendingOnly: true}), "1 finished")
+
+			if told := f.told(rotator.RotationTakenOver); len(told) != want {
+				t.Errorf("%s: told %d times", owner, len(told))
+			}
+		})
+	}
+}

@@ -347,3 +347,18 @@ func TestNewTenantIDsAreTenantIDs(t *testing.T) {
 		}
 	}
 }
+
+// Each addition rewrites its claim once, which is no take-over.
+func TestAnAdditionsOwnClaimIsNoTakeover(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.fault = whileAsked(rotatortest.OpVerify, rotator.ErrUnverifiable, 1)
+
+		report := f.adds(t, asking(1))
+
+		mustEnd(t, report, "1 unfinished")
+		fields, _ := f.store.Get(string(tenant(1)))
+		if pending := fields["pending"].(map[string]any); pending["takeovers"] != nil || pending["admitted"] != true {
+			t.Errorf("pending is %v", pending)
+		}
+	})
+}

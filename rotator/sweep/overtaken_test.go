@@ -3,6 +3,7 @@ package sweep_test
 import (
 	"testing"
 
+	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
 	"mailu-rotator/rotator/sweep"
 )
@@ -101,4 +102,29 @@ func TestARepairWithoutAnAnswerLeavesTheRecordAsItIs(t *testing.T) {
 			t.Errorf("version %d became %d, repaired %t after %d questions: %s", before, after, got.Repaired, len(f.of(rotatortest.OpVerify)), got.Reason)
 		}
 	})
+}
+
+func TestARebaseIsToldIfTheRecordChanged(t *testing.T) {
+	for name, edits := range map[string]int{"a conflict without a change": 0, "an edit": 1} {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.add(serverA, 1)
+				f.fault = func(c rotatortest.Call) rotatortest.Fault {
+					if c.Op != rotatortest.OpWrite || len(f.of(rotatortest.OpWrite)) != 1 {
+						return rotatortest.Fault{}
+					}
+					for range edits {
+						f.edit(1, func(fields map[string]any) { fields["note"] = "edited" })
+					}
+					return rotatortest.Fault{Before: rotator.ErrConflict}
+				}
+
+				mustEnd(t, f.run(t, sweep.Selection{}), "1 rotated")
+
+				if told := f.told(rotator.RecordRebased); len(told) != edits {
+					t.Errorf("told %d times", len(told))
+				}
+			})
+		})
+	}
 }

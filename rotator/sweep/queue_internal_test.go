@@ -1,11 +1,13 @@
 package sweep
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mailu-rotator/rotator"
@@ -198,4 +200,150 @@ func TestProbesAreSpreadOverTheQueue(t *testing.T) {
 	if len(slices.Compact(first)) < 6 {
 		t.Errorf("some places are probed twice: %v", first)
 	}
+}
+
+// lostAnswer is a fault that is the server's or the tenant's.
+var lostAnswer = rotator.Result{Outcome: rotator.Failed, Err: errReset}
+
+func TestASuccessEndsATrialAndItsCounts(t *testing.T) {
+	l, j := inLane(nil), jobOf("canary")
+	l.faults, l.refusals, l.probes = 3, 2, 4
+
+	l.settle(j, rotator.Result{Outcome: rotator.Rotated})
+
+	if l.halfOpen || l.faults != 0 || l.refusals != 0 || l.probes != 0 || l.proven != 1 || !l.store.works() {
+		t.Errorf("got %+v", l)
+	}
+}
+
+// While others succeed a tenant that fails again does not let the pauses grow.
+func TestWhenAFaultIsATenantsOwn(t *testing.T) {
+	for name, test := range map[string]struct {
+		tries, proven int
+		want          bool
+	}{
+		"its first":                       {0, 0, false},
+		"its second, without a success":   {1, 2, false},
+		"its second, others succeeded":    {1, 1, true},
+		"its second, others had at first": {1, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, j := inLane(nil), jobOf("bad")
+			l.halfOpen, l.proven, j.tries, j.proven = false, 2, test.tries, test.proven
+
+			l.settle(j, lostAnswer)
+
+			if l.own != test.want || !l.halfOpen || !errors.Is(l.fault, errReset) || j.proven != l.proven {
+				t.Errorf("own %t, half-open %t, fault %v, since success %d", l.own, l.halfOpen, l.fault, j.proven)
+			}
+		})
+	}
+}
+
+func TestWhenAQueueGivesNoJob(t *testing.T) {
+	over, end := context.WithCancel(t.Context())
+	end()
+	for name, test := range map[string]struct {
+		left    int
+		ctx     context.Context
+		arrange func(*queue)
+		want    bool
+	}{
+		"a job waits":            {1, t.Context(), func(*queue) {}, true},
+		"the round is over":      {0, t.Context(), func(*queue) {}, false},
+		"a fault to pause for":   {1, t.Context(), func(l *queue) { l.fault = errReset }, false},
+		"the server is given up": {1, t.Context(), func(l *queue) { l.stop(errReset) }, false},
+		"the store is given up":  {1, t.Context(), func(l *queue) { l.store.giveUp(errReset) }, false},
+		"the run is over":        {1, over, func(*queue) {}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := inLane(nil, jobOf("waiting"))
+			test.arrange(l)
+
+			left := test.left
+			j := l.next(test.ctx, &left)
+
+			if (j != nil) != test.want || test.left-left == 1 != test.want {
+				t.Errorf("took %v, %d left", j, left)
+			}
+		})
+	}
+}
+
+func TestWhatAnAttemptLeavesInTheStatus(t *testing.T) {
+	_, withdrawn := rotator.ParseCredential("", rotator.Document{Fields: map[string]any{"withdrawn": "tenant 2 has the user"}}, rotator.Policy{})
+	for name, test := range map[string]struct {
+		result  rotator.Result
+		fault   bool
+		ignored bool
+	}{
+		"rotated":   {rotator.Result{Outcome: rotator.Rotated}, false, false},
+		"refused":   {rotator.Result{Outcome: rotator.Refused, Err: rotator.ErrRefused}, false, false},
+		"malformed": {rotator.Result{Outcome: rotator.Failed, Err: ofStore(rotator.ErrMalformed)}, true, false},
+		"deleted":   {rotator.Result{Outcome: rotator.Failed, Err: ofStore(rotator.ErrAbsent)}, true, false},
+		"withdrawn": {rotator.Result{Outcome: rotator.Ignored, Err: withdrawn}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told rotator.Event
+			l, j := inLane(func(e rotator.Event) { told = e }), jobOf("tenant")
+			j.result = test.result
+
+			l.report(j)
+
+			if s := told.Status; (s.Fault != "") != test.fault || s.Ignored != test.ignored || told.Outcome != test.result.Outcome {
+				t.Errorf("told %+v: %+v", told, s)
+			}
+		})
+	}
+}
+
+func TestAJobThatIsNotBegunSaysWhy(t *testing.T) {
+	var told []rotator.Event
+	l := inLane(func(e rotator.Event) {
+		if e.Name == rotator.TenantDone {
+			told = append(told, e)
+		}
+	}, jobOf("waiting"))
+	l.store.giveUp(rotator.ErrUnavailable)
+	l.stop(errReset) // the reason of its own server comes first
+
+	l.finish(t.Context())
+
+	if len(told) != 1 || told[0].Outcome != rotator.Blocked || !errors.Is(told[0].Err, errReset) {
+		t.Errorf("told %+v", told)
+	}
+}
+
+func TestAFailureIsNotHiddenByTheEndOfTheRun(t *testing.T) {
+	over, end := context.WithCancel(t.Context())
+	end()
+	var told []rotator.Event
+	tried, waiting := jobOf("tried"), jobOf("waiting")
+	tried.attempted, tried.result = true, lostAnswer
+	l := inLane(func(e rotator.Event) { told = append(told, e) }, waiting)
+	l.again = []*job{tried}
+
+	l.finish(over)
+
+	if len(told) != 2 || told[0].Outcome != rotator.Deferred || told[1].Outcome != rotator.Failed {
+		t.Errorf("told %+v", told)
+	}
+}
+
+func TestAClaimIsWaitedForAsLongAsOneOfOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := inLane(nil)
+		if !l.waitsForClaims() {
+			t.Error("does not wait at all")
+		}
+		for _, step := range []struct {
+			wait time.Duration
+			want bool
+		}{{l.ClaimTTL, true}, {time.Second, false}} {
+			time.Sleep(step.wait)
+			if got := l.waitsForClaims(); got != step.want {
+				t.Errorf("after %s more: %t", step.wait, got)
+			}
+		}
+	})
 }

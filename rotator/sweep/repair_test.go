@@ -387,3 +387,16 @@ func (f *fleet) leaveWith(t *testing.T, n int, password string) {
 		pending["password"] = f.seal(t, n, pending["last_rotated"].(string), password)
 	})
 }
+
+func TestAnImproperPasswordIsNoUncertainPush(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.leaveWith(t, 1, "with newline\n")
+
+		f.run(t, sweep.Selection{PendingOnly: true})
+
+		if told, asked := f.told(rotator.PushUncertain), f.of(rotatortest.OpVerify); len(told) != 0 || len(asked) != 1 || f.mailu.Sets() != 0 {
+			t.Errorf("told %v, asked %d times, %d pushes", told, len(asked), f.mailu.Sets())
+		}
+	})
+}

@@ -224,3 +224,31 @@ func TestAResealDoesNotTakeAnothersWriteForItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// A reseal pushes nothing, so nothing depends on the other tenants.
+func TestAResealOfNamedTenantsNeedsNoList(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "the password")
+		f.fault = rotatortest.On(rotatortest.OpList, rotatortest.Fault{Before: rotator.ErrForbidden})
+
+		mustEnd(t, f.reseal(t, sweep.Selection{Tenants: []rotator.TenantID{tenant(1)}}), "1 resealed")
+
+		if n := len(f.of(rotatortest.OpList)); n != 0 {
+			t.Errorf("listed %d times", n)
+		}
+	})
+}
+
+func TestAResealThatCannotStartWipesTheKeys(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		keys := ownKey(slices.Repeat([]byte{0xaa}, crypto.KeySize))
+		f.sweep.Keys = keys
+		f.fault = rotatortest.On(rotatortest.OpList, rotatortest.Fault{Before: rotator.ErrForbidden})
+
+		_, err := f.sweep.Reseal(t.Context(), sweep.Selection{})
+
+		if err == nil || string(keys) != string(make([]byte, crypto.KeySize)) {
+			t.Errorf("%v; left %x in memory", err, []byte(keys))
+		}
+	})
+}

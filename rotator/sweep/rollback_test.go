@@ -248,3 +248,23 @@ func TestNoRepairAndNoRollbackLosesAPassword(t *testing.T) {
 		}
 	}
 }
+
+// What another process wrote is not what the rollback was to bring.
+func TestARollbackThatIsOvertakenIsAFailure(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "first")
+		f.setCurrent(t, 1, "second")
+		f.mailu.AddUser(userOf(1), "second")
+		f.fault = f.before(rotatortest.OpWrite, func() {
+			f.setCurrent(t, 1, "the operator's")
+			f.mailu.AddUser(userOf(1), "the operator's")
+		})
+
+		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+
+		if err != nil || row.Outcome != rotator.Failed {
+			t.Errorf("%s (%s): %v", row.Outcome, row.Reason, err)
+		}
+		f.mustAgree(t, 1, "the operator's")
+	})
+}

@@ -307,3 +307,55 @@ func TestAVerificationThatCannotBeginIsNotInterrupted(t *testing.T) {
 		}
 	})
 }
+
+// While a rotation is half-finished it is finished first: no earlier password is
+// recommended.
+func TestNoEarlierPasswordIsAdvisedBesideAPendingOne(t *testing.T) {
+	for name, pending := range map[string]bool{"at rest": false, "half-finished": true} {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.sealed(t, 1, "known")
+				f.edit(1, func(fields map[string]any) { fields["password"] = envelope(9) })
+				if pending {
+					f.leave(t, 1, "a dead process", f.began)
+				}
+
+				got := f.verify(t, false).Findings[0]
+
+				if advised := strings.Contains(got.Reason, "the one of version"); got.State != rotator.StateUnreadable || advised == pending {
+					t.Errorf("%s: %s", got.State, got.Reason)
+				}
+			})
+		})
+	}
+}
+
+// The record changed while Mailu's hash could not be checked: the finding is about the
+// record as it is now.
+func TestASecondLookForgetsTheFirst(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "known")
+		f.fault = once(rotatortest.OpVerify, 1, rotatortest.Fault{Before: rotator.ErrUnverifiable}, func() {
+			f.edit(1, func(fields map[string]any) { fields["note"] = "edited" })
+		})
+
+		got := f.verify(t, false).Findings[0]
+
+		if got.State != rotator.StateOK || got.Unprovable || got.Reason != "" {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestATenantElsewhereIsNotAskedAbout(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.sealed(t, 1, "known")
+		f.edit(1, func(fields map[string]any) { fields["webmail_url"] = "https://unlisted.example" })
+
+		got := f.verify(t, false).Findings[0]
+
+		if got.State != rotator.StateUnreachable || !strings.Contains(got.Reason, rotator.ErrOriginNotListed.Error()) {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
