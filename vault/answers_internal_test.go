@@ -192,3 +192,62 @@ func FuzzKeyringNeverQuotesItsInput(f *testing.F) {
 		}
 	})
 }
+
+func TestOnlyVaultsOwnWordsCount(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		err := fmt.Errorf("write: %w", &api.ResponseError{StatusCode: 400, RawError: raw, Errors: []string{"check-and-set parameter did not match"}})
+
+		if got := says(err, "did not match"); got == raw {
+			t.Errorf("raw %t: %t", raw, got)
+		}
+	}
+}
+
+func TestVaultsWordsAreCutAtTheirLimit(t *testing.T) {
+	for length, cut := range map[int]bool{maxAnswerText: false, maxAnswerText + 1: true} {
+		text := oneLine(&api.ResponseError{StatusCode: 400, Errors: []string{strings.Repeat("x", length)}}).Error()
+
+		if strings.HasSuffix(text, "…") != cut || strings.Count(text, "x") != maxAnswerText {
+			t.Errorf("%d characters: %q", length, text)
+		}
+	}
+}
+
+func TestWhichErrorsSayNothingAboutTheRecord(t *testing.T) {
+	status := func(code int, words ...string) error { return &api.ResponseError{StatusCode: code, Errors: words} }
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"rate limit":            {status(429), true},
+		"a performance standby": {status(473), true},
+		"sealed":                {status(503, "Vault is sealed"), true},
+		"a gateway":             {status(502), true},
+		"no leader":             {status(500, "local node not active but active cluster node not found"), true},
+		"a damaged record":      {status(500, "could not find version data"), false},
+		"forbidden":             {status(403, "permission denied"), false},
+		"no answer":             {&url.Error{Op: "Get", Err: io.ErrUnexpectedEOF}, true},
+		"no answer in time":     {fmt.Errorf("read: %w", context.DeadlineExceeded), true},
+		"no login":              {fmt.Errorf("read: %w", errLogin), true},
+		"the caller gave up":    {&url.Error{Op: "Get", Err: context.Canceled}, false},
+		"an answer of no use":   {errTooLarge, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := isAboutVault(test.err); got != test.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
+func TestOneCapabilityTooManyIsAWarning(t *testing.T) {
+	for held, want := range map[string]rotator.CheckState{
+		"read": rotator.CheckOK, "read list": rotator.CheckWarned, "list": rotator.CheckFailed, "deny": rotator.CheckFailed, "root": rotator.CheckOK,
+	} {
+		n := requirement{name: "may read", rule: "vault/data/x", capabilities: []string{"read"}}
+
+		if got := n.judge(strings.Fields(held), "write the policy"); got.State != want {
+			t.Errorf("%s: %+v", held, got)
+		}
+	}
+}
