@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// Check is one result of the doctor. Its texts contain no secret.
+// Check is one result of the doctor. Its texts contain no secret. The tags are those of
+// the doctor's JSON report.
 type Check struct {
-	Name  string
-	State CheckState
-	Found string // what was found, for people
-	Fix   string // the command or step that fixes it; empty if nothing is wrong
+	Name  string     `json:"name"`
+	State CheckState `json:"state"`
+	Found string     `json:"found,omitempty"` // what was found, for people
+	Fix   string     `json:"fix,omitempty"`   // the command or step that fixes it; empty if nothing is wrong
 }
 
 // CheckState is how a check ended. The strings are part of the JSON report.

@@ -9,14 +9,15 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Issue is a problem of one tenant's record that needs attention.
+// Issue is a problem of one tenant's record that needs attention. The tags are those of
+// the doctor's JSON report.
 type Issue struct {
-	Tenant string // as listed
-	Kind   IssueKind
-	Reason string // for people
+	Tenant string    `json:"tenant"` // as listed
+	Kind   IssueKind `json:"kind"`
+	Reason string    `json:"reason"` // for people
 
-	Version int      // of the record that was read, or is deleted; 0: none
-	Fields  []string // to correct, as "name" or "pending.name"; may be empty
+	Version int      `json:"-"` // of the record that was read, or is deleted; 0: none
+	Fields  []string `json:"-"` // to correct, as "name" or "pending.name"; may be empty
 }
 
 // IssueKind distinguishes issues by their fix. The strings are part of the JSON report.

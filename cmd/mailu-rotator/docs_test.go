@@ -206,19 +206,29 @@ func TestReportDocHasEveryField(t *testing.T) {
 		"The JSON document of a run":  {reportJSON{}, rowJSON{}},
 		"The JSON document of verify": {verificationJSON{}, findingJSON{}},
 		"The JSON document of status": {statusJSON{}, statusRowJSON{}},
-		"The JSON document of doctor": {doctorJSON{}, checkJSON{}, recordsJSON{}, flawJSON{}},
+		"The JSON document of doctor": {doctorJSON{}, checkJSON{}, examinedRecords{}, flaw{}},
 		"The JSON document of show":   {recordJSON{}, pendingJSON{}},
 	} {
 		page := reportSection(t, title)
 		for _, document := range documents {
-			for _, field := range reflect.VisibleFields(reflect.TypeOf(document)) {
-				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			for _, name := range jsonNames(reflect.TypeOf(document)) {
 				if !strings.Contains(page, "\n| `"+name+"` |") {
 					t.Errorf("%s, %s: no field %s", reportDoc, title, name)
 				}
 			}
 		}
 	}
+}
+
+// jsonNames returns the names of a document's fields, including those of embedded types,
+// which must all have one.
+func jsonNames(document reflect.Type) (names []string) {
+	for _, field := range reflect.VisibleFields(document) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" && !field.Anonymous {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // reportSection returns the document's text about one JSON document: the common fields,
@@ -255,10 +265,9 @@ func TestReportDocHasEveryStateAndFlawOfDoctor(t *testing.T) {
 // TestDoctorListsSomeFlawsAndCountsTheRest: a long list must not scroll the
 // important checks away.
 func TestDoctorListsSomeFlawsAndCountsTheRest(t *testing.T) {
-	r := doctorReport{records: &sweep.Examination{}}
+	r := doctorReport{records: &examinedRecords{}}
 	for range 10_000 {
-		r.records.Issues = append(r.records.Issues, rotator.Issue{Tenant: "x", Kind: rotator.IssueAbsent, Reason: "no such record"})
-		r.fixes = append(r.fixes, "")
+		r.records.Flaws = append(r.records.Flaws, flaw{Issue: rotator.Issue{Tenant: "x", Kind: rotator.IssueAbsent}, Reason: "no such record"})
 	}
 
 	var table, document bytes.Buffer

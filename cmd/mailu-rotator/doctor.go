@@ -76,8 +76,22 @@ type doctorReport struct {
 	config            string
 	started, finished time.Time
 	sections          []section
-	records           *sweep.Examination // nil if they could not be read
-	fixes             []string           // commands that fix the records' flaws
+	records           *examinedRecords // nil if they could not be read
+}
+
+// examinedRecords and flaw are also part of the JSON document.
+type examinedRecords struct {
+	sweep.Examination
+	Flaws []flaw `json:"flaws"`
+}
+
+// flaw is an issue with the command that fixes it. Reason is the issue's, in the
+// document's order.
+type flaw struct {
+	rotator.Issue
+	Serious bool   `json:"serious"`
+	Reason  string `json:"reason"`
+	Fix     string `json:"fix,omitempty"`
 }
 
 // section holds the checks of one part of the installation.
@@ -275,9 +289,9 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
 			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
 	}
-	report.records = &found
-	for _, flaw := range found.Issues {
-		report.fixes = append(report.fixes, d.fixFlaw(flaw))
+	report.records = &examinedRecords{found, make([]flaw, len(found.Issues))}
+	for i, issue := range found.Issues {
+		report.records.Flaws[i] = flaw{issue, issue.Kind.Serious(), issue.Reason, d.fixFlaw(issue)}
 	}
 	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
 	switch {

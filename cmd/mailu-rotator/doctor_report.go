@@ -31,7 +31,7 @@ func printDoctorReport(out io.Writer, r doctorReport, format string) error {
 		}
 	}
 	if r.records != nil {
-		writeFlaws(&b, p, r)
+		writeFlaws(&b, p, r.records.Flaws)
 	}
 	b.WriteString("\n" + doctorSummary(r) + "\n")
 	if _, err := io.WriteString(out, b.String()); err != nil {
@@ -72,18 +72,18 @@ func mark(p palette, state rotator.CheckState) string {
 	return p.dim("–")
 }
 
-func writeFlaws(b *strings.Builder, p palette, r doctorReport) {
-	for i, f := range r.records.Issues {
+func writeFlaws(b *strings.Builder, p palette, flaws []flaw) {
+	for i, f := range flaws {
 		if i == shownFlaws {
-			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(r.records.Issues)-i)
+			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(flaws)-i)
 			return
 		}
 		state := rotator.CheckWarned
-		if f.Kind.Serious() {
+		if f.Serious {
 			state = rotator.CheckFailed
 		}
 		fmt.Fprintf(b, "    %s %s  %s\n", mark(p, state), text.Quote(f.Tenant), text.Quote(f.Reason))
-		writeFix(b, p, r.fixes[i])
+		writeFix(b, p, f.Fix)
 	}
 }
 
@@ -110,54 +110,29 @@ func doctorSummary(r doctorReport) string {
 // doctorJSON is the document of doctor --output json; docs/report.md
 // describes it.
 type doctorJSON struct {
-	Started  string         `json:"started"`
-	Finished string         `json:"finished"`
-	Config   string         `json:"config"`
-	Status   int            `json:"status"`
-	Summary  map[string]int `json:"summary"`
-	Checks   []checkJSON    `json:"checks"`
-	Records  *recordsJSON   `json:"records,omitempty"`
+	Started  string                     `json:"started"`
+	Finished string                     `json:"finished"`
+	Config   string                     `json:"config"`
+	Status   int                        `json:"status"`
+	Summary  map[rotator.CheckState]int `json:"summary"`
+	Checks   []checkJSON                `json:"checks"`
+	Records  *examinedRecords           `json:"records,omitempty"`
 }
 
 type checkJSON struct {
 	Section string `json:"section"`
-	Name    string `json:"name"`
-	State   string `json:"state"`
-	Found   string `json:"found,omitempty"`
-	Fix     string `json:"fix,omitempty"`
-}
-
-type recordsJSON struct {
-	Tenants    int        `json:"tenants"`
-	WellFormed int        `json:"well_formed"`
-	Flaws      []flawJSON `json:"flaws"`
-}
-
-type flawJSON struct {
-	Tenant  string `json:"tenant"`
-	Kind    string `json:"kind"`
-	Serious bool   `json:"serious"`
-	Reason  string `json:"reason"`
-	Fix     string `json:"fix,omitempty"`
+	rotator.Check
 }
 
 func printDoctorJSON(out io.Writer, r doctorReport) error {
 	doc := doctorJSON{
-		Started: r.started.UTC().Format(time.RFC3339Nano), Finished: r.finished.UTC().Format(time.RFC3339Nano),
-		Config: r.config, Status: r.status(), Summary: map[string]int{}, Checks: []checkJSON{},
+		Started: instant(r.started), Finished: instant(r.finished), Config: r.config, Status: r.status(),
+		Summary: map[rotator.CheckState]int{}, Checks: []checkJSON{}, Records: r.records,
 	}
 	for _, s := range r.sections {
 		for _, c := range s.checks {
-			doc.Summary[string(c.State)]++
-			doc.Checks = append(doc.Checks, checkJSON{Section: s.title, Name: c.Name, State: string(c.State), Found: c.Found, Fix: c.Fix})
-		}
-	}
-	if r.records != nil {
-		doc.Records = &recordsJSON{Tenants: r.records.Tenants, WellFormed: r.records.WellFormed, Flaws: []flawJSON{}}
-		for i, f := range r.records.Issues {
-			doc.Records.Flaws = append(doc.Records.Flaws, flawJSON{
-				Tenant: f.Tenant, Kind: string(f.Kind), Serious: f.Kind.Serious(), Reason: f.Reason, Fix: r.fixes[i],
-			})
+			doc.Summary[c.State]++
+			doc.Checks = append(doc.Checks, checkJSON{s.title, c})
 		}
 	}
 	return encodeJSON(out, doc)

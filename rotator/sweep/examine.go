@@ -13,9 +13,9 @@ import (
 
 // Examination is the result of checking the records of the whole fleet.
 type Examination struct {
-	Tenants    int             // tenant ids found
-	WellFormed int             // those without a serious issue
-	Issues     []rotator.Issue // the serious ones first, each in the order of the list
+	Tenants    int             `json:"tenants"`     // tenant ids found
+	WellFormed int             `json:"well_formed"` // those without a serious issue
+	Issues     []rotator.Issue `json:"-"`           // the serious ones first, each in the order of the list
 }
 
 // Serious is the number of serious issues, which come first.
