@@ -40,20 +40,21 @@ func (s State) Problem() bool {
 	return false
 }
 
-// Finding is the verification's result for one tenant.
+// Finding is the verification's result for one tenant. The tags are those of the JSON
+// report.
 type Finding struct {
-	Tenant   string // as listed
-	User     string
-	Origin   Origin
-	State    State // after the repair, if there was one
-	Repaired bool  // a repair changed the state
-	UnderWay bool  // with StatePending: another process has a valid claim
+	Tenant   string `json:"tenant"` // as listed
+	User     string `json:"user,omitempty"`
+	Origin   Origin `json:"origin,omitempty"`
+	State    State  `json:"state"`    // after the repair, if there was one
+	Repaired bool   `json:"repaired"` // a repair changed the state
+	UnderWay bool   `json:"-"`        // with StatePending: another process has a valid claim
 	// Unprovable, with StateUnproven: Mailu was asked, but its hash cannot be checked
 	// against any password. It may be another one's.
-	Unprovable bool
+	Unprovable bool `json:"-"`
 	// Vanishing: the record deletes itself before a rotation would rewrite it.
-	Vanishing bool
-	Reason    string // for people; empty if the state needs no explanation
+	Vanishing bool   `json:"-"`
+	Reason    string `json:"reason,omitempty"` // for people; empty if the state needs no explanation
 }
 
 // Problem reports whether the tenant needs attention.

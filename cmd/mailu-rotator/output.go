@@ -26,6 +26,14 @@ func newTable(header ...any) table.Writer {
 	return t
 }
 
+// printTable prints a table and, below it, the summary.
+func printTable(out io.Writer, t table.Writer, summary string) error {
+	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), summary); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	return nil
+}
+
 // palette colors words whose text already says the same; the zero palette leaves them
 // unchanged.
 type palette struct{ on bool }
@@ -97,4 +105,21 @@ func encodeJSON(out io.Writer, doc any) error {
 		return fmt.Errorf("print the report: %w", err)
 	}
 	return nil
+}
+
+// instant is in UTC, like the records; empty if t is zero.
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// seconds rounds to whole seconds; nil means unknown.
+func seconds(d time.Duration, known bool) *int64 {
+	if !known {
+		return nil
+	}
+	n := int64(d / time.Second)
+	return &n
 }

@@ -15,21 +15,18 @@ import (
 
 func printReport(out io.Writer, report sweep.Report, format string) error {
 	if format == "json" {
-		return printJSON(out, report)
+		return printReportJSON(out, report)
 	}
-	return printTable(out, report)
+	return printReportTable(out, report)
 }
 
-func printTable(out io.Writer, report sweep.Report) error {
+func printReportTable(out io.Writer, report sweep.Report) error {
 	t := newTable("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
 	for _, row := range report.Rows {
 		t.AppendRow(table.Row{cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
 			cell(row.LastRotated), age(row.Age), string(row.Outcome), text.Quote(row.Reason)})
 	}
-	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), summary(report)); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	return nil
+	return printTable(out, t, summary(report))
 }
 
 // summary is the last line: the number of tenants by outcome.
@@ -53,45 +50,32 @@ func summary(report sweep.Report) string {
 
 // reportJSON is the document of --output json; docs/report.md describes it.
 type reportJSON struct {
-	Started       string         `json:"started"`
-	Finished      string         `json:"finished"`
-	DryRun        bool           `json:"dry_run"`
-	RotatedBefore string         `json:"rotated_before,omitempty"`
-	Summary       map[string]int `json:"summary"`
-	Failures      int            `json:"failures"`
-	Tenants       []rowJSON      `json:"tenants"`
+	Started       string                  `json:"started"`
+	Finished      string                  `json:"finished"`
+	DryRun        bool                    `json:"dry_run"`
+	RotatedBefore string                  `json:"rotated_before,omitempty"`
+	Summary       map[rotator.Outcome]int `json:"summary"`
+	Failures      int                     `json:"failures"`
+	Tenants       []rowJSON               `json:"tenants"`
 }
 
+// rowJSON repeats outcome and reason so that they come after the age.
 type rowJSON struct {
-	Tenant      string `json:"tenant"`
-	User        string `json:"user,omitempty"`
-	Origin      string `json:"origin,omitempty"`
-	LastRotated string `json:"last_rotated,omitempty"`
-	AgeSeconds  *int64 `json:"age_seconds"`
-	Outcome     string `json:"outcome"`
-	Failed      bool   `json:"failed"`
-	Reason      string `json:"reason,omitempty"`
+	sweep.Row
+	AgeSeconds *int64          `json:"age_seconds"`
+	Outcome    rotator.Outcome `json:"outcome"`
+	Failed     bool            `json:"failed"`
+	Reason     string          `json:"reason,omitempty"`
 }
 
-func printJSON(out io.Writer, report sweep.Report) error {
+func printReportJSON(out io.Writer, r sweep.Report) error {
 	doc := reportJSON{
-		Started: report.Started.UTC().Format(time.RFC3339Nano), Finished: report.Finished.UTC().Format(time.RFC3339Nano),
-		DryRun: report.DryRun, Summary: map[string]int{}, Failures: report.Failures(), Tenants: []rowJSON{},
+		Started: instant(r.Started), Finished: instant(r.Finished), DryRun: r.DryRun, RotatedBefore: instant(r.RotatedBefore),
+		Summary: map[rotator.Outcome]int{}, Failures: r.Failures(), Tenants: make([]rowJSON, len(r.Rows)),
 	}
-	if !report.RotatedBefore.IsZero() {
-		doc.RotatedBefore = report.RotatedBefore.UTC().Format(time.RFC3339Nano)
-	}
-	for _, row := range report.Rows {
-		doc.Summary[string(row.Outcome)]++
-		r := rowJSON{
-			Tenant: row.Tenant, User: row.User, Origin: string(row.Origin), LastRotated: row.LastRotated,
-			Outcome: string(row.Outcome), Failed: row.Outcome.Failure(), Reason: row.Reason,
-		}
-		if row.Age >= 0 {
-			seconds := int64(row.Age.Seconds())
-			r.AgeSeconds = &seconds
-		}
-		doc.Tenants = append(doc.Tenants, r)
+	for i, row := range r.Rows {
+		doc.Summary[row.Outcome]++
+		doc.Tenants[i] = rowJSON{row, seconds(row.Age, row.Age >= 0), row.Outcome, row.Outcome.Failure(), row.Reason}
 	}
 	return encodeJSON(out, doc)
 }

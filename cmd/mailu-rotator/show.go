@@ -319,21 +319,12 @@ func recordDocument(v recordView) recordJSON {
 		Tenant: string(c.Tenant), Username: c.Username, WebmailURL: c.WebmailURL(), Origin: string(c.Origin),
 		CreatedAt: c.CreatedAt, LastRotated: c.LastRotated, Policy: c.Policy.String(), ByDefault: r.ByDefault,
 		Overdue: r.Overdue, KeyVersion: int(c.KeyVersion), Version: c.Version,
+		AgeSeconds: seconds(r.Age, r.AgeKnown), Written: instant(c.Written), Expires: instant(c.Expires),
 		OtherFields: append([]string{}, c.OtherFields()...),
 		Account:     v.account, Revealed: v.revealed, Password: v.password.RevealString(),
 	}
-	if r.AgeKnown {
-		seconds := int64(r.Age.Seconds())
-		doc.AgeSeconds = &seconds
-	}
 	if !r.Due.IsZero() {
 		doc.Due = r.Due.UTC().Format(time.RFC3339)
-	}
-	if !c.Written.IsZero() {
-		doc.Written = c.Written.UTC().Format(time.RFC3339Nano)
-	}
-	if !c.Expires.IsZero() {
-		doc.Expires = c.Expires.UTC().Format(time.RFC3339Nano)
 	}
 	if p := c.Pending; p != nil {
 		doc.Pending = &pendingJSON{

@@ -179,16 +179,16 @@ func screenWidth(out io.Writer) int {
 // statusJSON is the document of status --output json; docs/report.md
 // describes it.
 type statusJSON struct {
-	Time            string          `json:"time"`
-	Summary         map[string]int  `json:"summary"`
-	Problems        int             `json:"problems"`
-	OldestSeconds   *int64          `json:"oldest_seconds"`
-	NextDue         string          `json:"next_due,omitempty"`
-	DueWithin7Days  int             `json:"due_within_7_days"`
-	DueWithin30Days int             `json:"due_within_30_days"`
-	BeyondLimit     int             `json:"beyond_limit"`
-	OutcomesFrom    string          `json:"outcomes_from"`
-	Tenants         []statusRowJSON `json:"tenants"`
+	Time            string                   `json:"time"`
+	Summary         map[rotator.Standing]int `json:"summary"`
+	Problems        int                      `json:"problems"`
+	OldestSeconds   *int64                   `json:"oldest_seconds"`
+	NextDue         string                   `json:"next_due,omitempty"`
+	DueWithin7Days  int                      `json:"due_within_7_days"`
+	DueWithin30Days int                      `json:"due_within_30_days"`
+	BeyondLimit     int                      `json:"beyond_limit"`
+	OutcomesFrom    string                   `json:"outcomes_from"`
+	Tenants         []statusRowJSON          `json:"tenants"`
 }
 
 // statusRowJSON is also a line of CSV.
@@ -223,12 +223,9 @@ func (s statusRow) json(now time.Time) statusRowJSON {
 
 func printStatusJSON(out io.Writer, r *statusReport) error {
 	doc := statusJSON{
-		Time: instant(r.now), Summary: map[string]int{}, Problems: r.problems,
+		Time: instant(r.now), Summary: r.count, Problems: r.problems,
 		OldestSeconds: seconds(r.oldest, r.oldest >= 0), NextDue: instant(r.next),
 		DueWithin7Days: r.week, DueWithin30Days: r.month, BeyondLimit: r.omitted, OutcomesFrom: r.source(), Tenants: make([]statusRowJSON, len(r.tenants)),
-	}
-	for state, n := range r.count {
-		doc.Summary[string(state)] = n
 	}
 	for i, s := range r.tenants {
 		doc.Tenants[i] = s.json(r.now)
@@ -242,22 +239,6 @@ func (r *statusReport) source() string {
 		return "daemon"
 	}
 	return "records"
-}
-
-func instant(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano)
-}
-
-// seconds rounds to whole seconds; nil means unknown.
-func seconds(d time.Duration, known bool) *int64 {
-	if !known {
-		return nil
-	}
-	n := int64(d / time.Second)
-	return &n
 }
 
 var csvHeader = []string{

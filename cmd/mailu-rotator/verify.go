@@ -92,10 +92,7 @@ func printVerificationTable(out io.Writer, v sweep.VerifyReport, repair bool) er
 		}
 		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, text.Quote(f.Reason)})
 	}
-	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), verificationSummary(v, repair)); err != nil {
-		return fmt.Errorf("print the verification: %w", err)
-	}
-	return nil
+	return printTable(out, t, verificationSummary(v, repair))
 }
 
 // verificationSummary is the last line, and the remedy if there is one.
@@ -144,36 +141,30 @@ func repairable(v sweep.VerifyReport) bool {
 // verificationJSON is the document of verify --output json; docs/report.md
 // describes it.
 type verificationJSON struct {
-	Started  string         `json:"started"`
-	Finished string         `json:"finished"`
-	Repair   bool           `json:"repair"`
-	Summary  map[string]int `json:"summary"`
-	Repaired int            `json:"repaired"`
-	Problems int            `json:"problems"`
-	Tenants  []findingJSON  `json:"tenants"`
+	Started  string                `json:"started"`
+	Finished string                `json:"finished"`
+	Repair   bool                  `json:"repair"`
+	Summary  map[rotator.State]int `json:"summary"`
+	Repaired int                   `json:"repaired"`
+	Problems int                   `json:"problems"`
+	Tenants  []findingJSON         `json:"tenants"`
 }
 
+// findingJSON repeats the reason so that it comes last.
 type findingJSON struct {
-	Tenant   string `json:"tenant"`
-	User     string `json:"user,omitempty"`
-	Origin   string `json:"origin,omitempty"`
-	State    string `json:"state"`
-	Repaired bool   `json:"repaired"`
-	Problem  bool   `json:"problem"`
-	Reason   string `json:"reason,omitempty"`
+	rotator.Finding
+	Problem bool   `json:"problem"`
+	Reason  string `json:"reason,omitempty"`
 }
 
 func printVerificationJSON(out io.Writer, v sweep.VerifyReport, repair bool) error {
 	doc := verificationJSON{
-		Started: v.Started.UTC().Format(time.RFC3339Nano), Finished: v.Finished.UTC().Format(time.RFC3339Nano),
-		Repair: repair, Summary: map[string]int{}, Repaired: repaired(v), Problems: v.Problems(), Tenants: []findingJSON{},
+		Started: instant(v.Started), Finished: instant(v.Finished), Repair: repair, Summary: map[rotator.State]int{},
+		Repaired: repaired(v), Problems: v.Problems(), Tenants: make([]findingJSON, len(v.Findings)),
 	}
-	for _, f := range v.Findings {
-		doc.Summary[string(f.State)]++
-		doc.Tenants = append(doc.Tenants, findingJSON{
-			Tenant: f.Tenant, User: f.User, Origin: string(f.Origin), State: string(f.State),
-			Repaired: f.Repaired, Problem: f.Problem(), Reason: f.Reason,
-		})
+	for i, f := range v.Findings {
+		doc.Summary[f.State]++
+		doc.Tenants[i] = findingJSON{f, f.Problem(), f.Reason}
 	}
 	return encodeJSON(out, doc)
 }

@@ -6,15 +6,15 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Row is the report on one tenant.
+// Row is the report on one tenant. The tags are those of the JSON report.
 type Row struct {
-	Tenant      string // as listed, even if it is not a tenant id
-	User        string
-	Origin      rotator.Origin
-	LastRotated string        // as stored, after the run
-	Age         time.Duration // after the run; negative if unknown
-	Outcome     rotator.Outcome
-	Reason      string // for people; empty if the outcome needs no explanation
+	Tenant      string          `json:"tenant"` // as listed, even if it is not a tenant id
+	User        string          `json:"user,omitempty"`
+	Origin      rotator.Origin  `json:"origin,omitempty"`
+	LastRotated string          `json:"last_rotated,omitempty"` // as stored, after the run
+	Age         time.Duration   `json:"-"`                      // after the run; negative if unknown
+	Outcome     rotator.Outcome `json:"outcome"`
+	Reason      string          `json:"reason,omitempty"` // for people; empty if the outcome needs no explanation
 }
 
 func newRow(now time.Time, c rotator.Candidate, o rotator.Outcome, reason string) Row {
