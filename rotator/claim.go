@@ -33,8 +33,8 @@ const (
 // Pending is a password that Vault holds and Mailu may have: a rotation that is
 // running, or one left half-finished.
 type Pending struct {
-	Password    crypto.SealedPassword
-	LastRotated string // when it was made; what it is sealed for, and the record's last_rotated once committed
+	Password    crypto.SealedPassword `json:"-"`
+	LastRotated string                // when it was made; what it is sealed for, and the record's last_rotated once committed
 	KeyVersion  crypto.KeyVersion
 	Claim       Claim
 	// Admitted is for a tenant that is being added: no other record of the fleet had

@@ -41,7 +41,7 @@ type Credential struct {
 	Expires     time.Time // when the store deletes the record itself; zero: never
 	Username    string
 	Origin      Origin
-	Password    crypto.SealedPassword // "" while the tenant is being added
+	Password    crypto.SealedPassword `json:"-"` // "" while the tenant is being added
 	CreatedAt   string                // as stored; may be missing or not a timestamp
 	LastRotated string                // as stored; part of the key derivation
 	Policy      Policy

@@ -216,6 +216,23 @@ func TestComplaintsHoldNoPassword(t *testing.T) {
 	}
 }
 
+func TestJSONHoldsNoPasswordOfARecord(t *testing.T) {
+	c := rotator.Candidate{Name: string(tenantA), Credential: mustParse(t, with("api_key", "not ours"))}
+	serious, slight := rotator.IssuesOf(noon, c, 2, nil, nil)
+	for _, value := range []any{c, c.Credential, c.Credential.Pending, rotator.StatusOf(noon, c, 1), rotator.NewFinding(c), serious, slight} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, secret := range []string{"c2VhbGVk", "cGVuZGluZw==", "not ours"} {
+			if strings.Contains(string(text), secret) {
+				t.Errorf("%T: %s", value, text)
+			}
+		}
+	}
+}
+
 func TestComplaintsAreShortWhateverARecordHolds(t *testing.T) {
 	long := strings.Repeat("x\x1b", 100_000)
 	for _, value := range []any{long, json.Number(strings.Repeat("9", 100_000)), []any{long}, map[string]any{long: long}} {
