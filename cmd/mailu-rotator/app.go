@@ -16,6 +16,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/config"
+	"mailu-rotator/internal/hook"
 	"mailu-rotator/mailu"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/status"
@@ -47,21 +48,23 @@ type callbacks struct {
 
 // newApp wires a configuration. former may be nil; a reload passes the app that it
 // replaces, because a wrapped secret-id can be unwrapped only once.
-func newApp(cfg *config.Config, log *logger, former *app) (*app, error) {
+func newApp(cfg *config.Config, stderr io.Writer, former *app) (*app, error) {
 	passwords, err := crypto.NewGenerator(cfg.Password.Recipe())
 	if err != nil {
 		return nil, fmt.Errorf("password: %w", err)
 	}
-	a := &app{cfg: cfg, passwords: passwords, log: log, observe: log.observe, owner: newOwner()}
+	a := &app{cfg: cfg, passwords: passwords, owner: newOwner()}
 	if former != nil {
 		a.owner = former.owner
-		if former.cfg.Vault.Auth == cfg.Vault.Auth {
-			a.login = former.login
-			return a, nil
-		}
 	}
-	a.login, err = vault.NewLogin(authOf(cfg.Vault.Auth))
-	return a, err
+	if former != nil && former.cfg.Vault.Auth == cfg.Vault.Auth {
+		a.login = former.login
+	} else if a.login, err = vault.NewLogin(authOf(cfg.Vault.Auth)); err != nil {
+		return nil, err
+	}
+	a.log = newLogger(cfg.Log, stderr) // last: it takes over the reports of lost lines
+	a.observe = a.log.observe
+	return a, nil
 }
 
 // sweep is one run of the daemon; its report goes to the log, which does not name
@@ -257,18 +260,19 @@ func runOnce(ctx context.Context, path string, stderr io.Writer, work func(conte
 	context.AfterFunc(ctx, stop) // a second signal ends the program immediately
 
 	bar := newProgress(stderr)
-	app, log, err := loadApp(path, bar, nil)
+	app, err := loadApp(path, bar, nil)
 	if err != nil {
 		return false, err
 	}
-	defer log.sync()
+	defer app.log.sync()
 	app.patience = operatorPatience
-	app.observe = func(e rotator.Event) { log.observe(e); bar.observe(e) }
-	hooks := startHooks(app)
+	app.observe = func(e rotator.Event) { app.log.observe(e); bar.observe(e) }
+	hooks := hook.Start(rotator.SystemClock{}, hook.Settings{})
+	attachHooks(hooks, app)
 	err = work(ctx, app)
 	bar.end()
 	closeHooks(ctx, hooks)
-	log.sync() // before the report, which may go to the same terminal
+	app.log.sync() // before the report, which may go to the same terminal
 	if err != nil && ctx.Err() != nil {
 		return true, &statusError{code: exitInterrupted}
 	}

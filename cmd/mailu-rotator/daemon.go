@@ -2,33 +2,39 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
 	"mailu-rotator/internal/config"
+	"mailu-rotator/internal/hook"
+	"mailu-rotator/internal/monitor"
 	"mailu-rotator/internal/notify"
+	"mailu-rotator/internal/page"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 	"mailu-rotator/rotator/sweep"
+	"mailu-rotator/vault"
 )
 
 // runDaemon sweeps by schedule until SIGTERM or SIGINT; SIGHUP reloads the
 // configuration, and keeps the old one if the new one is invalid.
 func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
-	app, log, err := loadApp(path, stderr, nil)
+	s, err := newService(path, stderr)
 	if err != nil {
 		return err
 	}
-	defer log.sync()
-	telemetry, err := newTelemetry(app)
-	if err != nil {
-		return err
-	}
-	defer telemetry.systemd.Close()
+	defer s.log().sync()
+	defer s.systemd.Close()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -38,49 +44,147 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // the states of a million tenants stay in memory; Go's default would allow twice that
 	}
-	hooks := startHooks(app)
-	daemon := sweep.NewDaemon(rotator.SystemClock{}, settingsOf(app))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		telemetry.runDuring(ctx, daemon.Run)
+		s.run(ctx)
 	}()
-	log.zap.Info("daemon started", zap.String("version", version), zap.String("config", path), zap.String("owner", app.owner))
-	telemetry.notify((*notify.Socket).Ready)
+	s.log().zap.Info("daemon started", zap.String("version", version), zap.String("config", path), zap.String("owner", s.app.Load().owner))
+	s.notify((*notify.Socket).Ready)
 	for {
 		select {
 		case <-hangup:
-			telemetry.notify((*notify.Socket).Reloading)
-			renewed, renewedLog, err := loadApp(path, stderr, app)
-			if err == nil {
-				err = telemetry.reload(renewed)
-			}
-			telemetry.metrics.Reloaded(err == nil)
+			s.notify((*notify.Socket).Reloading)
+			err := s.reload(path, stderr)
+			s.metrics.Reloaded(err == nil)
 			if err != nil {
-				log.zap.Error("configuration refused, the old one stays", zap.Error(err))
-			} else {
-				app, log = renewed, renewedLog
-				attachHooks(hooks, app)
-				daemon.Reload(settingsOf(app))
+				s.log().zap.Error("configuration refused, the old one stays", zap.Error(err))
 			}
-			telemetry.notify((*notify.Socket).Ready) // the daemon runs in both cases
+			s.notify((*notify.Socket).Ready) // the daemon runs in both cases
 		case <-ended:
-			closeHooks(ctx, hooks)
-			log.zap.Info("daemon stopped")
+			closeHooks(ctx, s.hooks)
+			s.log().zap.Info("daemon stopped")
 			return nil
 		}
 	}
 }
 
+// service is a running daemon. A reload replaces its app; the other parts outlive it, with
+// the tenants' states, the metrics, an open listener, queued hooks and a run under way.
+type service struct {
+	app     atomic.Pointer[app]
+	board   *status.Cache
+	metrics *monitor.Metrics
+	health  *monitor.Health
+	server  *monitor.Server
+	systemd *notify.Socket
+	hooks   *hook.Runner
+	daemon  *sweep.Daemon
+}
+
+// newService makes a daemon. The caller must close its hooks and its systemd socket.
+func newService(path string, stderr io.Writer) (*service, error) {
+	a, err := loadApp(path, stderr, nil)
+	if err != nil {
+		return nil, err
+	}
+	listen, err := listenOf(a.cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	defer listen.Token.Wipe()
+	clock := rotator.SystemClock{}
+	s := &service{board: status.NewCache(clock), health: monitor.NewHealth(clock)}
+	if s.systemd, err = notify.Open(clock); err != nil {
+		return nil, err
+	}
+	s.metrics = monitor.NewMetrics(clock, s.board, version, vault.Operations(), scopeOf(a.cfg))
+	s.server = monitor.NewServer(monitor.Options{
+		Metrics: s.metrics, Health: s.health, Board: s.board,
+		Page: page.New(page.Config{
+			Snapshot: s.board.Snapshot, Settings: s.pageSettings, Latency: s.metrics.Latency, Version: version,
+		}),
+		Listening: func(address net.Addr) { s.log().zap.Info("listening", zap.Stringer("address", address)) },
+		Failing: func(err error, wait time.Duration) {
+			s.log().zap.Error("not listening", zap.Error(err), zap.Duration("wait", wait))
+		},
+		ErrorLog: func(err error) { s.log().zap.Warn("request failed", zap.Error(err)) },
+	}, listen)
+	s.hooks = hook.Start(clock, hook.Settings{})
+	s.connect(a)
+	s.daemon = sweep.NewDaemon(clock, settingsOf(a))
+	return s, nil
+}
+
+// reload replaces the app, unless something that the configuration names is invalid. A
+// run under way keeps its app.
+func (s *service) reload(path string, stderr io.Writer) error {
+	a, err := loadApp(path, stderr, s.app.Load())
+	if err != nil {
+		return err
+	}
+	listen, err := listenOf(a.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer listen.Token.Wipe()
+	s.connect(a) // nothing fails from here on
+	s.metrics.Renew(scopeOf(a.cfg))
+	s.daemon.Reload(settingsOf(a))
+	s.server.Reload(listen)
+	return nil
+}
+
+// connect makes the app report to the service's parts, and then the service use it.
+func (s *service) connect(a *app) {
+	method := string(a.cfg.Vault.Auth.Method)
+	a.observe = observers(a.log.observe, s.board.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
+	a.callbacks = callbacks{
+		board:        s.board,
+		step:         s.metrics.Step,
+		vaultRequest: s.metrics.VaultRequest,
+		vaultToken:   func(expires time.Time) { s.metrics.VaultToken(method, expires) },
+		mailuRequest: s.metrics.MailuRequest,
+	}
+	attachHooks(s.hooks, a)
+	s.app.Store(a)
+}
+
+// run runs the daemon, and the listener and systemd's watchdog beside it: until ctx ends
+// and the shutdown is complete, so that rotations in flight are visible too.
+func (s *service) run(ctx context.Context) {
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watchers sync.WaitGroup
+	watchers.Go(func() { s.server.Run(watching) })
+	watchers.Go(func() { s.systemd.Guard(watching, s.health.Live) })
+	watchers.Go(func() { <-ctx.Done(); s.notify((*notify.Socket).Stopping) })
+	s.daemon.Run(ctx)
+	stop()
+	watchers.Wait()
+}
+
+// log is the current one; a reload may replace it.
+func (s *service) log() *logger { return s.app.Load().log }
+
+// notify sends systemd a message, if systemd asked for it.
+func (s *service) notify(what func(*notify.Socket) error) {
+	if err := what(s.systemd); err != nil {
+		s.log().zap.Warn("systemd not told", zap.Error(err))
+	}
+}
+
+func (s *service) pageSettings() page.Settings {
+	r := s.app.Load().cfg.Rotation
+	return page.Settings{Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy}
+}
+
 // loadApp reads and checks everything that a configuration names.
-func loadApp(path string, stderr io.Writer, former *app) (*app, *logger, error) {
+func loadApp(path string, stderr io.Writer, former *app) (*app, error) {
 	cfg, err := loadConfig(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	log := newLogger(cfg.Log, stderr)
-	a, err := newApp(cfg, log, former)
-	return a, log, err
+	return newApp(cfg, stderr, former)
 }
 
 func loadConfig(path string) (*config.Config, error) {
@@ -107,4 +211,28 @@ func settingsOf(a *app) sweep.Settings {
 		s.VerifySchedule, s.Verify = a.cfg.Verify.Schedule, a.verify
 	}
 	return s
+}
+
+func listenOf(c config.Listen) (monitor.Listen, error) {
+	network, address := c.Endpoint()
+	l := monitor.Listen{Network: network, Address: address, PProf: c.PProf}
+	if c.TokenFile == "" || network == "" {
+		return l, nil
+	}
+	var err error
+	if l.Token, err = config.ReadSecret(c.TokenFile); err != nil {
+		return l, fmt.Errorf("listen.token_file: %w", err)
+	}
+	return l, nil
+}
+
+func scopeOf(c *config.Config) monitor.Scope {
+	scope := monitor.Scope{
+		Timetable: timetableOf(c.Rotation),
+		Method:    string(c.Vault.Auth.Method), TenantLabel: c.Listen.TenantLabel,
+	}
+	for _, server := range c.Mailu.Servers {
+		scope.Origins = append(scope.Origins, server.Origin)
+	}
+	return scope
 }

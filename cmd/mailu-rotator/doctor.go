@@ -205,7 +205,7 @@ func (d *doctor) configuration() []rotator.Check {
 	if len(checks) == 1 {
 		checks = append(checks, rotator.Passed(checkFiles, "all there, and only for whom they are meant"))
 	}
-	if d.app, err = newApp(cfg, newLogger(cfg.Log, d.stderr), nil); err != nil {
+	if d.app, err = newApp(cfg, d.stderr, nil); err != nil {
 		checks = append(checks, rotator.Broken(checkConfig, err.Error(), "fix "+d.path))
 	}
 	return checks

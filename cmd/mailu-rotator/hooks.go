@@ -16,14 +16,7 @@ import (
 // rotation.shutdown_grace it must fit into TimeoutStopSec= of the unit.
 const hooksGrace = 10 * time.Second
 
-// startHooks runs hooks on the events of the app's runs. The caller must call closeHooks.
-func startHooks(a *app) *hook.Runner {
-	hooks := hook.Start(rotator.SystemClock{}, hook.Settings{})
-	attachHooks(hooks, a)
-	return hooks
-}
-
-// attachHooks makes the hooks observe the app, which may be a reloaded one.
+// attachHooks makes the hooks observe the app's runs. Programs that wait stay queued.
 func attachHooks(hooks *hook.Runner, a *app) {
 	hooks.Reload(hookSettings(a.cfg.Hooks, a.log))
 	for _, err := range lines(a.cfg.CheckHooks()) {

@@ -140,7 +140,7 @@ func (f finding) nothingLeft() bool {
 
 // rotateOnce returns the number of rotated tenants, and the last password, masked.
 func rotateOnce(path string) (rotated int, masked []byte, err error) {
-	app, _, err := loadApp(path, io.Discard, nil)
+	app, err := loadApp(path, io.Discard, nil)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -39,9 +39,8 @@ type Metrics struct {
 	reloaded      prometheus.Gauge
 	latencies     latencies
 
-	mu      sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards started, and orders calls of Renew
 	started time.Time  // of the current run; the daemon has one at a time
-	scope   Scope
 }
 
 // Scope is the part of the configuration that concerns the metrics. A reload replaces
@@ -66,6 +65,7 @@ func NewMetrics(clock rotator.Clock, board *status.Cache, version string, operat
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	m.fleet.scope.Store(&Scope{})
 	m.Renew(scope)
 	return m
 }
@@ -117,7 +117,8 @@ func (m *Metrics) makeRequestMetrics(operations []string) {
 func (m *Metrics) Renew(scope Scope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, origin := range m.scope.Origins {
+	former := m.fleet.scope.Swap(&scope)
+	for _, origin := range former.Origins {
 		if !slices.Contains(scope.Origins, origin) {
 			m.forget(origin)
 		}
@@ -125,12 +126,10 @@ func (m *Metrics) Renew(scope Scope) {
 	for _, origin := range scope.Origins {
 		m.expect(origin)
 	}
-	if m.scope.Method != scope.Method {
+	if former.Method != scope.Method {
 		m.tokenExpiry.Reset()
 		m.tokenExpiry.WithLabelValues(scope.Method)
 	}
-	m.scope = scope
-	m.fleet.scope.Store(&scope)
 }
 
 // expect creates the series of a server.
