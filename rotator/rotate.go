@@ -168,7 +168,7 @@ func (r *rotation) prepare(ctx context.Context) error {
 	}
 	claimed := *r.next
 	claimed.Claim = r.newClaim(0) // after the derivation, which may have waited for a core
-	r.next = &claimed
+	r.next, r.shared = &claimed, false
 	err := r.update(ctx, change{
 		apply: func(c *Credential) error {
 			if err := r.mayPrepare(*c); err != nil {

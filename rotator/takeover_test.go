@@ -269,6 +269,24 @@ func TestAPendingPasswordWithoutKeyVersionIsFinishedWithoutOne(t *testing.T) {
 	h.checkAtRest(t)
 }
 
+// What was unknown about the pushes of the finished password is not unknown about those
+// of the next one.
+func TestARefusedPasswordAfterAFinishedOneIsAbandoned(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
+	h.rotate(t, "dead")
+	h.clock.Advance(ttl)
+	h.mailu.Hook = rotatortest.On(rotatortest.OpSetPassword, rotatortest.Fault{Before: rotator.ErrRefused})
+
+	result := h.rotate(t, "next") // finishes the first, and asks for a second
+
+	mustBe(t, result, rotator.Refused)
+	if result.Credential.Pending != nil {
+		t.Error("the refused password is still pending")
+	}
+	h.checkAtRest(t)
+}
+
 func TestAFinishedPasswordThatIsStillDueIsFollowedByAnother(t *testing.T) {
 	h := newHouse(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashAfter)

@@ -42,7 +42,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	defer signal.Stop(hangup)
 
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // the states of a million tenants stay in memory; Go's default would allow twice that
+		debug.SetGCPercent(25) // the states of a million tenants stay in memory; Go's default would allow twice that
 	}
 	ended := make(chan struct{})
 	go func() {

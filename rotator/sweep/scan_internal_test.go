@@ -3,6 +3,7 @@ package sweep
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"mailu-rotator/rotator"
@@ -29,6 +30,21 @@ func TestOnlyFailuresInARowEndASurvey(t *testing.T) {
 		}
 		if err := s.count(rotator.Candidate{}, s.reads); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestNamesComeBackAsTheyWereListed(t *testing.T) {
+	const id = "a0000003-5eed-4000-8000-00000000000b"
+	all := []string{"README", "", rotator.UUID{6: 0x40, 8: 0x80}.String(), strings.ToUpper(id), id, "../x"}
+	var n names
+	for _, name := range all {
+		n.add(name)
+	}
+
+	for i, want := range all {
+		if got := n.at(i); got != want {
+			t.Errorf("name %d is %q, want %q", i, got, want)
 		}
 	}
 }
