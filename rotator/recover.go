@@ -94,3 +94,22 @@ func (r *rotation) newClaim(takeovers int) Claim {
 	until := r.Clock.Now().Add(r.ClaimTTL).UTC().Truncate(time.Millisecond)
 	return Claim{Owner: r.Owner, Until: until, Takeovers: takeovers}
 }
+
+// Retry is [Rotator.Rotate] after an attempt with this outcome: it reads the record
+// again and decides again.
+func (r *Rotator) Retry(ctx context.Context, c Credential, last Outcome, judge func(Credential) (Action, string), insist bool) Result {
+	fresh, err := r.read(ctx, c.Tenant)
+	switch {
+	case IsWithdrawn(err):
+		return Result{Credential: c, Outcome: Ignored, Err: err}
+	case err != nil:
+		return Result{Credential: c, Outcome: last, Err: err}
+	}
+	if action, reason := judge(fresh); action == Leave {
+		return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
+	}
+	if !r.sameUser(fresh, c) { // duplicates of the new user are unknown
+		return Result{Credential: fresh, Outcome: last, Err: errRetargeted}
+	}
+	return r.Rotate(ctx, fresh, judge, insist)
+}

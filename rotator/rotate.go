@@ -76,25 +76,6 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	return result
 }
 
-// Retry is [Rotator.Rotate] after an attempt with this outcome: it reads the record
-// again and decides again.
-func (r *Rotator) Retry(ctx context.Context, c Credential, last Outcome, judge func(Credential) (Action, string), insist bool) Result {
-	fresh, err := r.read(ctx, c.Tenant)
-	switch {
-	case IsWithdrawn(err):
-		return Result{Credential: c, Outcome: Ignored, Err: err}
-	case err != nil:
-		return Result{Credential: c, Outcome: last, Err: err}
-	}
-	if action, reason := judge(fresh); action == Leave {
-		return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
-	}
-	if !r.sameUser(fresh, c) { // duplicates of the new user are unknown
-		return Result{Credential: fresh, Outcome: last, Err: errRetargeted}
-	}
-	return r.Rotate(ctx, fresh, judge, insist)
-}
-
 // rotate is the protocol (docs/architecture.md). At any moment Mailu accepts the
 // current or the pending password of Vault. Each step says what a crash leaves; "the
 // next run" is any process that reads the record then, also on another host.
@@ -417,17 +398,6 @@ func (r *rotation) commit(ctx context.Context) error {
 	}
 	r.note(RotationCommitted, nil)
 	return nil
-}
-
-// verifyAgain checks, before a commit is applied on top of another write, that this
-// write is not from the owner of an earlier rotation that was stopped in its push,
-// continued after everything was over, and recorded its password.
-func (r *rotation) verifyAgain(ctx context.Context) error {
-	match, err := r.verify(ctx)
-	if err == nil && match == Mismatch {
-		return fmt.Errorf("verify: %w", errNotHeld)
-	}
-	return err
 }
 
 func (r *rotation) note(name EventName, err error) {
