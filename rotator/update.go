@@ -199,7 +199,7 @@ func (c *Credential) promote(p *Pending) {
 	}
 }
 
-// IsStoreError reports whether an error is of the store: it distinguishes them from those of a Mailu server.
+// IsStoreError reports whether an error is one of the store, and not of a Mailu server.
 func IsStoreError(err error) bool {
 	var fromStore *storeError
 	return errors.As(err, &fromStore)
