@@ -19,9 +19,9 @@ built() {
 	export GOWORK=off GOFLAGS=-mod=readonly CGO_ENABLED=0
 	unset GOOS GOARCH
 	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/mailu-rotator binary
-	binary=$cache/vault-cli-$({ go version && sha256sum main.go go.mod go.sum; } | sha256sum | cut -c1-16)
+	binary=$cache/cli-vault-$({ go version && sha256sum main.go go.mod go.sum; } | sha256sum | cut -c1-16)
 	mkdir -p "$cache"
-	exec 9>"$cache/vault-cli.lock"
+	exec 9>"$cache/cli-vault.lock"
 	flock 9
 	if [[ ! -x $binary ]]; then
 		echo "building Vault's command line (once, some minutes)" >&2
