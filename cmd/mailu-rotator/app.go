@@ -39,7 +39,7 @@ type app struct {
 
 // callbacks are further callbacks of a run, beside the observer. All may be nil.
 type callbacks struct {
-	board        *status.Cache
+	cache        *status.Cache
 	step         func(step rotator.Step, took time.Duration)
 	vaultRequest func(operation string, status int, took time.Duration)
 	vaultToken   func(expires time.Time)
@@ -145,7 +145,7 @@ func (a *app) sweepOn(client *vault.Client, servers *mailuServers) *sweep.Sweep 
 		Grace:         a.cfg.Rotation.ShutdownGrace,
 		Observe:       a.observe,
 		OnStep:        a.callbacks.step,
-		Cache:         a.callbacks.board,
+		Cache:         a.callbacks.cache,
 	}
 }
 

@@ -73,7 +73,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 // the tenants' states, the metrics, an open listener, queued hooks and a run under way.
 type service struct {
 	app     atomic.Pointer[app]
-	board   *status.Cache
+	cache   *status.Cache
 	metrics *monitor.Metrics
 	health  *monitor.Health
 	server  *monitor.Server
@@ -94,15 +94,15 @@ func newService(path string, stderr io.Writer) (*service, error) {
 	}
 	defer listen.Token.Wipe()
 	clock := rotator.SystemClock{}
-	s := &service{board: status.NewCache(clock), health: monitor.NewHealth(clock)}
+	s := &service{cache: status.NewCache(clock), health: monitor.NewHealth(clock)}
 	if s.systemd, err = notify.Open(clock); err != nil {
 		return nil, err
 	}
-	s.metrics = monitor.NewMetrics(clock, s.board, version, vault.Operations(), scopeOf(a.cfg))
+	s.metrics = monitor.NewMetrics(clock, s.cache, version, vault.Operations(), scopeOf(a.cfg))
 	s.server = monitor.NewServer(monitor.Options{
-		Metrics: s.metrics, Health: s.health, Board: s.board,
+		Metrics: s.metrics, Health: s.health, Cache: s.cache,
 		Page: page.New(page.Config{
-			Snapshot: s.board.Snapshot, Settings: s.pageSettings, Latency: s.metrics.Latency, Version: version,
+			Snapshot: s.cache.Snapshot, Settings: s.pageSettings, Latency: s.metrics.Latency, Version: version,
 		}),
 		Listening: func(address net.Addr) { s.log().zap.Info("listening", zap.Stringer("address", address)) },
 		Failing: func(err error, wait time.Duration) {
@@ -138,9 +138,9 @@ func (s *service) reload(path string, stderr io.Writer) error {
 // connect makes the app report to the service's parts, and then the service use it.
 func (s *service) connect(a *app) {
 	method := string(a.cfg.Vault.Auth.Method)
-	a.observe = observers(a.log.observe, s.board.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
+	a.observe = observers(a.log.observe, s.cache.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
 	a.callbacks = callbacks{
-		board:        s.board,
+		cache:        s.cache,
 		step:         s.metrics.Step,
 		vaultRequest: s.metrics.VaultRequest,
 		vaultToken:   func(expires time.Time) { s.metrics.VaultToken(method, expires) },
@@ -203,9 +203,9 @@ func settingsOf(a *app) sweep.Settings {
 		Window:   a.cfg.Rotation.Window,
 		Observe:  a.observe,
 		Sweep:    a.sweep,
-		Pending:  a.callbacks.board.Pending,
+		Pending:  a.callbacks.cache.Pending,
 		Lapsed:   a.lapsed,
-		Overdue:  func() int { return a.callbacks.board.Overdue(timetableOf(a.cfg.Rotation)) },
+		Overdue:  func() int { return a.callbacks.cache.Overdue(timetableOf(a.cfg.Rotation)) },
 	}
 	if !a.cfg.Verify.Schedule.Off() {
 		s.VerifySchedule, s.Verify = a.cfg.Verify.Schedule, a.verify

@@ -36,16 +36,16 @@ const day = 24 * time.Hour
 type watched struct {
 	*Metrics
 	clock *rotatortest.Clock
-	board *status.Cache
+	cache *status.Cache
 }
 
 func watch(t *testing.T) *watched {
 	t.Helper()
 	clock := rotatortest.NewClock(noon)
-	board := status.NewCache(clock)
+	cache := status.NewCache(clock)
 	return &watched{
-		Metrics: NewMetrics(clock, board, "v1.2.3", []string{"login", "read"}, scope(t)),
-		clock:   clock, board: board,
+		Metrics: NewMetrics(clock, cache, "v1.2.3", []string{"login", "read"}, scope(t)),
+		clock:   clock, cache: cache,
 	}
 }
 
@@ -65,7 +65,7 @@ func scope(t *testing.T) Scope {
 // tell passes events on as the daemon does.
 func (w *watched) tell(events ...rotator.Event) {
 	for _, e := range events {
-		w.board.Observe(e)
+		w.cache.Observe(e)
 		w.Observe(e)
 	}
 }

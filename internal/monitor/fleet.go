@@ -12,10 +12,10 @@ import (
 	"mailu-rotator/rotator/status"
 )
 
-// fleetCollector reads the board at each scrape: ages grow and tenants fall due without
+// fleetCollector reads the cache at each scrape: ages grow and tenants fall due without
 // an event.
 type fleetCollector struct {
-	board *status.Cache
+	cache *status.Cache
 	scope atomic.Pointer[Scope]
 
 	tenants, oldest, nextDue, surveyed *prometheus.Desc
@@ -24,12 +24,12 @@ type fleetCollector struct {
 	rotated, due, state                *prometheus.Desc // per tenant, if enabled
 }
 
-func newFleetCollector(board *status.Cache) *fleetCollector {
+func newFleetCollector(cache *status.Cache) *fleetCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 	}
 	return &fleetCollector{
-		board:         board,
+		cache:         cache,
 		tenants:       desc("tenants", "Tenants, by how they stand against their policy.", "state"),
 		oldest:        desc("oldest_age_seconds", "Age of the oldest password among tenants whose policy gives it an end."),
 		nextDue:       desc("next_due_timestamp_seconds", "When the tenant that is due first is, or was, due."),
@@ -56,14 +56,14 @@ func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
-	s, scope := c.board.Outline(), c.scope.Load()
+	s, scope := c.cache.Outline(), c.scope.Load()
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	gauge(c.surveyed, seconds(s.Scanned))
 	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.TaskSweep))
 	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.TaskVerification))
-	f := tally(c.board.Tenants(), s.Now, scope.Timetable)
+	f := tally(c.cache.Tenants(), s.Now, scope.Timetable)
 	if !s.Verified.IsZero() { // before one has ended, a 0 would resolve an alert although nothing was fixed
 		for _, state := range rotator.States() {
 			gauge(c.findings, float64(f.findings[state]), string(state))
@@ -93,7 +93,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ...string), now time.Time, t rotator.Timetable) {
-	for e := range c.board.Tenants() {
+	for e := range c.cache.Tenants() {
 		if e.Ignored {
 			continue // an ignored entry can have any name
 		}

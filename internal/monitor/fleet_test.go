@@ -9,7 +9,7 @@ import (
 
 func TestTenantsAreCountedByHowTheyStandNow(t *testing.T) {
 	w := watch(t)
-	w.board.Replace([]rotator.Status{
+	w.cache.Replace([]rotator.Status{
 		aged(t, t1, day), aged(t, t2, 30*day+time.Hour), aged(t, t3, 40*day), aged(t, t4, day, invalid),
 		aged(t, "5", day, pendingFor(time.Hour)), aged(t, "6", 400*day, manual), aged(t, "", 0, foreign),
 	})
@@ -25,7 +25,7 @@ func TestTenantsAreCountedByHowTheyStandNow(t *testing.T) {
 
 func TestAgesAreThoseOfTheOldest(t *testing.T) {
 	w := watch(t)
-	w.board.Replace([]rotator.Status{
+	w.cache.Replace([]rotator.Status{
 		aged(t, t1, day), aged(t, t2, 40*day), aged(t, t3, 400*day, manual), aged(t, t4, 2*day, pendingFor(3*time.Hour)),
 	})
 	w.clock.Advance(time.Hour)
@@ -45,7 +45,7 @@ func TestATenantOfNoTimeIsInNoNumberOfAges(t *testing.T) {
 	w.Renew(asked)
 	zero := rotator.Candidate{Name: t1, Credential: rotator.Credential{Tenant: t1, Policy: aged(t, t1, 0).Policy, LastRotated: "0001-01-01T00:00:00Z"}}
 	zero.Credential.Pending = &rotator.Pending{LastRotated: "0001-01-01T00:00:00Z", Claim: rotator.Claim{Until: noon}}
-	w.board.Replace([]rotator.Status{rotator.StatusOf(noon, zero, 1), aged(t, t2, day)})
+	w.cache.Replace([]rotator.Status{rotator.StatusOf(noon, zero, 1), aged(t, t2, day)})
 
 	w.want(t, map[string]float64{
 		`oldest_age_seconds`:         day.Seconds(),
@@ -66,7 +66,7 @@ func TestNothingIsSaidOfTenantsBeforeTheFirstSurvey(t *testing.T) {
 
 func TestAFleetWithoutAgesHasNoOldest(t *testing.T) {
 	w := watch(t)
-	w.board.Replace([]rotator.Status{aged(t, t1, day, manual)})
+	w.cache.Replace([]rotator.Status{aged(t, t1, day, manual)})
 
 	w.wantNone(t, `oldest_age_seconds`, `next_due_timestamp_seconds`)
 	w.want(t, map[string]float64{`tenants{state="ok"}`: 1, `oldest_pending_age_seconds`: 0})
@@ -77,7 +77,7 @@ func TestRecordsThatDeleteThemselvesAreCounted(t *testing.T) {
 	in := func(d time.Duration) func(*rotator.Status) {
 		return func(s *rotator.Status) { s.Expires = noon.Add(d) }
 	}
-	w.board.Replace([]rotator.Status{
+	w.cache.Replace([]rotator.Status{
 		aged(t, t1, day), aged(t, t2, day, in(time.Hour)), aged(t, t3, day, in(30*day)), aged(t, t4, day, in(90*day)), // of a policy of 30 days
 		aged(t, "5", 400*day, manual, in(90*day)),
 	})
@@ -108,7 +108,7 @@ func TestBreakersAreClosedUntilTheyAreNot(t *testing.T) {
 
 func TestFindingsLastUntilARotation(t *testing.T) {
 	w := watch(t)
-	w.board.Replace([]rotator.Status{aged(t, t1, day), aged(t, t2, day), aged(t, t3, day)})
+	w.cache.Replace([]rotator.Status{aged(t, t1, day), aged(t, t2, day), aged(t, t3, day)})
 	w.tell(
 		rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateDrift, Err: errFault},
 		rotator.Event{Name: rotator.TenantVerified, Tenant: t2, State: rotator.StateDrift, Err: errFault},
@@ -128,7 +128,7 @@ func TestFindingsLastUntilARotation(t *testing.T) {
 // A 0 would resolve an alert at each restart.
 func TestNoFindingsBeforeAVerificationHasEnded(t *testing.T) {
 	w := watch(t)
-	w.board.Replace([]rotator.Status{aged(t, t1, day)})
+	w.cache.Replace([]rotator.Status{aged(t, t1, day)})
 	w.wantNone(t, `findings{state="drift"}`, `findings{state="ok"}`)
 
 	w.tell(rotator.Event{Name: rotator.VerificationStarted}, rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateOK})
@@ -168,7 +168,7 @@ func TestTenantLabelAddsSeriesOfTenantsAndOfNothingElse(t *testing.T) {
 	asked := scope(t)
 	asked.TenantLabel = true
 	w.Renew(asked)
-	w.board.Replace([]rotator.Status{aged(t, t1, 40*day), aged(t, t2, day, manual), aged(t, "", 0, foreign)})
+	w.cache.Replace([]rotator.Status{aged(t, t1, 40*day), aged(t, t2, day, manual), aged(t, "", 0, foreign)})
 
 	of1, of2 := `{origin="https://mail.a.example",tenant="`+t1+`"}`, `{origin="https://mail.a.example",tenant="`+t2+`"}`
 	w.want(t, map[string]float64{

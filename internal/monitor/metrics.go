@@ -52,10 +52,10 @@ type Scope struct {
 	TenantLabel bool              // adds series of each tenant
 }
 
-// NewMetrics returns metrics of the fleet on the board. version is the program's;
+// NewMetrics returns metrics of the fleet on the cache. version is the program's;
 // operations lists all values that [Metrics.VaultRequest] will receive.
-func NewMetrics(clock rotator.Clock, board *status.Cache, version string, operations []string, scope Scope) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(board)}
+func NewMetrics(clock rotator.Clock, cache *status.Cache, version string, operations []string, scope Scope) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(cache)}
 	m.makeRunMetrics()
 	m.makeRequestMetrics(operations)
 	build := m.gauge("build_info", "Always 1; the labels say which build this is.", "version", "goversion")

@@ -185,10 +185,10 @@ func TestMetricsFollowTheNamingOfPrometheus(t *testing.T) {
 // The configuration bounds the cardinality: names and number of tenants add nothing.
 func TestTenantsAddNoSeriesUnlessAskedFor(t *testing.T) {
 	w := watch(t)
-	w.board.Replace([]rotator.Status{aged(t, t1, day)})
+	w.cache.Replace([]rotator.Status{aged(t, t1, day)})
 	before := w.seriesOf(t)
 
-	w.board.Replace([]rotator.Status{aged(t, t1, 40*day), aged(t, t2, day), aged(t, t3, day, pendingFor(day)), aged(t, "", 0, foreign)})
+	w.cache.Replace([]rotator.Status{aged(t, t1, 40*day), aged(t, t2, day), aged(t, t3, day, pendingFor(day)), aged(t, "", 0, foreign)})
 	for _, tenant := range []string{t1, t2, t3} {
 		w.tell(rotator.Event{Name: rotator.TenantDone, Tenant: tenant, Origin: serverA, Outcome: rotator.Rotated})
 		w.Step(rotator.StepPush, time.Second)
@@ -206,7 +206,7 @@ func everything(t *testing.T) *watched {
 	all := scope(t)
 	all.TenantLabel, all.Method = true, "token"
 	w.Renew(all)
-	w.board.Replace([]rotator.Status{aged(t, t1, 40*day)})
+	w.cache.Replace([]rotator.Status{aged(t, t1, 40*day)})
 	w.tell(rotator.Event{Name: rotator.TickScheduled, Wait: time.Hour}, rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateDrift})
 	for _, ended := range []rotator.EventName{rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished} {
 		w.tell(rotator.Event{Name: ended})

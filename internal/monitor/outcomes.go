@@ -28,7 +28,7 @@ type TenantOutcome struct {
 
 func (s *Server) outcomes(w http.ResponseWriter, _ *http.Request) {
 	doc := Outcomes{Tenants: []TenantOutcome{}}
-	for e := range s.Board.Tenants() {
+	for e := range s.Cache.Tenants() {
 		if e.Outcome != "" {
 			doc.Tenants = append(doc.Tenants, TenantOutcome{Tenant: e.Tenant, Outcome: e.Outcome, At: e.At, Reason: e.Reason})
 		}

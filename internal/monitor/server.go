@@ -41,7 +41,7 @@ type Listen struct {
 type Options struct {
 	Metrics *Metrics
 	Health  *Health
-	Board   *status.Cache
+	Cache   *status.Cache
 	Page    http.Handler // at /; nil: a list of the other pages
 	// Listening receives the address; with port 0 it is the only way to know it.
 	Listening func(address net.Addr)

@@ -32,7 +32,7 @@ func serve(t *testing.T, l Listen) *running {
 	m := watch(t)
 	r := &running{t: t, metrics: m, listening: make(chan net.Addr, 10), failing: make(chan error, 100)}
 	r.Server = NewServer(Options{
-		Metrics: m.Metrics, Health: NewHealth(m.clock), Board: m.board,
+		Metrics: m.Metrics, Health: NewHealth(m.clock), Cache: m.cache,
 		Listening: func(a net.Addr) { r.listening <- a },
 		Failing:   func(err error, _ time.Duration) { r.failing <- err },
 		ErrorLog:  func(err error) { t.Errorf("complaint: %v", err) },
@@ -292,7 +292,7 @@ func TestThePageIsBehindTheTokenToo(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the fleet") })
 	r := &running{t: t, listening: make(chan net.Addr, 1)}
 	r.Server = NewServer(Options{
-		Metrics: m.Metrics, Health: NewHealth(m.clock), Board: m.board, Page: page,
+		Metrics: m.Metrics, Health: NewHealth(m.clock), Cache: m.cache, Page: page,
 		Listening: func(a net.Addr) { r.listening <- a },
 	}, withToken())
 	ctx, cancel := context.WithCancel(t.Context())

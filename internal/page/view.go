@@ -17,7 +17,7 @@ type view struct {
 	Refresh     bool
 	Overview    bool
 	Now         moment
-	Surveyed    moment
+	Scanned     moment
 	Verdict     concern
 	Concerns    []concern
 	Tiles       []tile
@@ -68,7 +68,7 @@ func (h *handler) view(q query) view {
 	f := newFleet(h.Snapshot(), settings.Timetable)
 	v := view{
 		Style: template.CSS(style), Refresh: q.refresh && q.overview(), Overview: q.overview(),
-		Now: f.moment(f.Now), Surveyed: f.moment(f.Scanned), Sweep: f.moment(f.NextSweep), Verify: f.moment(f.NextVerification),
+		Now: f.moment(f.Now), Scanned: f.moment(f.Scanned), Sweep: f.moment(f.NextSweep), Verify: f.moment(f.NextVerification),
 		Tiles: tiles(f), Total: f.passwords(), Ignored: f.standings[rotator.StandingIgnored],
 		Histogram: newHistogram(f), Calendar: newCalendar(f), Servers: servers(f, h.Latency), Latency: h.Latency != nil, Runs: runs(f),
 		Table: newTable(f, q), Policy: policyText(settings.DefaultPolicy), Timezone: settings.Timetable.Timezone.String(),

@@ -84,12 +84,12 @@ func NewCache(clock rotator.Clock) *Cache {
 }
 
 // Replace replaces the tenants by those just read and keeps their last outcomes.
-func (b *Cache) Replace(all []rotator.Status) {
-	survey := b.BeginScan()
+func (c *Cache) Replace(all []rotator.Status) {
+	scan := c.BeginScan()
 	for _, s := range all {
-		survey.Note(s, false)
+		scan.Note(s, false)
 	}
-	survey.End(nil)
+	scan.End(nil)
 }
 
 // Scan is a scan of the whole fleet in progress. Until it ends it removes no
@@ -100,11 +100,11 @@ type Scan struct {
 }
 
 // BeginScan starts a scan of the whole fleet.
-func (b *Cache) BeginScan() *Scan {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.tenants.reading++
-	return &Scan{Cache: b}
+func (c *Cache) BeginScan() *Scan {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tenants.reading++
+	return &Scan{Cache: c}
 }
 
 // Note records a tenant's state. If the store did not return its record, the cache
@@ -140,72 +140,72 @@ func (b *Scan) End(again []rotator.Status) {
 }
 
 // Observe is an [Observer].
-func (b *Cache) Observe(e rotator.Event) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.clock.Now()
+func (c *Cache) Observe(e rotator.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
 	switch e.Name {
 	case rotator.TickScheduled, rotator.VerificationScheduled:
-		b.next[e.Name.Task()] = now.Add(e.Wait)
+		c.next[e.Name.Task()] = now.Add(e.Wait)
 	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
-		b.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
+		c.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
 		if e.Name != rotator.RecoveryPlanned { // which uses few servers, or none
-			b.servers = map[rotator.Origin]*ServerEntry{}
+			c.servers = map[rotator.Origin]*ServerEntry{}
 		}
-		b.current(func(r *RunEntry) { r.Planned = e.Count })
+		c.current(func(r *RunEntry) { r.Planned = e.Count })
 	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
-		b.current(func(r *RunEntry) { r.Finished, r.Interrupted, r.Failures, r.Deferred = now, true, e.Count, e.Deferred })
+		c.current(func(r *RunEntry) { r.Finished, r.Interrupted, r.Failures, r.Deferred = now, true, e.Count, e.Deferred })
 	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
-		b.current(func(r *RunEntry) { r.Finished, r.Failures, r.Deferred = now, e.Count, e.Deferred })
+		c.current(func(r *RunEntry) { r.Finished, r.Failures, r.Deferred = now, e.Count, e.Deferred })
 		if e.Name == rotator.VerificationFinished {
-			b.verified = now
+			c.verified = now
 		}
 	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
-		b.refuse(e, now)
+		c.refuse(e, now)
 	case rotator.ServerPaused:
-		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
+		c.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
 	case rotator.ServerStopped:
-		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
+		c.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
 	case rotator.TenantSkipped, rotator.TenantDone:
-		b.outcome(e, now)
+		c.outcome(e, now)
 	case rotator.TenantVerified:
-		b.current(func(r *RunEntry) { r.Done++ })
-		b.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
+		c.current(func(r *RunEntry) { r.Done++ })
+		c.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
 	}
 }
 
 // begin adds a run. The caller holds the lock, here and below.
-func (b *Cache) begin(r RunEntry) {
-	b.runs = slices.Insert(b.runs, 0, r)
-	b.runs = b.runs[:min(len(b.runs), maxRuns)]
+func (c *Cache) begin(r RunEntry) {
+	c.runs = slices.Insert(c.runs, 0, r)
+	c.runs = c.runs[:min(len(c.runs), maxRuns)]
 }
 
 // current changes the running run; the daemon has one at a time.
-func (b *Cache) current(change func(*RunEntry)) {
-	if len(b.runs) > 0 && b.runs[0].Finished.IsZero() {
-		change(&b.runs[0])
+func (c *Cache) current(change func(*RunEntry)) {
+	if len(c.runs) > 0 && c.runs[0].Finished.IsZero() {
+		change(&c.runs[0])
 	}
 }
 
 // refuse ends a run that could not start. It also adds a run that did not even begin,
 // because Vault could not be reached, but only once: its repetitions follow closely.
-func (b *Cache) refuse(e rotator.Event, now time.Time) {
+func (c *Cache) refuse(e rotator.Event, now time.Time) {
 	task := string(e.Name.Task())
-	if len(b.runs) == 0 || b.runs[0].Task != task || !b.runs[0].Finished.IsZero() && b.runs[0].Err == "" {
-		b.begin(RunEntry{Task: task, Started: now})
+	if len(c.runs) == 0 || c.runs[0].Task != task || !c.runs[0].Finished.IsZero() && c.runs[0].Err == "" {
+		c.begin(RunEntry{Task: task, Started: now})
 	}
-	b.runs[0].Finished, b.runs[0].Err = now, reason(e.Err)
+	c.runs[0].Finished, c.runs[0].Err = now, reason(e.Err)
 }
 
-func (b *Cache) outcome(e rotator.Event, now time.Time) {
+func (c *Cache) outcome(e rotator.Event, now time.Time) {
 	if e.Name == rotator.TenantDone && e.Outcome != rotator.Deferred {
-		b.current(func(r *RunEntry) { r.Done++ })
+		c.current(func(r *RunEntry) { r.Done++ })
 	}
 	if e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished {
-		b.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
+		c.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
 	}
-	b.change(e.Tenant, func(entry *Entry) {
+	c.change(e.Tenant, func(entry *Entry) {
 		entry.Outcome, entry.Reason, entry.At = e.Outcome, reason(e.Err), now
 		if e.Status != nil {
 			entry.Status = *e.Status
@@ -215,10 +215,10 @@ func (b *Cache) outcome(e rotator.Event, now time.Time) {
 
 // Reread updates a tenant whose record was read alone. A fault found by a scan stays,
 // because the record alone does not show duplicate users.
-func (b *Cache) Reread(s rotator.Status) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.change(s.Tenant, func(e *Entry) {
+func (c *Cache) Reread(s rotator.Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.change(s.Tenant, func(e *Entry) {
 		if e.Fault == "" {
 			e.Status = s
 		}
@@ -227,8 +227,8 @@ func (b *Cache) Reread(s rotator.Status) {
 
 // Pending returns the tenants whose rotation was running or half-finished when last
 // seen.
-func (b *Cache) Pending() (all []rotator.Status) {
-	for e := range b.Tenants() {
+func (c *Cache) Pending() (all []rotator.Status) {
+	for e := range c.Tenants() {
 		if e.Status.Pending != nil && e.Fault == "" {
 			all = append(all, e.Status)
 		}
@@ -237,9 +237,9 @@ func (b *Cache) Pending() (all []rotator.Status) {
 }
 
 // Overdue counts the overdue tenants, with sweeps by the timetable.
-func (b *Cache) Overdue(t rotator.Timetable) (n int) {
-	now := b.clock.Now()
-	for e := range b.Tenants() {
+func (c *Cache) Overdue(t rotator.Timetable) (n int) {
+	now := c.clock.Now()
+	for e := range c.Tenants() {
 		if e.Standing(now, t) == rotator.StandingOverdue {
 			n++
 		}
@@ -248,22 +248,22 @@ func (b *Cache) Overdue(t rotator.Timetable) (n int) {
 }
 
 // change ignores unknown tenants.
-func (b *Cache) change(tenant string, change func(*Entry)) {
-	if e, seen, known := b.tenants.find(tenant); known {
+func (c *Cache) change(tenant string, change func(*Entry)) {
+	if e, seen, known := c.tenants.find(tenant); known {
 		change(&e)
-		b.tenants.put(e, seen)
+		c.tenants.put(e, seen)
 	}
 }
 
 // Failed reports whether the last run that processed the tenant failed. A nil cache
 // knows none.
-func (b *Cache) Failed(tenant string) bool {
-	if b == nil {
+func (c *Cache) Failed(tenant string) bool {
+	if c == nil {
 		return false
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e, _, _ := b.tenants.find(tenant)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, _, _ := c.tenants.find(tenant)
 	switch e.Outcome {
 	case rotator.Failed, rotator.Refused, rotator.Unfinished, rotator.Stuck:
 		return true
@@ -292,51 +292,51 @@ type Snapshot struct {
 
 // Snapshot copies the cache. For a large fleet that is expensive; [Cache.Outline] and
 // [Cache.Tenants] avoid it.
-func (b *Cache) Snapshot() Snapshot {
-	s := b.Outline()
-	s.Tenants = slices.Collect(b.Tenants())
+func (c *Cache) Snapshot() Snapshot {
+	s := c.Outline()
+	s.Tenants = slices.Collect(c.Tenants())
 	slices.SortFunc(s.Tenants, func(a, b Entry) int { return strings.Compare(a.Tenant, b.Tenant) })
 	return s
 }
 
 // Outline is a snapshot without the tenants.
-func (b *Cache) Outline() Snapshot {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (c *Cache) Outline() Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	s := Snapshot{
-		Now: b.clock.Now(), Scanned: b.scanned, Verified: b.verified, Runs: slices.Clone(b.runs),
-		NextSweep: b.next[rotator.TaskSweep], NextVerification: b.next[rotator.TaskVerification],
+		Now: c.clock.Now(), Scanned: c.scanned, Verified: c.verified, Runs: slices.Clone(c.runs),
+		NextSweep: c.next[rotator.TaskSweep], NextVerification: c.next[rotator.TaskVerification],
 	}
-	for _, origin := range slices.Sorted(maps.Keys(b.servers)) {
-		s.Servers = append(s.Servers, *b.servers[origin])
+	for _, origin := range slices.Sorted(maps.Keys(c.servers)) {
+		s.Servers = append(s.Servers, *c.servers[origin])
 	}
 	return s
 }
 
 // Tenants yields each tenant once, in no order. Runs continue in the meantime; each
 // tenant has its state at the time when it is yielded.
-func (b *Cache) Tenants() iter.Seq[Entry] {
+func (c *Cache) Tenants() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
-		b.mu.Lock()
-		ids, others := b.tenants.names()
-		b.mu.Unlock()
+		c.mu.Lock()
+		ids, others := c.tenants.names()
+		c.mu.Unlock()
 		for _, id := range ids {
-			if e, known := b.entry(id.String()); known && !yield(e) {
+			if e, known := c.entry(id.String()); known && !yield(e) {
 				return
 			}
 		}
 		for _, name := range others {
-			if e, known := b.entry(name); known && !yield(e) {
+			if e, known := c.entry(name); known && !yield(e) {
 				return
 			}
 		}
 	}
 }
 
-func (b *Cache) entry(name string) (Entry, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e, _, known := b.tenants.find(name)
+func (c *Cache) entry(name string) (Entry, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, _, known := c.tenants.find(name)
 	return e, known
 }
 

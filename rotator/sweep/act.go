@@ -33,7 +33,7 @@ func (r *run) act(ctx context.Context, plan []Decision, planned rotator.EventNam
 		byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], jobs[i])
 	}
 	r.Observe.Notify(rotator.Event{Name: planned, Count: todo})
-	r.processLanes(ctx, byOrigin)
+	r.processQueues(ctx, byOrigin)
 	rows := make([]Row, len(jobs))
 	for i, j := range jobs {
 		rows[i] = r.row(j)
@@ -41,17 +41,17 @@ func (r *run) act(ctx context.Context, plan []Decision, planned rotator.EventNam
 	return rows
 }
 
-func (r *run) processLanes(ctx context.Context, byOrigin map[rotator.Origin][]*job) {
+func (r *run) processQueues(ctx context.Context, byOrigin map[rotator.Origin][]*job) {
 	var group errgroup.Group
 	for origin, jobs := range byOrigin {
 		server, err := r.Mailu.Server(origin)
 		if err != nil {
 			continue // the plan has no such job
 		}
-		l := newQueue(r, origin, queueWidth(server), jobs)
+		q := newQueue(r, origin, queueWidth(server), jobs)
 		group.Go(func() error {
-			l.process(ctx)
-			l.finish(ctx)
+			q.process(ctx)
+			q.finish(ctx)
 			return nil
 		})
 	}

@@ -81,19 +81,19 @@ func queueWidth(server rotator.Server) int { return 3 * server.MaxConcurrent() }
 
 // process works through the queue and returns when nothing is in flight. Jobs that it
 // could not start stay not done.
-func (l *queue) process(ctx context.Context) {
-	for l.mayBegin(ctx) {
-		waiting := len(l.waiting) + len(l.again)
+func (q *queue) process(ctx context.Context) {
+	for q.mayBegin(ctx) {
+		waiting := len(q.waiting) + len(q.again)
 		switch {
-		case l.fault != nil:
-			l.pause(ctx)
-		case waiting > 0 && l.halfOpen:
-			l.work(ctx, 1, 1)
+		case q.fault != nil:
+			q.pause(ctx)
+		case waiting > 0 && q.halfOpen:
+			q.work(ctx, 1, 1)
 		case waiting > 0:
-			l.work(ctx, l.width, waiting)
-		case len(l.claimed) > 0 && l.waitsForClaims():
-			_ = l.clock.Sleep(ctx, l.pauses.next())
-			l.waiting, l.claimed = l.claimed, nil
+			q.work(ctx, q.width, waiting)
+		case len(q.claimed) > 0 && q.waitsForClaims():
+			_ = q.clock.Sleep(ctx, q.pauses.next())
+			q.waiting, q.claimed = q.claimed, nil
 		default:
 			return
 		}
@@ -101,26 +101,26 @@ func (l *queue) process(ctx context.Context) {
 }
 
 // mayBegin is false if nothing more may be started in this run.
-func (l *queue) mayBegin(ctx context.Context) bool {
-	return l.stopped == nil && l.store.fault() == nil && ctx.Err() == nil
+func (q *queue) mayBegin(ctx context.Context) bool {
+	return q.stopped == nil && q.store.fault() == nil && ctx.Err() == nil
 }
 
 // waitsForClaims limits the wait for other processes' claims to the length of one of our own.
-func (l *queue) waitsForClaims() bool {
-	now := l.clock.Now()
-	if l.claimWait.IsZero() {
-		l.claimWait = now.Add(l.ClaimTTL + time.Second)
+func (q *queue) waitsForClaims() bool {
+	now := q.clock.Now()
+	if q.claimWait.IsZero() {
+		q.claimWait = now.Add(q.ClaimTTL + time.Second)
 	}
-	return now.Before(l.claimWait)
+	return now.Before(q.claimWait)
 }
 
-// work processes up to n jobs with that many workers, and fewer if the queue goes on
-// trial in between.
-func (l *queue) work(ctx context.Context, workers, n int) {
+// work processes up to n jobs with that many workers, and fewer if the queue
+// becomes half-open in between.
+func (q *queue) work(ctx context.Context, workers, n int) {
 	var group errgroup.Group
 	for range min(workers, n) {
 		group.Go(func() error {
-			for l.one(ctx, &n) {
+			for q.one(ctx, &n) {
 			}
 			return nil
 		})
@@ -129,26 +129,26 @@ func (l *queue) work(ctx context.Context, workers, n int) {
 }
 
 // one takes the next job through an attempt; false ends the round.
-func (l *queue) one(ctx context.Context, left *int) bool {
-	j := l.next(ctx, left)
+func (q *queue) one(ctx context.Context, left *int) bool {
+	j := q.next(ctx, left)
 	if j == nil {
 		return false
 	}
-	l.settle(j, l.attempt(ctx, j))
+	q.settle(j, q.attempt(ctx, j))
 	return true
 }
 
 // next takes a job from the queue; nil ends the round.
-func (l *queue) next(ctx context.Context, left *int) *job {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if *left == 0 || l.fault != nil || !l.mayBegin(ctx) {
+func (q *queue) next(ctx context.Context, left *int) *job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if *left == 0 || q.fault != nil || !q.mayBegin(ctx) {
 		return nil
 	}
 	*left--
-	j := l.choose()
+	j := q.choose()
 	if j != nil {
-		j.alone = l.halfOpen
+		j.alone = q.halfOpen
 	}
 	return j
 }
@@ -157,20 +157,20 @@ func (l *queue) next(ctx context.Context, left *int) *job {
 // works it takes tenants from elsewhere. Jobs whose password may be in Mailu but is not
 // current are retried as soon as the server has shown that it works, or immediately if
 // there are too many of them.
-func (l *queue) choose() *job {
-	doubtful := l.halfOpen && l.faults+l.refusals > 0
-	unfinished := slices.IndexFunc(l.again, func(j *job) bool { return j.result.Outcome == rotator.Unfinished && j.proven < l.proven })
+func (q *queue) choose() *job {
+	doubtful := q.halfOpen && q.faults+q.refusals > 0
+	unfinished := slices.IndexFunc(q.again, func(j *job) bool { return j.result.Outcome == rotator.Unfinished && j.proven < q.proven })
 	switch {
-	case unfinished >= 0 && !l.halfOpen:
-		return take(&l.again, unfinished)
-	case len(l.waiting) > 0 && !doubtful:
-		return take(&l.waiting, 0)
-	case len(l.waiting) > 0 && (l.proven > 0 || l.torn < maxTorn):
-		return take(&l.waiting, l.elsewhere(len(l.waiting)))
-	case len(l.again) > 0:
-		return take(&l.again, 0)
-	case len(l.waiting) > 0:
-		l.stop(l.cause)
+	case unfinished >= 0 && !q.halfOpen:
+		return take(&q.again, unfinished)
+	case len(q.waiting) > 0 && !doubtful:
+		return take(&q.waiting, 0)
+	case len(q.waiting) > 0 && (q.proven > 0 || q.torn < maxTorn):
+		return take(&q.waiting, q.elsewhere(len(q.waiting)))
+	case len(q.again) > 0:
+		return take(&q.again, 0)
+	case len(q.waiting) > 0:
+		q.stop(q.cause)
 	}
 	return nil
 }
@@ -178,12 +178,12 @@ func (l *queue) choose() *job {
 // elsewhere is a place in a queue of n: first the last one, since tenants that fail
 // each time stay the oldest and are at the head, and then others, which differ in the
 // next run.
-func (l *queue) elsewhere(n int) int {
-	l.probes++
-	if l.probes == 1 {
+func (q *queue) elsewhere(n int) int {
+	q.probes++
+	if q.probes == 1 {
 		return n - 1
 	}
-	random := rand.New(rand.NewPCG(uint64(l.begun.UnixMilli()), l.probes))
+	random := rand.New(rand.NewPCG(uint64(q.begun.UnixMilli()), q.probes))
 	return random.IntN(n)
 }
 
@@ -194,76 +194,76 @@ func take(from *[]*job, i int) *job {
 }
 
 // settle updates the job and the queue after one attempt.
-func (l *queue) settle(j *job, result rotator.Result) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (q *queue) settle(j *job, result rotator.Result) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if j.attempted && result.Outcome == rotator.Deferred {
-		l.report(j) // it failed before the window was over
+		q.report(j) // it failed before the window was over
 		return
 	}
 	torn := result.Outcome == rotator.Unfinished && j.result.Outcome != rotator.Unfinished
 	j.result, j.attempted = result, true
 	switch classify(result) {
 	case succeeded:
-		l.halfOpen, l.faults, l.refusals, l.probes = false, 0, 0, 0
-		l.proven++
-		l.pauses.reset()
-		l.store.took()
+		q.halfOpen, q.faults, q.refusals, q.probes = false, 0, 0, 0
+		q.proven++
+		q.pauses.reset()
+		q.store.took()
 	case elsewhere:
-		l.claimed = append(l.claimed, j)
+		q.claimed = append(q.claimed, j)
 		return
 	case serverDead:
-		l.stop(result.Err)
+		q.stop(result.Err)
 	case storeDown:
-		l.halfOpen = true
+		q.halfOpen = true
 		if j.tries++; j.tries < maxTries {
-			l.waiting = slices.Insert(l.waiting, 0, j)
+			q.waiting = slices.Insert(q.waiting, 0, j)
 			return
 		}
-		l.store.giveUp(result.Err)
+		q.store.giveUp(result.Err)
 	case storeFault:
-		j.proven = l.proven
-		if l.refusals++; l.refusals >= maxRefusals && !l.store.works() {
-			l.stopped = fmt.Errorf("not begun, since Vault did not take the records of %d others: %w", l.refusals, result.Err)
+		j.proven = q.proven
+		if q.refusals++; q.refusals >= maxRefusals && !q.store.works() {
+			q.stopped = fmt.Errorf("not begun, since Vault did not take the records of %d others: %w", q.refusals, result.Err)
 		}
-		if !errors.Is(result.Err, rotator.ErrForbidden) && l.retry(j) {
+		if !errors.Is(result.Err, rotator.ErrForbidden) && q.retry(j) {
 			return
 		}
 	case doubtful:
-		l.halfOpen = true
-		l.suspect(j, torn)
+		q.halfOpen = true
+		q.suspect(j, torn)
 	case faulty:
-		l.fault, l.halfOpen, l.own = result.Err, true, j.tries > 0 && j.proven < l.proven
-		l.suspect(j, torn)
-		if l.retry(j) {
+		q.fault, q.halfOpen, q.own = result.Err, true, j.tries > 0 && j.proven < q.proven
+		q.suspect(j, torn)
+		if q.retry(j) {
 			return
 		}
 	}
-	l.report(j)
+	q.report(j)
 }
 
 // retry moves a job to the end, if it has a try left.
-func (l *queue) retry(j *job) bool {
+func (q *queue) retry(j *job) bool {
 	if j.tries++; j.tries == maxTries {
 		return false
 	}
-	l.again = append(l.again, j)
+	q.again = append(q.again, j)
 	return true
 }
 
 // suspect counts a fault that may be the server's. Faults of tenants in flight at the
 // same time count once.
-func (l *queue) suspect(j *job, torn bool) {
+func (q *queue) suspect(j *job, torn bool) {
 	err := j.result.Err
-	if j.alone || l.faults == 0 {
-		l.faults += weight(err)
+	if j.alone || q.faults == 0 {
+		q.faults += weight(err)
 		if torn {
-			l.torn++
+			q.torn++
 		}
 	}
-	j.proven, l.cause = l.proven, err
-	if l.faults >= maxFaults {
-		l.stop(err)
+	j.proven, q.cause = q.proven, err
+	if q.faults >= maxFaults {
+		q.stop(err)
 	}
 }
 
@@ -279,57 +279,57 @@ func weight(err error) int {
 
 // stop gives up the server. There is no event if all remaining tenants have
 // failed while others succeeded.
-func (l *queue) stop(err error) {
-	if l.stopped != nil {
+func (q *queue) stop(err error) {
+	if q.stopped != nil {
 		return
 	}
-	l.stopped = fmt.Errorf("not begun, since its server fails: %w", err)
-	if len(l.waiting) > 0 || l.proven == 0 || errors.Is(err, rotator.ErrServerUnusable) {
-		l.Observe.Notify(rotator.Event{Name: rotator.ServerStopped, Origin: l.origin, Count: len(l.waiting), Err: err})
+	q.stopped = fmt.Errorf("not begun, since its server fails: %w", err)
+	if len(q.waiting) > 0 || q.proven == 0 || errors.Is(err, rotator.ErrServerUnusable) {
+		q.Observe.Notify(rotator.Event{Name: rotator.ServerStopped, Origin: q.origin, Count: len(q.waiting), Err: err})
 	}
 }
 
-// pause waits before the next trial, at least as long as the server asked.
-func (l *queue) pause(ctx context.Context) {
-	wait := l.pauses.first
-	if !l.own {
-		wait = l.pauses.next()
+// pause waits before the next attempt, at least as long as the server asked.
+func (q *queue) pause(ctx context.Context) {
+	wait := q.pauses.first
+	if !q.own {
+		wait = q.pauses.next()
 	}
 	var limited *rotator.RateLimitedError
-	if errors.As(l.fault, &limited) {
+	if errors.As(q.fault, &limited) {
 		wait = max(wait, limited.After)
 	}
 	if wait > maxAsked {
-		l.stop(fmt.Errorf("asked for a pause of %s: %w", wait, l.fault))
+		q.stop(fmt.Errorf("asked for a pause of %s: %w", wait, q.fault))
 		return
 	}
-	l.Observe.Notify(rotator.Event{Name: rotator.ServerPaused, Origin: l.origin, Wait: wait, Err: l.fault})
-	_ = l.clock.Sleep(ctx, wait) // the loop checks the context
-	l.fault = nil
+	q.Observe.Notify(rotator.Event{Name: rotator.ServerPaused, Origin: q.origin, Wait: wait, Err: q.fault})
+	_ = q.clock.Sleep(ctx, wait) // the loop checks the context
+	q.fault = nil
 }
 
 // finish reports the jobs that the queue did not process.
-func (l *queue) finish(ctx context.Context) {
-	for _, j := range slices.Concat(l.waiting, l.again, l.claimed) {
+func (q *queue) finish(ctx context.Context) {
+	for _, j := range slices.Concat(q.waiting, q.again, q.claimed) {
 		switch {
 		case j.attempted: // its last result counts
 		case ctx.Err() != nil:
 			j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Deferred, Err: errInterrupted}
 		default:
-			j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Blocked, Err: cmp.Or(l.stopped, l.store.fault())}
+			j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Blocked, Err: cmp.Or(q.stopped, q.store.fault())}
 		}
-		l.report(j)
+		q.report(j)
 	}
 }
 
-func (l *queue) report(j *job) {
+func (q *queue) report(j *job) {
 	after := rotator.Candidate{Name: j.Name, Credential: j.result.Credential}
 	if errors.Is(j.result.Err, rotator.ErrMalformed) || errors.Is(j.result.Err, rotator.ErrAbsent) {
 		after.Err, after.Ignored = j.result.Err, rotator.IsWithdrawn(j.result.Err)
 	}
-	status := rotator.StatusOf(l.clock.Now(), after, 1)
-	l.Observe.Notify(rotator.Event{
-		Name: rotator.TenantDone, Tenant: j.Name, Origin: l.origin, Rotation: j.result.Rotation,
+	status := rotator.StatusOf(q.clock.Now(), after, 1)
+	q.Observe.Notify(rotator.Event{
+		Name: rotator.TenantDone, Tenant: j.Name, Origin: q.origin, Rotation: j.result.Rotation,
 		Outcome: j.result.Outcome, Status: &status, Err: j.result.Err,
 	})
 }

@@ -18,7 +18,7 @@ var errReset = errors.New("connection reset")
 // ofStore is an error of the store, as the rotation wraps it.
 func ofStore(err error) error { return fmt.Errorf("commit: %w", rotator.StoreError(err)) }
 
-func TestWhatAnAttemptMeansForItsLane(t *testing.T) {
+func TestWhatAnAttemptMeansForItsQueue(t *testing.T) {
 	both := func(errs ...error) error { return fmt.Errorf("push: %w", errors.Join(errs...)) }
 	tests := []struct {
 		name   string

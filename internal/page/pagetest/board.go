@@ -10,24 +10,24 @@ import (
 	"mailu-rotator/rotator/status"
 )
 
-// board is a board and its clock.
-type board struct {
+// fleetCache is a cache and its clock.
+type fleetCache struct {
 	*status.Cache
 	clock *rotatortest.Clock
 }
 
-func newBoard() board {
+func newCache() fleetCache {
 	clock := rotatortest.NewClock(Now)
-	return board{Cache: status.NewCache(clock), clock: clock}
+	return fleetCache{Cache: status.NewCache(clock), clock: clock}
 }
 
-func (b board) schedule() {
+func (b fleetCache) schedule() {
 	b.Observe(rotator.Event{Name: rotator.TickScheduled, Wait: 12*time.Hour + 34*time.Minute})
 	b.Observe(rotator.Event{Name: rotator.VerificationScheduled, Wait: 3*day + 14*time.Hour + 27*time.Minute})
 }
 
 // at sets the clock to the given time before now while f runs.
-func (b board) at(before time.Duration, f func()) {
+func (b fleetCache) at(before time.Duration, f func()) {
 	b.clock.Advance(-before)
 	f()
 	b.clock.Advance(before)
@@ -35,19 +35,19 @@ func (b board) at(before time.Duration, f func()) {
 
 // nights simulates six nightly sweeps and a verification between them. Each sweep
 // rotates the passwords that are young at [Now].
-func (b board) nights(all []rotator.Candidate) {
-	b.at(0, func() { b.survey(all) })
+func (b fleetCache) nights(all []rotator.Candidate) {
+	b.at(0, func() { b.scan(all) })
 	for night := 6; night > 0; night-- {
 		b.at(time.Duration(night-1)*day+11*time.Hour+31*time.Minute, func() { b.sweep(all) })
 		if night == 4 {
 			b.at(3*day+9*time.Hour, func() { b.verify(all) })
 		}
 	}
-	b.at(11*time.Hour+31*time.Minute, func() { b.survey(all) })
+	b.at(11*time.Hour+31*time.Minute, func() { b.scan(all) })
 	b.schedule()
 }
 
-func (b board) survey(all []rotator.Candidate) {
+func (b fleetCache) scan(all []rotator.Candidate) {
 	statuses := make([]rotator.Status, len(all))
 	for i, c := range all {
 		statuses[i] = rotator.StatusOf(b.clock.Now(), c, 1)
@@ -55,7 +55,7 @@ func (b board) survey(all []rotator.Candidate) {
 	b.Replace(statuses)
 }
 
-func (b board) sweep(all []rotator.Candidate) {
+func (b fleetCache) sweep(all []rotator.Candidate) {
 	began := b.clock.Now()
 	var night []rotator.Candidate
 	for _, c := range all {
@@ -72,7 +72,7 @@ func (b board) sweep(all []rotator.Candidate) {
 	b.at(-time.Duration(len(night))*700*time.Millisecond-2*time.Second, func() { b.Observe(rotator.Event{Name: rotator.SweepFinished}) })
 }
 
-func (b board) verify(all []rotator.Candidate) {
+func (b fleetCache) verify(all []rotator.Candidate) {
 	b.Observe(rotator.Event{Name: rotator.VerificationStarted})
 	b.Observe(rotator.Event{Name: rotator.VerificationPlanned, Count: len(all)})
 	for _, c := range all {
@@ -85,7 +85,7 @@ func (b board) verify(all []rotator.Candidate) {
 }
 
 // trouble simulates a running sweep with failures.
-func (b board) trouble(all []rotator.Candidate) {
+func (b fleetCache) trouble(all []rotator.Candidate) {
 	b.at(4*time.Minute, func() {
 		b.Observe(rotator.Event{Name: rotator.SweepStarted})
 		b.Observe(rotator.Event{Name: rotator.SweepPlanned, Count: 6 + len(all)/40})
@@ -119,7 +119,7 @@ func (b board) trouble(all []rotator.Candidate) {
 	})
 }
 
-func (b board) refuse() {
+func (b fleetCache) refuse() {
 	b.at(6*time.Minute, func() { b.Observe(rotator.Event{Name: rotator.SweepRefused, Err: errSealed}) })
 	b.schedule()
 }

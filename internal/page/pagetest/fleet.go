@@ -67,7 +67,7 @@ func Tenant(n int) string {
 
 // Healthy is a fleet without problems.
 func Healthy(n int) status.Snapshot {
-	b := newBoard()
+	b := newCache()
 	b.nights(fleet(n, false))
 	return b.Snapshot()
 }
@@ -75,7 +75,7 @@ func Healthy(n int) status.Snapshot {
 // Mixed is a fleet with every possible state: all standings, failures, servers given up
 // and paused, and a running sweep. It has at least 12 tenants.
 func Mixed(n int) status.Snapshot {
-	b := newBoard()
+	b := newCache()
 	all := fleet(n, true)
 	b.nights(all)
 	b.trouble(all)
@@ -83,11 +83,11 @@ func Mixed(n int) status.Snapshot {
 }
 
 // Unread is a daemon that has just started.
-func Unread() status.Snapshot { return newBoard().Snapshot() }
+func Unread() status.Snapshot { return newCache().Snapshot() }
 
 // Empty is a prefix without tenants.
 func Empty() status.Snapshot {
-	b := newBoard()
+	b := newCache()
 	b.Replace(nil)
 	b.schedule()
 	return b.Snapshot()
@@ -95,14 +95,14 @@ func Empty() status.Snapshot {
 
 // Refused is a daemon that has not been able to read the records yet.
 func Refused() status.Snapshot {
-	b := newBoard()
+	b := newCache()
 	b.refuse()
 	return b.Snapshot()
 }
 
 // Sealed is a fleet whose Vault was sealed before the last sweep.
 func Sealed(n int) status.Snapshot {
-	b := newBoard()
+	b := newCache()
 	b.clock.Advance(-day)
 	b.nights(slices.DeleteFunc(fleet(n, false), func(c rotator.Candidate) bool {
 		_, known := c.Credential.Born(b.clock.Now().Add(-12 * time.Hour))
