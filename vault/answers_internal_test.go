@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -249,5 +250,106 @@ func TestOneCapabilityTooManyIsAWarning(t *testing.T) {
 		if got := n.judge(strings.Fields(held), "write the policy"); got.State != want {
 			t.Errorf("%s: %+v", held, got)
 		}
+	}
+}
+
+// answered is a client whose every request gets this answer.
+func answered(t *testing.T, status int, body string) *Client {
+	t.Helper()
+	cfg := Config{Mount: "kv"}.withDefaults()
+	return &Client{cfg: cfg, session: &session{ctx: t.Context(), cfg: cfg, current: &lease{api: oneAnswer{status: status, body: body}.client(t)}}}
+}
+
+func TestOnlyVersion2OfTheKVEngineIsTaken(t *testing.T) {
+	for answer, want := range map[string]string{
+		`"type":"kv","path":"kv/","options":{"version":"2"}`:     "",
+		`"type":"kv","path":"kv/","options":{"version":"1"}`:     "KV version 1",
+		`"type":"kv","path":"kv/","options":null`:                "KV version 1",
+		`"type":"generic","path":"kv/","options":{}`:             "KV version 1",
+		`"type":"cubbyhole","path":"kv/"`:                        `of type "cubbyhole"`,
+		`"type":"kv","path":"k/","options":{"version":"2"}`:      "inside the mount k/",
+		`"type":"kv","path":"kv/old/","options":{"version":"2"}`: "inside the mount kv/old/",
+	} {
+		err := answered(t, http.StatusOK, `{"data":{`+answer+`}}`).checkMount(t.Context())
+
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+}
+
+func TestATimeThatVaultDoesNotGiveIsAnError(t *testing.T) {
+	for seconds, want := range map[int64]bool{-1: false, 0: false, 1_764_000_000: true} {
+		client := oneAnswer{status: http.StatusOK, body: fmt.Sprintf(`{"initialized":true,"sealed":false,"server_time_utc":%d}`, seconds)}.client(t)
+
+		got, err := askTime(t.Context(), client)
+
+		if (err == nil) != want || want && got.Unix() != seconds {
+			t.Errorf("%d: %s, %v", seconds, got, err)
+		}
+	}
+}
+
+func TestALoginThatWantsASecondFactorIsRefused(t *testing.T) {
+	client := oneAnswer{status: http.StatusOK, body: `{"auth":{"client_token":"s.x","mfa_requirement":{"mfa_request_id":"1"}}}`}.client(t)
+
+	if token, err := postLogin(t.Context(), client, "approle", nil); err == nil || !token.secret.Empty() {
+		t.Errorf("got %v, %v", token, err)
+	}
+}
+
+func TestWhatIsAVersion(t *testing.T) {
+	for number, want := range map[json.Number]int{"1": 1, "2147483647": 1<<31 - 1, "0": 0, "-1": 0, "2147483648": 0, "1.5": 0, "": 0} {
+		if got, err := versionOf(number); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %d, %v", number, got, err)
+		}
+	}
+}
+
+func TestPathsThatMeanSomethingElseAreRefused(t *testing.T) {
+	for path, want := range map[string]bool{
+		"kv": true, "team-1/kv_2": true, "a.b/c..d": true,
+		"": false, ".": false, "..": false, "a/./b": false, "a/../b": false, "a//b": false, "/a": false, "a/": false,
+		"a*": false, "a+b": false, "{{x}}": false, "a%2fb": false, "a b": false, "ä": false,
+	} {
+		if err := checkPath("mount", path); (err == nil) != want {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+func TestTheLongestPauseIsNotBelowTheShortest(t *testing.T) {
+	if got := (Config{MinWait: time.Minute}).withDefaults(); got.MaxWait != time.Minute {
+		t.Errorf("%s to %s", got.MinWait, got.MaxWait)
+	}
+	if got := (Config{MinWait: time.Second}).withDefaults(); got.MaxWait != defaultMaxWait {
+		t.Errorf("%s to %s", got.MinWait, got.MaxWait)
+	}
+}
+
+func TestWhichMasterKeysAreTaken(t *testing.T) {
+	key := func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
+	for name, test := range map[string]struct {
+		kind, version, key string
+		taken, wrong       bool
+	}{
+		"as Vault gives it":      {masterKeyType, "1", key(32), true, false},
+		"by Vault before 1.14":   {"", "1", key(32), true, false},
+		"of another type":        {"chacha20-poly1305", "1", key(32), false, true},
+		"a byte too short":       {masterKeyType, "1", key(31), false, true},
+		"a byte too long":        {masterKeyType, "1", key(33), false, true},
+		"no base64":              {masterKeyType, "1", "?", false, false},
+		"a version with a zero":  {masterKeyType, "01", key(32), false, false},
+		"a version with a sign":  {masterKeyType, "+1", key(32), false, false},
+		"a version that is none": {masterKeyType, "latest", key(32), false, false},
+		"a version of zero":      {masterKeyType, "0", key(32), false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ring, err := keyring([]byte(fmt.Sprintf(`{"data":{"type":%q,"keys":{%q:%q}}}`, test.kind, test.version, test.key)))
+
+			if (err == nil) != test.taken || (ring != nil) != test.taken || errors.Is(err, ErrWrongKeyType) != test.wrong {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

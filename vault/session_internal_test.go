@@ -186,3 +186,46 @@ func TestKeeperWhoseLoginsFailAtOnceTriesOnceAMinute(t *testing.T) {
 		}
 	})
 }
+
+// keptLogin returns the same token each time.
+type keptLogin struct {
+	method
+	token loginToken
+}
+
+func (l keptLogin) authenticate(context.Context, *api.Client) (loginToken, error) {
+	return l.token, nil
+}
+
+// The API client needs the only copy.
+func TestALoginsCopyOfTheTokenIsWiped(t *testing.T) {
+	login := keptLogin{token: loginToken{secret: crypto.SecretFromString("hvs.token")}}
+
+	s, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{method: login})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.close() })
+
+	if !login.token.secret.Empty() || s.current.api.Token() != "hvs.token" {
+		t.Errorf("the copy is empty: %t; the client has %q", login.token.secret.Empty(), s.current.api.Token())
+	}
+}
+
+func TestATokenForOneRequestIsRefused(t *testing.T) {
+	login := keptLogin{token: loginToken{secret: crypto.SecretFromString("hvs.token"), uses: 1}}
+
+	_, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{method: login})
+
+	var limited *usesError
+	if !errors.As(err, &limited) || limited.uses != 1 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Vault gives no such token; a watcher would renew it without a pause.
+func TestATokenWithoutATimeIsNotRenewed(t *testing.T) {
+	s := &session{ctx: t.Context(), cfg: Config{}.withDefaults()}
+
+	s.keep(&lease{ctx: t.Context(), token: loginToken{renewable: true}}) // without a client: a renewal would panic
+}
