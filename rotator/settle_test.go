@@ -1,6 +1,7 @@
 package rotator_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -397,4 +398,22 @@ func TestARefusedTokenIsNotFollowedByAQuestion(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	h.checkInvariant(t)
+}
+
+func TestARecordThatOthersKeepWritingIsLeft(t *testing.T) {
+	h := newHouse(t)
+	writes := 0
+	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op == rotatortest.OpWrite {
+			writes++
+			h.store.Edit(tenantA, func(fields map[string]any) { fields["note"] = fmt.Sprint(writes) })
+		}
+		return rotatortest.Fault{}
+	}
+
+	result := h.attempt(t, "daemon")
+
+	if !errors.Is(result.Err, rotator.ErrConflict) || writes != 5 || h.mailu.Sets() != 0 {
+		t.Errorf("%v after %d writes, %d pushes", result.Err, writes, h.mailu.Sets())
+	}
 }

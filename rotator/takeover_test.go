@@ -313,26 +313,42 @@ func (h *house) claim(owner string, left time.Duration) {
 
 // Another process had the claim between two of ours, and may have pushed.
 func TestARefusalAfterTheClaimWasLostAbandonsNothing(t *testing.T) {
+	for name, late := range map[string]bool{"it lapsed": false, "it lapsed, and an earlier write of ours came late": true} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			writes := 0
+			h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
+				if c.Op != rotatortest.OpWrite {
+					return rotatortest.Fault{}
+				}
+				switch writes++; {
+				case writes == 1:
+					h.clock.Advance(ttl) // our claim is over
+				case writes == 2:
+					h.claim("another process", 0)
+				case writes == 3 && late:
+					h.claim("daemon", ttl)
+				}
+				return rotatortest.Fault{}
+			}
+			h.mailu.Hook = rotatortest.On(rotatortest.OpSetPassword, rotatortest.Fault{Before: rotator.ErrRefused})
+
+			result := h.attempt(t, "daemon")
+
+			mustBe(t, result, rotator.Unfinished)
+			if held := h.accepted(t); len(held) != 2 {
+				t.Errorf("Vault holds %q", held)
+			}
+		})
+	}
+}
+
+// The push of the first attempt may still take effect.
+func TestARefusalInALaterAttemptAbandonsNothing(t *testing.T) {
 	h := newHouse(t)
-	writes := 0
-	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
-		if c.Op != rotatortest.OpWrite {
-			return rotatortest.Fault{}
-		}
-		switch writes++; writes {
-		case 1:
-			h.clock.Advance(ttl) // our claim is over
-		case 2:
-			h.claim("another process", 0)
-		}
-		return rotatortest.Fault{}
-	}
-	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
-		if c.Op == rotatortest.OpSetPassword {
-			return rotatortest.Fault{Before: rotator.ErrRefused}
-		}
-		return rotatortest.Fault{}
-	}
+	h.meet(rotatortest.OpSetPassword, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
+	mustBe(t, h.attempt(t, "daemon"), rotator.Unfinished)
+	h.mailu.Hook = rotatortest.On(rotatortest.OpSetPassword, rotatortest.Fault{Before: rotator.ErrRefused})
 
 	result := h.attempt(t, "daemon")
 

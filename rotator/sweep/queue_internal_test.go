@@ -240,6 +240,36 @@ func TestWhenAFaultIsATenantsOwn(t *testing.T) {
 	}
 }
 
+func TestWhatAFaultChangesInTheQueue(t *testing.T) {
+	for name, test := range map[string]struct {
+		err              error
+		halfOpen         bool
+		faults, refusals int
+		again            int
+	}{
+		"the store refuses the record": {ofStore(rotator.ErrForbidden), false, 0, 1, 0},
+		"the store fails":              {ofStore(errReset), false, 0, 1, 1},
+		"the hash proves nothing":      {rotator.ErrUnverifiable, true, 2, 0, 0},
+		"the server answers 500":       {rotator.ErrServerFailed, true, 2, 0, 1},
+		"no answer":                    {errReset, true, 1, 0, 1},
+		"the user is unknown":          {rotator.ErrUnknownUser, false, 0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, j := inLane(nil), jobOf("bad")
+			l.halfOpen, l.proven = false, 2
+
+			l.settle(j, rotator.Result{Outcome: rotator.Failed, Err: test.err})
+
+			if l.halfOpen != test.halfOpen || l.faults != test.faults || l.refusals != test.refusals || len(l.again) != test.again {
+				t.Errorf("half-open %t, %d faults, %d refusals, %d to retry", l.halfOpen, l.faults, l.refusals, len(l.again))
+			}
+			if retried := len(l.again) > 0; retried && j.proven != l.proven {
+				t.Errorf("its fault is noted after %d successes of %d", j.proven, l.proven)
+			}
+		})
+	}
+}
+
 func TestWhenAQueueGivesNoJob(t *testing.T) {
 	over, end := context.WithCancel(t.Context())
 	end()

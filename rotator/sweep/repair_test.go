@@ -400,3 +400,20 @@ func TestAnImproperPasswordIsNoUncertainPush(t *testing.T) {
 		}
 	})
 }
+
+// KV v2 may keep more versions than a repair reads.
+func TestARepairSearchesFiftyVersions(t *testing.T) {
+	for versions, want := range map[int]string{52: "wanted", 53: "later"} {
+		inFleet(t, func(t *testing.T, f *fleet) {
+			f.sealed(t, 1, "wanted") // in version 2
+			f.setCurrent(t, 1, "later")
+			for n := range versions - 3 {
+				f.edit(1, func(fields map[string]any) { fields["note"] = n })
+			}
+
+			f.verify(t, true)
+
+			f.mustAgree(t, 1, want)
+		})
+	}
+}
