@@ -411,3 +411,27 @@ func TestATakeoverThatComesTooLateRotates(t *testing.T) {
 	}
 	h.checkAtRest(t)
 }
+
+// Another process has finished it, and has begun another rotation.
+func TestATakeoverLeavesTheNextRotationAlone(t *testing.T) {
+	h := newHouse(t)
+	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
+	h.attempt(t, "first")
+	h.clock.Advance(ttl)
+	theirs := h.seal(t, meanwhile, "theirs")
+	h.meet(rotatortest.OpVerify, 1, func() rotatortest.Fault {
+		h.store.Edit(tenantA, func(fields map[string]any) {
+			fields["pending"].(map[string]any)["password"] = theirs
+			fields["pending"].(map[string]any)["last_rotated"] = meanwhile
+		})
+		h.claim("another process", ttl)
+		return rotatortest.Fault{}
+	})
+
+	result := h.attempt(t, "second")
+
+	mustBe(t, result, rotator.Fresh)
+	if h.mailu.Sets() != 0 {
+		t.Errorf("%d pushes", h.mailu.Sets())
+	}
+}
