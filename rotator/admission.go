@@ -120,7 +120,7 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 		if readErr := r.reread(ctx); IsWithdrawn(readErr) {
 			return readErr
 		} else if readErr != nil {
-			return errors.Join(err, readErr)
+			return fmt.Errorf("%w; %w", err, readErr)
 		}
 		switch {
 		case !r.cred.holdsPending(r.next):

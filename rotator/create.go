@@ -273,7 +273,7 @@ func (r *rotation) releaseClaim(ctx context.Context, refusal error) (Outcome, er
 		landed: func(c Credential) bool { return !c.holdsPending(r.next) || c.Pending.Claim == lapsed.Claim },
 	})
 	if err != nil && !errors.Is(err, errOvertaken) {
-		return Unfinished, errors.Join(refusal, fmt.Errorf("release the claim: %w", err))
+		return Unfinished, fmt.Errorf("%w; release the claim: %w", refusal, err)
 	}
 	return Unfinished, refusal
 }

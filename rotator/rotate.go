@@ -348,7 +348,7 @@ func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) 
 	})
 	end()
 	if err != nil {
-		return Unfinished, errors.Join(refusal, fmt.Errorf("abandon: %w", err))
+		return Unfinished, fmt.Errorf("%w; abandon: %w", refusal, err)
 	}
 	r.note(RotationAbandoned, refusal)
 	return Refused, refusal

@@ -47,7 +47,7 @@ func (r *rotation) update(ctx context.Context, step change) error {
 		if readErr := r.reread(ctx); IsWithdrawn(readErr) {
 			return readErr // another process has withdrawn it
 		} else if readErr != nil {
-			return errors.Join(err, readErr)
+			return fmt.Errorf("%w; %w", err, readErr)
 		}
 		switch {
 		case step.landed(r.cred):
@@ -135,7 +135,7 @@ func (r *rotation) resolveConflict(ctx context.Context, c *Credential) (ending, 
 	case err != nil && r.next.Claim.Owner == "": // found in the history: it never was pending, so there is nothing to restore
 		return nil, err
 	case c.Pending != nil:
-		return nil, errors.Join(r.torn("another writer has replaced the password, and Mailu cannot be asked which one it holds"), err)
+		return nil, fmt.Errorf("%w; %w", r.torn("another writer has replaced the password, and Mailu cannot be asked which one it holds"), err)
 	}
 	c.Pending = r.lapsed(r.next)
 	r.note(PendingRestored, err)
