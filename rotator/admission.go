@@ -54,6 +54,18 @@ func IsWithdrawn(err error) bool { return withdrawnBy(err) != nil }
 // open reports whether the tenant is being added and not admitted yet.
 func (c Credential) open() bool { return c.BeingAdded() && c.Pending != nil && !c.Pending.Admitted }
 
+// Contenders returns the records of one user that no other one of them beats. If there
+// is more than one, they are duplicates.
+func Contenders(same []Candidate) []Candidate {
+	var all []Candidate
+	for _, c := range same {
+		if beatenBy(c.Credential.open(), c.Name, same) == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // beatenBy returns the record of the same user to which an open record with this id
 // loses: one that is not open, or else the one with the smallest id, if that is
 // smaller; nil without such a record.

@@ -6,21 +6,6 @@ import (
 	"fmt"
 )
 
-// Open returns false for a record that cannot be parsed: it may be anything.
-func (c Candidate) Open() bool { return c.Err == nil && c.Credential.open() }
-
-// Contenders returns the records of one user that no other one of them beats. If there
-// is more than one, they are duplicates.
-func Contenders(same []Candidate) []Candidate {
-	var all []Candidate
-	for _, c := range same {
-		if beatenBy(c.Credential.open(), c.Name, same) == nil {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
 // Candidate is one entry under the prefix, as read.
 type Candidate struct {
 	Name       string     // as listed
@@ -55,6 +40,9 @@ func ReadCandidate(ctx context.Context, store Store, mailu Mailu, defaultPolicy 
 	c.API = mailu.API(c.Credential.Origin)
 	return c
 }
+
+// Open returns false for a record that cannot be parsed: it may be anything.
+func (c Candidate) Open() bool { return c.Err == nil && c.Credential.open() }
 
 // FailedBefore reports whether an earlier run failed with the tenant, according to the
 // cache or the record.

@@ -65,9 +65,9 @@ var errTaken = errors.New("the record of this id names another user by now: run 
 // then that password in Mailu, then the commit. It is the rotation protocol, on a store
 // where an absent record can be written and a Mailu where an unknown user can be
 // created. A half-finished addition continues with its pending password.
-func (r *Rotator) Add(ctx context.Context, registry Creator, c Credential) Result {
+func (r *Rotator) Add(ctx context.Context, creator Creator, c Credential) Result {
 	adder := *r
-	adder.Store = newRecord{Store: r.Store, creator: registry, blank: c.fields}
+	adder.Store = newRecord{Store: r.Store, creator: creator, blank: c.fields}
 	now, err := adder.read(ctx, c.Tenant)
 	switch {
 	case IsWithdrawn(err):
@@ -77,7 +77,7 @@ func (r *Rotator) Add(ctx context.Context, registry Creator, c Credential) Resul
 	case !r.sameUser(now, c): // another process was faster
 		return Result{Credential: c, Outcome: Failed, Err: errTaken}
 	}
-	user := &newUser{creator: registry, origin: now.Origin}
+	user := &newUser{creator: creator, origin: now.Origin}
 	adder.Mailu = newUsers{Mailu: r.Mailu, user: user}
 	if action, reason := judgeAddition(now); action == Leave {
 		return Result{Credential: now, Outcome: Fresh, Reason: reason}
@@ -291,8 +291,8 @@ const ToBeAdded = "to be added; its user in Mailu is taken over, or created"
 
 // ForeseeUser says what an addition will do with its user, or why Mailu refuses it. planned
 // is the reason of the plan so far.
-func ForeseeUser(ctx context.Context, server Server, registry Creator, c Credential, planned string) (string, error) {
-	user := &newUser{Server: server, creator: registry, origin: c.Origin}
+func ForeseeUser(ctx context.Context, server Server, creator Creator, c Credential, planned string) (string, error) {
+	user := &newUser{Server: server, creator: creator, origin: c.Origin}
 	if err := user.Knows(ctx, c.Username); err != nil {
 		return "", err
 	}

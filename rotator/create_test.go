@@ -34,7 +34,7 @@ func (h *house) add(t testing.TB, owner string) (result rotator.Result, lived bo
 	t.Helper()
 	c, err := rotator.ParseCredential(tenantA, rotator.Document{Fields: map[string]any{
 		"username": userA, "webmail_url": "https://mail.a.example/webmail", "created_at": "2026-11-23T03:00:00.000Z",
-	}}, policy(t, "180_days"))
+	}}, rotatortest.Policy(t, "180_days"))
 	if err != nil {
 		t.Fatal(err)
 	}

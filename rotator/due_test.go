@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -91,7 +92,7 @@ func TestWhenACredentialIsDue(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := dated(test.lastRotated, "")
-			c.Policy = policy(t, test.policy)
+			c.Policy = rotatortest.Policy(t, test.policy)
 
 			if c.Due(noon) != test.want {
 				t.Errorf("due is %t", !test.want)

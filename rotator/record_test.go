@@ -10,6 +10,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
 )
 
 // wellFormed is a record with all fields.
@@ -70,7 +71,7 @@ func pendingWith(field string, value any) map[string]any {
 
 func parse(t testing.TB, fields map[string]any) (rotator.Credential, error) {
 	t.Helper()
-	return rotator.ParseCredential(tenantA, rotator.Document{Version: 7, Fields: fields}, policy(t, "180_days"))
+	return rotator.ParseCredential(tenantA, rotator.Document{Version: 7, Fields: fields}, rotatortest.Policy(t, "180_days"))
 }
 
 func mustParse(t testing.TB, fields map[string]any) rotator.Credential {
@@ -82,22 +83,13 @@ func mustParse(t testing.TB, fields map[string]any) rotator.Credential {
 	return c
 }
 
-func policy(t testing.TB, text string) rotator.Policy {
-	t.Helper()
-	p, err := rotator.ParsePolicy(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func TestACredentialHasWhatTheRecordSays(t *testing.T) {
 	c := mustParse(t, wellFormed())
 
 	if c.Tenant != tenantA || c.Version != 7 || c.Username != userA || c.Origin != originA || c.Password != "c2VhbGVk" {
 		t.Errorf("got %+v", c)
 	}
-	if c.CreatedAt != "2025-01-01T00:00:00Z" || c.LastRotated != "2026-01-01T00:00:00Z" || c.Policy != policy(t, "30_days") || c.KeyVersion != 2 {
+	if c.CreatedAt != "2025-01-01T00:00:00Z" || c.LastRotated != "2026-01-01T00:00:00Z" || c.Policy != rotatortest.Policy(t, "30_days") || c.KeyVersion != 2 {
 		t.Errorf("got %+v", c)
 	}
 	p := c.Pending
@@ -308,7 +300,7 @@ func TestFieldsThatMayBeMissingOrOdd(t *testing.T) {
 }
 
 func TestAMissingPolicyIsTheDefault(t *testing.T) {
-	if c := mustParse(t, with("rotation_policy", nil)); c.Policy != policy(t, "180_days") {
+	if c := mustParse(t, with("rotation_policy", nil)); c.Policy != rotatortest.Policy(t, "180_days") {
 		t.Errorf("got %s", c.Policy)
 	}
 }

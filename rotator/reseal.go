@@ -9,7 +9,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// JudgeReseal is called again if the record has changed since the plan.
+// JudgeReseal decides whether a record is to be sealed anew, and why, or with which
+// outcome it is left. It is called again if the record has changed since the plan.
 func JudgeReseal(now time.Time, c Credential, newest crypto.KeyVersion) (Action, Outcome, string) {
 	switch {
 	case c.Pending != nil && c.Pending.Claim.Live(now):

@@ -24,7 +24,7 @@ func (h *house) take(t *testing.T, owner string, insist bool) (result rotator.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := rotator.ParseCredential(tenantA, doc, policy(t, "180_days"))
+	c, err := rotator.ParseCredential(tenantA, doc, rotatortest.Policy(t, "180_days"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,9 +5,8 @@ import (
 	"time"
 	_ "time/tzdata" // the zones below, on every host
 
-	"github.com/robfig/cron/v3"
-
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
 )
 
 func TestTicksWhereClocksJump(t *testing.T) {
@@ -80,8 +79,8 @@ func TestTicksWhereClocksJump(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			schedule := mustParseCron(t, test.schedule)
-			at := mustParseTime(t, test.after).In(zone)
+			schedule := rotatortest.Cron(t, test.schedule)
+			at := rotatortest.Time(t, test.after).In(zone)
 			for i, want := range test.want {
 				at = rotator.NextTick(schedule, at)
 				if got := at.Format(time.RFC3339Nano); got != want {
@@ -102,8 +101,8 @@ func TestTicksDoNotDependOnWhoAsksWhen(t *testing.T) {
 		}
 		for _, jump := range []string{"2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z", "2026-10-03T15:30:00Z", "2026-04-04T15:00:00Z", "2011-12-30T10:00:00Z", "2018-11-04T03:00:00Z"} {
 			for _, spec := range []string{"30 2 * * *", "*/20 1-3 * * *", "*/25 * * * *", "0 0 * * *", "59 23 * * *"} {
-				schedule := mustParseCron(t, spec)
-				begin := mustParseTime(t, jump).Add(-5 * time.Hour).In(location)
+				schedule := rotatortest.Cron(t, spec)
+				begin := rotatortest.Time(t, jump).Add(-5 * time.Hour).In(location)
 				next := rotator.NextTick(schedule, begin)
 				for at := begin; at.Before(begin.Add(10 * time.Hour)); at = at.Add(7 * time.Minute) {
 					if !at.Before(next) {
@@ -127,26 +126,8 @@ func TestEveryIsTheSameAfterARestart(t *testing.T) {
 		{"@every 90m", "2026-11-28T00:00:01Z", "2026-11-28T01:30:00Z"},
 		{"@every 1s", "2026-11-28T00:00:00.9Z", "2026-11-28T00:00:01Z"},
 	} {
-		if got := rotator.NextTick(mustParseCron(t, test.every), mustParseTime(t, test.after)); !got.Equal(mustParseTime(t, test.want)) {
+		if got := rotator.NextTick(rotatortest.Cron(t, test.every), rotatortest.Time(t, test.after)); !got.Equal(rotatortest.Time(t, test.want)) {
 			t.Errorf("%s after %s: %s, want %s", test.every, test.after, got, test.want)
 		}
 	}
-}
-
-func mustParseCron(t *testing.T, spec string) cron.Schedule {
-	t.Helper()
-	schedule, err := cron.ParseStandard(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return schedule
-}
-
-func mustParseTime(t *testing.T, text string) time.Time {
-	t.Helper()
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return at
 }

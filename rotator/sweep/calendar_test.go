@@ -19,7 +19,7 @@ func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
 		"1900-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1989-12-31T23:59:59Z", "-0001-01-01T00:00:00Z", "+2026-01-01T00:00:00Z", "99999999999-01-01T00:00:00Z",
 	} {
 		for _, name := range []string{"30_days", "100000_days"} {
-			candidate := entry(t1, 0, everywhere(stamp, policy(t, name)))
+			candidate := entry(t1, 0, everywhere(stamp, rotatortest.Policy(t, name)))
 
 			status := rotator.StatusOf(noon, candidate, 1)
 			left, comes := status.Left(noon)
@@ -63,7 +63,7 @@ func TestAPendingPasswordOfNoTimeIsJudgedByItsClaim(t *testing.T) {
 
 func TestATenantOfNoTimeComesFirst(t *testing.T) {
 	at := func(tenant, stamp string) rotator.Status {
-		return rotator.StatusOf(noon, entry(tenant, 0, everywhere(stamp, policy(t, "30_days"))), 1)
+		return rotator.StatusOf(noon, entry(tenant, 0, everywhere(stamp, rotatortest.Policy(t, "30_days"))), 1)
 	}
 	all := []rotator.Status{at(t1, noon.AddDate(0, 0, -30).Format(time.RFC3339)), at(t2, "0001-01-01T00:00:00Z")}
 

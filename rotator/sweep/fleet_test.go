@@ -16,6 +16,15 @@ import (
 	"mailu-rotator/rotator/sweep"
 )
 
+const (
+	tenantA = "550e8400-e29b-41d4-a716-446655440000"
+	userA   = "admin@a.example"
+	ttl     = 5 * time.Minute
+)
+
+// noon is the time of tests that compute ages.
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
 // fleet is tenants on two servers with everything around them in memory, and a sweep
 // over them. Tenants have numbers; lower ones are older. All are due.
 type fleet struct {
@@ -56,7 +65,7 @@ func (f *fleet) process(t *testing.T, owner string) *sweep.Sweep {
 	t.Helper()
 	return &sweep.Sweep{
 		Store: f.store, Keys: f.store, Mailu: f.mailu, Time: f.store, Clock: rotator.SystemClock{},
-		NewPassword: f.newPassword, DefaultPolicy: policy(t, "180_days"), Owner: owner,
+		NewPassword: f.newPassword, DefaultPolicy: rotatortest.Policy(t, "180_days"), Owner: owner,
 		Workers: 8, ClaimTTL: ttl, Canary: true, Grace: 30 * time.Second, Observe: f.observe,
 	}
 }

@@ -320,7 +320,7 @@ func TestADaemonFinishesWhatADeadHostLeft(t *testing.T) {
 		f.leave(t, 399, "dead host", f.began.Add(20*time.Minute))
 		board := boarded(f)
 		daemon := sweep.NewDaemon(rotator.SystemClock{}, sweep.Settings{
-			Schedule: mustParseCron(t, "0 3 31 * *"), Timezone: time.UTC, Window: time.Hour, Observe: f.sweep.Observe,
+			Schedule: rotatortest.Cron(t, "0 3 31 * *"), Timezone: time.UTC, Window: time.Hour, Observe: f.sweep.Observe,
 			Sweep: func(ctx context.Context, sel sweep.Selection, window time.Duration) error {
 				_, err := f.sweep.Run(ctx, sel, window)
 				return err

@@ -159,7 +159,7 @@ func TestTheTickInTheSkippedHourIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	onWatch(t, "30 2 * * *", "15 2 * * 0", func(s *sweep.Settings) { s.Timezone = berlin }, func(t *testing.T, w *watch) {
-		gap := mustParseTime(t, "2000-03-26T01:00:00Z").Sub(midnight)
+		gap := rotatortest.Time(t, "2000-03-26T01:00:00Z").Sub(midnight)
 		w.until(gap - time.Hour)
 		w.mu.Lock()
 		before := len(w.sweeps)

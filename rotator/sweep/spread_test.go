@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/rotatortest"
 	"mailu-rotator/rotator/sweep"
 )
 
@@ -119,7 +120,7 @@ func TestDueDatesOfAReleaseStay(t *testing.T) {
 	for _, test := range tests {
 		c := rotator.Credential{
 			Tenant: rotator.TenantID(test.tenant), LastRotated: "2026-06-01T03:00:00.000Z",
-			Policy: policy(t, test.policy).WithSpread(spread(t, test.spread)),
+			Policy: rotatortest.Policy(t, test.policy).WithSpread(spread(t, test.spread)),
 		}
 
 		due, _ := c.DueAt(noon)
@@ -158,7 +159,7 @@ func TestASpreadChangesNothingWhereNoAgeCounts(t *testing.T) {
 }
 
 func TestTheSpreadOfTheDefaultPolicyHoldsForTheRecordsOwn(t *testing.T) {
-	byDefault := policy(t, "180_days").WithSpread(spread(t, "50%"))
+	byDefault := rotatortest.Policy(t, "180_days").WithSpread(spread(t, "50%"))
 	record := rotator.Document{Version: 1, Fields: map[string]any{
 		"username": "admin@a.example", "password": "sealed", "webmail_url": "https://mail.a.example",
 		"last_rotated": "2026-06-01T03:00:00.000Z", "rotation_policy": "100_days",
