@@ -166,6 +166,8 @@ func (f *fleet) startARotation(t *testing.T) {
 	})
 }
 
+// mustBeSettled judges a fleet that no process rotates: a rotation between the two
+// questions of settled looks like a lock-out.
 func (f *fleet) mustBeSettled(t *testing.T) {
 	t.Helper()
 	for _, tenant := range f.tenants {

@@ -169,7 +169,13 @@ func TestUpgradeInMidRotationFinishesItAndRunsTheNewProgram(t *testing.T) {
 
 	run(t, "dpkg", "--install", "/opt/boottest/mailu-rotator.deb")
 
-	f.mustBeSettled(t)
+	awaitEntries(t, daemon, 1, "EVENT=rotation committed", "_PID="+pid)
+	f.awaitRotation(t, 1) // the new process rotates the rest
+	for _, tenant := range f.tenants {
+		if sets := f.mailu.PasswordSets(user(tenant)); sets != 1 {
+			t.Errorf("%s: %d new passwords", tenant, sets)
+		}
+	}
 	if got := property(t, daemon, "MainPID"); got == pid || got == "0" {
 		t.Errorf("process %s became %s", pid, got)
 	}
