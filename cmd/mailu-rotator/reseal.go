@@ -58,11 +58,8 @@ func runReseal(ctx context.Context, path string, flags resealFlags, stdout, stde
 			return err
 		}
 		return a.with(ctx, func(s *sweep.Sweep) (err error) {
-			if flags.dryRun {
-				report, err = s.PlanReseal(ctx, sel)
-			} else {
-				report, err = s.Reseal(ctx, sel)
-			}
+			s.DryRun = flags.dryRun
+			report, err = s.Reseal(ctx, sel)
 			return err
 		})
 	})

@@ -83,11 +83,8 @@ func runNow(ctx context.Context, path string, flags runNowFlags, stdout, stderr 
 
 func (a *app) report(ctx context.Context, sel sweep.Selection, dryRun bool) (report sweep.Report, err error) {
 	err = a.with(ctx, func(s *sweep.Sweep) error {
-		if dryRun {
-			report, err = s.Plan(ctx, sel)
-		} else {
-			report, err = s.Run(ctx, sel, 0)
-		}
+		s.DryRun = dryRun
+		report, err = s.Run(ctx, sel, 0)
 		return err
 	})
 	if !dryRun {

@@ -109,12 +109,8 @@ func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, s
 			for _, tenant := range flags.unreadable {
 				s.Unreadable = append(s.Unreadable, rotator.TenantID(tenant))
 			}
-			if flags.dryRun {
-				s.Users = registry
-				report, err = s.PlanAdd(ctx, additions, flags.first)
-			} else {
-				report, err = s.Add(ctx, registry, additions, flags.first)
-			}
+			s.DryRun = flags.dryRun
+			report, err = s.Add(ctx, registry, additions, flags.first)
 			return err
 		})
 	})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,24 +17,21 @@ var (
 	errWindowOver  = errors.New("not begun: the window is over, the next tick goes on")
 )
 
-// act takes the plan's jobs through their servers' queues and returns a row for each
-// decision, in the plan's order. The event has the number of jobs.
-func (r *run) act(ctx context.Context, plan []Decision, planned rotator.EventName) []Row {
+// act has the plan's jobs processed and returns a row for each decision, in the plan's
+// order. The event has the number of jobs.
+func (r *run) act(ctx context.Context, plan []Decision, planned rotator.EventName, process func(*run, context.Context, []*job)) []Row {
 	jobs := make([]*job, len(plan))
-	byOrigin := map[rotator.Origin][]*job{}
-	todo := 0
+	var todo []*job
 	for i := range plan {
-		d := &plan[i]
-		jobs[i] = &job{Decision: d}
-		if d.Action == rotator.Leave {
-			r.skip(*d)
-			continue
+		jobs[i] = &job{Decision: &plan[i]}
+		if plan[i].Action == rotator.Leave {
+			r.skip(plan[i])
+		} else {
+			todo = append(todo, jobs[i])
 		}
-		todo++
-		byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], jobs[i])
 	}
-	r.Observe.Notify(rotator.Event{Name: planned, Count: todo})
-	r.processQueues(ctx, byOrigin)
+	r.Observe.Notify(rotator.Event{Name: planned, Count: len(todo)})
+	process(r, ctx, todo)
 	rows := make([]Row, len(jobs))
 	for i, j := range jobs {
 		rows[i] = r.row(j)
@@ -41,17 +39,51 @@ func (r *run) act(ctx context.Context, plan []Decision, planned rotator.EventNam
 	return rows
 }
 
-func (r *run) processQueues(ctx context.Context, byOrigin map[rotator.Origin][]*job) {
-	var group errgroup.Group
-	for origin, jobs := range byOrigin {
+// dryRunRows returns the rows of a plan that is not carried out.
+func (r *run) dryRunRows(plan []Decision) []Row {
+	rows := make([]Row, len(plan))
+	for i, d := range plan {
+		if d.Action != rotator.Leave {
+			d.Outcome = rotator.Planned
+		}
+		rows[i] = newRow(r.clock.Now(), d.Candidate, d.Outcome, d.Reason)
+	}
+	return rows
+}
+
+// processQueues takes the jobs through their servers' queues.
+func (r *run) processQueues(ctx context.Context, jobs []*job) {
+	perServer(jobs, func(j *job) rotator.Origin { return j.Credential.Origin }, func(origin rotator.Origin, jobs []*job) {
 		server, err := r.Mailu.Server(origin)
 		if err != nil {
-			continue // the plan has no such job
+			return // the plan has no such job
 		}
 		q := newQueue(r, origin, queueWidth(server), jobs)
+		q.process(ctx)
+		q.finish(ctx)
+	})
+}
+
+// perServer calls f concurrently for each server, with its tenants in their order.
+func perServer[T any](all []T, originOf func(T) rotator.Origin, f func(rotator.Origin, []T)) {
+	byOrigin := map[rotator.Origin][]T{}
+	for _, one := range all {
+		byOrigin[originOf(one)] = append(byOrigin[originOf(one)], one)
+	}
+	var group sync.WaitGroup
+	for origin, tenants := range byOrigin {
+		group.Go(func() { f(origin, tenants) })
+	}
+	group.Wait()
+}
+
+// parallel calls f for each number below n, up to limit at a time, in their order.
+func parallel(limit, n int, f func(i int)) {
+	var group errgroup.Group
+	group.SetLimit(max(limit, 1))
+	for i := range n {
 		group.Go(func() error {
-			q.process(ctx)
-			q.finish(ctx)
+			f(i)
 			return nil
 		})
 	}

@@ -17,32 +17,20 @@ import (
 // whether the user is taken over or created; an addition whose user Mailu refuses is
 // removed from the plan. Servers are queried concurrently.
 func (r *run) askUsers(ctx context.Context, plan []Decision) {
-	byOrigin := map[rotator.Origin][]*Decision{}
+	var additions []*Decision
 	for i := range plan {
-		if d := &plan[i]; d.Action == rotator.Add {
-			byOrigin[d.Credential.Origin] = append(byOrigin[d.Credential.Origin], d)
+		if plan[i].Action == rotator.Add {
+			additions = append(additions, &plan[i])
 		}
 	}
-	var all errgroup.Group
-	for origin, additions := range byOrigin {
+	perServer(additions, func(d *Decision) rotator.Origin { return d.Credential.Origin }, func(origin rotator.Origin, additions []*Decision) {
 		server, err := r.Mailu.Server(origin)
 		if err != nil {
-			continue // the plan has no such addition
+			return // the plan has no such addition
 		}
-		q := &inquiry{server: server, creator: r.Users, timeout: r.ClaimTTL}
-		all.Go(func() error {
-			var group errgroup.Group
-			group.SetLimit(server.MaxConcurrent())
-			for _, d := range additions {
-				group.Go(func() error {
-					q.ask(ctx, d)
-					return nil
-				})
-			}
-			return group.Wait()
-		})
-	}
-	_ = all.Wait() // its functions return nil
+		q := &inquiry{server: server, creator: r.creator, timeout: r.ClaimTTL}
+		parallel(server.MaxConcurrent(), len(additions), func(i int) { q.ask(ctx, additions[i]) })
+	})
 }
 
 // inquiry asks one server about users, and stops once the server has shown that it

@@ -70,6 +70,13 @@ func (f *fleet) process(t *testing.T, owner string) *sweep.Sweep {
 	}
 }
 
+// dry is the sweep for a dry run.
+func dry(s *sweep.Sweep) *sweep.Sweep {
+	planning := *s
+	planning.DryRun = true
+	return &planning
+}
+
 func tenant(n int) rotator.TenantID {
 	return rotator.TenantID(fmt.Sprintf("00000000-0000-4000-8000-%012d", n))
 }

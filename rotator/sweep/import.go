@@ -40,40 +40,38 @@ func (a Addition) where(err error) error {
 // An error means that nothing was started: an addition is invalid, or another tenant
 // may have the same user. The result of each addition is in the report, in the given
 // order.
+//
+// A dry run also asks Mailu about the users, unless registry is nil. It leaves out ids
+// that Add would create.
 func (s *Sweep) Add(ctx context.Context, registry rotator.Creator, additions []Addition, first bool) (Report, error) {
-	report := Report{Started: s.Clock.Now()}
-	s.Observe.Notify(rotator.Event{Name: rotator.AdditionStarted})
-	r, fleet, err := s.beginAdditions(ctx, additions, first)
-	if err != nil {
-		return report, err
-	}
-	defer r.keys.Wipe()
-	plan := r.decideAdditions(fleet, additions)
-	nameAdditions(plan, fleet)
-	r.rotator.Rivals = r.namesakes(fleet)
-	r.creator = registry
-	report.Rows = r.act(ctx, plan, rotator.AdditionPlanned)
-	report.Finished = s.Clock.Now()
-	s.Observe.Notify(rotator.Event{Name: rotator.AdditionFinished, Count: report.Failures()})
-	return report, nil
+	events := runEvents{started: rotator.AdditionStarted, planned: rotator.AdditionPlanned, finished: rotator.AdditionFinished}
+	plan := func() (*run, []Decision, error) { return s.planAdditions(ctx, registry, additions, first) }
+	return s.execute(ctx, events, plan, (*run).processQueues)
 }
 
-// PlanAdd reads the fleet and reports what Add would do. It writes nothing. It asks
-// Mailu about the users if s.Users is set. It leaves out ids that Add would create.
-func (s *Sweep) PlanAdd(ctx context.Context, additions []Addition, first bool) (Report, error) {
-	report := Report{Started: s.Clock.Now(), DryRun: true}
-	r, fleet, err := s.beginAdditions(ctx, additions, first)
-	if err != nil {
-		return report, err
+// planAdditions checks the additions, and reads the fleet once.
+func (s *Sweep) planAdditions(ctx context.Context, registry rotator.Creator, additions []Addition, first bool) (*run, []Decision, error) {
+	if err := s.check(additions); err != nil {
+		return nil, nil, err
 	}
-	defer r.keys.Wipe()
+	r, err := s.open(ctx, Selection{})
+	if err != nil {
+		return nil, nil, err
+	}
+	fleet, err := r.others(ctx, first)
+	if err != nil {
+		return r, nil, err
+	}
+	r.creator = registry
 	plan := r.decideAdditions(fleet, additions)
-	if s.Users != nil {
+	switch {
+	case !s.DryRun:
+		nameAdditions(plan, fleet)
+		r.rotator.Rivals = r.namesakes(fleet)
+	case registry != nil:
 		r.askUsers(ctx, plan)
 	}
-	report.Rows = r.foresee(plan)
-	report.Finished = s.Clock.Now()
-	return report, nil
+	return r, plan, nil
 }
 
 // nameAdditions assigns ids to additions without one: the first id for the user's
@@ -98,24 +96,6 @@ func nameAdditions(plan []Decision, fleet []rotator.Candidate) {
 		}
 		taken[d.Name] = true
 	}
-}
-
-// beginAdditions checks the additions, and reads the fleet once. The caller must wipe
-// the run's keys unless there is an error.
-func (s *Sweep) beginAdditions(ctx context.Context, additions []Addition, first bool) (*run, []rotator.Candidate, error) {
-	if err := s.check(additions); err != nil {
-		return nil, nil, err
-	}
-	r, err := s.open(ctx, Selection{})
-	if err != nil {
-		return nil, nil, err
-	}
-	candidates, err := r.others(ctx, first)
-	if err != nil {
-		r.keys.Wipe()
-		return nil, nil, err
-	}
-	return r, candidates, nil
 }
 
 // check finds all errors of the additions themselves, a line each.

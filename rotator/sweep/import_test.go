@@ -167,7 +167,7 @@ func TestWhatAnAdditionIsToldByTheFleet(t *testing.T) {
 					test.arrange(t, f)
 				}
 
-				report, err := f.sweep.PlanAdd(t.Context(), []sweep.Addition{test.ask}, false)
+				report, err := dry(f.sweep).Add(t.Context(), nil, []sweep.Addition{test.ask}, false)
 
 				if err != nil {
 					t.Fatal(err)

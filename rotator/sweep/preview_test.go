@@ -15,8 +15,7 @@ import (
 // previews is a dry run of additions that asks Mailu.
 func (f *fleet) previews(t *testing.T, ctx context.Context, additions ...sweep.Addition) sweep.Report {
 	t.Helper()
-	f.sweep.Users = f.registry()
-	report, err := f.sweep.PlanAdd(ctx, additions, true)
+	report, err := dry(f.sweep).Add(ctx, f.registry(), additions, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,9 +79,8 @@ func TestADryRunOfAHalfFinishedAdditionAsksMailuToo(t *testing.T) {
 				if test.user {
 					f.mailu.AddUser(userOf(1), "by hand")
 				}
-				f.sweep.Users = f.registry()
 
-				report, err := f.sweep.PlanAdd(t.Context(), []sweep.Addition{asking(1)}, false)
+				report, err := dry(f.sweep).Add(t.Context(), f.registry(), []sweep.Addition{asking(1)}, false)
 
 				if err != nil || report.Rows[0].Outcome != rotator.Planned || report.Rows[0].Reason != test.reason {
 					t.Errorf("got %+v, %v", report.Rows, err)

@@ -113,7 +113,7 @@ func TestADryResealWritesNothing(t *testing.T) {
 		f.sealed(t, 1, "the password")
 		f.sweep.Keys = twoKeys{}
 
-		report, err := f.sweep.PlanReseal(t.Context(), sweep.Selection{Tenants: []rotator.TenantID{tenant(1)}})
+		report, err := dry(f.sweep).Reseal(t.Context(), sweep.Selection{Tenants: []rotator.TenantID{tenant(1)}})
 
 		if err != nil || report.Rows[0].Outcome != rotator.Planned || report.Rows[0].Reason != "to be sealed with key version 2 instead of 1" || f.store.Writes() != 0 {
 			t.Errorf("got %+v, %v", report.Rows, err)

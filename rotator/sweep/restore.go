@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"mailu-rotator/rotator"
 )
 
@@ -17,30 +15,9 @@ import (
 // sealed string; a record with one is skipped, and counts as a failure, because it
 // still needs an older key.
 func (s *Sweep) Reseal(ctx context.Context, sel Selection) (Report, error) {
-	report := Report{Started: s.Clock.Now()}
-	s.Observe.Notify(rotator.Event{Name: rotator.ResealStarted})
-	r, plan, err := s.planReseal(ctx, sel)
-	if err != nil {
-		return report, err
-	}
-	defer r.keys.Wipe()
-	report.Rows = r.resealAll(ctx, plan)
-	report.Finished = s.Clock.Now()
-	s.Observe.Notify(rotator.Event{Name: rotator.ResealFinished, Count: report.Failures()})
-	return report, nil
-}
-
-// PlanReseal reads the records and reports what Reseal would do. It writes nothing.
-func (s *Sweep) PlanReseal(ctx context.Context, sel Selection) (Report, error) {
-	report := Report{Started: s.Clock.Now(), DryRun: true}
-	r, plan, err := s.planReseal(ctx, sel)
-	if err != nil {
-		return report, err
-	}
-	defer r.keys.Wipe()
-	report.Rows = r.foresee(plan)
-	report.Finished = s.Clock.Now()
-	return report, nil
+	events := runEvents{started: rotator.ResealStarted, planned: rotator.ResealPlanned, finished: rotator.ResealFinished}
+	plan := func() (*run, []Decision, error) { return s.planReseal(ctx, sel) }
+	return s.execute(ctx, events, plan, (*run).resealAll)
 }
 
 func (s *Sweep) planReseal(ctx context.Context, sel Selection) (*run, []Decision, error) {
@@ -51,8 +28,7 @@ func (s *Sweep) planReseal(ctx context.Context, sel Selection) (*run, []Decision
 	r.alone = len(sel.Tenants) > 0
 	candidates, err := r.scan(ctx, everything)
 	if err != nil {
-		r.keys.Wipe()
-		return nil, nil, err
+		return r, nil, err
 	}
 	var plan []Decision
 	for _, c := range candidates {
@@ -71,44 +47,24 @@ func (r *run) decideReseal(c rotator.Candidate) Decision {
 	return d
 }
 
-// resealAll processes the records as workers become free, and returns a row for each
-// decision. Records not started before an interrupt are deferred.
-func (r *run) resealAll(ctx context.Context, plan []Decision) []Row {
-	todo := 0
-	for _, d := range plan {
-		if d.Action == rotator.Reseal {
-			todo++
+// resealAll processes the records as workers become free. Records not started before an
+// interrupt are deferred.
+func (r *run) resealAll(ctx context.Context, jobs []*job) {
+	parallel(r.Workers, len(jobs), func(i int) {
+		j := jobs[i]
+		j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Deferred, Err: errInterrupted}
+		if ctx.Err() == nil {
+			ctx, cancel := r.graceful(ctx)
+			defer cancel()
+			j.result = r.rotator.Reseal(ctx, j.Credential, r.sel.NewestKey)
 		}
-	}
-	r.Observe.Notify(rotator.Event{Name: rotator.ResealPlanned, Count: todo})
-	rows := make([]Row, len(plan))
-	var group errgroup.Group
-	group.SetLimit(max(r.Workers, 1))
-	for i, d := range plan {
-		if d.Action == rotator.Leave {
-			r.skip(d)
-			rows[i] = newRow(r.clock.Now(), d.Candidate, d.Outcome, d.Reason)
-			continue
-		}
-		group.Go(func() error {
-			rows[i] = r.resealOne(ctx, d)
-			return nil
-		})
-	}
-	_ = group.Wait() // its functions return nil
-	return rows
+		r.done(j)
+	})
 }
 
-func (r *run) resealOne(ctx context.Context, d Decision) Row {
-	result := rotator.Result{Credential: d.Credential, Outcome: rotator.Deferred, Err: errInterrupted}
-	if ctx.Err() == nil {
-		ctx, cancel := r.graceful(ctx)
-		defer cancel()
-		result = r.rotator.Reseal(ctx, d.Credential, r.sel.NewestKey)
-	}
-	j := &job{Decision: &d, result: result}
-	r.Observe.Notify(rotator.Event{Name: rotator.TenantDone, Tenant: d.Name, Origin: d.Credential.Origin, Rotation: result.Rotation, Outcome: result.Outcome, Err: result.Err})
-	return r.row(j)
+// done reports the result of a job without a queue.
+func (r *run) done(j *job) {
+	r.Observe.Notify(rotator.Event{Name: rotator.TenantDone, Tenant: j.Name, Origin: j.Credential.Origin, Rotation: j.result.Rotation, Outcome: j.result.Outcome, Err: j.result.Err})
 }
 
 // Rollback restores an earlier password of a tenant, see [Rotator.Rollback]. It reads
@@ -131,10 +87,9 @@ func (s *Sweep) Rollback(ctx context.Context, tenant rotator.TenantID, version i
 	if err != nil {
 		return Row{}, err
 	}
-	c.Credential = result.Credential
-	row := newRow(r.clock.Now(), c, result.Outcome, result.Reason)
-	r.Observe.Notify(rotator.Event{Name: rotator.TenantDone, Tenant: row.Tenant, Origin: row.Origin, Rotation: result.Rotation, Outcome: result.Outcome, Err: result.Err})
-	return row, nil
+	j := &job{Decision: &Decision{Candidate: c, Action: rotator.Rotate}, result: result}
+	r.done(j)
+	return r.row(j), nil
 }
 
 // unrivalled reads the fleet for one tenant, to which a password will be pushed.

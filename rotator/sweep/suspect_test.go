@@ -219,7 +219,7 @@ func TestTenantsThatFailedGoBehindTheirPeers(t *testing.T) {
 		f.store.Edit(string(tenant(3)), func(fields map[string]any) { fields["pending"].(map[string]any)["takeovers"] = 1 })
 		time.Sleep(200 * 24 * time.Hour)
 
-		plan, err := f.sweep.Plan(t.Context(), sweep.Selection{})
+		plan, err := dry(f.sweep).Run(t.Context(), sweep.Selection{}, 0)
 		must(t, err)
 
 		mustEnd(t, plan, "4 planned, 3 planned, 5 planned, 1 planned, 2 planned")

@@ -46,12 +46,11 @@ type Sweep struct {
 	// Brief leaves tenants without an action out of the report of Run, and out of
 	// memory as soon as they are read.
 	Brief bool
+	// DryRun makes Run, Add and Reseal report what they would do. Nothing is written.
+	DryRun bool
 	// Unreadable are tenants that, as the operator knows, do not have any of the users
 	// that Add is to add: their records need not be readable.
 	Unreadable []rotator.TenantID
-	// Users is asked by PlanAdd whether a user can be created. Nil: PlanAdd does not
-	// ask Mailu.
-	Users rotator.Creator
 }
 
 // run is a sweep in progress.
@@ -69,87 +68,76 @@ type run struct {
 	alone   bool            // nothing is pushed, so shared users do not matter
 }
 
-// Plan reads the fleet and reports what Run would do. It writes nothing.
-func (s *Sweep) Plan(ctx context.Context, sel Selection) (Report, error) {
-	r, err := s.open(ctx, sel)
-	if err != nil {
-		return Report{}, err
-	}
-	defer r.keys.Wipe()
-	plan, err := r.plan(ctx, everything)
-	if err != nil {
-		return Report{}, err
-	}
-	report := Report{Started: s.Clock.Now(), DryRun: true, RotatedBefore: r.sel.RotatedBefore}
-	report.Rows = r.foresee(plan)
-	report.Finished = s.Clock.Now()
-	return report, nil
-}
-
-// foresee returns the rows of a dry run.
-func (r *run) foresee(plan []Decision) []Row {
-	rows := make([]Row, len(plan))
-	for i, d := range plan {
-		if d.Action != rotator.Leave {
-			d.Outcome = rotator.Planned
-		}
-		rows[i] = newRow(r.clock.Now(), d.Candidate, d.Outcome, d.Reason)
-	}
-	return rows
-}
-
 // Run rotates and finishes the selected tenants; window limits how long after the start
 // a rotation may start, 0 means no limit. When ctx ends nothing new is started, and
 // work in flight has the grace time to finish. An error means that the run could not
 // start; failures of single tenants are in the report.
-func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (report Report, err error) {
-	kind := sel.kind()
-	report.Started = s.Clock.Now()
-	s.Observe.Notify(rotator.Event{Name: kind.started})
-	defer func() {
-		if err != nil && ctx.Err() != nil { // it started, and was interrupted before it had a plan
-			s.Observe.Notify(rotator.Event{Name: kind.interrupted})
+func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (Report, error) {
+	plan := func() (*run, []Decision, error) {
+		r, err := s.open(ctx, sel)
+		if err != nil {
+			return nil, nil, err
 		}
-	}()
-	r, err := s.open(ctx, sel)
-	if err != nil {
-		return report, err
+		keep := everything
+		if s.Brief {
+			keep = r.needsRow
+		}
+		candidates, err := r.scan(ctx, keep)
+		if window > 0 {
+			r.until = r.clock.Now().Add(window)
+		}
+		return r, Plan(r.clock.Now(), candidates, r.sel), err
 	}
-	defer r.keys.Wipe()
-	keep := everything
-	if s.Brief {
-		keep = r.concerned
+	return s.execute(ctx, sel.events(), plan, (*run).processQueues)
+}
+
+// runEvents are the names of the events of a run. One that has no interrupted is
+// finished in any case.
+type runEvents struct{ started, planned, finished, interrupted rotator.EventName }
+
+// events distinguishes a recovery from a sweep: a recovery must not count as the
+// scheduled sweep.
+func (sel Selection) events() runEvents {
+	if sel.PendingOnly {
+		return runEvents{rotator.RecoveryStarted, rotator.RecoveryPlanned, rotator.RecoveryFinished, rotator.RecoveryInterrupted}
 	}
-	plan, err := r.plan(ctx, keep)
+	return runEvents{rotator.SweepStarted, rotator.SweepPlanned, rotator.SweepFinished, rotator.SweepInterrupted}
+}
+
+// execute plans and, unless it is a dry run, has the jobs of the plan processed. A dry
+// run reports no events.
+func (s *Sweep) execute(ctx context.Context, events runEvents, plan func() (*run, []Decision, error), process func(*run, context.Context, []*job)) (Report, error) {
+	report, observe := Report{Started: s.Clock.Now(), DryRun: s.DryRun}, s.Observe
+	if s.DryRun {
+		observe = nil
+	}
+	observe.Notify(rotator.Event{Name: events.started})
+	r, decisions, err := plan()
+	if r != nil {
+		defer r.keys.Wipe()
+	}
 	if err != nil {
+		if ctx.Err() != nil && events.interrupted != "" { // before it had a plan
+			observe.Notify(rotator.Event{Name: events.interrupted})
+		}
 		return report, err
 	}
 	report.RotatedBefore = r.sel.RotatedBefore
-	if window > 0 {
-		r.until = r.clock.Now().Add(window)
+	if s.DryRun {
+		report.Rows = r.dryRunRows(decisions)
+	} else {
+		report.Rows = r.act(ctx, decisions, events.planned, process)
 	}
-	report.Rows = r.act(ctx, plan, kind.planned)
 	report.Finished = s.Clock.Now()
-	ended := rotator.Event{Name: kind.finished, Count: report.Failures(), Deferred: report.Count(rotator.Deferred)}
-	if ctx.Err() != nil && report.Incomplete() {
-		ended.Name = kind.interrupted
+	ended := rotator.Event{Name: events.finished, Count: report.Failures()}
+	if events.interrupted != "" {
+		ended.Deferred = report.Count(rotator.Deferred)
+		if ctx.Err() != nil && report.Incomplete() {
+			ended.Name = events.interrupted
+		}
 	}
-	s.Observe.Notify(ended)
+	observe.Notify(ended)
 	return report, nil
-}
-
-// runKind names the events of a run.
-type runKind struct {
-	started, planned, finished, interrupted rotator.EventName
-}
-
-// kind distinguishes a recovery from a sweep: a recovery must not count as the
-// scheduled sweep.
-func (sel Selection) kind() runKind {
-	if sel.PendingOnly {
-		return runKind{rotator.RecoveryStarted, rotator.RecoveryPlanned, rotator.RecoveryFinished, rotator.RecoveryInterrupted}
-	}
-	return runKind{rotator.SweepStarted, rotator.SweepPlanned, rotator.SweepFinished, rotator.SweepInterrupted}
 }
 
 // open compares the clocks and reads the master key. The caller must wipe the keys.
@@ -192,16 +180,8 @@ func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {
 	return s.Keys.MasterKeys(ctx)
 }
 
-func (r *run) plan(ctx context.Context, keep func(rotator.Candidate) bool) ([]Decision, error) {
-	candidates, err := r.scan(ctx, keep)
-	if err != nil {
-		return nil, err
-	}
-	return Plan(r.clock.Now(), candidates, r.sel), nil
-}
-
-// concerned selects the candidates for which a brief run has a row.
-func (r *run) concerned(c rotator.Candidate) bool {
+// needsRow selects the candidates for which a brief run has a row.
+func (r *run) needsRow(c rotator.Candidate) bool {
 	if outcome, _ := c.Unusable(); outcome != "" {
 		return true
 	}

@@ -51,7 +51,7 @@ func TestADryRunWritesNothing(t *testing.T) {
 		f.add(serverB, 2)
 		f.leave(t, 2, "a dead process", f.began)
 
-		report, err := f.sweep.Plan(t.Context(), sweep.Selection{})
+		report, err := dry(f.sweep).Run(t.Context(), sweep.Selection{}, 0)
 
 		if err != nil || !report.DryRun {
 			t.Fatalf("got %v, a dry run is %t", err, report.DryRun)

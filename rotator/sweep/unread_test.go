@@ -156,7 +156,7 @@ func TestEveryCommandGoesOnBesideUnreadableRecords(t *testing.T) {
 			return e.WellFormed, e.Serious()
 		},
 		"dry run": func(t *testing.T, f *fleet) (others, damaged int) {
-			report, err := f.sweep.Plan(t.Context(), sweep.Selection{})
+			report, err := dry(f.sweep).Run(t.Context(), sweep.Selection{}, 0)
 			must(t, err)
 			return report.Count(rotator.Planned), report.Count(rotator.Failed)
 		},
