@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"mailu-rotator/crypto"
@@ -71,29 +72,21 @@ func newApp(cfg *config.Config, stderr io.Writer, former *app) (*app, error) {
 // tenants without a change.
 func (a *app) sweep(ctx context.Context, sel sweep.Selection, window time.Duration) error {
 	defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
-	return a.with(ctx, func(s *sweep.Sweep) error {
+	_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
 		s.Brief = true
-		_, err := s.Run(ctx, sel, window)
-		return err
+		return s.Run(ctx, sel, window)
 	})
+	return err
 }
 
-// verify is one verification of the daemon; its findings go to the log.
-func (a *app) verify(ctx context.Context) error {
-	defer debug.FreeOSMemory()
-	return a.with(ctx, func(s *sweep.Sweep) error {
-		_, err := s.Verify(ctx, sweep.Selection{}, a.cfg.Verify.Repair)
-		return err
-	})
+// verify is one verification.
+func (a *app) verify(ctx context.Context, sel sweep.Selection, repair bool) (sweep.VerifyReport, error) {
+	return inSession(ctx, a, func(s *session) (sweep.VerifyReport, error) { return s.Verify(ctx, sel, repair) })
 }
 
 // lapsed checks a few tenants between runs, see [sweep.Sweep.Lapsed].
-func (a *app) lapsed(ctx context.Context, tenants []rotator.TenantID) (lapsed bool, err error) {
-	err = a.with(ctx, func(s *sweep.Sweep) error {
-		lapsed, err = s.Lapsed(ctx, tenants)
-		return err
-	})
-	return lapsed, err
+func (a *app) lapsed(ctx context.Context, tenants []rotator.TenantID) (bool, error) {
+	return inSession(ctx, a, func(s *session) (bool, error) { return s.Lapsed(ctx, tenants) })
 }
 
 // newOwner names this process in claims; the name is unique among processes, hosts and
@@ -108,28 +101,30 @@ func newOwner() string {
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(id[:]))
 }
 
-// with opens a session, calls do with its sweep, and ends the session.
-func (a *app) with(ctx context.Context, do func(*sweep.Sweep) error) error {
-	return a.withRegistry(ctx, func(s *sweep.Sweep, _ rotator.Creator) error { return do(s) })
+// session is a sweep with its login to Vault and its Mailu servers.
+type session struct {
+	*sweep.Sweep
+	vault   *vault.Client
+	servers *mailuServers
 }
 
-// withRegistry is the same for commands that create records and users.
-func (a *app) withRegistry(ctx context.Context, do func(*sweep.Sweep, rotator.Creator) error) error {
+// inSession opens a session for do, and closes it.
+func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error)) (result R, err error) {
 	servers, err := a.servers()
 	if err != nil {
-		return err
+		return result, err
 	}
 	defer servers.Close()
 	client, err := vault.Open(ctx, a.vaultConfig(), a.login)
 	if err != nil {
-		return err
+		return result, err
 	}
 	defer func() {
 		if err := client.Close(); err != nil {
 			a.log.zap.Warn("vault token not revoked", zap.Error(err))
 		}
 	}()
-	return do(a.sweepOn(client, servers), registry{client, servers})
+	return do(&session{a.sweepOn(client, servers), client, servers})
 }
 
 func (a *app) sweepOn(client *vault.Client, servers *mailuServers) *sweep.Sweep {
@@ -254,12 +249,12 @@ const operatorPatience = time.Minute
 // runOnce does work once for an operator who watches: with a progress bar on a terminal,
 // until a signal interrupts it. If the interrupt left nothing to print, runOnce returns
 // it as the error.
-func runOnce(ctx context.Context, path string, stderr io.Writer, work func(context.Context, *app) error) (interrupted bool, err error) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+func runOnce(cmd *cobra.Command, path string, work func(context.Context, *app) error) (interrupted bool, err error) {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program immediately
 
-	bar := newProgress(stderr)
+	bar := newProgress(cmd.ErrOrStderr())
 	app, err := loadApp(path, bar, nil)
 	if err != nil {
 		return false, err
@@ -277,6 +272,24 @@ func runOnce(ctx context.Context, path string, stderr io.Writer, work func(conte
 		return true, &statusError{code: exitInterrupted}
 	}
 	return ctx.Err() != nil, err
+}
+
+// runReport runs a command that changes tenants, and prints its report.
+func runReport(cmd *cobra.Command, path, output string, work func(context.Context, *app) (sweep.Report, error)) error {
+	var report sweep.Report
+	interrupted, err := runOnce(cmd, path, func(ctx context.Context, a *app) (err error) {
+		if err = checkOutput(output); err == nil {
+			report, err = work(ctx, a)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := printReport(cmd.OutOrStdout(), report, output); err != nil {
+		return err
+	}
+	return statusOf(report.Failures(), interrupted)
 }
 
 func statusOf(failures int, interrupted bool) error {

@@ -208,7 +208,12 @@ func settingsOf(a *app) sweep.Settings {
 		Overdue:  func() int { return a.callbacks.cache.Overdue(timetableOf(a.cfg.Rotation)) },
 	}
 	if !a.cfg.Verify.Schedule.Off() {
-		s.VerifySchedule, s.Verify = a.cfg.Verify.Schedule, a.verify
+		s.VerifySchedule = a.cfg.Verify.Schedule
+		s.Verify = func(ctx context.Context) error { // its findings go to the log
+			defer debug.FreeOSMemory()
+			_, err := a.verify(ctx, sweep.Selection{}, a.cfg.Verify.Repair)
+			return err
+		}
 	}
 	return s
 }

@@ -44,25 +44,25 @@ servers; 1 a run could not take place; 130 interrupted.`,
   mailu-rotator doctor --output json | jq -r '.checks[] | select(.state == "failed") | .fix'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDoctor(cmd.Context(), *path, output, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runDoctor(cmd, *path, output)
 		},
 	}
 	registerOutput(cmd.Flags(), &output)
 	return cmd
 }
 
-func runDoctor(ctx context.Context, path, output string, stdout, stderr io.Writer) error {
+func runDoctor(cmd *cobra.Command, path, output string) error {
 	if err := checkOutput(output); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &doctor{path: path, stderr: stderr}
+	d := &doctor{path: path, stderr: cmd.ErrOrStderr()}
 	report := d.examine(ctx)
 	if ctx.Err() != nil {
 		return &statusError{code: exitInterrupted}
 	}
-	if err := printDoctorReport(stdout, report, output); err != nil {
+	if err := printDoctorReport(cmd.OutOrStdout(), report, output); err != nil {
 		return err
 	}
 	if code := report.status(); code != exitDone {

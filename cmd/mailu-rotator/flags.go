@@ -27,12 +27,12 @@ func (f *selectionFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.servers, "server", nil, "only tenants of the Mailu server with this `origin` (repeatable)")
 }
 
-// restrict checks the flags and applies them to the selection.
-func (f *selectionFlags) restrict(sel *sweep.Selection, cfg *config.Config) error {
+// parse returns the selection that the flags describe.
+func (f *selectionFlags) parse(cfg *config.Config) (sel sweep.Selection, err error) {
 	for _, name := range f.tenants {
 		tenant, err := rotator.ParseTenantID(name)
 		if err != nil {
-			return fmt.Errorf("--tenant: %w", err)
+			return sel, fmt.Errorf("--tenant: %w", err)
 		}
 		if !slices.Contains(sel.Tenants, tenant) {
 			sel.Tenants = append(sel.Tenants, tenant)
@@ -41,14 +41,25 @@ func (f *selectionFlags) restrict(sel *sweep.Selection, cfg *config.Config) erro
 	for _, raw := range f.servers {
 		origin, err := rotator.ParseOrigin(raw)
 		if err != nil {
-			return fmt.Errorf("--server: %w", err)
+			return sel, fmt.Errorf("--server: %w", err)
 		}
 		if !slices.ContainsFunc(cfg.Mailu.Servers, func(s config.Server) bool { return s.Origin == origin }) {
-			return fmt.Errorf("--server: %s is not among mailu.servers in the configuration", origin)
+			return sel, fmt.Errorf("--server: %s is not among mailu.servers in the configuration", origin)
 		}
 		sel.Origins = append(sel.Origins, origin)
 	}
-	return nil
+	return sel, nil
+}
+
+// reportFlags are those of commands that change tenants and report on each.
+type reportFlags struct {
+	dryRun bool
+	output string
+}
+
+func (f *reportFlags) register(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
+	registerOutput(flags, &f.output)
 }
 
 func registerOutput(flags *pflag.FlagSet, output *string) {

@@ -145,18 +145,16 @@ func rotateOnce(path string) (rotated int, masked []byte, err error) {
 		return 0, nil, err
 	}
 	ctx := context.Background()
-	err = app.with(ctx, func(s *sweep.Sweep) error {
+	report, err := inSession(ctx, app, func(s *session) (sweep.Report, error) {
 		generate := s.NewPassword
 		s.NewPassword = func() (crypto.Secret, error) {
 			password, err := generate()
 			masked = masking(bytes.Clone(password.Reveal()))
 			return password, err
 		}
-		report, err := s.Run(ctx, sweep.Selection{All: true}, 0)
-		rotated = report.Count(rotator.Rotated)
-		return err
+		return s.Run(ctx, sweep.Selection{All: true}, 0)
 	})
-	return rotated, masked, err
+	return report.Count(rotator.Rotated), masked, err
 }
 
 // masking applies the mask to the bytes in place.

@@ -172,7 +172,7 @@ func TestExitStatus(t *testing.T) {
 		{"interrupted", []rotator.Outcome{rotator.Rotated, rotator.Deferred}, true, exitInterrupted},
 		{"interrupted and failed", []rotator.Outcome{rotator.Failed}, true, exitInterrupted},
 	} {
-		err := exitStatus(sweep.Report{Rows: rows(c.outcomes...)}, c.interrupted)
+		err := statusOf(sweep.Report{Rows: rows(c.outcomes...)}.Failures(), c.interrupted)
 
 		code := exitDone
 		if status, ok := errors.AsType[*statusError](err); ok {

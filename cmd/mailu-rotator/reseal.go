@@ -2,22 +2,15 @@ package main
 
 import (
 	"context"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"mailu-rotator/rotator/sweep"
 )
 
-// resealFlags are the flags of reseal, as given.
-type resealFlags struct {
-	selectionFlags
-	dryRun bool
-	output string
-}
-
 func newResealCommand(path *string) *cobra.Command {
-	var flags resealFlags
+	var selection selectionFlags
+	var flags reportFlags
 	cmd := &cobra.Command{
 		Use:   "reseal",
 		Short: "Seal the passwords in Vault with the newest master key",
@@ -38,36 +31,19 @@ the table says why; 130 interrupted.`,
   mailu-rotator reseal && vault write transit/keys/smtp-master/config min_decryption_version=2`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runReseal(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runReport(cmd, *path, flags.output, func(ctx context.Context, a *app) (sweep.Report, error) {
+				sel, err := selection.parse(a.cfg)
+				if err != nil {
+					return sweep.Report{}, err
+				}
+				return inSession(ctx, a, func(s *session) (sweep.Report, error) {
+					s.DryRun = flags.dryRun
+					return s.Reseal(ctx, sel)
+				})
+			})
 		},
 	}
+	selection.register(cmd.Flags())
 	flags.register(cmd.Flags())
-	cmd.Flags().BoolVar(&flags.dryRun, "dry-run", false, "show what would be done and change nothing")
-	registerOutput(cmd.Flags(), &flags.output)
 	return cmd
-}
-
-func runReseal(ctx context.Context, path string, flags resealFlags, stdout, stderr io.Writer) error {
-	var report sweep.Report
-	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		var sel sweep.Selection
-		if err := checkOutput(flags.output); err != nil {
-			return err
-		}
-		if err := flags.restrict(&sel, a.cfg); err != nil {
-			return err
-		}
-		return a.with(ctx, func(s *sweep.Sweep) (err error) {
-			s.DryRun = flags.dryRun
-			report, err = s.Reseal(ctx, sel)
-			return err
-		})
-	})
-	if err != nil {
-		return err
-	}
-	if err := printReport(stdout, report, flags.output); err != nil {
-		return err
-	}
-	return exitStatus(report, interrupted)
 }

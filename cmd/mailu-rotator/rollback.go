@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,15 +12,9 @@ import (
 	"mailu-rotator/rotator/sweep"
 )
 
-// rollbackFlags are the arguments and flags of rollback, as given.
-type rollbackFlags struct {
-	tenant string
-	to     uint
-	output string
-}
-
 func newRollbackCommand(path *string) *cobra.Command {
-	var flags rollbackFlags
+	var to uint
+	var output string
 	cmd := &cobra.Command{
 		Use:   "rollback TENANT",
 		Short: "Restore an earlier password of a tenant",
@@ -41,46 +34,33 @@ Exit status: 0 restored; 1 could not run, or the history has no such password;
   mailu-rotator rollback 0f8fad5b-d9cb-469f-a165-70867728950e --to 3`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("to") && flags.to == 0 {
+			if cmd.Flags().Changed("to") && to == 0 {
 				return errors.New("--to: the first version is 1")
 			}
-			flags.tenant = args[0]
-			return runRollback(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runRollback(cmd, *path, args[0], int(to), output)
 		},
 	}
-	cmd.Flags().UintVar(&flags.to, "to", 0, "`version` of the record that had the password (default the newest that differs from the current one)")
-	registerOutput(cmd.Flags(), &flags.output)
+	cmd.Flags().UintVar(&to, "to", 0, "`version` of the record that had the password (default the newest that differs from the current one)")
+	registerOutput(cmd.Flags(), &output)
 	return cmd
 }
 
-func runRollback(ctx context.Context, path string, flags rollbackFlags, stdout, stderr io.Writer) error {
-	report := sweep.Report{Started: time.Now()}
-	var record string
-	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		if err := checkOutput(flags.output); err != nil {
-			return err
-		}
-		tenant, err := rotator.ParseTenantID(flags.tenant)
+func runRollback(cmd *cobra.Command, path, name string, to int, output string) error {
+	started := time.Now()
+	var keep string // the command that keeps a restored password
+	err := runReport(cmd, path, output, func(ctx context.Context, a *app) (report sweep.Report, err error) {
+		tenant, err := rotator.ParseTenantID(name)
 		if err != nil {
-			return err
+			return report, err
 		}
-		record = recordArgs(a.cfg.Vault, string(tenant))
-		return a.with(ctx, func(s *sweep.Sweep) error {
-			row, err := s.Rollback(ctx, tenant, int(flags.to))
-			report.Rows = []sweep.Row{row}
-			return err
-		})
+		row, err := inSession(ctx, a, func(s *session) (sweep.Row, error) { return s.Rollback(ctx, tenant, to) })
+		if err == nil && !row.Outcome.Failure() {
+			keep = fmt.Sprintf("vault kv patch %s rotation_policy=manual", recordArgs(a.cfg.Vault, string(tenant)))
+		}
+		return sweep.Report{Started: started, Finished: time.Now(), Rows: []sweep.Row{row}}, err
 	})
-	if err != nil {
-		return err
+	if keep != "" && output == "table" {
+		fmt.Fprintf(cmd.OutOrStdout(), "the password has its own age: the next sweep replaces it if the policy calls it due\nto keep it: %s\n", keep)
 	}
-	report.Finished = time.Now()
-	if err := printReport(stdout, report, flags.output); err != nil {
-		return err
-	}
-	if flags.output == "table" && report.Failures() == 0 {
-		fmt.Fprintf(stdout, "the password has its own age: the next sweep replaces it if the policy calls it due\n"+
-			"to keep it: vault kv patch %s rotation_policy=manual\n", record)
-	}
-	return exitStatus(report, interrupted)
+	return err
 }

@@ -35,12 +35,12 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !isRunNow {
-				if flag := firstSet(cmd, now.names()); flag != "" {
+				if flag := flagOfRunNow(cmd.Flags()); flag != "" {
 					return fmt.Errorf("--%s needs --run-now", flag)
 				}
 				return runDaemon(cmd.Context(), path, cmd.ErrOrStderr())
 			}
-			return runNow(cmd.Context(), path, now, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runNow(cmd, path, now)
 		},
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", defaultConfigPath, "configuration `file`")
@@ -56,19 +56,12 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 	return root
 }
 
-func firstSet(cmd *cobra.Command, names []string) string {
-	for _, name := range names {
-		if cmd.Flags().Changed(name) {
-			return name
+// flagOfRunNow returns the first flag that was given and requires --run-now.
+func flagOfRunNow(flags *pflag.FlagSet) (name string) {
+	flags.Visit(func(f *pflag.Flag) {
+		if name == "" && f.Name != "config" && f.Name != "run-now" {
+			name = f.Name
 		}
-	}
-	return ""
-}
-
-// names returns the flags that require --run-now.
-func (f *runNowFlags) names() (names []string) {
-	set := pflag.NewFlagSet("", pflag.ContinueOnError)
-	new(runNowFlags).register(set)
-	set.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
-	return names
+	})
+	return name
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"mailu-rotator/internal/config"
@@ -17,35 +17,31 @@ import (
 // runNowFlags are the flags of --run-now, as given.
 type runNowFlags struct {
 	selectionFlags
+	reportFlags
 	dueOnly       bool
 	rotatedBefore string
 	limit         uint
-	dryRun        bool
-	output        string
 }
 
 func (f *runNowFlags) register(flags *pflag.FlagSet) {
 	f.selectionFlags.register(flags)
+	f.reportFlags.register(flags)
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
 	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339 or a date; default the start of this run)")
 	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
-	registerOutput(flags, &f.output)
 }
 
 // selection checks the flags against each other and the configuration.
 func (f *runNowFlags) selection(cfg *config.Config) (sel sweep.Selection, err error) {
-	sel = sweep.Selection{All: !f.dueOnly, Limit: int(f.limit)}
-	if err := checkOutput(f.output); err != nil {
-		return sel, err
-	}
 	if f.dueOnly && f.rotatedBefore != "" {
 		return sel, errors.New("--due-only and --rotated-before exclude each other")
 	}
-	if sel.RotatedBefore, err = parseTime(f.rotatedBefore); err != nil {
+	before, err := parseTime(f.rotatedBefore)
+	if err != nil {
 		return sel, fmt.Errorf("--rotated-before: %w", err)
 	}
-	err = f.restrict(&sel, cfg)
+	sel, err = f.parse(cfg)
+	sel.All, sel.Limit, sel.RotatedBefore = !f.dueOnly, int(f.limit), before
 	return sel, err
 }
 
@@ -62,37 +58,19 @@ func parseTime(s string) (time.Time, error) {
 }
 
 // runNow is --run-now.
-func runNow(ctx context.Context, path string, flags runNowFlags, stdout, stderr io.Writer) error {
-	var report sweep.Report
-	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
+func runNow(cmd *cobra.Command, path string, flags runNowFlags) error {
+	return runReport(cmd, path, flags.output, func(ctx context.Context, a *app) (sweep.Report, error) {
 		sel, err := flags.selection(a.cfg)
 		if err != nil {
-			return err
+			return sweep.Report{}, err
 		}
-		report, err = a.report(ctx, sel, flags.dryRun)
-		return err
+		report, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
+			s.DryRun = flags.dryRun
+			return s.Run(ctx, sel, 0)
+		})
+		if !flags.dryRun {
+			a.refused(ctx, rotator.SweepRefused, err)
+		}
+		return report, err
 	})
-	if err != nil {
-		return err
-	}
-	if err := printReport(stdout, report, flags.output); err != nil {
-		return err
-	}
-	return exitStatus(report, interrupted)
-}
-
-func (a *app) report(ctx context.Context, sel sweep.Selection, dryRun bool) (report sweep.Report, err error) {
-	err = a.with(ctx, func(s *sweep.Sweep) error {
-		s.DryRun = dryRun
-		report, err = s.Run(ctx, sel, 0)
-		return err
-	})
-	if !dryRun {
-		a.refused(ctx, rotator.SweepRefused, err)
-	}
-	return report, err
-}
-
-func exitStatus(report sweep.Report, interrupted bool) error {
-	return statusOf(report.Failures(), interrupted)
 }

@@ -55,7 +55,7 @@ interrupted.`,
 			if err := flags.check(cmd); err != nil {
 				return err
 			}
-			return runShow(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runShow(cmd, *path, flags)
 		},
 	}
 	cmd.Flags().BoolVar(&flags.reveal, "reveal", false, "open the password and show it (logged)")
@@ -68,8 +68,10 @@ interrupted.`,
 }
 
 func (f showFlags) check(cmd *cobra.Command) error {
-	if name := firstSet(cmd, []string{"raw", "pending", "accepted"}); name != "" && !f.reveal {
-		return errors.New("--" + name + " needs --reveal")
+	for _, name := range []string{"raw", "pending", "accepted"} {
+		if cmd.Flags().Changed(name) && !f.reveal {
+			return errors.New("--" + name + " needs --reveal")
+		}
 	}
 	if f.pending && f.accepted {
 		return errors.New("--pending and --accepted exclude each other")
@@ -80,23 +82,15 @@ func (f showFlags) check(cmd *cobra.Command) error {
 	return checkOutput(f.output)
 }
 
-func runShow(ctx context.Context, path string, flags showFlags, stdout, stderr io.Writer) error {
+func runShow(cmd *cobra.Command, path string, flags showFlags) error {
 	var shown recordView
 	defer func() { shown.password.Wipe() }()
-	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
+	interrupted, err := runOnce(cmd, path, func(ctx context.Context, a *app) (err error) {
 		if err := flags.login.apply(a); err != nil {
 			return err
 		}
-		return a.with(ctx, func(s *sweep.Sweep) error {
-			tenant, err := findTenant(ctx, s, flags.tenant)
-			if err != nil {
-				return err
-			}
-			if shown.record, err = s.Record(ctx, tenant); err != nil || !flags.reveal {
-				return err
-			}
-			return a.reveal(ctx, s, flags, &shown)
-		})
+		shown, err = inSession(ctx, a, func(s *session) (recordView, error) { return a.view(ctx, s.Sweep, flags) })
+		return err
 	})
 	if err != nil {
 		return err
@@ -104,14 +98,24 @@ func runShow(ctx context.Context, path string, flags showFlags, stdout, stderr i
 	if interrupted {
 		return &statusError{code: exitInterrupted}
 	}
-	return printRecord(stdout, shown, flags)
+	return printRecord(cmd.OutOrStdout(), shown, flags)
 }
 
-func findTenant(ctx context.Context, s *sweep.Sweep, name string) (rotator.TenantID, error) {
-	if strings.Contains(name, "@") {
-		return s.Find(ctx, name)
+// view reads a record, and opens its password if that is asked for.
+func (a *app) view(ctx context.Context, s *sweep.Sweep, flags showFlags) (v recordView, err error) {
+	var tenant rotator.TenantID
+	if strings.Contains(flags.tenant, "@") {
+		tenant, err = s.Find(ctx, flags.tenant)
+	} else {
+		tenant, err = rotator.ParseTenantID(flags.tenant)
 	}
-	return rotator.ParseTenantID(name)
+	if err != nil {
+		return v, err
+	}
+	if v.record, err = s.Record(ctx, tenant); err == nil && flags.reveal {
+		err = a.reveal(ctx, s, flags, &v)
+	}
+	return v, err
 }
 
 // recordView is what show prints.

@@ -16,7 +16,6 @@ import (
 	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/status"
-	"mailu-rotator/rotator/sweep"
 )
 
 // statusFlags are the flags of status, as given.
@@ -58,7 +57,7 @@ whole sweep.`,
   mailu-rotator status --output json | jq -r '.tenants[] | select(.problem) | .tenant'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runStatus(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runStatus(cmd, *path, flags)
 		},
 	}
 	flags.register(cmd.Flags())
@@ -112,32 +111,34 @@ func joined(all []rotator.Standing) string {
 	return strings.Join(texts, ", ")
 }
 
-func runStatus(ctx context.Context, path string, flags statusFlags, stdout, stderr io.Writer) error {
+func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 	shown, err := flags.shown()
 	if err != nil {
 		return err
 	}
 	var r *statusReport
-	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		var sel sweep.Selection
-		if err := flags.restrict(&sel, a.cfg); err != nil {
+	interrupted, err := runOnce(cmd, path, func(ctx context.Context, a *app) error {
+		sel, err := flags.parse(a.cfg)
+		if err != nil {
 			return err
 		}
-		return a.with(ctx, func(s *sweep.Sweep) error {
+		r, err = inSession(ctx, a, func(s *session) (*statusReport, error) {
 			all, now, err := s.Status(ctx, sel)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			r = newStatusReport(all, now, timetableOf(a.cfg.Rotation))
+			r := newStatusReport(all, now, timetableOf(a.cfg.Rotation))
 			var known outcomes
 			known, r.daemonErr = askDaemon(ctx, a.cfg.Listen)
 			r.addOutcomes(known)
-			return nil
+			return r, nil
 		})
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	stdout := cmd.OutOrStdout()
 	r.filter(shown, int(flags.limit))
 	if err := printStatus(stdout, r, flags.output, newPalette(flags.color, stdout)); err != nil {
 		return err

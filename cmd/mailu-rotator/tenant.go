@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,6 @@ import (
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
-	"mailu-rotator/vault"
 )
 
 func newTenantCommand(path *string) *cobra.Command {
@@ -31,18 +29,16 @@ func newTenantCommand(path *string) *cobra.Command {
 // addingFlags are the common flags of adding one tenant and many.
 type addingFlags struct {
 	operatorLogin
+	reportFlags
 	first      bool
-	dryRun     bool
 	unreadable []string
-	output     string
 }
 
 func (f *addingFlags) register(flags *pflag.FlagSet) {
 	f.operatorLogin.register(flags)
+	f.reportFlags.register(flags)
 	flags.BoolVar(&f.first, "first", false, "there is no tenant in Vault yet")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
 	flags.StringArrayVar(&f.unreadable, "unreadable", nil, "the record of this `tenant` cannot be read, and names none of these users (repeatable)")
-	registerOutput(flags, &f.output)
 }
 
 func newTenantAddCommand(path *string) *cobra.Command {
@@ -75,7 +71,7 @@ half-added, the table says how; 130 interrupted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addition.Tenant = rotator.TenantID(tenant)
-			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]sweep.Addition, error) {
+			return runAdditions(cmd, *path, flags, func() ([]sweep.Addition, error) {
 				return []sweep.Addition{addition}, nil
 			})
 		},
@@ -92,46 +88,28 @@ half-added, the table says how; 130 interrupted.`,
 }
 
 // runAdditions reads the list of additions after the configuration has been checked.
-func runAdditions(ctx context.Context, path string, flags addingFlags, stdout, stderr io.Writer, read func() ([]sweep.Addition, error)) error {
-	var report sweep.Report
-	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		if err := checkOutput(flags.output); err != nil {
-			return err
-		}
+func runAdditions(cmd *cobra.Command, path string, flags addingFlags, read func() ([]sweep.Addition, error)) error {
+	return runReport(cmd, path, flags.output, func(ctx context.Context, a *app) (report sweep.Report, err error) {
 		if err := flags.apply(a); err != nil {
-			return err
+			return report, err
 		}
 		additions, err := read()
 		if err != nil {
-			return err
+			return report, err
 		}
-		return a.withRegistry(ctx, func(s *sweep.Sweep, registry rotator.Creator) error {
+		return inSession(ctx, a, func(s *session) (sweep.Report, error) {
 			for _, tenant := range flags.unreadable {
 				s.Unreadable = append(s.Unreadable, rotator.TenantID(tenant))
 			}
 			s.DryRun = flags.dryRun
-			report, err = s.Add(ctx, registry, additions, flags.first)
-			return err
+			return s.Add(ctx, s, additions, flags.first)
 		})
 	})
-	if err != nil {
-		return err
-	}
-	if err := printReport(stdout, report, flags.output); err != nil {
-		return err
-	}
-	return exitStatus(report, interrupted)
-}
-
-// registry is the rotator.Creator of one run.
-type registry struct {
-	vault   *vault.Client
-	servers *mailuServers
 }
 
 // CreateRecord implements rotator.Creator.
-func (r registry) CreateRecord(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
-	version, err := r.vault.Create(ctx, tenant, fields)
+func (s *session) CreateRecord(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
+	version, err := s.vault.Create(ctx, tenant, fields)
 	if errors.Is(err, rotator.ErrForbidden) {
 		return 0, fmt.Errorf("%w: see mailu-rotator policy --with-create, and --vault-token-from-env", err)
 	}
@@ -139,19 +117,19 @@ func (r registry) CreateRecord(ctx context.Context, tenant rotator.TenantID, fie
 }
 
 // CanCreateUser implements rotator.Creator.
-func (r registry) CanCreateUser(ctx context.Context, origin rotator.Origin, username string) error {
-	if err := r.servers.broken[origin]; err != nil {
+func (s *session) CanCreateUser(ctx context.Context, origin rotator.Origin, username string) error {
+	if err := s.servers.broken[origin]; err != nil {
 		return err
 	}
-	return r.servers.CanCreateUser(ctx, origin, username)
+	return s.servers.CanCreateUser(ctx, origin, username)
 }
 
 // CreateUser implements rotator.Creator.
-func (r registry) CreateUser(ctx context.Context, origin rotator.Origin, username string, password crypto.Secret) error {
-	if err := r.servers.broken[origin]; err != nil {
+func (s *session) CreateUser(ctx context.Context, origin rotator.Origin, username string, password crypto.Secret) error {
+	if err := s.servers.broken[origin]; err != nil {
 		return err
 	}
-	return r.servers.CreateUser(ctx, origin, username, password)
+	return s.servers.CreateUser(ctx, origin, username, password)
 }
 
 func newTenantImportCommand(path *string) *cobra.Command {
@@ -177,7 +155,7 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
   mailu-rotator tenant import --vault-token-from-env tenants.csv`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runAdditions(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr(), func() ([]sweep.Addition, error) {
+			return runAdditions(cmd, *path, flags, func() ([]sweep.Addition, error) {
 				return readRoster(args[0])
 			})
 		},

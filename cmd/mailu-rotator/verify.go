@@ -15,15 +15,10 @@ import (
 	"mailu-rotator/rotator/sweep"
 )
 
-// verifyFlags are the flags of verify, as given.
-type verifyFlags struct {
-	selectionFlags
-	repair bool
-	output string
-}
-
 func newVerifyCommand(path *string) *cobra.Command {
-	var flags verifyFlags
+	var selection selectionFlags
+	var repair bool
+	var output string
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check that Mailu accepts the passwords in Vault",
@@ -41,46 +36,40 @@ Exit status: 0 no problems, or all repaired; 2 problems remain; 1 could not run;
   mailu-rotator verify --output json | jq -r '.tenants[] | select(.problem) | .tenant'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runVerify(cmd.Context(), *path, flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runVerify(cmd, *path, selection, repair, output)
 		},
 	}
-	flags.register(cmd.Flags())
-	cmd.Flags().BoolVar(&flags.repair, "repair", false, "bring Vault and Mailu back together where they differ")
-	registerOutput(cmd.Flags(), &flags.output)
+	selection.register(cmd.Flags())
+	cmd.Flags().BoolVar(&repair, "repair", false, "bring Vault and Mailu back together where they differ")
+	registerOutput(cmd.Flags(), &output)
 	return cmd
 }
 
-func runVerify(ctx context.Context, path string, flags verifyFlags, stdout, stderr io.Writer) error {
+func runVerify(cmd *cobra.Command, path string, selection selectionFlags, repair bool, output string) error {
 	var found sweep.VerifyReport
-	interrupted, err := runOnce(ctx, path, stderr, func(ctx context.Context, a *app) error {
-		var sel sweep.Selection
-		if err := checkOutput(flags.output); err != nil {
+	interrupted, err := runOnce(cmd, path, func(ctx context.Context, a *app) error {
+		if err := checkOutput(output); err != nil {
 			return err
 		}
-		if err := flags.restrict(&sel, a.cfg); err != nil {
+		sel, err := selection.parse(a.cfg)
+		if err != nil {
 			return err
 		}
-		err := a.with(ctx, func(s *sweep.Sweep) (err error) {
-			found, err = s.Verify(ctx, sel, flags.repair)
-			return err
-		})
+		found, err = a.verify(ctx, sel, repair)
 		a.refused(ctx, rotator.VerificationRefused, err)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := printVerification(stdout, found, flags.repair, flags.output); err != nil {
+	show := printVerificationTable
+	if output == "json" {
+		show = printVerificationJSON
+	}
+	if err := show(cmd.OutOrStdout(), found, repair); err != nil {
 		return err
 	}
 	return statusOf(found.Problems(), interrupted)
-}
-
-func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format string) error {
-	if format == "json" {
-		return printVerificationJSON(out, v, repair)
-	}
-	return printVerificationTable(out, v, repair)
 }
 
 func printVerificationTable(out io.Writer, v sweep.VerifyReport, repair bool) error {
