@@ -2,6 +2,7 @@ package page
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"mailu-rotator/rotator"
@@ -11,34 +12,28 @@ import (
 // fleet is a snapshot with the computed standing of each tenant.
 type fleet struct {
 	status.Snapshot
-	timetable rotator.Timetable
-	rows      []*row // most urgent first
-	standings map[rotator.Standing]int
-	failed    int  // tenants on which the last run failed
-	problems  int  // tenants with which the last verification found a problem
-	expiring  int  // tenants whose record deletes itself too early
-	expires   *row // the first of them; nil if there is none
-}
-
-// row is one tenant.
-type row struct {
-	*status.Entry
-	standing rotator.Standing
+	timetable    rotator.Timetable
+	rows         []*row // most urgent first
+	standings    map[rotator.Standing]int
+	manual       int  // tenants with the policy manual
+	failed       int  // tenants on which the last run failed
+	problems     int  // tenants with which the last verification found a problem
+	halfFinished int  // rotations that the next run has to finish
+	expiring     int  // tenants whose record deletes itself too early
+	expires      *row // the first of them; nil if there is none
 }
 
 func newFleet(s status.Snapshot, t rotator.Timetable) fleet {
 	f := fleet{Snapshot: s, timetable: t, rows: make([]*row, len(s.Tenants)), standings: map[rotator.Standing]int{}}
 	for i := range s.Tenants {
 		e := &s.Tenants[i]
-		r := &row{Entry: e, standing: e.Standing(s.Now, t)}
+		r := &row{Entry: e, Standing: e.Standing(s.Now, t), now: s.Now}
 		f.rows[i] = r
-		f.standings[r.standing]++
-		if r.failed() {
-			f.failed++
-		}
-		if r.State.Problem() {
-			f.problems++
-		}
+		f.standings[r.Standing]++
+		f.manual += one(r.Policy.Manual())
+		f.failed += one(r.failed())
+		f.problems += one(r.State.Problem())
+		f.halfFinished += one(r.halfFinished())
 		if r.Vanishes() {
 			f.expiring++
 			if f.expires == nil || r.Expires.Before(f.expires.Expires) {
@@ -47,9 +42,40 @@ func newFleet(s status.Snapshot, t rotator.Timetable) fleet {
 		}
 	}
 	slices.SortFunc(f.rows, func(a, b *row) int {
-		return rotator.CompareUrgency(&a.Status, a.standing, &b.Status, b.standing)
+		return rotator.CompareUrgency(&a.Status, a.Standing, &b.Status, b.Standing)
 	})
 	return f
+}
+
+func one(counts bool) int {
+	if counts {
+		return 1
+	}
+	return 0
+}
+
+// Moment is a time as the page shows it.
+func (f fleet) Moment(t time.Time) moment { return moment{At: t, Now: f.Now} }
+
+// Ignored is the number of entries under the prefix that are no tenants.
+func (f fleet) Ignored() int { return f.standings[rotator.StandingIgnored] }
+
+// Passwords is the number of tenants, without ignored entries.
+func (f fleet) Passwords() int { return len(f.rows) - f.Ignored() }
+
+// Running returns the current run, or nil.
+func (f fleet) Running() *status.RunEntry {
+	if len(f.Runs) == 0 || !f.Runs[0].Finished.IsZero() {
+		return nil
+	}
+	return &f.Runs[0]
+}
+
+// row is one tenant. The template reads the entry's own fields from it.
+type row struct {
+	*status.Entry
+	Standing rotator.Standing
+	now      time.Time
 }
 
 // failed reports whether a run failed on the tenant and nobody, such as another host,
@@ -58,28 +84,74 @@ func (r *row) failed() bool { return r.Outcome.Failure() && !r.Born.After(r.At) 
 
 // halfFinished reports whether the next run has to finish a rotation. While its claim
 // is valid, another process is working on it.
-func (r *row) halfFinished(now time.Time) bool {
-	return r.standing == rotator.StandingPending && !now.Before(r.Pending.Until)
+func (r *row) halfFinished() bool {
+	return r.Standing == rotator.StandingPending && !r.now.Before(r.Pending.Until)
 }
 
-// passwords is the number of tenants, without ignored entries.
-func (f fleet) passwords() int { return len(f.rows) - f.standings[rotator.StandingIgnored] }
+// none is shown where there is no value.
+const none = "–"
 
-// running returns the current run.
-func (f fleet) running() (status.RunEntry, bool) {
-	if len(f.Runs) == 0 || !f.Runs[0].Finished.IsZero() {
-		return status.RunEntry{}, false
+// AgeText is the age in words.
+func (r *row) AgeText() string {
+	age, known := r.Age(r.now)
+	switch {
+	case r.Standing == rotator.StandingIgnored:
+		return none
+	case known:
+		return words(age)
 	}
-	return f.Runs[0], true
+	return "unknown"
 }
 
-// refused returns the newest run if it could not start.
-func (f fleet) refused() (status.RunEntry, bool) {
-	if len(f.Runs) == 0 || f.Runs[0].Err == "" {
-		return status.RunEntry{}, false
+// Share is the age as a share of the policy, at most 100 percent; empty if unknown.
+func (r *row) Share() string {
+	age, known := r.Age(r.now)
+	most := r.Policy.MaxAge()
+	if !known || most <= 0 || r.Standing == rotator.StandingIgnored {
+		return ""
 	}
-	return f.Runs[0], true
+	return percent(float64(min(age, most)), int(most))
 }
 
-// stale reports whether the records are older than the last scheduled sweep.
-func (f fleet) stale() bool { return f.Now.After(f.timetable.Deadline(f.Scanned)) }
+// PolicyText is the policy in words; empty if it could not be read.
+func (r *row) PolicyText() string {
+	if r.Standing == rotator.StandingIgnored {
+		return none
+	}
+	return policyText(r.Policy)
+}
+
+// LeftText is the time until the tenant falls due, or since; empty if unknown.
+func (r *row) LeftText() string {
+	left, comes := r.Left(r.now)
+	switch {
+	case r.Standing == rotator.StandingIgnored:
+		return none
+	case comes && left <= 0:
+		return words(left) + " over"
+	case comes:
+		return words(left)
+	case r.Policy.Manual():
+		return "never due"
+	}
+	return ""
+}
+
+// Why explains the standing and says when the record deletes itself, if that is too
+// early; it is empty if neither is needed.
+func (r *row) Why() string {
+	var why []string
+	switch {
+	case r.Fault != "":
+		why = append(why, reason(r.Fault))
+	case r.Pending == nil:
+	case r.halfFinished():
+		why = append(why, "half-finished; the claim of "+name(r.Pending.Owner)+" has lapsed")
+	default:
+		why = append(why, "under way in "+name(r.Pending.Owner))
+	}
+	if r.Vanishes() {
+		why = append(why, r.Expiry())
+	}
+	return strings.Join(why, "; ")
+}

@@ -63,7 +63,9 @@ func New(config Config) http.Handler {
 	hash := sha256.Sum256([]byte(style))
 	return &handler{
 		Config: config,
-		page:   template.Must(template.New("").Funcs(template.FuncMap{"number": number, "count": count}).ParseFS(templates, "*.html")),
+		page: template.Must(template.New("").Funcs(template.FuncMap{
+			"number": number, "count": count, "name": name[string], "origin": name[rotator.Origin], "reason": reason, "took": took, "share": share, "onServer": onServer,
+		}).ParseFS(templates, "*.html")),
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; img-src data:; " +
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 	}

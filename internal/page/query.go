@@ -23,34 +23,33 @@ const (
 	stateProblem = "problem" // the last verification found one
 )
 
-// sorts are the keys that the table can be sorted by; a leading minus reverses the
-// order.
-var sorts = []string{"urgency", "tenant", "user", "server", "state", "age", "policy", "left", "outcome", "verified"}
+// byUrgency is the default order of the table.
+const byUrgency = "urgency"
 
-// query is the parsed query string. Unknown values become the default, so that old
-// bookmarks still open.
+// query is the parsed query string, and what the search form shows. Unknown values
+// become the default, so that old bookmarks still open.
 type query struct {
-	text    string
-	state   string // a standing, failed or problem; empty: all
-	server  string
-	sort    string
-	page    int // from 1
+	Text    string
+	State   string // a standing, failed or problem; empty: all
+	Server  string
+	Sort    string // a leading minus reverses the order
+	page    int    // from 1
 	refresh bool
 }
 
 func parseQuery(values url.Values) query {
 	q := query{
-		text:    text.Cut(strings.TrimSpace(values.Get("q")), maxText),
-		server:  text.Cut(strings.TrimSpace(values.Get("server")), maxServer),
-		sort:    sorts[0],
+		Text:    text.Cut(strings.TrimSpace(values.Get("q")), maxText),
+		Server:  text.Cut(strings.TrimSpace(values.Get("server")), maxServer),
+		Sort:    byUrgency,
 		page:    1,
 		refresh: values.Get("refresh") == "on",
 	}
-	if state := values.Get("state"); slices.Contains(states(), state) {
-		q.state = state
+	if state := values.Get("state"); slices.Contains(q.States(), state) {
+		q.State = state
 	}
-	if key := values.Get("sort"); slices.Contains(sorts, strings.TrimPrefix(key, "-")) {
-		q.sort = key
+	if key := values.Get("sort"); slices.Contains(q.Sorts(), strings.TrimPrefix(key, "-")) {
+		q.Sort = key
 	}
 	if n, err := strconv.Atoi(values.Get("page")); err == nil && n > 1 {
 		q.page = n
@@ -58,8 +57,13 @@ func parseQuery(values url.Values) query {
 	return q
 }
 
-// states are the values of the state filter.
-func states() []string {
+// Sorts are the keys that the table can be sorted by.
+func (query) Sorts() []string {
+	return []string{byUrgency, "tenant", "user", "server", "state", "age", "policy", "left", "outcome", "verified"}
+}
+
+// States are the values of the state filter.
+func (query) States() []string {
 	var all []string
 	for _, s := range rotator.Standings() {
 		all = append(all, string(s))
@@ -67,20 +71,23 @@ func states() []string {
 	return append(all, stateFailed, stateProblem)
 }
 
-// overview reports whether the query has no filter. Only then the page may reload
-// itself, so that it does not disturb a reader of the table.
-func (q query) overview() bool { return q == query{sort: sorts[0], page: 1, refresh: q.refresh} }
+// Active reports whether a filter narrows the table.
+func (q query) Active() bool { return q.Text+q.State+q.Server != "" }
+
+// overview reports whether all is at its default. Only then the page may reload itself,
+// so that it does not disturb a reader of the table.
+func (q query) overview() bool { return q == query{Sort: byUrgency, page: 1, refresh: q.refresh} }
 
 // link returns the address of the table for q.
 func (q query) link() string {
 	values := url.Values{}
-	for key, value := range map[string]string{"q": q.text, "state": q.state, "server": q.server} {
+	for key, value := range map[string]string{"q": q.Text, "state": q.State, "server": q.Server} {
 		if value != "" {
 			values.Set(key, value)
 		}
 	}
-	if q.sort != sorts[0] {
-		values.Set("sort", q.sort)
+	if q.Sort != "" && q.Sort != byUrgency {
+		values.Set("sort", q.Sort)
 	}
 	if q.page > 1 {
 		values.Set("page", strconv.Itoa(q.page))
@@ -88,27 +95,24 @@ func (q query) link() string {
 	return "?" + values.Encode() + "#tenants"
 }
 
-func (q query) atPage(n int) query {
+func (q query) linkToPage(n int) string {
 	q.page = n
-	return q
+	return q.link()
 }
 
-// sortedBy returns the first page in another order; for the current key, in reverse.
-func (q query) sortedBy(key string) query {
-	q.page = 1
-	if q.sort == key {
+// linkSortedBy leads to the first page in another order; for the current key, in
+// reverse.
+func (q query) linkSortedBy(key string) string {
+	if q.Sort == key {
 		key = "-" + key
 	}
-	q.sort = key
-	return q
+	q.Sort, q.page = key, 1
+	return q.link()
 }
 
-// inState is a new search by state, for the links of the overview.
-func inState(state string) query { return query{state: state, sort: sorts[0], page: 1} }
+// inState is the address of a new search by state.
+func inState[T ~string](state T) string { return query{State: string(state)}.link() }
 
-// expiring searches for the text of [row.expiry] about records that are lost too early.
-func expiring() query { return query{text: "deletes itself", sort: sorts[0], page: 1} }
-
-func onServer(origin rotator.Origin) query {
-	return query{server: text.Cut(string(origin), maxServer), sort: sorts[0], page: 1}
+func onServer(origin rotator.Origin) string {
+	return query{Server: text.Cut(string(origin), maxServer)}.link()
 }

@@ -1,25 +1,22 @@
 package page
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
 	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
 const day = 24 * time.Hour
 
-// Limits of text from records and servers, in characters. They bound the size of the
-// page.
-const (
-	maxName   = 120
-	maxReason = 400
-)
+// name and reason make text from records and servers safe to show. Their limits, in
+// characters, bound the size of the page.
+func name[T ~string](s T) string { return text.Visible(text.Shorten(string(s), 120)) }
 
-// visible cuts text that others wrote at most characters and spells out what has no
-// shape.
-func visible(s string, most int) string { return text.Visible(text.Shorten(s, most)) }
+func reason(s string) string { return text.Visible(text.Shorten(s, 400)) }
 
 // number formats n with thousands separators.
 func number(n int) string {
@@ -88,4 +85,40 @@ func policyText(p rotator.Policy) string {
 		return count(int(p.MaxAge()/day), "day")
 	}
 	return ""
+}
+
+// milliseconds is empty for an unknown duration.
+func milliseconds(d time.Duration, known bool) string {
+	switch {
+	case !known:
+		return ""
+	case d < 10*time.Second:
+		return number(int(d.Round(time.Millisecond)/time.Millisecond)) + " ms"
+	}
+	return d.Round(time.Second).String()
+}
+
+// took formats the duration of a run, rounded for people.
+func took(r status.RunEntry) string {
+	d := r.Finished.Sub(r.Started)
+	switch {
+	case d < time.Second:
+		return "< 1 s"
+	case d < time.Minute:
+		return number(int(d/time.Second)) + " s"
+	case d < time.Hour:
+		return number(int(d/time.Minute)) + " min " + number(int(d%time.Minute/time.Second)) + " s"
+	}
+	return number(int(d/time.Hour)) + " h " + number(int(d%time.Hour/time.Minute)) + " min"
+}
+
+// percent formats n of total for an SVG attribute.
+func percent(n float64, total int) string { return fmt.Sprintf("%.3f%%", 100*n/float64(total)) }
+
+// share is the done part of a run; it may exceed the plan.
+func share(r status.RunEntry) string {
+	if r.Planned == 0 {
+		return "0%"
+	}
+	return percent(float64(min(r.Done, r.Planned)), r.Planned)
 }

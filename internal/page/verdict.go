@@ -2,7 +2,6 @@ package page
 
 import (
 	"fmt"
-	"time"
 
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/status"
@@ -45,7 +44,7 @@ func verdict(f fleet) (first concern, rest []concern) {
 
 // ages says how many passwords are younger than their policy allows.
 func ages(f fleet) concern {
-	n, due, overdue := f.passwords(), f.standings[rotator.StandingDue], f.standings[rotator.StandingOverdue]
+	n, due, overdue := f.Passwords(), f.standings[rotator.StandingDue], f.standings[rotator.StandingOverdue]
 	invalid, pending := f.standings[rotator.StandingInvalid], f.standings[rotator.StandingPending]
 	switch {
 	case n == 0:
@@ -53,12 +52,12 @@ func ages(f fleet) concern {
 	case overdue > 0:
 		return concern{
 			Tone: toneBad, Text: fmt.Sprintf("%s of %s overdue.", number(overdue), count(n, "password")+" "+are(overdue)),
-			Detail: "The sweep that should have rotated them is over." + oldest(f), Link: inState(string(rotator.StandingOverdue)).link(),
+			Detail: "The sweep that should have rotated them is over." + oldest(f), Link: inState(rotator.StandingOverdue),
 		}
 	case due > 0:
 		return concern{
 			Tone: toneNotice, Text: fmt.Sprintf("%s of %s due.", number(due), count(n, "password")+" "+are(due)),
-			Detail: "The next sweep takes them. None is overdue.", Link: inState(string(rotator.StandingDue)).link(),
+			Detail: "The next sweep takes them. None is overdue.", Link: inState(rotator.StandingDue),
 		}
 	case invalid+pending > 0:
 		return concern{Tone: toneGood, Text: fmt.Sprintf("%s of %s younger than their policy.", number(n-invalid-pending), count(n, "password")+" are"),
@@ -66,21 +65,11 @@ func ages(f fleet) concern {
 	case n == 1:
 		return concern{Tone: toneGood, Text: "The only password is younger than its policy."}
 	}
-	return concern{Tone: toneGood, Text: fmt.Sprintf("All %s passwords are younger than their policy.", number(n)), Detail: manual(f)}
-}
-
-// manual counts tenants with the policy manual.
-func manual(f fleet) string {
-	n := 0
-	for _, r := range f.rows {
-		if r.Policy.Manual() {
-			n++
-		}
+	all := concern{Tone: toneGood, Text: fmt.Sprintf("All %s passwords are younger than their policy.", number(n))}
+	if f.manual > 0 {
+		all.Detail = count(f.manual, "tenant") + " " + are(f.manual) + " under a manual policy, which no age makes due."
 	}
-	if n == 0 {
-		return ""
-	}
-	return count(n, "tenant") + " " + are(n) + " under a manual policy, which no age makes due."
+	return all
 }
 
 // oldest names the tenant that has been due the longest.
@@ -90,36 +79,36 @@ func oldest(f fleet) string {
 	if !known {
 		return ""
 	}
-	return fmt.Sprintf(" The longest: %s, %s old under a policy of %s.", visible(r.Tenant, maxName), words(age), policyText(r.Policy))
+	return fmt.Sprintf(" The longest: %s, %s old under a policy of %s.", name(r.Tenant), words(age), policyText(r.Policy))
 }
 
 // concerns lists problems other than ages.
 func concerns(f fleet) []concern {
 	var all []concern
 	add := func(c concern) { all = append(all, c) }
-	if run, refused := f.refused(); refused {
+	if len(f.Runs) > 0 && f.Runs[0].Err != "" {
 		add(concern{
-			Tone: toneBad, Text: fmt.Sprintf("The last %s could not take place.", run.Task),
-			Detail: visible(run.Err, maxReason), Since: f.moment(run.Finished),
+			Tone: toneBad, Text: fmt.Sprintf("The last %s could not take place.", f.Runs[0].Task),
+			Detail: reason(f.Runs[0].Err), Since: f.Moment(f.Runs[0].Finished),
 		})
-	} else if !f.Scanned.IsZero() && f.stale() {
+	} else if !f.Scanned.IsZero() && f.Now.After(f.timetable.Deadline(f.Scanned)) {
 		add(concern{
-			Tone: toneBad, Text: "What is shown here is old.", Since: f.moment(f.Scanned),
+			Tone: toneBad, Text: "What is shown here is old.", Since: f.Moment(f.Scanned),
 			Detail: "The records were last read then, and a sweep should have read them since.",
 		})
 	}
 	for _, s := range f.Servers {
 		if s.Breaker == status.BreakerStopped {
 			add(concern{
-				Tone: toneBad, Text: visible(string(s.Origin), maxName) + " was given up in the last run.",
-				Detail: visible(s.Reason, maxReason), Since: f.moment(s.Since), Link: onServer(s.Origin).link(),
+				Tone: toneBad, Text: name(s.Origin) + " was given up in the last run.",
+				Detail: reason(s.Reason), Since: f.Moment(s.Since), Link: onServer(s.Origin),
 			})
 		}
 	}
 	all = shortList(all)
 	if n := f.standings[rotator.StandingInvalid]; n > 0 {
 		add(concern{
-			Tone: toneBad, Text: fmt.Sprintf("%s invalid.", count(n, "record")+" "+are(n)), Link: inState(string(rotator.StandingInvalid)).link(),
+			Tone: toneBad, Text: fmt.Sprintf("%s invalid.", count(n, "record")+" "+are(n)), Link: inState(rotator.StandingInvalid),
 			Detail: "Not rotated until the record is fixed or its origin is listed.",
 		})
 	}
@@ -127,26 +116,26 @@ func concerns(f fleet) []concern {
 		add(concern{
 			Tone: toneBad, Text: deletes(f.expiring),
 			Detail: fmt.Sprintf("By delete_version_after, the first on %s, of %s: the password is lost then. mailu-rotator doctor says how to end that.",
-				f.expires.Expires.UTC().Format("2006-01-02 15:04 UTC"), visible(f.expires.Tenant, maxName)),
-			Link: expiring().link(),
+				f.expires.Expires.UTC().Format("2006-01-02 15:04 UTC"), name(f.expires.Tenant)),
+			Link: query{Text: "deletes itself"}.link(),
 		})
 	}
 	if f.problems > 0 {
 		add(concern{
 			Tone: toneBad, Text: fmt.Sprintf("The last verification found a problem with %s.", count(f.problems, "tenant")),
-			Link: inState(stateProblem).link(),
+			Link: inState(stateProblem),
 		})
 	}
 	if f.failed > 0 {
 		add(concern{
 			Tone: toneNotice, Text: fmt.Sprintf("The last run failed on %s.", count(f.failed, "tenant")),
-			Link: inState(stateFailed).link(),
+			Link: inState(stateFailed),
 		})
 	}
-	if n := f.halfFinished(); n > 0 {
+	if n := f.halfFinished; n > 0 {
 		add(concern{
 			Tone: toneNotice, Text: fmt.Sprintf("%s half-finished.", count(n, "rotation")+" "+are(n)),
-			Detail: "The next run finishes them, with their passwords.", Link: inState(string(rotator.StandingPending)).link(),
+			Detail: "The next run finishes them, with their passwords.", Link: inState(rotator.StandingPending),
 		})
 	}
 	return all
@@ -162,18 +151,6 @@ func shortList(all []concern) []concern {
 	more := len(all) - maxConcerns
 	return append(all[:maxConcerns:maxConcerns], concern{Tone: toneBad, Text: count(more, "more server") + " given up in the last run.", Link: "#servers"})
 }
-
-func (f fleet) halfFinished() int {
-	n := 0
-	for _, r := range f.rows {
-		if r.halfFinished(f.Now) {
-			n++
-		}
-	}
-	return n
-}
-
-func (f fleet) moment(t time.Time) moment { return moment{At: t, Now: f.Now} }
 
 func deletes(n int) string {
 	if n == 1 {

@@ -1,43 +1,57 @@
 package page
 
 import (
-	"cmp"
 	"html/template"
 	"runtime"
 	"slices"
 
 	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/status"
 )
 
-// view is the data of the templates.
+// view is the data of the templates, beside the fleet itself.
 type view struct {
+	fleet
+	Query       query
 	Style       template.CSS
 	Icon        template.URL
-	Title       string
-	Refresh     bool
 	Overview    bool
-	Now         moment
-	Scanned     moment
+	Refresh     bool
 	Verdict     concern
 	Concerns    []concern
 	Tiles       []tile
-	Ignored     int
-	Total       int
-	Running     *run
-	Sweep       moment // next
-	Verify      moment // next
 	Histogram   histogram
 	Calendar    calendar
-	Servers     []server
-	MoreServers int  // beyond those
+	Servers     []*server
+	MoreServers int // beyond those
+	Origins     []string
 	Latency     bool // whether latency is measured
-	Runs        []run
+	Runs        []status.RunEntry
 	Table       table
-	Query       formView
 	Policy      string
 	Timezone    string
 	Version     string
 	Go          string
+}
+
+func (h *handler) view(q query) view {
+	settings := h.Settings()
+	f := newFleet(h.Snapshot(), settings.Timetable)
+	all := servers(f, h.Latency)
+	v := view{
+		fleet: f, Query: q, Style: template.CSS(style), Overview: q.overview(), Refresh: q.refresh && q.overview(),
+		Tiles: tiles(f), Histogram: newHistogram(f), Calendar: newCalendar(f), Table: newTable(f, q),
+		Servers: all[:min(len(all), maxServers)], MoreServers: max(0, len(all)-maxServers), Latency: h.Latency != nil,
+		Runs: f.Runs[:min(len(f.Runs), maxRuns)], Policy: policyText(settings.DefaultPolicy), Timezone: settings.Timetable.Timezone.String(),
+		Version: h.Version, Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	v.Verdict, v.Concerns = verdict(f)
+	v.Icon = icon(v.Verdict.Tone)
+	for _, s := range v.Servers {
+		v.Origins = append(v.Origins, name(s.Origin))
+	}
+	slices.Sort(v.Origins)
+	return v
 }
 
 // tile is a number of the overview that links to its tenants.
@@ -51,63 +65,23 @@ type tile struct {
 	Width string
 }
 
-// formView is the search form's content.
-type formView struct {
-	Text    string
-	State   string
-	Server  string
-	Sort    string
-	States  []string
-	Sorts   []string
-	Origins []string
-	Active  bool // a filter narrows the table
-}
-
-func (h *handler) view(q query) view {
-	settings := h.Settings()
-	f := newFleet(h.Snapshot(), settings.Timetable)
-	v := view{
-		Style: template.CSS(style), Refresh: q.refresh && q.overview(), Overview: q.overview(),
-		Now: f.moment(f.Now), Scanned: f.moment(f.Scanned), Sweep: f.moment(f.NextSweep), Verify: f.moment(f.NextVerification),
-		Tiles: tiles(f), Total: f.passwords(), Ignored: f.standings[rotator.StandingIgnored],
-		Histogram: newHistogram(f), Calendar: newCalendar(f), Servers: servers(f, h.Latency), Latency: h.Latency != nil, Runs: runs(f),
-		Table: newTable(f, q), Policy: policyText(settings.DefaultPolicy), Timezone: settings.Timetable.Timezone.String(),
-		Version: h.Version, Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
-	}
-	v.Verdict, v.Concerns = verdict(f)
-	v.Icon, v.Title = icon(v.Verdict.Tone), v.Verdict.Text
-	if e, running := f.running(); running {
-		r := newRun(f, e)
-		v.Running = &r
-	}
-	v.Query = formView{Text: q.text, State: q.state, Server: q.server, Sort: q.sort, States: states(), Sorts: sorts, Active: q.text+q.state+q.server != ""}
-	for _, s := range v.Servers[:min(len(v.Servers), maxServers)] {
-		v.Query.Origins = append(v.Query.Origins, s.Origin)
-	}
-	slices.SortFunc(v.Query.Origins, cmp.Compare[string])
-	if extra := len(v.Servers) - maxServers; extra > 0 {
-		v.Servers, v.MoreServers = v.Servers[:maxServers], extra
-	}
-	return v
-}
-
 // tiles starts with the healthy tenants.
 func tiles(f fleet) []tile {
 	var all []tile
-	x := 0
+	x, total := 0, max(1, f.Passwords())
 	for _, s := range []rotator.Standing{
 		rotator.StandingOK, rotator.StandingDue, rotator.StandingOverdue, rotator.StandingPending, rotator.StandingInvalid,
 	} {
 		n := f.standings[s]
 		all = append(all, tile{
-			State: string(s), Label: string(s), Count: n, Link: inState(string(s)).link(),
-			X: percent(float64(x), max(1, f.passwords())), Width: percent(float64(n), max(1, f.passwords())),
+			State: string(s), Label: string(s), Count: n, Link: inState(s),
+			X: percent(float64(x), total), Width: percent(float64(n), total),
 		})
 		x += n
 	}
 	return append(all,
-		tile{State: stateFailed, Label: "failed in the last run", Count: f.failed, Link: inState(stateFailed).link(), Apart: true},
-		tile{State: stateProblem, Label: "problems when verified", Count: f.problems, Link: inState(stateProblem).link(), Apart: true},
+		tile{State: stateFailed, Label: "failed in the last run", Count: f.failed, Link: inState(stateFailed), Apart: true},
+		tile{State: stateProblem, Label: "problems when verified", Count: f.problems, Link: inState(stateProblem), Apart: true},
 	)
 }
 
