@@ -29,7 +29,8 @@ const (
 // Checked is the result for one server.
 type Checked struct {
 	rotator.Check
-	WrongToken bool // it refused its token
+	WrongToken bool  // it refused its token
+	Unusable   error // why it was not asked
 }
 
 // Check sends each server one request, which needs no tenant: does it answer over TLS,
@@ -41,11 +42,12 @@ func (s *Servers) Check(ctx context.Context, origins []rotator.Origin) []Checked
 	checks := make([]Checked, len(origins))
 	byHost := map[string][]int{}
 	for i, origin := range origins {
-		if e, listed := s.endpoints[origin]; listed {
-			byHost[e.host] = append(byHost[e.host], i)
+		server, err := s.server(origin)
+		if err != nil {
+			checks[i] = Checked{Check: rotator.Broken(string(origin), err.Error(), ""), Unusable: err}
 			continue
 		}
-		checks[i].Check = rotator.Broken(string(origin), "not among the servers that can be asked", "")
+		byHost[server.host] = append(byHost[server.host], i)
 	}
 	var hosts errgroup.Group
 	for _, entries := range byHost {

@@ -25,7 +25,8 @@ const (
 type ServerConfig struct {
 	Origin        rotator.Origin // of the tenants' webmail_url
 	APIURL        string         // default: Origin + "/api/v1"
-	Token         crypto.Secret  // Mailu's API_TOKEN: printable ASCII without spaces; the caller must wipe it after the last call
+	Token         crypto.Secret  // Mailu's API_TOKEN: printable ASCII without spaces; [Servers.Close] wipes it
+	Unusable      error          // why there is no token; nil if there is one
 	CAFile        string         // PEM roots to trust instead of the system's; "" is the system's
 	AllowHTTP     bool           // plain http to a host other than loopback
 	MaxConcurrent int            // requests at a time, >= 1
@@ -52,15 +53,22 @@ type Options struct {
 // safe for concurrent use.
 type Servers struct {
 	endpoints map[rotator.Origin]*endpoint
+	unusable  map[rotator.Origin]ServerConfig
 	states    map[string]*hostState // by API host, which counts the wrong tokens of all its entries together
 }
 
 // New checks every entry and returns all their errors in one, a line each. It reads CA
-// files and opens no connection.
+// files and opens no connection. An unusable entry is no error: it is excluded from the
+// run, and the others are not.
 func New(configs []ServerConfig, options Options) (*Servers, error) {
 	var problems []error
 	endpoints := make(map[rotator.Origin]*endpoint, len(configs))
+	unusable := map[rotator.Origin]ServerConfig{}
 	for _, config := range configs {
+		if config.Unusable != nil {
+			unusable[config.Origin] = config
+			continue
+		}
 		e, wrong := newEndpoint(config, options)
 		if _, twice := endpoints[config.Origin]; twice {
 			wrong = append(wrong, errors.New("listed twice: remove one of the entries"))
@@ -71,12 +79,15 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 		endpoints[config.Origin] = e // nil if refused, to detect duplicates
 	}
 	if err := errors.Join(problems...); err != nil {
+		for _, config := range configs {
+			config.Token.Wipe()
+		}
 		return nil, err
 	}
 
 	shareLimiters(endpoints)
 	numberCredentials(endpoints)
-	return (&Servers{endpoints: endpoints}).Fresh(), nil
+	return (&Servers{endpoints: endpoints, unusable: unusable}).Fresh(), nil
 }
 
 // Fresh returns the same servers for another run: all of them open again, but with
@@ -87,7 +98,7 @@ func (s *Servers) Fresh() *Servers {
 	for _, e := range s.endpoints {
 		states[e.host] = new(hostState)
 	}
-	return &Servers{endpoints: s.endpoints, states: states}
+	return &Servers{endpoints: s.endpoints, unusable: s.unusable, states: states}
 }
 
 // Server implements [rotator.Mailu]. The value has type [*Server].
@@ -100,15 +111,22 @@ func (s *Servers) Server(origin rotator.Origin) (rotator.Server, error) {
 }
 
 // API implements [rotator.Mailu]: it returns the host of the entry's api_url. Paths are
-// ignored: a configuration cannot claim that one host has two Mailus.
+// ignored: a configuration cannot claim that one host has two Mailus. It also answers for
+// an unusable server, because its users still exist.
 func (s *Servers) API(origin rotator.Origin) string {
 	if e, listed := s.endpoints[origin]; listed {
 		return e.host
+	}
+	if api, err := rotator.ParseOrigin(s.unusable[origin].APIURL); err == nil {
+		return api.Host()
 	}
 	return origin.Host()
 }
 
 func (s *Servers) server(origin rotator.Origin) (*Server, error) {
+	if err := s.unusable[origin].Unusable; err != nil {
+		return nil, err
+	}
 	e, listed := s.endpoints[origin]
 	if !listed {
 		return nil, fmt.Errorf("mailu server %q: %w: list the server with its token, or correct webmail_url in Vault",
@@ -117,12 +135,13 @@ func (s *Servers) server(origin rotator.Origin) (*Server, error) {
 	return &Server{endpoint: e, state: s.states[e.host]}, nil
 }
 
-// Close drops idle connections, including those of every [Servers.Fresh] copy. Servers
-// may be used again afterwards.
+// Close drops idle connections and wipes the tokens, including those of every
+// [Servers.Fresh] copy.
 func (s *Servers) Close() {
 	for _, e := range s.endpoints {
 		if t, ok := e.transport.(*http.Transport); ok {
 			t.CloseIdleConnections()
 		}
+		e.token.Wipe()
 	}
 }

@@ -150,3 +150,36 @@ func TestNothingPrintsTheToken(t *testing.T) {
 		}
 	}
 }
+
+func TestTokensAreWipedAtTheEndOfTheRun(t *testing.T) {
+	config := entry("https://mail.example.com")
+	servers, err := New([]ServerConfig{config}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := config.Token.Reveal()
+
+	servers.Close()
+
+	if !config.Token.Empty() || strings.Trim(string(value), "\x00") != "" {
+		t.Errorf("%q is left", value)
+	}
+}
+
+func TestServerWithoutATokenIsExcludedAlone(t *testing.T) {
+	unusable := ServerConfig{Origin: "https://mail.example.org", APIURL: "https://api.example.org/api/v1", Unusable: os.ErrNotExist}
+	servers, err := New([]ServerConfig{entry("https://mail.example.com"), unusable}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(servers.Close)
+
+	serverOf(t, servers, "https://mail.example.com")
+	_, err = servers.Server(unusable.Origin)
+
+	mustBe(t, err, os.ErrNotExist)
+	mustBe(t, servers.CreateUser(t.Context(), unusable.Origin, user, crypto.Secret{}), os.ErrNotExist)
+	if got := servers.API(unusable.Origin); got != "api.example.org" {
+		t.Errorf("its API is %q", got)
+	}
+}

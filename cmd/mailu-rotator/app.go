@@ -104,8 +104,8 @@ func newOwner() string {
 // session is a sweep with its login to Vault and its Mailu servers.
 type session struct {
 	*sweep.Sweep
-	vault   *vault.Client
-	servers *mailuServers
+	*mailu.Servers
+	vault *vault.Client
 }
 
 // inSession opens a session for do, and closes it.
@@ -124,10 +124,10 @@ func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error))
 			a.log.zap.Warn("vault token not revoked", zap.Error(err))
 		}
 	}()
-	return do(&session{a.sweepOn(client, servers), client, servers})
+	return do(&session{a.sweepOn(client, servers), servers, client})
 }
 
-func (a *app) sweepOn(client *vault.Client, servers *mailuServers) *sweep.Sweep {
+func (a *app) sweepOn(client *vault.Client, servers *mailu.Servers) *sweep.Sweep {
 	return &sweep.Sweep{
 		Store: client, Keys: client, Time: client, Mailu: servers,
 		Clock:         rotator.SystemClock{},
@@ -175,71 +175,21 @@ func authOf(a config.Auth) vault.Auth {
 	}
 }
 
-// mailuServers are the servers of one run. A server whose token cannot be read is
-// excluded from the run; the others are not.
-type mailuServers struct {
-	*mailu.Servers
-	broken map[rotator.Origin]error
-	apis   map[rotator.Origin]string // of the excluded servers
-	tokens []crypto.Secret           // of the included servers
-}
-
 // servers reads the tokens again, so that a replaced token takes effect in the next
-// run.
-func (a *app) servers() (*mailuServers, error) {
-	s := &mailuServers{broken: map[rotator.Origin]error{}, apis: map[rotator.Origin]string{}}
-	var usable []mailu.ServerConfig
-	for _, c := range a.cfg.Mailu.Servers {
+// run. A server whose token cannot be read is excluded from the run.
+func (a *app) servers() (*mailu.Servers, error) {
+	configs := make([]mailu.ServerConfig, len(a.cfg.Mailu.Servers))
+	for i, c := range a.cfg.Mailu.Servers {
 		token, err := config.ReadSecret(c.TokenFile)
 		if err != nil {
-			s.broken[c.Origin] = fmt.Errorf("token of %s: %w", c.Origin, err)
-			if api, err := rotator.ParseOrigin(c.APIURL); err == nil {
-				s.apis[c.Origin] = api.Host()
-			}
-			continue
+			err = fmt.Errorf("token of %s: %w", c.Origin, err)
 		}
-		s.tokens = append(s.tokens, token)
-		usable = append(usable, mailu.ServerConfig{
-			Origin: c.Origin, APIURL: c.APIURL, Token: token, CAFile: c.CAFile, AllowHTTP: c.AllowHTTP,
+		configs[i] = mailu.ServerConfig{
+			Origin: c.Origin, APIURL: c.APIURL, Token: token, Unusable: err, CAFile: c.CAFile, AllowHTTP: c.AllowHTTP,
 			MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Verify: mailu.Verify(c.Verify),
-		})
+		}
 	}
-	var err error
-	s.Servers, err = mailu.New(usable, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: a.callbacks.mailuRequest})
-	if err != nil {
-		s.wipe()
-		return nil, err
-	}
-	return s, nil
-}
-
-// Close drops the connections and wipes the tokens.
-func (s *mailuServers) Close() {
-	s.Servers.Close()
-	s.wipe()
-}
-
-func (s *mailuServers) wipe() {
-	for _, token := range s.tokens {
-		token.Wipe()
-	}
-}
-
-// Server implements rotator.Mailu.
-func (s *mailuServers) Server(origin rotator.Origin) (rotator.Server, error) {
-	if err := s.broken[origin]; err != nil {
-		return nil, err
-	}
-	return s.Servers.Server(origin)
-}
-
-// API implements rotator.Mailu. It also answers for a server that is excluded from the
-// run, because its users still exist.
-func (s *mailuServers) API(origin rotator.Origin) string {
-	if api, found := s.apis[origin]; found {
-		return api
-	}
-	return s.Servers.API(origin)
+	return mailu.New(configs, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: a.callbacks.mailuRequest})
 }
 
 // operatorPatience is how long one call waits for a Vault that does not answer while an

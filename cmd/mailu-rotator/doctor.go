@@ -303,27 +303,20 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 	return rotator.Passed(checkRecords, tenants(found.Tenants)), wellFormed
 }
 
-// mailu checks the servers whose token could be read.
 func (d *doctor) mailu(ctx context.Context) []rotator.Check {
 	servers, err := d.app.servers()
 	if err != nil {
 		return []rotator.Check{rotator.Broken(checkServers, err.Error(), "fix "+d.path)}
 	}
 	defer servers.Close()
-	var usable []rotator.Origin
-	for _, s := range d.app.cfg.Mailu.Servers {
-		if servers.broken[s.Origin] == nil {
-			usable = append(usable, s.Origin)
-		}
+	listed := d.app.cfg.Mailu.Servers
+	origins := make([]rotator.Origin, len(listed))
+	for i, s := range listed {
+		origins[i] = s.Origin
 	}
-	asked := servers.Check(ctx, usable)
-	checks := make([]rotator.Check, 0, len(d.app.cfg.Mailu.Servers))
-	for _, s := range d.app.cfg.Mailu.Servers {
-		if err := servers.broken[s.Origin]; err != nil {
-			checks = append(checks, rotator.Broken(string(s.Origin), err.Error(), fixFile(err)))
-			continue
-		}
-		checks, asked = append(checks, fixToken(s, asked[0])), asked[1:]
+	checks := make([]rotator.Check, len(listed))
+	for i, asked := range servers.Check(ctx, origins) {
+		checks[i] = fixToken(listed[i], asked)
 	}
 	return checks
 }

@@ -120,7 +120,10 @@ func (d *doctor) fixSealed(f rotator.Issue, record string) string {
 
 // fixToken names the file for the right token.
 func fixToken(s config.Server, c mailu.Checked) rotator.Check {
-	if c.WrongToken {
+	switch {
+	case c.Unusable != nil:
+		c.Fix = fixFile(c.Unusable)
+	case c.WrongToken:
 		host := string(s.Origin)
 		if u, err := url.Parse(host); err == nil {
 			host = u.Hostname()

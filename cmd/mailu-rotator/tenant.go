@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
 )
@@ -107,29 +106,13 @@ func runAdditions(cmd *cobra.Command, path string, flags addingFlags, read func(
 	})
 }
 
-// CreateRecord implements rotator.Creator.
+// CreateRecord implements rotator.Creator, with the methods of [mailu.Servers].
 func (s *session) CreateRecord(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
 	version, err := s.vault.Create(ctx, tenant, fields)
 	if errors.Is(err, rotator.ErrForbidden) {
 		return 0, fmt.Errorf("%w: see mailu-rotator policy --with-create, and --vault-token-from-env", err)
 	}
 	return version, err
-}
-
-// CanCreateUser implements rotator.Creator.
-func (s *session) CanCreateUser(ctx context.Context, origin rotator.Origin, username string) error {
-	if err := s.servers.broken[origin]; err != nil {
-		return err
-	}
-	return s.servers.CanCreateUser(ctx, origin, username)
-}
-
-// CreateUser implements rotator.Creator.
-func (s *session) CreateUser(ctx context.Context, origin rotator.Origin, username string, password crypto.Secret) error {
-	if err := s.servers.broken[origin]; err != nil {
-		return err
-	}
-	return s.servers.CreateUser(ctx, origin, username, password)
 }
 
 func newTenantImportCommand(path *string) *cobra.Command {
