@@ -18,7 +18,7 @@ type TenantID string
 // case. It also keeps names such as "../x", which Vault's client would join into
 // another path, out of every request.
 func ParseTenantID(name string) (TenantID, error) {
-	if !isUUIDv4(name) {
+	if _, ok := ParseUUID(strings.ToLower(name)); !ok {
 		return "", fmt.Errorf("%q is not a tenant id (a UUID version 4)", name)
 	}
 	return TenantID(name), nil
@@ -35,31 +35,22 @@ func NewTenantID(user Address, n int) TenantID {
 	return TenantID(id.String())
 }
 
-func isUUIDv4(s string) bool {
-	if len(s) != 36 {
-		return false
+// UUID is the 16 bytes of a tenant id.
+type UUID [16]byte
+
+// ParseUUID returns false for any name that [UUID.String] would not restore exactly.
+func ParseUUID(name string) (id UUID, ok bool) {
+	digits, err := hex.DecodeString(strings.ReplaceAll(name, "-", ""))
+	if err != nil || len(digits) != len(id) {
+		return id, false
 	}
-	for i := range len(s) {
-		switch c := s[i]; i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		case 14:
-			if c != '4' { // version
-				return false
-			}
-		case 19:
-			if !strings.ContainsRune("89abAB", rune(c)) { // variant
-				return false
-			}
-		default:
-			if !strings.ContainsRune("0123456789abcdefABCDEF", rune(c)) {
-				return false
-			}
-		}
-	}
-	return true
+	id = UUID(digits)
+	return id, id[6]>>4 == 4 && id[8]>>6 == 2 && id.String() == name
+}
+
+// String is the usual spelling.
+func (id UUID) String() string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
 // Origin is the scheme, host and port of a Mailu server in one spelling: lower
@@ -125,33 +116,3 @@ func withoutCredentials(raw string) string {
 
 // Plain reports whether the origin is accessed without TLS.
 func (o Origin) Plain() bool { return strings.HasPrefix(string(o), "http://") }
-
-// UUID is the 16 bytes of a tenant id.
-type UUID [16]byte
-
-// ParseUUID returns false for any name that [UUID.String] would not restore exactly.
-func ParseUUID(name string) (id UUID, ok bool) {
-	if !isUUIDv4(name) {
-		return id, false
-	}
-	digits := make([]byte, 0, 32)
-	for _, part := range [...]string{name[:8], name[9:13], name[14:18], name[19:23], name[24:]} {
-		digits = append(digits, part...)
-	}
-	if _, err := hex.Decode(id[:], digits); err != nil {
-		return id, false
-	}
-	return id, id.String() == name
-}
-
-// String is the usual spelling.
-func (id UUID) String() string {
-	var text [36]byte
-	hex.Encode(text[0:], id[:4])
-	hex.Encode(text[9:], id[4:6])
-	hex.Encode(text[14:], id[6:8])
-	hex.Encode(text[19:], id[8:10])
-	hex.Encode(text[24:], id[10:])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
-}
