@@ -256,28 +256,6 @@ func (f userFate) event() EventName {
 	return ""
 }
 
-// releaseClaim ends an attempt of an addition that Mailu certainly refused. Its pending
-// password stays, because the record has no other; only the claim is released, so that
-// the next run need not wait for its end.
-func (r *rotation) releaseClaim(ctx context.Context, refusal error) (Outcome, error) {
-	refusal = r.whileAdded(refusal)
-	lapsed := r.lapsed(r.cred.Pending)
-	err := r.update(ctx, change{
-		apply: func(c *Credential) error {
-			if !c.holdsPending(r.next) || c.Pending.Claim.Owner != r.Owner {
-				return errOvertaken
-			}
-			c.Pending = lapsed
-			return nil
-		},
-		landed: func(c Credential) bool { return !c.holdsPending(r.next) || c.Pending.Claim == lapsed.Claim },
-	})
-	if err != nil && !errors.Is(err, errOvertaken) {
-		return Unfinished, fmt.Errorf("%w; release the claim: %w", refusal, err)
-	}
-	return Unfinished, refusal
-}
-
 // whileAdded adds the next action for an addition that does not finish.
 func (r *rotation) whileAdded(err error) error {
 	if !r.cred.BeingAdded() {

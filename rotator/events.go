@@ -129,6 +129,10 @@ func Steps() []Step {
 	return []Step{StepPrecheck, StepPrepare, StepTakeOver, StepPush, StepVerify, StepCommit, StepAbandon}
 }
 
+func (r *rotation) note(name EventName, err error) {
+	r.Observe.Notify(Event{Name: name, Tenant: string(r.cred.Tenant), Origin: r.cred.Origin, Rotation: r.id, Err: err})
+}
+
 // timed returns the function that ends a step and reports how long it took.
 func (r *Rotator) timed(step Step) (end func()) {
 	if r.OnStep == nil {

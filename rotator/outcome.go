@@ -3,6 +3,8 @@ package rotator
 import (
 	"errors"
 	"fmt"
+
+	"mailu-rotator/crypto"
 )
 
 // Outcome is what a run did with a tenant, or plans to do. The strings are part of the
@@ -99,4 +101,24 @@ func (r Result) Permanent() bool {
 		}
 	}
 	return false
+}
+
+// sendable refuses a stored password that cannot be one of ours: everyone who types or
+// copies it would be locked out once Mailu had it.
+func sendable(password crypto.Secret) error {
+	if err := crypto.CheckPassword(password); err != nil {
+		return fmt.Errorf("%w, so %w", err, errImproper)
+	}
+	return nil
+}
+
+// notSent reports whether the push certainly had no effect, so that asking is needless.
+func notSent(err error) bool {
+	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper) || IsWithdrawn(err)
+}
+
+// MayNotBeAsked reports whether no further request may be sent to the server.
+func MayNotBeAsked(err error) bool {
+	var limited *RateLimitedError
+	return errors.Is(err, ErrServerUnusable) || errors.As(err, &limited)
 }

@@ -33,7 +33,7 @@ var errUnsuited = errors.New("the record has changed")
 // keeps another writer's edit; a rotation that came first wins: both its prepare and
 // its commit prevent the write.
 func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVersion) Result {
-	x := &rotation{Rotator: r, cred: c, id: newRotationID()}
+	x, _ := r.begin(c, false) // without its server
 	var outcome Outcome
 	var reason string
 	err := x.update(ctx, change{

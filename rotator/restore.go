@@ -17,7 +17,7 @@ func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared f
 	var how string
 	var err error
 	var deleted *DeletedError
-	x := r.rotation(c.Credential, insist)
+	x, _ := r.begin(c.Credential, insist) // only tenants of listed servers are repaired, and deleted records
 	defer func() { x.password.Wipe() }()
 	switch {
 	case errors.As(c.Err, &deleted):
@@ -47,12 +47,6 @@ func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared f
 	f.State, f.Unprovable, f.Repaired, f.Reason = StateOK, false, true, x.withRemark(how)
 	f.expires(x.cred, r.Clock.Now())
 	return f
-}
-
-// rotation returns a rotation of c that makes no new password.
-func (r *Rotator) rotation(c Credential, insist bool) *rotation {
-	server, _ := r.Mailu.Server(c.Origin) // callers have checked that it is listed
-	return &rotation{Rotator: r, server: server, cred: c, id: newRotationID(), insist: insist}
 }
 
 // healPending restores the fields of a pending password that does not open, if the
@@ -137,12 +131,7 @@ func (r *rotation) date() error {
 	if !known {
 		born = time.Unix(0, 0)
 	}
-	dated := &Pending{LastRotated: FormatTime(born)}
-	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: dated.LastRotated}
-	var err error
-	dated.Password, dated.KeyVersion, err = r.Keys.Seal(binding, r.password)
-	r.next = dated
-	return err
+	return r.seal(FormatTime(born))
 }
 
 // current returns the current password in the form of a pending one; nil while the
@@ -199,7 +188,7 @@ func (p *Pending) unreadable(err error) error {
 // An error means that nothing was started, such as for a missing version. The result is
 // [Restored], or a failure.
 func (r *Rotator) Rollback(ctx context.Context, c Credential, version int, insist bool) (Result, error) {
-	x := r.rotation(c, insist)
+	x, _ := r.begin(c, insist) // the caller has checked that its server is listed
 	defer func() { x.password.Wipe() }()
 	restored, outcome, err := x.rollBack(ctx, version)
 	if outcome == "" {
@@ -366,10 +355,10 @@ func Reveal(keys Envelope, c Credential, pending bool) (crypto.Secret, error) {
 // pending one, or else the current one. remark describes restrictions of the account
 // that the answer showed, or is empty.
 func (r *Rotator) Accepted(ctx context.Context, c Credential) (pending bool, remark string, err error) {
-	if _, err := r.Mailu.Server(c.Origin); err != nil {
+	x, err := r.begin(c, false)
+	if err != nil {
 		return false, "", err
 	}
-	x := r.rotation(c, false)
 	for _, p := range []*Pending{c.Pending, c.current()} {
 		if p == nil {
 			continue // it is still being added

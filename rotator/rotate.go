@@ -41,21 +41,30 @@ type rotation struct {
 	cred      Credential    // as Vault holds it, as far as we know
 	next      *Pending      // the password to make current, with the fields that it was sealed or opened with
 	password  crypto.Secret // its plain text
-	endTurn   func()        // ends the push slot at the server; nil: none is held
+	endSlot   func()        // ends the push slot at the server; nil: none is held
 	uncertain bool          // a first write may have taken effect unseen
 	fenced    bool          // a write of this attempt took effect, so no write of an earlier attempt can any longer
 	shared    bool          // an earlier attempt or another process had the claim, and may have pushed
+}
+
+// begin returns a rotation of c. An error means that its server is not listed; the
+// rotation can then only work on the record.
+func (r *Rotator) begin(c Credential, insist bool) (*rotation, error) {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	server, err := r.Mailu.Server(c.Origin)
+	return &rotation{Rotator: r, id: hex.EncodeToString(id[:]), server: server, cred: c, insist: insist}, err
 }
 
 // Rotate gives c's tenant a new password, or finishes a half-finished rotation; if that
 // password is not new enough for the run, it rotates once more. It calls judge again if
 // the record has changed since it was read. insist lifts the limit on take-overs.
 func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credential) (Action, string), insist bool) Result {
-	server, err := r.Mailu.Server(c.Origin)
+	x, err := r.begin(c, insist)
 	if err != nil {
 		return Result{Credential: c, Outcome: Failed, Err: err}
 	}
-	x := &rotation{Rotator: r, server: server, cred: c, judge: judge, insist: insist, id: newRotationID()}
+	x.judge = judge
 	defer func() { x.password.Wipe() }()
 
 	resumed := c.Pending != nil
@@ -106,9 +115,22 @@ func (r *rotation) rotate(ctx context.Context, success Outcome) (Outcome, error)
 		}
 	}
 	if !held {
-		// Push and verify, under a live claim. Crash: Mailu has the current or the pending
-		// password, and Vault has both; the next run asks which, and pushes again if need be.
-		refused, err := r.pushAndVerify(ctx)
+		// A tenant that is being added must be the only one with its user.
+		if err := r.admit(ctx); err != nil {
+			return r.ended(err), fmt.Errorf("admit: %w", err)
+		}
+		var err error
+		if r.endSlot, err = r.server.PushSlot(ctx); err != nil {
+			return r.ended(err), fmt.Errorf("push: %w", err)
+		}
+		defer r.leaveSlot()
+		// Push, under a live claim. Crash: Mailu has the current or the pending password,
+		// and Vault has both; the next run asks which, and pushes again if need be.
+		pushed := r.push(ctx)
+		// Verify: not the push's own answer decides but what Mailu holds now. A timeout
+		// leaves open whether the push took effect, and a proxy can refuse in Mailu's name.
+		refused, err := r.verifyPush(ctx, pushed)
+		r.leaveSlot()
 		if refused {
 			// Abandon: Mailu proved that it does not have the password, so it is no longer
 			// pending. Crash: it stays pending, and the next run pushes it.
@@ -143,7 +165,13 @@ func (r *rotation) precheck(ctx context.Context) error {
 func (r *rotation) prepare(ctx context.Context) error {
 	defer r.timed(StepPrepare)()
 	if r.replacing == nil {
-		if err := r.makePassword(); err != nil {
+		password, err := r.NewPassword()
+		if err != nil {
+			return err
+		}
+		r.password.Wipe()
+		r.password = password
+		if err := r.seal(FormatTime(r.Clock.Now())); err != nil {
 			return err
 		}
 	}
@@ -170,17 +198,12 @@ func (r *rotation) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (r *rotation) makePassword() error {
-	password, err := r.NewPassword()
-	if err != nil {
-		return err
-	}
-	r.password.Wipe()
-	r.password = password
-	made := Pending{LastRotated: FormatTime(r.Clock.Now())}
-	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: made.LastRotated}
-	made.Password, made.KeyVersion, err = r.Keys.Seal(binding, password)
-	r.next = &made
+// seal seals the password to make current with the newest key.
+func (r *rotation) seal(lastRotated string) (err error) {
+	sealed := Pending{LastRotated: lastRotated}
+	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: lastRotated}
+	sealed.Password, sealed.KeyVersion, err = r.Keys.Seal(binding, r.password)
+	r.next = &sealed
 	return err
 }
 
@@ -201,20 +224,29 @@ func (r *rotation) mayPrepare(c Credential) error {
 	return nil
 }
 
-// pushAndVerify sends Mailu the pending password and asks which password it holds then,
-// in one push slot of the server. Not the push's own answer decides but what Mailu
-// holds: a timeout leaves open whether the push took effect, and a proxy can refuse in
-// Mailu's name. refused means that the password may be abandoned.
-func (r *rotation) pushAndVerify(ctx context.Context) (refused bool, err error) {
-	if err := r.admit(ctx); err != nil { // only a tenant that is being added
-		return false, fmt.Errorf("admit: %w", err)
+// push sends Mailu the pending password. It does so only under a valid claim, with a
+// deadline before the claim's end: a late push could otherwise undo a rotation that
+// another process began after us.
+func (r *rotation) push(ctx context.Context) error {
+	if err := sendable(r.password); err != nil {
+		return err
 	}
-	if r.endTurn, err = r.server.PushSlot(ctx); err != nil {
-		return false, fmt.Errorf("push: %w", err)
+	if err := r.holdClaim(ctx); err != nil {
+		return err
 	}
-	defer r.leaveTurn()
+	defer r.timed(StepPush)()
+	left := r.cred.Pending.Claim.Until.Sub(r.Clock.Now()) - r.ClaimTTL/10
+	if left <= 0 {
+		return fmt.Errorf("claim lapsed before the push: the next run takes it over; raise rotation.claim_ttl if that recurs: %w", context.DeadlineExceeded)
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	return r.server.SetPassword(ctx, r.cred.Username, r.password)
+}
 
-	pushed := r.push(ctx)
+// verifyPush decides after a push: nil if Mailu is proven to hold the password, or is
+// not to be asked (verify: none). refused means that the password may be abandoned.
+func (r *rotation) verifyPush(ctx context.Context, pushed error) (refused bool, err error) {
 	certain := errors.Is(pushed, ErrRefused)
 	switch {
 	case pushed == nil:
@@ -254,46 +286,6 @@ func (r *rotation) pushAndVerify(ctx context.Context) (refused bool, err error) 
 	return false, nil // the server is configured without verification
 }
 
-// push sends Mailu the pending password. It does so only under a valid claim, with a
-// deadline before the claim's end: a late push could otherwise undo a rotation that
-// another process began after us.
-func (r *rotation) push(ctx context.Context) error {
-	if err := sendable(r.password); err != nil {
-		return err
-	}
-	if err := r.holdClaim(ctx); err != nil {
-		return err
-	}
-	defer r.timed(StepPush)()
-	left := r.cred.Pending.Claim.Until.Sub(r.Clock.Now()) - r.ClaimTTL/10
-	if left <= 0 {
-		return fmt.Errorf("claim lapsed before the push: the next run takes it over; raise rotation.claim_ttl if that recurs: %w", context.DeadlineExceeded)
-	}
-	ctx, cancel := context.WithTimeout(ctx, left)
-	defer cancel()
-	return r.server.SetPassword(ctx, r.cred.Username, r.password)
-}
-
-// sendable refuses a stored password that cannot be one of ours: everyone who types or
-// copies it would be locked out once Mailu had it.
-func sendable(password crypto.Secret) error {
-	if err := crypto.CheckPassword(password); err != nil {
-		return fmt.Errorf("%w, so %w", err, errImproper)
-	}
-	return nil
-}
-
-// notSent reports whether the push certainly had no effect, so that asking is needless.
-func notSent(err error) bool {
-	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper) || IsWithdrawn(err)
-}
-
-// MayNotBeAsked reports whether no further request may be sent to the server.
-func MayNotBeAsked(err error) bool {
-	var limited *RateLimitedError
-	return errors.Is(err, ErrServerUnusable) || errors.As(err, &limited)
-}
-
 // verify asks Mailu whether it holds the pending password.
 func (r *rotation) verify(ctx context.Context) (Verification, error) {
 	defer r.timed(StepVerify)()
@@ -309,17 +301,17 @@ func (r *rotation) ask(ctx context.Context, password crypto.Secret) (Verificatio
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
 	check, err := r.server.Verify(ctx, r.cred.Username, password)
-	r.leaveTurn() // the rest is this host's work
+	r.leaveSlot() // the rest is this host's work
 	if err != nil {
 		return Unproven, err
 	}
 	return check.result()
 }
 
-func (r *rotation) leaveTurn() {
-	if r.endTurn != nil {
-		r.endTurn()
-		r.endTurn = nil
+func (r *rotation) leaveSlot() {
+	if r.endSlot != nil {
+		r.endSlot()
+		r.endSlot = nil
 	}
 }
 
@@ -329,26 +321,36 @@ func (r *rotation) leaveTurn() {
 // it would not be certain, and Mailu has finished with a refused request. No other
 // process can have pushed it, since this process always held the claim: it was not
 // retaken from another (shared), and the check-and-set on the owner proves that no
-// other process has it now. The password of a tenant that is being added stays, because
-// the record has no other.
+// other process has it now.
+//
+// The password of a tenant that is being added stays, because the record has no other;
+// only the claim is released, so that the next run need not wait for its end.
 func (r *rotation) abandon(ctx context.Context, refusal error) (Outcome, error) {
+	what := "abandon"
+	var left *Pending
 	if r.cred.BeingAdded() {
-		return r.releaseClaim(ctx, refusal)
+		what, left = "release the claim", r.lapsed(r.cred.Pending)
+		refusal = r.whileAdded(refusal)
+	} else {
+		defer r.timed(StepAbandon)()
 	}
-	end := r.timed(StepAbandon)
 	err := r.update(ctx, change{
 		apply: func(c *Credential) error {
 			if !c.holdsPending(r.next) || c.Pending.Claim.Owner != r.Owner {
 				return errOvertaken
 			}
-			c.Pending = nil
+			c.Pending = left
 			return nil
 		},
-		landed: func(c Credential) bool { return !c.holdsPending(r.next) },
+		landed: func(c Credential) bool {
+			return !c.holdsPending(r.next) || left != nil && c.Pending.Claim == left.Claim
+		},
 	})
-	end()
-	if err != nil {
-		return Unfinished, fmt.Errorf("%w; abandon: %w", refusal, err)
+	switch {
+	case left != nil && (err == nil || errors.Is(err, errOvertaken)):
+		return Unfinished, refusal
+	case err != nil:
+		return Unfinished, fmt.Errorf("%w; %s: %w", refusal, what, err)
 	}
 	r.note(RotationAbandoned, refusal)
 	return Refused, refusal
@@ -368,14 +370,16 @@ func (r *rotation) commit(ctx context.Context) error {
 				return claimedBy(c.Pending.Claim) // which may be about to push it, and commits it
 			}
 			if c.holdsPending(r.next) && c.Password == former {
-				if rebased {
-					if err := r.verifyAgain(ctx); err != nil {
+				if rebased { // not by the owner of an earlier rotation that was stopped in its push and went on after all
+					switch match, err := r.verify(ctx); {
+					case err != nil:
 						return err
+					case match == Mismatch:
+						return fmt.Errorf("verify: %w", errNotHeld)
 					}
 				}
-				rebased = true
+				rebased, ending = true, nil
 				c.promote(r.next)
-				ending = nil
 				return nil
 			}
 			ending, err = r.resolveConflict(ctx, c)
@@ -398,14 +402,4 @@ func (r *rotation) commit(ctx context.Context) error {
 	}
 	r.note(RotationCommitted, nil)
 	return nil
-}
-
-func (r *rotation) note(name EventName, err error) {
-	r.Observe.Notify(Event{Name: name, Tenant: string(r.cred.Tenant), Origin: r.cred.Origin, Rotation: r.id, Err: err})
-}
-
-func newRotationID() string {
-	var id [4]byte
-	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	return hex.EncodeToString(id[:])
 }

@@ -212,14 +212,3 @@ func StoreError(err error) error { return &storeError{err} }
 type storeError struct{ error }
 
 func (e *storeError) Unwrap() error { return e.error }
-
-// verifyAgain checks, before a commit is applied on top of another write, that this
-// write is not from the owner of an earlier rotation that was stopped in its push,
-// continued after everything was over, and recorded its password.
-func (r *rotation) verifyAgain(ctx context.Context) error {
-	match, err := r.verify(ctx)
-	if err == nil && match == Mismatch {
-		return fmt.Errorf("verify: %w", errNotHeld)
-	}
-	return err
-}

@@ -116,7 +116,7 @@ func NewFinding(c Candidate) Finding {
 func (r *Rotator) examine(ctx context.Context, c Candidate, f *Finding) {
 	f.State, f.Reason = unasked(c)
 	if f.State == "" {
-		x := r.rotation(c.Credential, false)
+		x, _ := r.begin(c.Credential, false) // unasked has checked its server
 		x.judgeAnswers(ctx, x.askBoth(ctx), f)
 	}
 	f.expires(c.Credential, r.Clock.Now())
