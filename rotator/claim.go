@@ -1,7 +1,9 @@
 package rotator
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -135,4 +137,95 @@ func (c Credential) HalfFinished() string {
 // claimedBy names the claim's owner, and until when others wait.
 func claimedBy(c Claim) error {
 	return fmt.Errorf("%w: %s, until %s; nothing to do unless it lasts longer", errClaimed, c.Owner, FormatTime(c.Until))
+}
+
+// claimed returns an error if another process has a valid claim on p.
+func (r *rotation) claimed(p *Pending) error {
+	if p.Claim.Owner == r.Owner || !p.Claim.Live(r.Clock.Now()) {
+		return nil
+	}
+	return claimedBy(p.Claim)
+}
+
+// resume loads the pending password of a half-finished rotation and asks Mailu about it,
+// before it claims: if Mailu holds the password only the commit is missing (held), and
+// if Mailu does not answer no KV version is spent on a claim.
+func (r *rotation) resume(ctx context.Context) (held bool, err error) {
+	if err := r.claimed(r.cred.Pending); err != nil {
+		return false, err
+	}
+	if err := r.load(r.cred.Pending); err != nil {
+		return false, err
+	}
+	r.shared = true
+	match, err := r.verify(ctx)
+	switch {
+	case errors.Is(err, ErrUnknownUser): // there is no user to push to
+		return false, r.whileAdded(err)
+	case err != nil && !errors.Is(err, ErrUnverifiable): // a hash of another kind is not ours
+		return false, err
+	}
+	return match == Match, nil
+}
+
+// holdClaim ensures that this process has the claim for long enough to push. It
+// rewrites a claim of an earlier attempt, however long that is valid: a lost commit or
+// abandonment of that attempt may still be in transit, and would remove the pending
+// password from Vault during the push.
+func (r *rotation) holdClaim(ctx context.Context) error {
+	if r.cred.Pending == nil {
+		return errOvertaken
+	}
+	claim, now := r.cred.Pending.Claim, r.Clock.Now()
+	if r.fenced && claim.Owner == r.Owner && claim.Until.Sub(now) > r.ClaimTTL/2 && !r.cred.open() {
+		return nil
+	}
+	return r.takeOver(ctx)
+}
+
+// takeOver rewrites only the claim, by check-and-set. For a tenant that is being added
+// it also sets Admitted.
+func (r *rotation) takeOver(ctx context.Context) error {
+	defer r.timed(StepTakeOver)()
+	former := r.cred.Pending.Claim
+	var claim Claim
+	err := r.update(ctx, change{
+		apply: func(c *Credential) error {
+			if !c.holdsPending(r.next) {
+				return errOvertaken
+			}
+			if err := r.claimed(c.Pending); err != nil {
+				return err
+			}
+			if c.Pending.Claim.Takeovers >= maxTakeovers && !r.insist {
+				return errStuck
+			}
+			mine, own := *c.Pending, c.Pending.Claim.Owner == r.Owner
+			r.shared = r.shared || !own
+			claim = r.newClaim(mine.Claim.Takeovers + 1)
+			if c.open() && own {
+				claim.Takeovers-- // each addition has this write
+			}
+			mine.Admitted = c.BeingAdded()
+			mine.LastRotated, mine.KeyVersion, mine.Claim = r.next.LastRotated, r.next.KeyVersion, claim
+			c.Pending = &mine
+			return nil
+		},
+		landed: func(c Credential) bool {
+			return c.holdsPending(r.next) && c.Pending.Claim == claim && !c.open()
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("claim: %w", err)
+	}
+	if former.Owner != r.Owner {
+		r.note(RotationTakenOver, nil)
+	}
+	return nil
+}
+
+// newClaim ends at a whole millisecond, as it is stored.
+func (r *rotation) newClaim(takeovers int) Claim {
+	until := r.Clock.Now().Add(r.ClaimTTL).UTC().Truncate(time.Millisecond)
+	return Claim{Owner: r.Owner, Until: until, Takeovers: takeovers}
 }

@@ -366,24 +366,28 @@ func (r *rotation) commit(ctx context.Context) error {
 	rebased := false
 	err := r.update(ctx, change{
 		apply: func(c *Credential) (err error) {
-			if c.holdsPending(r.next) && c.Pending.Claim.Owner != r.Owner && c.Pending.Claim.Live(r.Clock.Now()) {
-				return claimedBy(c.Pending.Claim) // which may be about to push it, and commits it
-			}
-			if c.holdsPending(r.next) && c.Password == former {
-				if rebased { // not by the owner of an earlier rotation that was stopped in its push and went on after all
-					switch match, err := r.verify(ctx); {
-					case err != nil:
-						return err
-					case match == Mismatch:
-						return fmt.Errorf("verify: %w", errNotHeld)
-					}
+			if c.holdsPending(r.next) {
+				if err := r.claimed(c.Pending); err != nil {
+					return err // its owner may be about to push it, and commits it
 				}
-				rebased, ending = true, nil
-				c.promote(r.next)
-				return nil
 			}
-			ending, err = r.resolveConflict(ctx, c)
-			return err
+			if !c.holdsPending(r.next) || c.Password != former {
+				ending, err = r.resolveConflict(ctx, c)
+				return err
+			}
+			if rebased {
+				// The other write may be that of an earlier rotation's owner, who was stopped
+				// in its push, continued after everything was over, and recorded its password.
+				switch match, err := r.verify(ctx); {
+				case err != nil:
+					return err
+				case match == Mismatch:
+					return fmt.Errorf("verify: %w", errNotHeld)
+				}
+			}
+			rebased, ending = true, nil
+			c.promote(r.next)
+			return nil
 		},
 		landed: func(c Credential) bool {
 			if errors.Is(ending, errRestored) {

@@ -120,6 +120,25 @@ func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error)
 	return ParseCredential(tenant, doc, r.DefaultPolicy)
 }
 
+// Retry is [Rotator.Rotate] after an attempt with this outcome: it reads the record
+// again and decides again.
+func (r *Rotator) Retry(ctx context.Context, c Credential, last Outcome, judge func(Credential) (Action, string), insist bool) Result {
+	fresh, err := r.read(ctx, c.Tenant)
+	switch {
+	case IsWithdrawn(err):
+		return Result{Credential: c, Outcome: Ignored, Err: err}
+	case err != nil:
+		return Result{Credential: c, Outcome: last, Err: err}
+	}
+	if action, reason := judge(fresh); action == Leave {
+		return Result{Credential: fresh, Outcome: Fresh, Err: fmt.Errorf("%w: %s", errOvertaken, reason)}
+	}
+	if !r.sameUser(fresh, c) { // duplicates of the new user are unknown
+		return Result{Credential: fresh, Outcome: last, Err: errRetargeted}
+	}
+	return r.Rotate(ctx, fresh, judge, insist)
+}
+
 // resolveConflict resolves a conflict: another writer replaced the pending password while Mailu
 // may have ours. The one that Mailu holds wins; if Mailu cannot be asked, ours is
 // restored beside theirs, so that Vault has both. ending says how the rotation ends
