@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -63,19 +62,15 @@ func (r *rotation) update(ctx context.Context, step change) error {
 	return &storeError{fmt.Errorf("%w %d times in a row: find in Vault's audit log what keeps writing it; the next run goes on", ErrConflict, maxRebases)}
 }
 
-// store is the only place where a rotation writes a record.
+// store writes a record; nothing else in a rotation does. It refuses one whose current
+// password would not open with the fields beside it: nobody could read it. It does not
+// open the known ones, with exactly their fields: the one that the rotation has itself
+// sealed or opened, and the one that was current before.
 func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
-	return writeReadable(ctx, r.Store, r.Keys, c, r.next, r.cred.current())
-}
-
-// writeReadable writes a record, unless its current password would not open with the
-// fields beside it: nobody could read it. It does not open the known ones, with exactly
-// their fields: the one that the rotation has itself sealed or opened, and the one that
-// was current before. Any of them may be nil.
-func writeReadable(ctx context.Context, store Store, keys Envelope, c Credential, known ...*Pending) (int, error) {
-	written, _ := parseFields(c.Tenant, c.Document(), Policy{}) // as readers parse it; malformed parts stay unchanged
-	if current := written.current(); current != nil && !slices.ContainsFunc(known, current.same) {
-		password, err := current.unseal(keys, c.Tenant)
+	doc := c.Document()
+	written, _ := parseFields(c.Tenant, doc, Policy{}) // as readers parse it; malformed parts stay unchanged
+	if current := written.current(); current != nil && !current.same(r.next) && !current.same(r.cred.current()) {
+		password, err := current.unseal(r.Keys, c.Tenant)
 		if err != nil {
 			return 0, fmt.Errorf("%w: not made current: %w", errNothingWritten, err)
 		}
@@ -83,7 +78,7 @@ func writeReadable(ctx context.Context, store Store, keys Envelope, c Credential
 	}
 	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
 	defer cancel()
-	version, err := store.Write(ctx, c.Tenant, c.Document())
+	version, err := r.Store.Write(ctx, c.Tenant, doc)
 	if err != nil {
 		return 0, &storeError{err}
 	}

@@ -51,10 +51,10 @@ func TestWhatDoesNotOpenIsNeverMadeCurrent(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				before := c.current()
+				x := &rotation{Rotator: &Rotator{Store: store, Keys: ring}, cred: c, next: next}
 				c.promote(&test.current)
 
-				_, err = writeReadable(t.Context(), store, ring, c, next, before)
+				_, err = x.store(t.Context(), c)
 
 				if test.opens != (err == nil) || (store.n == 1) != test.opens || !test.opens && !errors.Is(err, errNothingWritten) {
 					t.Errorf("%d writes, %v", store.n, err)
@@ -74,7 +74,9 @@ func TestACurrentPasswordThatStaysNeedNotOpen(t *testing.T) {
 	}
 	c := Credential{Tenant: "0f8fad5b-d9cb-469f-a165-70867728950e", Version: 1, Password: "b2xk", LastRotated: "edited", fields: map[string]any{"password": "b2xk", "last_rotated": "edited"}}
 
-	if _, err := writeReadable(t.Context(), store, ring, c, nil, c.current()); err != nil || store.n != 1 {
+	x := &rotation{Rotator: &Rotator{Store: store, Keys: ring}, cred: c}
+
+	if _, err := x.store(t.Context(), c); err != nil || store.n != 1 {
 		t.Errorf("%d writes, %v", store.n, err)
 	}
 }
