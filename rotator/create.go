@@ -91,7 +91,7 @@ func (r *Rotator) Add(ctx context.Context, creator Creator, c Credential) Result
 		result.Err = nil
 	}
 	if result.Outcome == Rotated || result.Outcome == Finished {
-		result.Outcome, result.Reason = Added, strings.TrimSuffix(user.story()+"; "+result.Reason, "; ")
+		result.Outcome, result.Reason = Added, joined(user.story(), result.Reason)
 		if name := user.fate.event(); name != "" {
 			r.Observe.Notify(Event{Name: name, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})
 		}
@@ -291,8 +291,5 @@ func (u *newUser) foreseen(username, planned string) string {
 	}
 	account := u.Server.Account(username)
 	account.ChangeAtLogin = false // an addition clears that
-	if remark := account.remark(); remark != "" {
-		planned += "; " + remark
-	}
-	return planned
+	return joined(planned, account.remark())
 }

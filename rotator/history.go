@@ -116,19 +116,6 @@ func (r *rotation) unharmed(ctx context.Context, p *Pending) (found *Pending, ve
 	return nil, 0
 }
 
-// readable is the newest earlier version with a current password that opens; 0 without
-// one.
-func (r *rotation) readable(ctx context.Context) int {
-	past := opened{rotation: r}
-	defer past.wipe()
-	for version, c := range r.versions(ctx, r.cred.Version-1) {
-		if _, another, _ := past.open(c.current()); another {
-			return version
-		}
-	}
-	return 0
-}
-
 // edited names the fields in which p and q differ, except the sealed string.
 func (p *Pending) edited(q *Pending) string {
 	var fields []string
@@ -153,8 +140,15 @@ func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error)
 	case unharmed != nil:
 		return fmt.Errorf("the password does not open: %s was changed by hand since version %d, and is part of its sealing: %s %d", lost.edited(unharmed), version, rollback, version)
 	}
-	if version := r.readable(ctx); version != 0 && r.cred.Pending == nil {
-		return fmt.Errorf("%w; the one of version %d does: %s %d", unreadable, version, rollback, version)
+	if r.cred.Pending != nil {
+		return unreadable
+	}
+	past := opened{rotation: r}
+	defer past.wipe()
+	for version, c := range r.versions(ctx, r.cred.Version-1) {
+		if _, another, _ := past.open(c.current()); another {
+			return fmt.Errorf("%w; the one of version %d does: %s %d", unreadable, version, rollback, version)
+		}
 	}
 	return unreadable
 }

@@ -27,7 +27,9 @@ func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared f
 		return f // a record that never existed
 	case c.Credential.Pending != nil:
 		how = "finished the half-finished rotation"
-		x.healPending(ctx)
+		if healed := x.healed(ctx, c.Credential.Pending); healed != nil {
+			x.cred.Pending = healed // the next take-over or the commit writes it
+		}
 		_, err = x.rotate(ctx, Finished)
 	default:
 		how, err = x.reconcile(ctx)
@@ -49,17 +51,15 @@ func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared f
 	return f
 }
 
-// healPending restores the fields of a pending password that does not open, if the
-// history has them. The next take-over or the commit writes them.
-func (r *rotation) healPending(ctx context.Context) {
-	password, err := r.unseal(r.cred.Pending)
+// healed returns p, or if that does not open, p with the fields of an earlier version
+// with which it does; nil without such a version.
+func (r *rotation) healed(ctx context.Context, p *Pending) *Pending {
+	password, err := r.unseal(p)
 	password.Wipe()
-	if err == nil {
-		return
+	if err != nil {
+		p, _ = r.unharmed(ctx, p)
 	}
-	if unharmed, _ := r.unharmed(ctx, r.cred.Pending); unharmed != nil {
-		r.cred.Pending = unharmed
-	}
+	return p
 }
 
 // confirm reads the record once more, and opens it: it is repaired only if its readers
@@ -92,13 +92,9 @@ func (r *rotation) reconcile(ctx context.Context) (how string, err error) {
 	case !errors.Is(err, errForgotten):
 		return "", err
 	}
-	current := r.cred.current()
-	if unreadable := r.load(current); unreadable != nil {
-		unharmed, _ := r.unharmed(ctx, current)
-		if unharmed == nil {
-			return "", fmt.Errorf("%w: --run-now --tenant makes a new one", errForgotten)
-		}
-		current = unharmed
+	current := r.healed(ctx, r.cred.current())
+	if current == nil {
+		return "", fmt.Errorf("%w: --run-now --tenant makes a new one", errForgotten)
 	}
 	_, err = r.pushExisting(ctx, current)
 	return "pushed Vault's current password", err
@@ -191,8 +187,11 @@ func (r *Rotator) Rollback(ctx context.Context, c Credential, version int, insis
 	x, _ := r.begin(c, insist) // the caller has checked that its server is listed
 	defer func() { x.password.Wipe() }()
 	restored, outcome, err := x.rollBack(ctx, version)
-	if outcome == "" {
+	switch outcome {
+	case "":
 		return Result{}, fmt.Errorf("roll back tenant %s: %w", c.Tenant, err)
+	case Fresh: // another process handled the tenant
+		outcome = Failed
 	}
 	result := Result{Rotation: x.id, Credential: x.cred, Outcome: outcome, Err: err}
 	if err != nil {
@@ -201,10 +200,8 @@ func (r *Rotator) Rollback(ctx context.Context, c Credential, version int, insis
 	}
 	// The next sweep may replace the password again.
 	_, policy := x.cred.ByPolicy(r.Clock.Now())
-	if warning := expiry(x.cred.Expires); warning != "" {
-		policy += "; " + warning
-	}
-	result.Reason = x.withRemark(fmt.Sprintf("the password of version %d is current again%s; %s", restored.version, restored.left(), policy))
+	again := fmt.Sprintf("the password of version %d is current again%s", restored.version, restored.left())
+	result.Reason = x.withRemark(joined(again, policy, expiry(x.cred.Expires)))
 	return result, nil
 }
 
@@ -212,36 +209,23 @@ func (r *Rotator) Rollback(ctx context.Context, c Credential, version int, insis
 func (r *rotation) rollBack(ctx context.Context, version int) (restored earlier, o Outcome, err error) {
 	if r.cred.Pending != nil {
 		if o, err := r.rotate(ctx, Finished); err != nil {
-			return earlier{}, failing(o), fmt.Errorf("finish the half-finished rotation first: %w", err)
+			return earlier{}, o, fmt.Errorf("finish the half-finished rotation first: %w", err)
 		}
 	}
 	if restored, err = r.earlier(ctx, version); err != nil {
 		return earlier{}, "", err
 	}
-	if r.holds(ctx, restored.password) {
-		o, err = Restored, r.commit(ctx)
-		if err != nil {
-			o = r.ended(err)
-		}
-	} else {
+	// If Mailu is proven to hold it already, no push is needed; if Mailu cannot be asked,
+	// the push finds out.
+	match, _, err := r.proves(ctx, restored.password)
+	if err != nil || match != Match || r.load(restored.password) != nil {
 		o, err = r.pushExisting(ctx, restored.password)
+		return restored, o, err
 	}
-	return restored, failing(o), err
-}
-
-// holds reports whether Mailu is proven to hold the password already, which then needs
-// no push. If Mailu cannot be asked, the push finds out.
-func (r *rotation) holds(ctx context.Context, p *Pending) bool {
-	match, _, err := r.proves(ctx, p)
-	return err == nil && match == Match && r.load(p) == nil
-}
-
-// failing: for a rollback it is no success if another process handled the tenant.
-func failing(o Outcome) Outcome {
-	if o == Fresh {
-		return Failed
+	if err := r.commit(ctx); err != nil {
+		return restored, r.ended(err), err
 	}
-	return o
+	return restored, Restored, nil
 }
 
 // earlier is a password to restore.
@@ -262,22 +246,18 @@ func (e earlier) left() string {
 // earlier finds the password to restore: that of the version, or with 0 the newest that
 // can be restored and differs from the current one. If the current one does not open,
 // any other one counts as different.
-func (r *rotation) earlier(ctx context.Context, version int) (earlier, error) {
+func (r *rotation) earlier(ctx context.Context, version int) (found earlier, err error) {
 	past := opened{rotation: r}
 	defer past.wipe()
 	_, _, _ = past.open(r.cred.current())
 	if version != 0 {
 		return r.chosen(ctx, version, &past)
 	}
-	var found earlier
 	for version, c := range r.versions(ctx, r.cred.Version-1) {
-		password, another, err := past.open(c.current())
-		if err == nil && another {
-			err = sendable(password)
-		}
+		another, err := r.restorable(ctx, c.current(), &past)
 		switch {
 		case err != nil:
-			found.skipped = append(found.skipped, fmt.Sprintf("version %d: %v", version, r.edit(ctx, c.current(), err)))
+			found.skipped = append(found.skipped, fmt.Sprintf("version %d: %v", version, err))
 		case another:
 			found.version, found.password = version, c.current()
 			return found, nil
@@ -289,19 +269,6 @@ func (r *rotation) earlier(ctx context.Context, version int) (earlier, error) {
 	return found, fmt.Errorf("the history of the record has no other password%s: nothing can be brought back; --run-now --tenant makes a new one", found.left())
 }
 
-// edit says which manual edit keeps an earlier password from opening, and which version
-// has the original fields, if the history has one.
-func (r *rotation) edit(ctx context.Context, p *Pending, err error) error {
-	if !errors.Is(err, errUnreadable) {
-		return err
-	}
-	unharmed, version := r.unharmed(ctx, p)
-	if unharmed == nil {
-		return err
-	}
-	return fmt.Errorf("%w: %s was changed by hand, and is part of its sealing; version %d has the same password unharmed", errUnreadable, p.edited(unharmed), version)
-}
-
 func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earlier, error) {
 	c, err := ReadVersion(ctx, r.Store, r.cred.Tenant, version, r.DefaultPolicy)
 	if err != nil {
@@ -310,19 +277,36 @@ func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earli
 	if c.BeingAdded() {
 		return earlier{}, fmt.Errorf("version %d has no password yet: the tenant was being added", version)
 	}
-	password, another, err := past.open(c.current())
+	another, err := r.restorable(ctx, c.current(), past)
+	switch {
+	case err != nil:
+		return earlier{}, fmt.Errorf("version %d: %w", version, err)
+	case another:
+		return earlier{version: version, password: c.current()}, nil
+	}
+	sealing := ""
+	if !c.current().same(r.cred.current()) {
+		sealing = ", sealed in another way"
+	}
+	return earlier{}, fmt.Errorf("version %d has today's password%s: name another one; `vault kv metadata get` lists them", version, sealing)
+}
+
+// restorable opens an earlier password. It reports whether that is another one than
+// those in past, and why it cannot be restored: if a manual edit keeps it from opening,
+// the error says which, and which version has the original fields.
+func (r *rotation) restorable(ctx context.Context, p *Pending, past *opened) (another bool, err error) {
+	password, another, err := past.open(p)
 	if err == nil && another {
 		err = sendable(password)
 	}
-	switch {
-	case err != nil:
-		return earlier{}, fmt.Errorf("version %d: %w", version, r.edit(ctx, c.current(), err))
-	case !another && !c.current().same(r.cred.current()):
-		return earlier{}, fmt.Errorf("version %d has today's password, sealed in another way: name another one; `vault kv metadata get` lists them", version)
-	case !another:
-		return earlier{}, fmt.Errorf("version %d has today's password: name another one; `vault kv metadata get` lists them", version)
+	if !errors.Is(err, errUnreadable) {
+		return another, err
 	}
-	return earlier{version: version, password: c.current()}, nil
+	unharmed, version := r.unharmed(ctx, p)
+	if unharmed == nil {
+		return false, err
+	}
+	return false, fmt.Errorf("%w: %s was changed by hand, and is part of its sealing; version %d has the same password unharmed", errUnreadable, p.edited(unharmed), version)
 }
 
 // ErrNothingPending: the record has no pending password to reveal.

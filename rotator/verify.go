@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -125,11 +126,7 @@ func (r *Rotator) examine(ctx context.Context, c Candidate, f *Finding) {
 // expires adds that the record deletes itself, if it does.
 func (f *Finding) expires(c Credential, now time.Time) {
 	f.Vanishing = c.vanishes(now)
-	if warning := expiry(c.Expires); warning != "" && f.Reason != "" {
-		f.Reason += "; " + warning
-	} else {
-		f.Reason += warning
-	}
+	f.Reason = joined(f.Reason, expiry(c.Expires))
 }
 
 // unasked is the state of a candidate about which Mailu is not asked; "" for any other.
@@ -206,7 +203,7 @@ func (r *rotation) judgeAnswers(ctx context.Context, a answers, f *Finding) {
 	case StateOK:
 		f.Reason = r.withRemark(f.Reason)
 	case StateDrift, StatePending, StateUnproven:
-		f.Reason = r.remarked(f.Reason)
+		f.Reason = joined(f.Reason, r.remark()) // a problem has its own event
 	}
 }
 
@@ -235,24 +232,16 @@ func (a Account) remark() string {
 
 // withRemark adds the account's restrictions to a reason, which may be empty.
 func (r *rotation) withRemark(reason string) string {
-	if text := r.remark(); text != "" {
-		r.note(AccountRestricted, errRemark(text))
-	}
-	return r.remarked(reason)
-}
-
-// remarked is withRemark for a problem, which has its own event.
-func (r *rotation) remarked(problem string) string {
 	text := r.remark()
-	if problem == "" || text == "" {
-		return problem + text
+	if text != "" {
+		r.note(AccountRestricted, errors.New(text))
 	}
-	return problem + "; " + text
+	return joined(reason, text)
 }
 
 func (r *rotation) remark() string { return r.server.Account(r.cred.Username).remark() }
 
-// errRemark is a remark in an event; it is not a failure.
-type errRemark string
-
-func (e errRemark) Error() string { return string(e) }
+// joined is one reason from several, of which some may be empty.
+func joined(reasons ...string) string {
+	return strings.Join(slices.DeleteFunc(reasons, func(s string) bool { return s == "" }), "; ")
+}
