@@ -30,14 +30,14 @@ func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 	runbooks := anchors(t, "../../docs/operations.md")
 
 	for _, rule := range alerts(t) {
-		for _, annotation := range []string{"summary", "description", "runbook"} {
+		for _, annotation := range []string{"summary", "description", "runbook_url"} {
 			if rule.Annotations[annotation] == "" {
 				t.Errorf("%s has no %s", rule.Alert, annotation)
 			}
 		}
-		anchor, found := strings.CutPrefix(rule.Annotations["runbook"], "docs/operations.md#")
+		anchor, found := strings.CutPrefix(rule.Annotations["runbook_url"], "https://docs.example.com/mailu-rotator/operations.md#")
 		if !found || !slices.Contains(runbooks, anchor) {
-			t.Errorf("the runbook of %s is %s, which is not there", rule.Alert, rule.Annotations["runbook"])
+			t.Errorf("the runbook of %s is %s, which is not there", rule.Alert, rule.Annotations["runbook_url"])
 		}
 		if severity := rule.Labels["severity"]; severity != "critical" && severity != "warning" {
 			t.Errorf("the severity of %s is %q", rule.Alert, severity)
