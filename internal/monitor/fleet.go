@@ -17,39 +17,34 @@ import (
 type fleetCollector struct {
 	cache *status.Cache
 	scope atomic.Pointer[Scope]
-
-	tenants, oldest, nextDue, surveyed *prometheus.Desc
-	oldestPending, findings, expiring  *prometheus.Desc
-	breaker, nextRun                   *prometheus.Desc
-	rotated, due, state                *prometheus.Desc // per tenant, if enabled
+	descs map[string]*prometheus.Desc // by name without the namespace
 }
 
 func newFleetCollector(cache *status.Cache) *fleetCollector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+	c := &fleetCollector{cache: cache, descs: map[string]*prometheus.Desc{}}
+	for name, text := range map[string][]string{ // the help, then the labels
+		"tenants":                       {"Tenants, by how they stand against their policy.", "state"},
+		"oldest_age_seconds":            {"Age of the oldest password among tenants whose policy gives it an end."},
+		"next_due_timestamp_seconds":    {"When the tenant that is due first is, or was, due."},
+		"last_survey_timestamp_seconds": {"When all records were last read; 0 if never."},
+		"oldest_pending_age_seconds":    {"Age of the oldest pending password; 0 if none is pending."},
+		"records_expiring":              {"Records that Vault deletes by itself before their policy has them written anew."},
+		"findings":                      {"Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"},
+		"breaker_state":                 {"1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"},
+		"next_run_timestamp_seconds":    {"When the next run begins; 0 if none is scheduled.", "task"},
+		// Per tenant, if enabled.
+		"tenant_password_timestamp_seconds": {"When the tenant's password was made.", "tenant", "origin"},
+		"tenant_due_timestamp_seconds":      {"When the tenant is, or was, due.", "tenant", "origin"},
+		"tenant_state":                      {"Always 1; the label says how the tenant stands.", "tenant", "origin", "state"},
+	} {
+		c.descs[name] = prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), text[0], text[1:], nil)
 	}
-	return &fleetCollector{
-		cache:         cache,
-		tenants:       desc("tenants", "Tenants, by how they stand against their policy.", "state"),
-		oldest:        desc("oldest_age_seconds", "Age of the oldest password among tenants whose policy gives it an end."),
-		nextDue:       desc("next_due_timestamp_seconds", "When the tenant that is due first is, or was, due."),
-		surveyed:      desc("last_survey_timestamp_seconds", "When all records were last read; 0 if never."),
-		oldestPending: desc("oldest_pending_age_seconds", "Age of the oldest pending password; 0 if none is pending."),
-		expiring:      desc("records_expiring", "Records that Vault deletes by itself before their policy has them written anew."),
-		findings:      desc("findings", "Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"),
-		breaker:       desc("breaker_state", "1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"),
-		nextRun:       desc("next_run_timestamp_seconds", "When the next run begins; 0 if none is scheduled.", "task"),
-		rotated:       desc("tenant_password_timestamp_seconds", "When the tenant's password was made.", "tenant", "origin"),
-		due:           desc("tenant_due_timestamp_seconds", "When the tenant is, or was, due.", "tenant", "origin"),
-		state:         desc("tenant_state", "Always 1; the label says how the tenant stands.", "tenant", "origin", "state"),
-	}
+	return c
 }
 
 // Describe implements [prometheus.Collector].
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{
-		c.tenants, c.oldest, c.nextDue, c.surveyed, c.oldestPending, c.findings, c.expiring, c.breaker, c.nextRun, c.rotated, c.due, c.state,
-	} {
+	for _, desc := range c.descs {
 		ch <- desc
 	}
 }
@@ -57,52 +52,55 @@ func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	s, scope := c.cache.Outline(), c.scope.Load()
-	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	gauge := func(name string, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, value, labels...)
 	}
-	gauge(c.surveyed, seconds(s.Scanned))
-	gauge(c.nextRun, seconds(s.NextSweep), string(rotator.TaskSweep))
-	gauge(c.nextRun, seconds(s.NextVerification), string(rotator.TaskVerification))
+	gauge("last_survey_timestamp_seconds", seconds(s.Scanned))
+	gauge("next_run_timestamp_seconds", seconds(s.NextSweep), string(rotator.TaskSweep))
+	gauge("next_run_timestamp_seconds", seconds(s.NextVerification), string(rotator.TaskVerification))
 	f := tally(c.cache.Tenants(), s.Now, scope.Timetable)
 	if !s.Verified.IsZero() { // before one has ended, a 0 would resolve an alert although nothing was fixed
 		for _, state := range rotator.States() {
-			gauge(c.findings, float64(f.findings[state]), string(state))
+			gauge("findings", float64(f.findings[state]), string(state))
 		}
 	}
-	breakers := breakersOf(s)
+	breakers := map[rotator.Origin]status.Breaker{} // of the servers that the last run used; those of others are closed
+	for _, server := range s.Servers {
+		breakers[server.Origin] = server.Breaker
+	}
 	for _, origin := range scope.Origins {
 		for _, state := range status.Breakers() {
-			gauge(c.breaker, flag(cmp.Or(breakers[origin], status.BreakerClosed) == state), string(origin), string(state))
+			gauge("breaker_state", flag(cmp.Or(breakers[origin], status.BreakerClosed) == state), string(origin), string(state))
 		}
 	}
 	if s.Scanned.IsZero() {
 		return // nothing is known about the tenants: no value instead of 0
 	}
 	for _, standing := range rotator.Standings() {
-		gauge(c.tenants, float64(f.standings[standing]), string(standing))
+		gauge("tenants", float64(f.standings[standing]), string(standing))
 	}
-	gauge(c.oldestPending, f.oldestPending.Seconds())
-	gauge(c.expiring, float64(f.expiring))
+	gauge("oldest_pending_age_seconds", f.oldestPending.Seconds())
+	gauge("records_expiring", float64(f.expiring))
 	if f.aged {
-		gauge(c.oldest, f.oldest.Seconds())
-		gauge(c.nextDue, seconds(f.nextDue))
+		gauge("oldest_age_seconds", f.oldest.Seconds())
+		gauge("next_due_timestamp_seconds", seconds(f.nextDue))
 	}
 	if scope.TenantLabel {
 		c.collectTenants(gauge, s.Now, scope.Timetable)
 	}
 }
 
-func (c *fleetCollector) collectTenants(gauge func(*prometheus.Desc, float64, ...string), now time.Time, t rotator.Timetable) {
+func (c *fleetCollector) collectTenants(gauge func(string, float64, ...string), now time.Time, t rotator.Timetable) {
 	for e := range c.cache.Tenants() {
 		if e.Ignored {
 			continue // an ignored entry can have any name
 		}
-		gauge(c.state, 1, e.Tenant, string(e.Origin), string(e.Standing(now, t)))
+		gauge("tenant_state", 1, e.Tenant, string(e.Origin), string(e.Standing(now, t)))
 		if !e.Born.IsZero() {
-			gauge(c.rotated, seconds(e.Born), e.Tenant, string(e.Origin))
+			gauge("tenant_password_timestamp_seconds", seconds(e.Born), e.Tenant, string(e.Origin))
 		}
 		if !e.Due.IsZero() {
-			gauge(c.due, seconds(e.Due), e.Tenant, string(e.Origin))
+			gauge("tenant_due_timestamp_seconds", seconds(e.Due), e.Tenant, string(e.Origin))
 		}
 	}
 }
@@ -149,21 +147,4 @@ func tally(tenants iter.Seq[status.Entry], now time.Time, t rotator.Timetable) t
 func holds(e status.Entry) bool {
 	rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
 	return e.State != "" && !(rotated && e.At.After(e.StateSince))
-}
-
-// breakersOf leaves out servers that the last run did not use: their breakers are
-// closed.
-func breakersOf(s status.Snapshot) map[rotator.Origin]status.Breaker {
-	breakers := map[rotator.Origin]status.Breaker{}
-	for _, server := range s.Servers {
-		breakers[server.Origin] = server.Breaker
-	}
-	return breakers
-}
-
-func flag(on bool) float64 {
-	if on {
-		return 1
-	}
-	return 0
 }

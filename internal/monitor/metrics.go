@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/status"
@@ -23,24 +24,13 @@ type Metrics struct {
 	clock    rotator.Clock
 	fleet    *fleetCollector
 
-	rotations   *prometheus.CounterVec
-	steps       *prometheus.HistogramVec
-	runs        *prometheus.CounterVec
-	runDuration *prometheus.GaugeVec
-	runFailures *prometheus.GaugeVec
-	lastRun     *prometheus.GaugeVec
-	lastSuccess *prometheus.GaugeVec
+	rotations, runs, vaultErrors, mailuErrors                             *prometheus.CounterVec
+	steps, vaultRequests, mailuRequests                                   *prometheus.HistogramVec
+	runDuration, runFailures, lastRun, lastSuccess, tokenExpiry, reloaded *prometheus.GaugeVec
 
-	vaultRequests *prometheus.HistogramVec
-	vaultErrors   *prometheus.CounterVec
-	tokenExpiry   *prometheus.GaugeVec
-	mailuRequests *prometheus.HistogramVec
-	mailuErrors   *prometheus.CounterVec
-	reloaded      prometheus.Gauge
-	latencies     latencies
-
-	mu      sync.Mutex // guards started, and orders calls of Renew
-	started time.Time  // of the current run; the daemon has one at a time
+	mu      sync.Mutex                       // guards the fields below, and orders calls of Renew
+	started time.Time                        // of the current run; the daemon has one at a time
+	latency map[rotator.Origin]time.Duration // moving averages
 }
 
 // Scope is the part of the configuration that concerns the metrics. A reload replaces
@@ -55,7 +45,7 @@ type Scope struct {
 // NewMetrics returns metrics of the fleet on the cache. version is the program's;
 // operations lists all values that [Metrics.VaultRequest] will receive.
 func NewMetrics(clock rotator.Clock, cache *status.Cache, version string, operations []string, scope Scope) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(cache)}
+	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(cache), latency: map[rotator.Origin]time.Duration{}}
 	m.makeRunMetrics()
 	m.makeRequestMetrics(operations)
 	build := m.gauge("build_info", "Always 1; the labels say which build this is.", "version", "goversion")
@@ -101,9 +91,8 @@ func (m *Metrics) makeRequestMetrics(operations []string) {
 	m.mailuRequests = m.histogram("mailu_request_duration_seconds", "Time that one HTTP request to a Mailu server took, each try by itself.",
 		[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "origin", "method")
 	m.mailuErrors = m.counter("mailu_request_errors_total", "HTTP requests to a Mailu server that brought no answer, or an error.", "origin", "class")
-	reloaded := m.gauge("config_last_reload_successful", "Whether the last reload of the configuration was accepted: 1, or 0 while the old one stays.")
-	m.reloaded = reloaded.WithLabelValues()
-	m.reloaded.Set(1)
+	m.reloaded = m.gauge("config_last_reload_successful", "Whether the last reload of the configuration was accepted: 1, or 0 while the old one stays.")
+	m.Reloaded(true)
 	for _, operation := range operations {
 		m.vaultRequests.WithLabelValues(operation)
 		for _, class := range classes() {
@@ -165,19 +154,148 @@ func counted(o rotator.Outcome) bool {
 }
 
 func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	m.registry.MustRegister(vec)
-	return vec
+	return promauto.With(m.registry).NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
 func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	m.registry.MustRegister(vec)
-	return vec
+	return promauto.With(m.registry).NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
 func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
-	m.registry.MustRegister(vec)
-	return vec
+	return promauto.With(m.registry).NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// The values of the label result.
+const (
+	runOK          = "ok"          // completed without failures
+	runFailures    = "failures"    // completed, and some tenants need attention
+	runInterrupted = "interrupted" // the daemon was stopped before the end
+	runRefused     = "refused"     // could not start
+)
+
+// tasks are the values of the label task.
+func tasks() []string {
+	return []string{string(rotator.TaskSweep), string(rotator.TaskRecovery), string(rotator.TaskVerification)}
+}
+
+// Observe is a [rotator.Observer].
+func (m *Metrics) Observe(e rotator.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	task, now := string(e.Name.Task()), m.clock.Now()
+	switch e.Name {
+	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
+		m.started = now
+	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
+		result := runOK
+		if e.Count > 0 {
+			result = runFailures
+		}
+		m.ended(task, result, now)
+		m.runFailures.WithLabelValues(task).Set(float64(e.Count))
+		m.runDuration.WithLabelValues(task).Set(now.Sub(m.started).Seconds())
+		m.lastSuccess.WithLabelValues(task).Set(seconds(now))
+	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
+		m.ended(task, runInterrupted, now)
+	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
+		m.ended(task, runRefused, now)
+	case rotator.TenantDone:
+		m.rotations.WithLabelValues(string(e.Origin), string(e.Outcome)).Inc()
+	}
+}
+
+func (m *Metrics) ended(task, result string, now time.Time) {
+	m.runs.WithLabelValues(task, result).Inc()
+	m.lastRun.WithLabelValues(task).Set(seconds(now))
+}
+
+// Step records how long a step of a rotation took.
+func (m *Metrics) Step(step rotator.Step, took time.Duration) {
+	m.steps.WithLabelValues(string(step)).Observe(took.Seconds())
+}
+
+// VaultRequest records one HTTP request to Vault; status is 0 if no answer came.
+func (m *Metrics) VaultRequest(operation string, status int, took time.Duration) {
+	m.vaultRequests.WithLabelValues(operation).Observe(took.Seconds())
+	if class := classOf(status); class != "" {
+		m.vaultErrors.WithLabelValues(operation, class).Inc()
+	}
+}
+
+// VaultToken records when the method's token expires; zero if it never expires or there
+// is no token.
+func (m *Metrics) VaultToken(method string, expires time.Time) {
+	m.tokenExpiry.WithLabelValues(method).Set(seconds(expires))
+}
+
+// MailuRequest records one HTTP request to a Mailu server; status is 0 if no answer
+// came.
+func (m *Metrics) MailuRequest(origin rotator.Origin, method string, status int, took time.Duration) {
+	m.mailuRequests.WithLabelValues(string(origin), method).Observe(took.Seconds())
+	if class := classOf(status); class != "" {
+		m.mailuErrors.WithLabelValues(string(origin), class).Inc()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if former, known := m.latency[origin]; known {
+		took = former + (took-former)/5 // so that about the last ten determine the average
+	}
+	m.latency[origin] = took
+}
+
+// Latency returns the average duration of recent requests to the server, including
+// those without an answer; false if none was sent yet.
+func (m *Metrics) Latency(origin rotator.Origin) (time.Duration, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	average, known := m.latency[origin]
+	return average, known
+}
+
+// Reloaded records whether a reload of the configuration was accepted.
+func (m *Metrics) Reloaded(accepted bool) { m.reloaded.WithLabelValues().Set(flag(accepted)) }
+
+// The values of the label class.
+const (
+	classNoAnswer    = "no_answer"    // refused, reset, timed out, or given up
+	classDenied      = "denied"       // 401, 403: wrong token, or not allowed
+	classRateLimited = "rate_limited" // 429
+	classServerError = "server_error" // 5xx: sealed, overloaded, broken
+	classRejected    = "rejected"     // any other status from 300 on: unknown, conflict, redirect
+)
+
+func classes() []string {
+	return []string{classNoAnswer, classDenied, classRateLimited, classServerError, classRejected}
+}
+
+// classOf returns "" for a success.
+func classOf(status int) string {
+	switch {
+	case status == 0:
+		return classNoAnswer
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return classDenied
+	case status == http.StatusTooManyRequests:
+		return classRateLimited
+	case status >= 500:
+		return classServerError
+	case status >= 300:
+		return classRejected
+	}
+	return ""
+}
+
+// seconds converts a time to Unix seconds, as Prometheus expects; the zero time is 0.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
 }

@@ -1,18 +1,17 @@
 package monitor
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"encoding/json"
 	"fmt"
 	"io"
-	"net"
+	"log"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"mailu-rotator/rotator"
 )
 
 // routes builds the handler for these settings.
@@ -42,18 +41,10 @@ func (s *Server) routes(l Listen, token []byte) http.Handler {
 
 func (m *Metrics) handler(complain func(error)) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:            scrapeLog(complain),
+		ErrorLog:            log.New(complaints(complain), "scrape: ", 0),
 		MaxRequestsInFlight: 4, // each reads all tenants
 		Timeout:             20 * time.Second,
 	})
-}
-
-// scrapeLog is what promhttp logs to.
-type scrapeLog func(error)
-
-// Println implements promhttp.Logger.
-func (l scrapeLog) Println(v ...any) {
-	l(fmt.Errorf("scrape: %s", strings.TrimSpace(fmt.Sprintln(v...))))
 }
 
 // healthz and readyz need no token: a kubelet cannot send one, and they name no tenant or
@@ -78,46 +69,6 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "mailu-rotator\n\n/metrics\n/outcomes\n/healthz\n/readyz\n") // error: the client has gone
 }
 
-// guard requires the token if there is one, or a proof of it ([Prover]). Without a
-// token, anyone who can connect may read, except a web page in a browser on this host
-// whose server points its own name at this address (DNS rebinding).
-func guard(network string, token []byte, next http.Handler) http.Handler {
-	known := &proofs{key: token, seen: map[string]time.Time{}}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case token != nil && !shows(r, token) && !known.accept(w, r):
-			w.Header().Add("WWW-Authenticate", `Bearer realm="mailu-rotator"`)
-			w.Header().Add("WWW-Authenticate", `Basic realm="mailu-rotator", charset="UTF-8"`)
-			http.Error(w, "the token of listen.token_file is needed, as Bearer token or as password", http.StatusUnauthorized)
-		case token == nil && network == "tcp" && !isLoopback(r.Host):
-			http.Error(w, "without listen.token_file only loopback names are answered, such as localhost or 127.0.0.1", http.StatusMisdirectedRequest)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-// shows compares digests in constant time, which reveals nothing about the token, not
-// even its length. Prometheus sends a Bearer token; browsers can only send a user and a
-// password, and any user is accepted.
-func shows(r *http.Request, token []byte) bool {
-	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		_, given, _ = r.BasicAuth()
-	}
-	digest := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(digest[:], token) == 1
-}
-
-func isLoopback(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
-}
-
 // plainHeaders forbids caching and content sniffing.
 func plainHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -125,4 +76,34 @@ func plainHeaders(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// OutcomesPath is where a daemon serves its last results per tenant.
+const OutcomesPath = "/outcomes"
+
+// Outcomes is the JSON document at that path.
+type Outcomes struct {
+	Tenants []TenantOutcome `json:"tenants"` // that any run has processed
+}
+
+// TenantOutcome is the result of the daemon's last run for a tenant. The record in
+// Vault does not show a failure that left no trace.
+type TenantOutcome struct {
+	Tenant  string          `json:"tenant"`
+	Outcome rotator.Outcome `json:"outcome"`
+	At      time.Time       `json:"at"`
+	Reason  string          `json:"reason,omitempty"`
+}
+
+func (s *Server) outcomes(w http.ResponseWriter, _ *http.Request) {
+	doc := Outcomes{Tenants: []TenantOutcome{}}
+	for e := range s.Cache.Tenants() {
+		if e.Outcome != "" {
+			doc.Tenants = append(doc.Tenants, TenantOutcome{Tenant: e.Tenant, Outcome: e.Outcome, At: e.At, Reason: e.Reason})
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(doc); err != nil {
+		s.ErrorLog(fmt.Errorf("tell the outcomes: %w", err))
+	}
 }

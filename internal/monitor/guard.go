@@ -4,9 +4,12 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +17,46 @@ import (
 
 	"mailu-rotator/crypto"
 )
+
+// guard requires the token if there is one, or a proof of it ([Prover]). Without a
+// token, anyone who can connect may read, except a web page in a browser on this host
+// whose server points its own name at this address (DNS rebinding).
+func guard(network string, token []byte, next http.Handler) http.Handler {
+	known := &proofs{key: token, seen: map[string]time.Time{}}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case token != nil && !shows(r, token) && !known.accept(w, r):
+			w.Header().Add("WWW-Authenticate", `Bearer realm="mailu-rotator"`)
+			w.Header().Add("WWW-Authenticate", `Basic realm="mailu-rotator", charset="UTF-8"`)
+			http.Error(w, "the token of listen.token_file is needed, as Bearer token or as password", http.StatusUnauthorized)
+		case token == nil && network == "tcp" && !isLoopback(r.Host):
+			http.Error(w, "without listen.token_file only loopback names are answered, such as localhost or 127.0.0.1", http.StatusMisdirectedRequest)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// shows compares digests in constant time, which reveals nothing about the token, not
+// even its length. Prometheus sends a Bearer token; browsers can only send a user and a
+// password, and any user is accepted.
+func shows(r *http.Request, token []byte) bool {
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		_, given, _ = r.BasicAuth()
+	}
+	digest := sha256.Sum256([]byte(given))
+	return subtle.ConstantTimeCompare(digest[:], token) == 1
+}
+
+func isLoopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	addr, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+}
 
 const (
 	proofScheme = "HMAC-SHA256"
