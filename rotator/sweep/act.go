@@ -46,7 +46,7 @@ func (r *run) dryRunRows(plan []Decision) []Row {
 		if d.Action != rotator.Leave {
 			d.Outcome = rotator.Planned
 		}
-		rows[i] = newRow(r.clock.Now(), d.Candidate, d.Outcome, d.Reason)
+		rows[i] = d.row(r.clock.Now())
 	}
 	return rows
 }
@@ -129,13 +129,12 @@ func (r *run) skip(d Decision) {
 }
 
 func (r *run) row(j *job) Row {
-	if j.Action == rotator.Leave {
-		return newRow(r.clock.Now(), j.Candidate, j.Outcome, j.Reason)
+	d := *j.Decision
+	if d.Action != rotator.Leave {
+		d.Credential, d.Outcome, d.Reason = j.result.Credential, j.result.Outcome, cmp.Or(j.result.Reason, d.Reason)
 	}
-	c, reason := j.Candidate, cmp.Or(j.result.Reason, j.Reason)
-	c.Credential = j.result.Credential
 	if j.result.Err != nil {
-		reason = j.result.Err.Error()
+		d.Reason = j.result.Err.Error()
 	}
-	return newRow(r.clock.Now(), c, j.result.Outcome, reason)
+	return d.row(r.clock.Now())
 }

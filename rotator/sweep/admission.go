@@ -95,42 +95,22 @@ func (q *inquiry) learn(err error) {
 	}
 }
 
-// settledUsers are the users of the records under which no process is adding a tenant.
-// Such a record keeps its user, so it is not read again for other users.
-type settledUsers struct {
-	mu     sync.Mutex        // guards byName
-	byName map[string]string // the [userKey]; "": it names no user
-}
-
-func (s *settledUsers) add(c rotator.Candidate) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byName[c.Name] = rotator.UserKey(c)
-}
-
-// exclude reports whether the record of that name is known not to name the user.
-func (s *settledUsers) exclude(name, user string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	settled, found := s.byName[name]
-	return found && settled != user
-}
-
-// namesakes returns the search of a run for the records that name a user. It reads each
-// record that is not in the fleet until it is settled. A record that cannot be read may
-// name any user.
+// namesakes returns the search of a run for the records that name a user. A record under
+// which no process is adding a tenant is settled: it keeps its user, so it is not read
+// again for other users. The fleet has been read. A record that cannot be read may name
+// any user.
 func (r *run) namesakes(fleet []rotator.Candidate) func(context.Context, rotator.Credential) ([]rotator.Candidate, error) {
-	users := &settledUsers{byName: make(map[string]string, len(fleet))}
+	var settled sync.Map // the [rotator.UserKey] of settled records, by name
 	for _, c := range fleet {
 		if !c.Open() {
-			users.add(c)
+			settled.Store(c.Name, rotator.UserKey(c))
 		}
 	}
 	return func(ctx context.Context, mine rotator.Credential) ([]rotator.Candidate, error) {
 		user := rotator.UserKey(rotator.Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
 		var possible []string
 		err := r.listFleet(ctx, func(name string) {
-			if name != string(mine.Tenant) && !users.exclude(name, user) {
+			if other, found := settled.Load(name); name != string(mine.Tenant) && (!found || other == user) {
 				possible = append(possible, name)
 			}
 		})
@@ -147,7 +127,7 @@ func (r *run) namesakes(fleet []rotator.Candidate) func(context.Context, rotator
 					return rotator.StoreError(fmt.Errorf("tenant %s may have the same user, and its record cannot be read: %w", name, c.Err))
 				}
 				if c.Err == nil && !c.Open() || rotator.IsWithdrawn(c.Err) {
-					users.add(c)
+					settled.Store(name, rotator.UserKey(c))
 				}
 				read[i] = c
 				return nil

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
@@ -20,13 +18,7 @@ type Examination struct {
 
 // Serious is the number of serious issues, which come first.
 func (e Examination) Serious() int {
-	n := 0
-	for _, f := range e.Issues {
-		if f.Kind.Serious() {
-			n++
-		}
-	}
-	return n
+	return count(e.Issues, func(i rotator.Issue) bool { return i.Kind.Serious() })
 }
 
 // Examine reads every record and reports its issues. It writes nothing, sends Mailu
@@ -103,30 +95,21 @@ const (
 // shortHistories requests, for up to maxProbed records, the earlier versions that a
 // useful history must have. This program's policy cannot read max_versions, but it can
 // see which versions were dropped.
-func (r *run) shortHistories(ctx context.Context, candidates []rotator.Candidate) []rotator.Issue {
-	kept := make([]int, len(candidates)) // 0: enough, or not probed
-	var group errgroup.Group
-	group.SetLimit(max(r.Workers, 1))
-	probed := 0
-	for place, c := range candidates {
-		if c.Ignored || c.Err != nil || c.Credential.Version < usefulHistory || probed == maxProbed {
-			continue
-		}
-		probed++
-		group.Go(func() error {
-			kept[place] = r.kept(ctx, c.Credential)
-			return nil
-		})
-	}
-	_ = group.Wait() // its functions return nil
-	var flaws []rotator.Issue
-	for place, n := range kept {
-		if n > 0 {
-			c := candidates[place]
-			flaws = append(flaws, rotator.Issue{Tenant: c.Name, Kind: rotator.IssueShortHistory, Version: c.Credential.Version, Reason: shortHistory(n)})
+func (r *run) shortHistories(ctx context.Context, candidates []rotator.Candidate) (issues []rotator.Issue) {
+	var probed []rotator.Candidate
+	for _, c := range candidates {
+		if !c.Ignored && c.Err == nil && c.Credential.Version >= usefulHistory && len(probed) < maxProbed {
+			probed = append(probed, c)
 		}
 	}
-	return flaws
+	kept := make([]int, len(probed))
+	parallel(r.Workers, len(probed), func(i int) { kept[i] = r.kept(ctx, probed[i].Credential) })
+	for i, c := range probed {
+		if kept[i] > 0 {
+			issues = append(issues, rotator.Issue{Tenant: c.Name, Kind: rotator.IssueShortHistory, Version: c.Credential.Version, Reason: shortHistory(kept[i])})
+		}
+	}
+	return issues
 }
 
 // kept is how many versions the store keeps of a record; 0 if they are enough. A

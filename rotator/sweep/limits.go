@@ -2,9 +2,6 @@ package sweep
 
 import (
 	"context"
-	"runtime"
-
-	"golang.org/x/sync/semaphore"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
@@ -17,18 +14,16 @@ import (
 //
 // It is the only limit here. The other resources limit themselves: the store its
 // concurrent requests, a Mailu server its requests and its push slots.
-type processor struct{ cores, keys *semaphore.Weighted }
+type processor struct{ cores, keys chan struct{} }
 
 func newProcessor(cores int) processor {
-	return processor{cores: semaphore.NewWeighted(int64(cores)), keys: semaphore.NewWeighted(int64(cores))}
+	return processor{cores: make(chan struct{}, cores), keys: make(chan struct{}, cores)}
 }
-
-func newHostProcessor() processor { return newProcessor(runtime.GOMAXPROCS(0)) }
 
 // use runs f on a core.
 func (p processor) use(f func()) {
-	_ = p.cores.Acquire(context.Background(), 1) // fails only with its context
-	defer p.cores.Release(1)
+	p.cores <- struct{}{}
+	defer func() { <-p.cores }()
 	f()
 }
 
@@ -39,8 +34,8 @@ type limitedEnvelope struct {
 }
 
 func (l limitedEnvelope) derive(f func()) {
-	_ = l.keys.Acquire(context.Background(), 1) // fails only with its context
-	defer l.keys.Release(1)
+	l.keys <- struct{}{}
+	defer func() { <-l.keys }()
 	l.use(f)
 }
 

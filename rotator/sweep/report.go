@@ -17,12 +17,12 @@ type Row struct {
 	Reason      string          `json:"reason,omitempty"` // for people; empty if the outcome needs no explanation
 }
 
-func newRow(now time.Time, c rotator.Candidate, o rotator.Outcome, reason string) Row {
+func (d Decision) row(now time.Time) Row {
 	row := Row{
-		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
-		LastRotated: c.Credential.LastRotated, Age: -1, Outcome: o, Reason: reason,
+		Tenant: d.Name, User: d.Credential.Username, Origin: d.Credential.Origin,
+		LastRotated: d.Credential.LastRotated, Age: -1, Outcome: d.Outcome, Reason: d.Reason,
 	}
-	if age, known := c.Credential.Age(now); known {
+	if age, known := d.Credential.Age(now); known {
 		row.Age = age
 	}
 	return row
@@ -42,26 +42,21 @@ type Report struct {
 
 // Count is the number of rows with the outcome.
 func (r Report) Count(o rotator.Outcome) int {
-	n := 0
-	for _, row := range r.Rows {
-		if row.Outcome == o {
-			n++
-		}
-	}
-	return n
-}
-
-// Incomplete reports whether another run with the same cut-off would find something to
-// do.
-func (r Report) Incomplete() bool {
-	return r.Failures() > 0 || r.Count(rotator.Deferred) > 0
+	return count(r.Rows, func(row Row) bool { return row.Outcome == o })
 }
 
 // Failures is the number of rows whose outcome is a failure.
 func (r Report) Failures() int {
-	n := 0
-	for _, row := range r.Rows {
-		if row.Outcome.Failure() {
+	return count(r.Rows, func(row Row) bool { return row.Outcome.Failure() })
+}
+
+// Incomplete reports whether another run with the same cut-off would find something to
+// do.
+func (r Report) Incomplete() bool { return r.Failures() > 0 || r.Count(rotator.Deferred) > 0 }
+
+func count[T any](all []T, is func(T) bool) (n int) {
+	for _, one := range all {
+		if is(one) {
 			n++
 		}
 	}

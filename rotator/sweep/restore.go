@@ -32,19 +32,16 @@ func (s *Sweep) planReseal(ctx context.Context, sel Selection) (*run, []Decision
 	}
 	var plan []Decision
 	for _, c := range candidates {
-		if r.sel.covers(c) {
-			plan = append(plan, r.decideReseal(c))
+		if !r.sel.covers(c) {
+			continue
 		}
+		d := Decision{Candidate: c}
+		if d.Outcome, d.Reason = c.Unusable(); d.Outcome == "" {
+			d.Action, d.Outcome, d.Reason = rotator.JudgeReseal(r.clock.Now(), c.Credential, r.sel.NewestKey)
+		}
+		plan = append(plan, d)
 	}
 	return r, plan, nil
-}
-
-func (r *run) decideReseal(c rotator.Candidate) Decision {
-	d := Decision{Candidate: c}
-	if d.Outcome, d.Reason = c.Unusable(); d.Outcome == "" {
-		d.Action, d.Outcome, d.Reason = rotator.JudgeReseal(r.clock.Now(), c.Credential, r.sel.NewestKey)
-	}
-	return d
 }
 
 // resealAll processes the records as workers become free. Records not started before an

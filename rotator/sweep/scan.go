@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -37,10 +37,7 @@ type fleetScan struct {
 	names names
 	cache *status.Scan // nil: no cache
 
-	next atomic.Int64 // place of the next name to be read
-
-	mu      sync.Mutex // guards the fields below
-	users   *duplicates
+	mu      sync.Mutex                // guards the fields below, and run.users
 	kept    map[int]rotator.Candidate // by their places in the list
 	covered int                       // by the selection
 	reads   int                       // successful reads
@@ -82,42 +79,41 @@ func everything(rotator.Candidate) bool { return true }
 // list that breaks off ends the scan: half a fleet shows neither which users are
 // shared nor which tenant is the oldest. A record that the store does not return is a
 // candidate with an error, and the others continue: only a failed store ends the
-// scan.
+// scan. It sets r.users.
 func (r *run) scan(ctx context.Context, keep func(rotator.Candidate) bool) ([]rotator.Candidate, error) {
-	candidates, _, err := r.scanUsers(ctx, keep)
-	return candidates, err
-}
-
-// scanUsers also returns the users of the whole fleet.
-func (r *run) scanUsers(ctx context.Context, keep func(rotator.Candidate) bool) ([]rotator.Candidate, *duplicates, error) {
 	s := &fleetScan{run: r, keep: keep, kept: map[int]rotator.Candidate{}}
 	if err := r.list(ctx, s.names.add); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	s.users = newDuplicates(len(s.names.ids))
+	r.users = newDuplicates(len(s.names.ids))
 	if r.Cache != nil && len(r.sel.Tenants) == 0 {
 		s.cache = r.Cache.BeginScan()
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	for range max(r.Workers, 1) {
-		group.Go(func() error { return s.work(groupCtx) })
+	group.SetLimit(max(r.Workers, 1))
+	for place := range s.names.ids {
+		if groupCtx.Err() != nil {
+			break
+		}
+		group.Go(func() error { return s.read(groupCtx, place) })
 	}
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+	if err := cmp.Or(group.Wait(), ctx.Err()); err != nil {
+		return nil, err
 	}
 	if s.reads == 0 && (s.unread >= maxUnread || errors.Is(s.failure, rotator.ErrUnavailable)) {
-		return nil, nil, unreadRecords(s.failure)
+		return nil, unreadRecords(s.failure)
 	}
 	if err := s.settleRivals(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if s.covered == 0 {
-		return nil, nil, errNobody
+		return nil, errNobody
 	}
-	return s.inOrder(), s.users, nil
+	candidates := make([]rotator.Candidate, 0, len(s.kept))
+	for _, place := range slices.Sorted(maps.Keys(s.kept)) {
+		candidates = append(candidates, s.kept[place])
+	}
+	return candidates, nil
 }
 
 // list adds the names of the fleet, and those of requested tenants that are not in it:
@@ -156,53 +152,36 @@ func (r *run) listFleet(ctx context.Context, add func(string)) error {
 	return nil
 }
 
-// work reads until all names are taken.
-func (s *fleetScan) work(ctx context.Context) error {
-	for {
-		place := int(s.next.Add(1)) - 1
-		if place >= len(s.names.ids) {
-			return nil
-		}
-		before := s.succeeded()
-		c := s.candidate(ctx, s.names.at(place))
-		if ctx.Err() != nil {
-			return nil // the scan has failed: the result of this read says nothing about the record
-		}
-		if err := s.take(place, c, before); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *fleetScan) succeeded() int {
+// read reads the record at a place of the list.
+func (s *fleetScan) read(ctx context.Context, place int) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reads
-}
-
-// take adds a candidate. before is how many reads had succeeded when its own started.
-func (s *fleetScan) take(place int, c rotator.Candidate, before int) error {
+	before := s.reads
+	s.mu.Unlock()
+	c := s.candidate(ctx, s.names.at(place))
+	if ctx.Err() != nil {
+		return nil // the scan has failed: the result of this read says nothing about the record
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.count(c, before); err != nil {
 		return unreadRecords(err)
 	}
-	covered := s.sel.covers(c)
-	if covered {
-		s.covered++
-	}
 	s.users.note(place, c)
 	if s.cache != nil {
 		s.cache.Note(rotator.StatusOf(s.clock.Now(), c, 1), c.Unread())
 	}
-	if covered && s.keep(c) {
-		s.kept[place] = c
+	if s.sel.covers(c) {
+		s.covered++
+		if s.keep(c) {
+			s.kept[place] = c
+		}
 	}
 	return nil
 }
 
 // count distinguishes a record that the store does not return from a failed store,
-// whose error it returns. The caller holds the lock.
+// whose error it returns. before is how many reads had succeeded when this one started.
+// The caller holds the lock.
 func (s *fleetScan) count(c rotator.Candidate, before int) error {
 	switch {
 	case c.Ignored && c.Err == nil: // not read
@@ -226,16 +205,19 @@ func unreadRecords(err error) error { return fmt.Errorf("read the tenants' recor
 // not kept.
 func (s *fleetScan) settleRivals(ctx context.Context) error {
 	places := s.users.places()
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(max(s.Workers, 1))
+	var dropped []int
 	for _, place := range places {
-		group.Go(func() error {
-			s.again(groupCtx, place)
-			return groupCtx.Err()
-		})
+		if _, kept := s.kept[place]; !kept {
+			dropped = append(dropped, place)
+		}
 	}
-	if err := group.Wait(); err != nil {
+	again := make([]rotator.Candidate, len(dropped))
+	parallel(s.Workers, len(dropped), func(i int) { again[i] = s.candidate(ctx, s.names.at(dropped[i])) })
+	if err := ctx.Err(); err != nil {
 		return err
+	}
+	for i, place := range dropped {
+		s.kept[place] = again[i]
 	}
 	s.doubt(places)
 	if s.cache == nil {
@@ -249,19 +231,6 @@ func (s *fleetScan) settleRivals(ctx context.Context) error {
 	}
 	s.cache.End(statuses(s.clock.Now(), together))
 	return nil
-}
-
-func (s *fleetScan) again(ctx context.Context, place int) {
-	s.mu.Lock()
-	_, known := s.kept[place]
-	s.mu.Unlock()
-	if known {
-		return
-	}
-	c := s.candidate(ctx, s.names.at(place))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kept[place] = c
 }
 
 // doubt excludes tenants from the run that may share the user of a tenant whose record
@@ -280,14 +249,6 @@ func (s *fleetScan) doubt(places []int) {
 			}
 		}
 	}
-}
-
-func (s *fleetScan) inOrder() []rotator.Candidate {
-	candidates := make([]rotator.Candidate, 0, len(s.kept))
-	for _, place := range slices.Sorted(maps.Keys(s.kept)) {
-		candidates = append(candidates, s.kept[place])
-	}
-	return candidates
 }
 
 func (r *run) candidate(ctx context.Context, name string) rotator.Candidate {

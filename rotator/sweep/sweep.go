@@ -13,6 +13,7 @@ package sweep
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -64,7 +65,7 @@ type run struct {
 	store   *storeHealth
 
 	creator rotator.Creator // of a run that adds tenants
-	users   *duplicates     // of the whole fleet, if a verification has read it
+	users   *duplicates     // of the whole fleet, once it has been read
 	alone   bool            // nothing is pushed, so shared users do not matter
 }
 
@@ -160,7 +161,7 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 }
 
 func (s *Sweep) newRotator(clock rotator.Clock, keys *crypto.Keyring) *rotator.Rotator {
-	processor := newHostProcessor()
+	processor := newProcessor(runtime.GOMAXPROCS(0))
 	return &rotator.Rotator{
 		Store: s.Store, Mailu: limitedMailu{s.Mailu, processor}, Keys: limitedEnvelope{s.envelope(keys), processor}, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, OnStep: s.OnStep,

@@ -3,10 +3,9 @@ package sweep
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"mailu-rotator/rotator"
 )
@@ -19,25 +18,11 @@ type VerifyReport struct {
 }
 
 // Problems is the number of findings that need attention.
-func (v VerifyReport) Problems() int {
-	n := 0
-	for _, f := range v.Findings {
-		if f.Problem() {
-			n++
-		}
-	}
-	return n
-}
+func (v VerifyReport) Problems() int { return count(v.Findings, rotator.Finding.Problem) }
 
 // Count is the number of findings with the state.
 func (v VerifyReport) Count(s rotator.State) int {
-	n := 0
-	for _, f := range v.Findings {
-		if f.State == s {
-			n++
-		}
-	}
-	return n
+	return count(v.Findings, func(f rotator.Finding) bool { return f.State == s })
 }
 
 // Verify asks, for every selected tenant, whether Mailu accepts what Vault holds.
@@ -58,20 +43,14 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 		return result, err
 	}
 	defer r.keys.Wipe()
-	candidates, users, err := r.scanUsers(ctx, everything)
+	candidates, err := r.scan(ctx, everything)
 	if err != nil {
 		return result, err
 	}
-	r.users = users
 	rivals := duplicateUsers(candidates)
-	selected := candidates[:0]
-	for _, c := range candidates {
-		if sel.covers(c) {
-			selected = append(selected, c)
-		}
-	}
-	s.Observe.Notify(rotator.Event{Name: rotator.VerificationPlanned, Count: len(selected)})
-	result.Findings = r.inspect(ctx, selected, repair, rivals)
+	candidates = slices.DeleteFunc(candidates, func(c rotator.Candidate) bool { return !sel.covers(c) })
+	s.Observe.Notify(rotator.Event{Name: rotator.VerificationPlanned, Count: len(candidates)})
+	result.Findings = r.inspect(ctx, candidates, repair, rivals)
 	if err := ctx.Err(); err != nil {
 		return result, err
 	}
@@ -80,49 +59,32 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 	return result, nil
 }
 
-// maxSilent is how many tenants in a row a server may leave without an answer, after
-// the client's own retries, before a verification skips the server.
+// maxUnanswered is how many tenants in a row a server may leave without an answer, after
+// the client's own retries, before nothing more is asked.
 const maxUnanswered = 3
 
 // inspect makes a finding for each candidate. Servers are queried concurrently, so that
 // a slow or dead one does not delay the others.
 func (r *run) inspect(ctx context.Context, candidates []rotator.Candidate, repair bool, rivals map[string]int) []rotator.Finding {
 	findings := make([]rotator.Finding, len(candidates))
-	byOrigin := map[rotator.Origin][]int{}
-	for i, c := range candidates {
-		byOrigin[c.Credential.Origin] = append(byOrigin[c.Credential.Origin], i)
+	places := make([]int, len(candidates))
+	for i := range places {
+		places[i] = i
 	}
-	var all errgroup.Group
-	for origin, indexes := range byOrigin {
-		all.Go(func() error {
-			var silent atomic.Int64
-			var group errgroup.Group
-			group.SetLimit(r.width(origin))
-			for _, i := range indexes {
-				if ctx.Err() != nil {
-					break
-				}
-				group.Go(func() error {
-					c := candidates[i]
-					findings[i] = r.find(ctx, c, repair, rivals[rotator.UserKey(c)], &silent)
-					return nil
-				})
+	perServer(places, func(i int) rotator.Origin { return candidates[i].Credential.Origin }, func(origin rotator.Origin, places []int) {
+		width := 1 // of a server of which nothing is asked
+		if server, err := r.Mailu.Server(origin); err == nil {
+			width = 2 * server.MaxConcurrent() // as in a queue, one is asked about while this host checks a hash
+		}
+		var silent atomic.Int64
+		parallel(width, len(places), func(n int) {
+			if ctx.Err() == nil {
+				c := candidates[places[n]]
+				findings[places[n]] = r.find(ctx, c, repair, rivals[rotator.UserKey(c)], &silent)
 			}
-			return group.Wait()
 		})
-	}
-	_ = all.Wait() // its functions return nil
+	})
 	return findings
-}
-
-// width is the number of a server's tenants that are checked concurrently, as in a
-// queue.
-func (r *run) width(origin rotator.Origin) int {
-	server, err := r.Mailu.Server(origin)
-	if err != nil {
-		return 1 // none of them is requested
-	}
-	return 2 * server.MaxConcurrent()
 }
 
 // find examines one tenant, and repairs it if requested. For tenants that share a user
