@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -91,13 +92,13 @@ func readLines(roster *csv.Reader, columns []string) (additions []Addition, err 
 			wrong = append(wrong, err) // it names the line, and the rest may be misread
 			break
 		}
-		line, _ := roster.FieldPos(0)
-		values, err = aligned(columns, values)
+		a, found, err := readAddition(columns, values)
+		a.Line, _ = roster.FieldPos(0)
 		switch {
 		case err != nil:
-			wrong = append(wrong, fmt.Errorf("line %d: %w", line, err))
-		case values != nil:
-			additions = append(additions, addition(line, columns, values))
+			wrong = append(wrong, fmt.Errorf("line %d: %w", a.Line, err))
+		case found:
+			additions = append(additions, a)
 		}
 		if len(additions)+len(wrong) > maxRosterLines {
 			return nil, fmt.Errorf("more than %d tenants: split the file", maxRosterLines)
@@ -112,35 +113,37 @@ func readLines(roster *csv.Reader, columns []string) (additions []Addition, err 
 	return additions, nil
 }
 
-// aligned returns a value for each column, without white space around it; nil if all of
-// them are empty, as below and beside the used part of a spreadsheet. Spreadsheets also
-// omit empty cells at the end of a line.
-func aligned(columns, values []string) ([]string, error) {
-	given := len(values)
-	filled := 0
-	for i := range values {
-		if values[i] = strings.TrimSpace(values[i]); values[i] != "" {
-			filled = i + 1
-		}
-	}
-	if filled == 0 {
-		return nil, nil
-	}
-	values = append(values[:filled], make([]string, max(len(columns)-filled, 0))...)
-	for i := given; i < len(columns); i++ {
-		if columns[i] == columnUser || columns[i] == columnWebmail {
-			return nil, fmt.Errorf("%d values for %d columns", given, len(columns))
-		}
-	}
-	if len(values) > len(columns) {
-		return nil, fmt.Errorf("%d values for %d columns", given, len(columns))
-	}
+// readAddition finds none in a line without values, as below and beside the used part of
+// a spreadsheet. Spreadsheets also omit empty cells at the end of a line.
+func readAddition(columns, values []string) (a Addition, found bool, err error) {
+	wrongCount := len(values) <= max(slices.Index(columns, columnUser), slices.Index(columns, columnWebmail))
 	for i, value := range values {
-		if columns[i] == "" && value != "" {
-			return nil, fmt.Errorf("%.40q is in column %d, which has no name in the first line", value, i+1)
+		value = strings.TrimSpace(value)
+		if value == "" {
+			continue
+		}
+		found = true
+		if i >= len(columns) {
+			wrongCount = true
+			break
+		}
+		switch columns[i] {
+		case columnUser:
+			a.Username = value
+		case columnWebmail:
+			a.WebmailURL = value
+		case columnTenant:
+			a.Tenant = rotator.TenantID(value)
+		case columnPolicy:
+			a.Policy = value
+		default:
+			err = cmp.Or(err, fmt.Errorf("%.40q is in column %d, which has no name in the first line", value, i+1))
 		}
 	}
-	return values, nil
+	if found && wrongCount {
+		err = fmt.Errorf("%d values for %d columns", len(values), len(columns))
+	}
+	return a, found, err
 }
 
 // columnName is the column that a name in the first line stands for.
@@ -169,28 +172,6 @@ func columnsOf(header []string) ([]string, error) {
 
 func columnNames() []string { return []string{columnUser, columnWebmail, columnTenant, columnPolicy} }
 
-func addition(line int, columns, values []string) Addition {
-	a := Addition{Line: line}
-	for i, name := range columns {
-		switch name {
-		case columnUser:
-			a.Username = values[i]
-		case columnWebmail:
-			a.WebmailURL = values[i]
-		case columnTenant:
-			a.Tenant = rotator.TenantID(values[i])
-		case columnPolicy:
-			a.Policy = values[i]
-		}
-	}
-	return a
-}
-
-// columnsOfFields are the columns whose names differ from the fields of a record.
-func columnsOfFields() map[string]string {
-	return map[string]string{rotator.FieldUsername: columnUser, rotator.FieldPolicy: columnPolicy}
-}
-
 // saveAsUTF8 tells users how a spreadsheet writes a readable file.
 const saveAsUTF8 = `in Excel, save it as "CSV UTF-8"; in LibreOffice, as "Text CSV" in UTF-8`
 
@@ -205,30 +186,18 @@ func plainText(text []byte) ([]byte, error) {
 	case bytes.HasPrefix(text, []byte("PK\x03\x04")), bytes.HasPrefix(text, []byte("\xd0\xcf\x11\xe0")):
 		return nil, errors.New("a spreadsheet's own file (.xlsx, .ods, .xls), not CSV: " + saveAsUTF8)
 	}
-	if at := bytes.IndexByte(text, 0); at >= 0 {
-		return nil, fmt.Errorf("line %d: NUL bytes, as UTF-16 has them: %s", lineOf(text, at), saveAsUTF8)
-	}
-	if at := notUTF8(text); at >= 0 {
-		return nil, fmt.Errorf("line %d: not UTF-8 but perhaps Latin-1 or Windows-1252: %s", lineOf(text, at), saveAsUTF8)
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		switch {
+		case bytes.IndexByte(line, 0) >= 0:
+			return nil, fmt.Errorf("line %d: NUL bytes, as UTF-16 has them: %s", i+1, saveAsUTF8)
+		case !utf8.Valid(line):
+			return nil, fmt.Errorf("line %d: not UTF-8 but perhaps Latin-1 or Windows-1252: %s", i+1, saveAsUTF8)
+		}
 	}
 	if !bytes.Contains(text, []byte("\n")) { // Excel's "CSV (Macintosh)"
 		text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
 	}
 	return text, nil
-}
-
-func lineOf(text []byte, at int) int { return 1 + bytes.Count(text[:at], []byte("\n")) }
-
-// notUTF8 is where the text stops being UTF-8, or -1.
-func notUTF8(text []byte) int {
-	for at := 0; at < len(text); {
-		r, size := utf8.DecodeRune(text[at:])
-		if r == utf8.RuneError && size == 1 {
-			return at
-		}
-		at += size
-	}
-	return -1
 }
 
 // separatorOf returns the separator of the values: the one in Excel's line "sep=",
@@ -240,20 +209,11 @@ func separatorOf(text []byte) ([]byte, rune) {
 	if separator, found := separatorLine(string(first)); found {
 		return append([]byte("\n"), rest...), separator
 	}
-	best, most := ',', 0
-	for _, separator := range []rune{',', ';', '\t'} {
+	names := func(separator rune) int {
 		header, _ := firstLine(readerOf(text, separator)) // an unreadable line has no names
-		names := 0
-		for _, name := range header {
-			if slices.Contains(columnNames(), columnName(name)) {
-				names++
-			}
-		}
-		if names > most {
-			best, most = separator, names
-		}
+		return count(header, func(name string) bool { return slices.Contains(columnNames(), columnName(name)) })
 	}
-	return text, best
+	return text, slices.MaxFunc([]rune{',', ';', '\t'}, func(a, b rune) int { return names(a) - names(b) })
 }
 
 // separatorLine reads sep=; which may be quoted and filled up with separators.

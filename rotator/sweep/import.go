@@ -30,7 +30,8 @@ func (a Addition) where(err error) error {
 	if a.Line == 0 {
 		return err
 	}
-	return fmt.Errorf("line %d: %w", a.Line, rotator.RenameFields(err, columnsOfFields()))
+	columns := map[string]string{rotator.FieldUsername: columnUser, rotator.FieldPolicy: columnPolicy}
+	return fmt.Errorf("line %d: %w", a.Line, rotator.RenameFields(err, columns))
 }
 
 // Add adds tenants, or finishes half-added ones; it does not change existing tenants.
