@@ -205,7 +205,7 @@ func TestReportDocHasEveryField(t *testing.T) {
 	for title, documents := range map[string][]any{
 		"The JSON document of a run":  {reportJSON{}, rowJSON{}},
 		"The JSON document of verify": {verificationJSON{}, findingJSON{}},
-		"The JSON document of status": {statusJSON{}, statusRowJSON{}},
+		"The JSON document of status": {statusReport{}, statusRow{}},
 		"The JSON document of doctor": {doctorJSON{}, checkJSON{}, examinedRecords{}, flaw{}},
 		"The JSON document of show":   {recordJSON{}, pendingJSON{}},
 	} {

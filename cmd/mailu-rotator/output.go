@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -115,11 +117,32 @@ func instant(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// seconds rounds to whole seconds; nil means unknown.
-func seconds(d time.Duration, known bool) *int64 {
-	if !known {
-		return nil
-	}
-	n := int64(d / time.Second)
-	return &n
+// span is a duration that may be unknown; in JSON it is in seconds, or null.
+type span struct {
+	time.Duration
+	known bool
 }
+
+func spanOf(d time.Duration, known bool) span { return span{d, known} }
+
+// String is the cell of a table.
+func (s span) String() string {
+	switch {
+	case !s.known:
+		return "-"
+	case s.Duration < 0:
+		return "-" + age(-s.Duration)
+	}
+	return age(s.Duration)
+}
+
+// seconds is empty if the span is unknown.
+func (s span) seconds() string {
+	if !s.known {
+		return ""
+	}
+	return strconv.FormatInt(int64(s.Duration/time.Second), 10)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (s span) MarshalJSON() ([]byte, error) { return []byte(cmp.Or(s.seconds(), "null")), nil }

@@ -62,7 +62,7 @@ type reportJSON struct {
 // rowJSON repeats outcome and reason so that they come after the age.
 type rowJSON struct {
 	sweep.Row
-	AgeSeconds *int64          `json:"age_seconds"`
+	AgeSeconds span            `json:"age_seconds"`
 	Outcome    rotator.Outcome `json:"outcome"`
 	Failed     bool            `json:"failed"`
 	Reason     string          `json:"reason,omitempty"`
@@ -75,7 +75,7 @@ func printReportJSON(out io.Writer, r sweep.Report) error {
 	}
 	for i, row := range r.Rows {
 		doc.Summary[row.Outcome]++
-		doc.Tenants[i] = rowJSON{row, seconds(row.Age, row.Age >= 0), row.Outcome, row.Outcome.Failure(), row.Reason}
+		doc.Tenants[i] = rowJSON{row, spanOf(row.Age, row.Age >= 0), row.Outcome, row.Outcome.Failure(), row.Reason}
 	}
 	return encodeJSON(out, doc)
 }

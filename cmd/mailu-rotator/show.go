@@ -291,7 +291,7 @@ type recordJSON struct {
 	Origin      string       `json:"origin,omitempty"`
 	CreatedAt   string       `json:"created_at,omitempty"`
 	LastRotated string       `json:"last_rotated,omitempty"`
-	AgeSeconds  *int64       `json:"age_seconds"`
+	AgeSeconds  span         `json:"age_seconds"`
 	Policy      string       `json:"rotation_policy,omitempty"`
 	ByDefault   bool         `json:"policy_by_default"`
 	Due         string       `json:"due,omitempty"`
@@ -323,7 +323,7 @@ func recordDocument(v recordView) recordJSON {
 		Tenant: string(c.Tenant), Username: c.Username, WebmailURL: c.WebmailURL(), Origin: string(c.Origin),
 		CreatedAt: c.CreatedAt, LastRotated: c.LastRotated, Policy: c.Policy.String(), ByDefault: r.ByDefault,
 		Overdue: r.Overdue, KeyVersion: int(c.KeyVersion), Version: c.Version,
-		AgeSeconds: seconds(r.Age, r.AgeKnown), Written: instant(c.Written), Expires: instant(c.Expires),
+		AgeSeconds: spanOf(r.Age, r.AgeKnown), Written: instant(c.Written), Expires: instant(c.Expires),
 		OtherFields: append([]string{}, c.OtherFields()...),
 		Account:     v.account, Revealed: v.revealed, Password: v.password.RevealString(),
 	}

@@ -127,10 +127,9 @@ func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 			if err != nil {
 				return nil, err
 			}
-			r := newStatusReport(all, now, timetableOf(a.cfg.Rotation))
-			var known outcomes
-			known, r.daemonErr = askDaemon(ctx, a.cfg.Listen)
-			r.addOutcomes(known)
+			known, daemonErr := askDaemon(ctx, a.cfg.Listen)
+			r := newStatusReport(all, known, now, timetableOf(a.cfg.Rotation))
+			r.DaemonErr = daemonErr
 			return r, nil
 		})
 		return err
@@ -145,7 +144,7 @@ func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 	}
 	problems := 0
 	if flags.check {
-		problems = r.problems
+		problems = r.Problems
 	}
 	return statusOf(problems, interrupted)
 }
@@ -154,91 +153,100 @@ func timetableOf(r config.Rotation) rotator.Timetable {
 	return rotator.Timetable{Schedule: r.Schedule, Timezone: r.Timezone, Jitter: r.Jitter, Window: r.Window}
 }
 
-// statusReport is a summary of the fleet, and the tenants to list.
+// statusReport is a summary of the fleet, and the tenants to list: the document of status
+// --output json, which docs/report.md describes. Its times are in UTC.
 type statusReport struct {
-	now        time.Time
-	total      int
-	count      map[rotator.Standing]int
-	problems   int           // tenants that need attention
-	vanishing  int           // of them, those whose record deletes itself
-	oldest     time.Duration // of the known ages; negative: none is known
-	next       time.Time     // when the first of the ok tenants falls due; zero: never
-	week       int           // how many of them fall due within 7 days,
-	month      int           // and within 30
-	omitted    int           // tenants omitted by the limit
-	tenants    []statusRow   // most urgent first
-	fromDaemon bool          // the daemon has returned its last outcomes
-	daemonErr  error         // why not, if it should have
+	Time            time.Time                `json:"time"`
+	Summary         map[rotator.Standing]int `json:"summary"`
+	Problems        int                      `json:"problems"` // tenants that need attention
+	OldestSeconds   span                     `json:"oldest_seconds"`
+	NextDue         time.Time                `json:"next_due,omitzero"`  // when the first of the ok tenants falls due
+	DueWithin7Days  int                      `json:"due_within_7_days"`  // how many of the ok tenants,
+	DueWithin30Days int                      `json:"due_within_30_days"` // like this
+	BeyondLimit     int                      `json:"beyond_limit"`       // tenants omitted by the limit
+	OutcomesFrom    string                   `json:"outcomes_from"`
+	Tenants         []statusRow              `json:"tenants"` // most urgent first
+
+	Total     int   `json:"-"` // tenants, listed or not
+	Vanishing int   `json:"-"` // those whose record deletes itself
+	DaemonErr error `json:"-"` // why the daemon's last outcomes are missing, if it should have returned them
 }
 
-// statusRow is a tenant's state at the time of the report.
+// statusRow is a tenant's state at the time of the report, and a line of CSV.
 type statusRow struct {
-	status.Entry
-	state   rotator.Standing
-	problem bool
+	State       rotator.Standing `json:"state"`
+	Problem     bool             `json:"problem"`
+	Tenant      string           `json:"tenant"`
+	User        string           `json:"user,omitempty"`
+	Origin      rotator.Origin   `json:"origin,omitempty"`
+	Policy      string           `json:"policy,omitempty"`
+	AgeSeconds  span             `json:"age_seconds"`
+	LeftSeconds span             `json:"left_seconds"`
+	Due         time.Time        `json:"due,omitzero"`
+	LastRotated string           `json:"last_rotated,omitempty"`
+	Expires     time.Time        `json:"expires,omitzero"`
+	Outcome     rotator.Outcome  `json:"outcome,omitempty"`
+	OutcomeAt   time.Time        `json:"outcome_at,omitzero"`
+	Reason      string           `json:"reason,omitempty"` // of the outcome; for a record that deletes itself, when that happens
 }
 
-// newStatusReport sorts all tenants.
-func newStatusReport(all []rotator.Status, now time.Time, t rotator.Timetable) *statusReport {
+// newStatusReport sorts all tenants. known are the daemon's outcomes, nil if there is no
+// daemon to ask.
+func newStatusReport(all []rotator.Status, known outcomes, now time.Time, t rotator.Timetable) *statusReport {
 	rotator.SortByUrgency(all, now, t)
-	r := &statusReport{now: now, total: len(all), count: map[rotator.Standing]int{}, oldest: -1, tenants: make([]statusRow, len(all))}
+	r := &statusReport{
+		Time: now.UTC(), Summary: map[rotator.Standing]int{}, OutcomesFrom: "records", Tenants: make([]statusRow, len(all)), Total: len(all),
+	}
+	if known != nil {
+		r.OutcomesFrom = "daemon"
+	}
 	for i, s := range all {
-		r.tenants[i] = statusRow{status.Entry{Status: s}, s.Standing(now, t), s.Problem(now, t)}
-		r.add(r.tenants[i])
+		last := known[s.Tenant]
+		outcome, at, reason := status.Entry{Status: s, Outcome: last.Outcome, At: last.At, Reason: last.Reason}.LastOutcome(now)
+		r.Tenants[i] = statusRow{
+			State: s.Standing(now, t), Problem: s.Problem(now, t),
+			Tenant: s.Tenant, User: s.User, Origin: s.Origin, Policy: s.Policy.String(),
+			AgeSeconds: spanOf(s.Age(now)), LeftSeconds: spanOf(s.Left(now)),
+			Due: s.Due.UTC(), LastRotated: s.LastRotated, Expires: s.Expires.UTC(),
+			Outcome: outcome, OutcomeAt: at.UTC(), Reason: cmp.Or(reason, s.Expiry()),
+		}
+		if s.Vanishes() {
+			r.Vanishing++
+		}
+		r.count(r.Tenants[i])
 	}
 	return r
 }
 
-// addOutcomes adds the daemon's outcomes to the records.
-func (r *statusReport) addOutcomes(known outcomes) {
-	r.fromDaemon = known != nil
-	for i := range r.tenants {
-		if last, found := known[r.tenants[i].Tenant]; found {
-			r.tenants[i].Outcome, r.tenants[i].At, r.tenants[i].Reason = last.Outcome, last.At, last.Reason
-		}
+func (r *statusReport) count(s statusRow) {
+	r.Summary[s.State]++
+	if s.Problem {
+		r.Problems++
 	}
-}
-
-func (r *statusReport) add(s statusRow) {
-	r.count[s.state]++
-	if s.problem {
-		r.problems++
+	if s.AgeSeconds.known && s.AgeSeconds.Duration >= r.OldestSeconds.Duration {
+		r.OldestSeconds = s.AgeSeconds
 	}
-	if s.Vanishes() {
-		r.vanishing++
-	}
-	if age, known := s.Age(r.now); known {
-		r.oldest = max(r.oldest, age)
-	}
-	left, comes := s.Left(r.now)
-	if s.state != rotator.StandingOK || !comes {
+	if s.State != rotator.StandingOK || !s.LeftSeconds.known {
 		return
 	}
-	if r.next.IsZero() || s.Due.Before(r.next) {
-		r.next = s.Due
+	if r.NextDue.IsZero() || s.Due.Before(r.NextDue) {
+		r.NextDue = s.Due
 	}
-	if left <= 7*24*time.Hour {
-		r.week++
+	if s.LeftSeconds.Duration <= 7*24*time.Hour {
+		r.DueWithin7Days++
 	}
-	if left <= 30*24*time.Hour {
-		r.month++
+	if s.LeftSeconds.Duration <= 30*24*time.Hour {
+		r.DueWithin30Days++
 	}
-}
-
-// lastOutcome is the tenant's last outcome; for a record that deletes itself, when that
-// happens.
-func (s statusRow) lastOutcome(now time.Time) (o rotator.Outcome, at time.Time, reason string) {
-	o, at, reason = s.LastOutcome(now)
-	return o, at, cmp.Or(reason, s.Expiry())
 }
 
 // filter keeps only tenants in these states, and of them the most urgent; 0 means no
 // limit. The totals are unchanged.
 func (r *statusReport) filter(states []rotator.Standing, limit int) {
-	r.tenants = slices.DeleteFunc(r.tenants, func(s statusRow) bool { return !slices.Contains(states, s.state) })
-	if limit > 0 && len(r.tenants) > limit {
-		r.omitted = len(r.tenants) - limit
-		r.tenants = r.tenants[:limit]
+	r.Tenants = slices.DeleteFunc(r.Tenants, func(s statusRow) bool { return !slices.Contains(states, s.State) })
+	if limit > 0 && len(r.Tenants) > limit {
+		r.BeyondLimit = len(r.Tenants) - limit
+		r.Tenants = r.Tenants[:limit]
 	}
 }
 
@@ -246,7 +254,7 @@ func printStatus(out io.Writer, r *statusReport, format string, p palette) error
 	var err error
 	switch format {
 	case "json":
-		err = printStatusJSON(out, r)
+		err = encodeJSON(out, r)
 	case "csv":
 		err = printStatusCSV(out, r)
 	default:

@@ -68,7 +68,7 @@ func sampleFleet() []rotator.Status {
 
 func printedStatus(t *testing.T, all []rotator.Status, states []rotator.Standing, limit int, format string, color bool) string {
 	t.Helper()
-	r := newStatusReport(all, statusTime, nightly(t))
+	r := newStatusReport(all, nil, statusTime, nightly(t))
 	r.filter(states, limit)
 	var out strings.Builder
 	must(t, printStatus(&out, r, format, palette{on: color}))
@@ -178,8 +178,9 @@ func TestStatusQuotesWhatATerminalWouldObey(t *testing.T) {
 }
 
 func TestStatusOfADaemonsMemoryIsShown(t *testing.T) {
-	r := newStatusReport([]rotator.Status{aged(6, "90_days", 200)}, statusTime, nightly(t))
-	r.tenants[0].Outcome, r.tenants[0].At, r.tenants[0].Reason = rotator.Failed, statusTime.Add(-9*time.Hour), "no such user"
+	tenant := aged(6, "90_days", 200)
+	known := outcomes{tenant.Tenant: {Outcome: rotator.Failed, At: statusTime.Add(-9 * time.Hour), Reason: "no such user"}}
+	r := newStatusReport([]rotator.Status{tenant}, known, statusTime, nightly(t))
 
 	var out strings.Builder
 	must(t, printStatus(&out, r, "table", palette{}))
@@ -196,7 +197,7 @@ func TestStatusCSVIsTheJSONInLines(t *testing.T) {
 	must(t, err)
 
 	var fields []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[statusRowJSON]()) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[statusRow]()) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		fields = append(fields, name)
 	}
@@ -240,7 +241,7 @@ func TestCSVCellsAreNoFormulas(t *testing.T) {
 
 func TestStatusThatCannotBePrintedIsAnError(t *testing.T) {
 	for _, format := range []string{"table", "wide", "json", "csv"} {
-		if err := printStatus(fullDisk{}, newStatusReport(sampleFleet(), statusTime, nightly(t)), format, palette{}); err == nil {
+		if err := printStatus(fullDisk{}, newStatusReport(sampleFleet(), nil, statusTime, nightly(t)), format, palette{}); err == nil {
 			t.Errorf("%s: a status that nobody saw counts as printed", format)
 		}
 	}
@@ -267,7 +268,7 @@ func BenchmarkStatus(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var size counter
-				if err := printStatus(&size, newStatusReport(slices.Clone(fleet), statusTime, timetable), format, palette{on: true}); err != nil {
+				if err := printStatus(&size, newStatusReport(slices.Clone(fleet), nil, statusTime, timetable), format, palette{on: true}); err != nil {
 					b.Fatal(err)
 				}
 				b.SetBytes(int64(size))
