@@ -65,21 +65,30 @@ func runDoctor(cmd *cobra.Command, path, output string) error {
 	if err := printDoctorReport(cmd.OutOrStdout(), report, output); err != nil {
 		return err
 	}
-	if code := report.status(); code != exitDone {
-		return &statusError{code: code}
+	if report.Status != exitDone {
+		return &statusError{code: report.Status}
 	}
 	return nil
 }
 
-// doctorReport is the doctor's result.
+// doctorReport is the doctor's result: the document of --output json, which
+// docs/report.md describes. Its times are in UTC.
 type doctorReport struct {
-	config            string
-	started, finished time.Time
-	sections          []section
-	records           *examinedRecords // nil if they could not be read
+	Started  time.Time                  `json:"started"`
+	Finished time.Time                  `json:"finished"`
+	Config   string                     `json:"config"`
+	Status   int                        `json:"status"`
+	Summary  map[rotator.CheckState]int `json:"summary"`
+	Checks   []checkJSON                `json:"checks"`
+	Records  *examinedRecords           `json:"records,omitempty"` // nil if they could not be read
 }
 
-// examinedRecords and flaw are also part of the JSON document.
+// checkJSON is a check of one part of the installation.
+type checkJSON struct {
+	Section string `json:"section"`
+	rotator.Check
+}
+
 type examinedRecords struct {
 	sweep.Examination
 	Flaws []flaw `json:"flaws"`
@@ -94,43 +103,25 @@ type flaw struct {
 	Fix     string `json:"fix,omitempty"`
 }
 
-// section holds the checks of one part of the installation.
-type section struct {
-	title    string
-	checks   []rotator.Check
-	required bool // no run can start without it
-}
+const (
+	sectionConfig = "Configuration"
+	sectionVault  = "Vault"
+)
 
-func (r doctorReport) count(state rotator.CheckState) int {
-	n := 0
-	for _, s := range r.sections {
-		n += s.count(state)
-	}
-	return n
-}
-
-func (s section) count(state rotator.CheckState) int {
-	n := 0
-	for _, c := range s.checks {
-		if c.State == state {
-			n++
-		}
-	}
-	return n
-}
-
-func (r doctorReport) status() int {
-	code := exitDone
-	for _, s := range r.sections {
+// add appends the checks of a section. Without the configuration or Vault no run can
+// start; without the others some tenants fail.
+func (r *doctorReport) add(section string, checks ...rotator.Check) {
+	for _, c := range checks {
+		r.Checks = append(r.Checks, checkJSON{section, c})
+		r.Summary[c.State]++
 		switch {
-		case s.count(rotator.CheckFailed) == 0:
-		case s.required:
-			return exitCannotRun
+		case c.State != rotator.CheckFailed || r.Status == exitCannotRun:
+		case section == sectionConfig || section == sectionVault:
+			r.Status = exitCannotRun
 		default:
-			code = exitFailures
+			r.Status = exitFailures
 		}
 	}
-	return code
 }
 
 // lines splits an error that joins several, such as the configuration's.
@@ -157,31 +148,27 @@ const (
 	checkConfig     = "configuration"
 	checkFiles      = "files"
 	checkLogin      = "login"
-	checkServers    = "servers"
 	checkRecords    = "records"
 	checkWellFormed = "well-formed"
 	everythingElse  = "everything else"
 )
 
 // examine runs all checks until ctx ends, and those of the servers concurrently.
-func (d *doctor) examine(ctx context.Context) doctorReport {
-	report := doctorReport{config: d.path, started: time.Now()}
-	setUp := section{title: "Configuration", required: true, checks: d.configuration()}
-	report.sections = append(report.sections, setUp)
+func (d *doctor) examine(ctx context.Context) *doctorReport {
+	r := &doctorReport{Started: time.Now().UTC(), Config: d.path, Summary: map[rotator.CheckState]int{}}
+	r.add(sectionConfig, d.configuration()...)
 	if d.app == nil {
-		report.sections = append(report.sections, section{title: "Vault, Mailu, tenants", checks: rotator.Skipped("the configuration is not in order", everythingElse)})
-		report.finished = time.Now()
-		return report
+		r.add("Vault, Mailu, tenants", rotator.Skipped("the configuration is not in order", everythingElse)...)
+	} else {
+		asked := make(chan []rotator.Check, 1)
+		go func() { asked <- d.mailu(ctx) }()
+		inVault, records := d.vault(ctx, r)
+		r.add(sectionVault, inVault...)
+		r.add("Mailu", <-asked...)
+		r.add("Tenants", records...)
 	}
-	asked := make(chan []rotator.Check, 1)
-	go func() { asked <- d.mailu(ctx) }()
-	inVault, records := d.vault(ctx, &report)
-	report.sections = append(report.sections,
-		section{title: "Vault", required: true, checks: inVault},
-		section{title: "Mailu", checks: <-asked},
-		section{title: "Tenants", checks: records})
-	report.finished = time.Now()
-	return report
+	r.Finished = time.Now().UTC()
+	return r
 }
 
 // configuration also wires the app, if there is enough to do so. An unreadable secret
@@ -200,7 +187,7 @@ func (d *doctor) configuration() []rotator.Check {
 		checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
 	}
 	for _, err := range lines(cfg.CheckHooks()) {
-		checks = append(checks, rotator.Warned(checkFiles, err.Error(), fixProgram(err)))
+		checks = append(checks, rotator.Warned(checkFiles, err.Error(), fixFile(err)))
 	}
 	if len(checks) == 1 {
 		checks = append(checks, rotator.Passed(checkFiles, "all there, and only for whom they are meant"))
@@ -213,23 +200,17 @@ func (d *doctor) configuration() []rotator.Check {
 
 func fixFile(err error) string {
 	var mode *config.ModeError
-	if errors.As(err, &mode) {
-		return mode.Fix
-	}
+	var program *config.ProgramError
 	var file *fs.PathError
-	if errors.As(err, &file) && errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.As(err, &mode):
+		return mode.Fix
+	case errors.As(err, &program):
+		return program.Fix
+	case errors.As(err, &file) && errors.Is(err, fs.ErrNotExist):
 		return "install -m 600 /dev/stdin " + file.Path
 	}
 	return "put into the file what its key names, and nothing else"
-}
-
-// fixProgram is fixFile for the program of a hook.
-func fixProgram(err error) string {
-	var program *config.ProgramError
-	if errors.As(err, &program) {
-		return program.Fix
-	}
-	return fixFile(err)
 }
 
 // vault stops at the first failed check on which all later ones depend. The records
@@ -289,9 +270,9 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
 			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
 	}
-	report.records = &examinedRecords{found, make([]flaw, len(found.Issues))}
+	report.Records = &examinedRecords{found, make([]flaw, len(found.Issues))}
 	for i, issue := range found.Issues {
-		report.records.Flaws[i] = flaw{issue, issue.Kind.Serious(), issue.Reason, d.fixFlaw(issue)}
+		report.Records.Flaws[i] = flaw{issue, issue.Kind.Serious(), issue.Reason, d.fixFlaw(issue)}
 	}
 	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
 	switch {
@@ -306,7 +287,7 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 func (d *doctor) mailu(ctx context.Context) []rotator.Check {
 	servers, err := d.app.servers()
 	if err != nil {
-		return []rotator.Check{rotator.Broken(checkServers, err.Error(), "fix "+d.path)}
+		return []rotator.Check{rotator.Broken("servers", err.Error(), "fix "+d.path)}
 	}
 	defer servers.Close()
 	listed := d.app.cfg.Mailu.Servers

@@ -14,24 +14,26 @@ import (
 // shownFlaws limits the listed flaws of a badly broken fleet; --output json has all.
 const shownFlaws = 20
 
-func printDoctorReport(out io.Writer, r doctorReport, format string) error {
+func printDoctorReport(out io.Writer, r *doctorReport, format string) error {
 	if format == "json" {
-		return printDoctorJSON(out, r)
+		return encodeJSON(out, r)
 	}
 	var b strings.Builder
 	p := newPalette("auto", out)
-	for _, s := range r.sections {
-		b.WriteString(p.bold(s.title) + "\n")
-		width := 0
-		for _, c := range s.checks {
-			width = max(width, utf8.RuneCountInString(text.Quote(c.Name)))
-		}
-		for _, c := range s.checks {
-			writeCheck(&b, p, c, width)
-		}
+	width := map[string]int{}
+	for _, c := range r.Checks {
+		width[c.Section] = max(width[c.Section], utf8.RuneCountInString(text.Quote(c.Name)))
 	}
-	if r.records != nil {
-		writeFlaws(&b, p, r.records.Flaws)
+	section := ""
+	for _, c := range r.Checks {
+		if c.Section != section {
+			section = c.Section
+			b.WriteString(p.bold(section) + "\n")
+		}
+		writeCheck(&b, p, c.Check, width[section])
+	}
+	if r.Records != nil {
+		writeFlaws(&b, p, r.Records.Flaws)
 	}
 	b.WriteString("\n" + doctorSummary(r) + "\n")
 	if _, err := io.WriteString(out, b.String()); err != nil {
@@ -87,53 +89,22 @@ func writeFlaws(b *strings.Builder, p palette, flaws []flaw) {
 	}
 }
 
-func doctorSummary(r doctorReport) string {
+func doctorSummary(r *doctorReport) string {
 	var counts []string
 	for _, c := range []struct {
 		state rotator.CheckState
 		one   string
 	}{{rotator.CheckOK, "ok"}, {rotator.CheckWarned, "to look at"}, {rotator.CheckFailed, "failed"}, {rotator.CheckSkipped, "not checked"}} {
-		if n := r.count(c.state); n > 0 {
+		if n := r.Summary[c.state]; n > 0 {
 			counts = append(counts, fmt.Sprintf("%d %s", n, c.one))
 		}
 	}
-	line := fmt.Sprintf("checks: %s in %s", strings.Join(counts, ", "), r.finished.Sub(r.started).Round(10*time.Millisecond))
-	switch r.status() {
+	line := fmt.Sprintf("checks: %s in %s", strings.Join(counts, ", "), r.Finished.Sub(r.Started).Round(10*time.Millisecond))
+	switch r.Status {
 	case exitCannotRun:
 		line += "\na run could not take place"
 	case exitFailures:
 		line += "\na run could take place, but not for every tenant"
 	}
 	return line
-}
-
-// doctorJSON is the document of doctor --output json; docs/report.md
-// describes it.
-type doctorJSON struct {
-	Started  string                     `json:"started"`
-	Finished string                     `json:"finished"`
-	Config   string                     `json:"config"`
-	Status   int                        `json:"status"`
-	Summary  map[rotator.CheckState]int `json:"summary"`
-	Checks   []checkJSON                `json:"checks"`
-	Records  *examinedRecords           `json:"records,omitempty"`
-}
-
-type checkJSON struct {
-	Section string `json:"section"`
-	rotator.Check
-}
-
-func printDoctorJSON(out io.Writer, r doctorReport) error {
-	doc := doctorJSON{
-		Started: instant(r.started), Finished: instant(r.finished), Config: r.config, Status: r.status(),
-		Summary: map[rotator.CheckState]int{}, Checks: []checkJSON{}, Records: r.records,
-	}
-	for _, s := range r.sections {
-		for _, c := range s.checks {
-			doc.Summary[c.State]++
-			doc.Checks = append(doc.Checks, checkJSON{s.title, c})
-		}
-	}
-	return encodeJSON(out, doc)
 }
