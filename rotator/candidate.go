@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,9 +117,5 @@ func UserKey(c Candidate) string {
 	if c.Credential.Origin == "" || address == "" {
 		return ""
 	}
-	api := c.API
-	if api == "" {
-		api = c.Credential.Origin.Host()
-	}
-	return api + " " + string(address)
+	return cmp.Or(c.API, c.Credential.Origin.Host()) + " " + string(address)
 }

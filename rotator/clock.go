@@ -97,3 +97,20 @@ func compareClocks(ctx context.Context, clock Clock, source TimeSource) (time.Du
 	}
 	return 0, fmt.Errorf("compare clocks: %d answers in a row took more than %s each: see to Vault", maxComparisons, maxAsking)
 }
+
+// CheckClock compares the host's clock with the one that all hosts share.
+func CheckClock(ctx context.Context, clock Clock, source TimeSource) Check {
+	const name, fix = "clock", "timedatectl set-ntp true"
+	skew, err := compareClocks(ctx, clock, source)
+	switch {
+	case err != nil:
+		return Broken(name, err.Error(), "vault read -format=json sys/health")
+	case skew.Abs() < MinSkew:
+		return Passed(name, fmt.Sprintf("less than %s from Vault's", MinSkew))
+	}
+	refusal := &ClockSkewError{Skew: skew}
+	if skew.Abs() > maxSkew {
+		return Broken(name, fmt.Sprintf("%s; no run begins beyond %s", refusal.distance(), maxSkew), fix)
+	}
+	return Warned(name, refusal.distance()+"; runs use Vault's clock, and are refused beyond a difference of "+maxSkew.String(), fix)
+}

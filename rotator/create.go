@@ -55,12 +55,6 @@ func (c Credential) AlreadyTenant(asked Credential) string {
 	return "is a tenant already, and left as it is: " + strings.Join(differs, ", ")
 }
 
-// errBeingAdded ends the message about an addition that needs attention.
-var errBeingAdded = errors.New("the tenant is still being added: fix the cause and run the same `mailu-rotator tenant add` again, or give it up with `vault kv metadata delete`")
-
-// errTaken: the id was free when the fleet was read.
-var errTaken = errors.New("the record of this id names another user by now: run the same command again")
-
 // Add adds c's tenant: its record, which has a pending password and no current one,
 // then that password in Mailu, then the commit. It is the rotation protocol, on a store
 // where an absent record can be written and a Mailu where an unknown user can be
@@ -75,7 +69,7 @@ func (r *Rotator) Add(ctx context.Context, creator Creator, c Credential) Result
 	case err != nil:
 		return Result{Credential: c, Outcome: Failed, Err: err}
 	case !r.sameUser(now, c): // another process was faster
-		return Result{Credential: c, Outcome: Failed, Err: errTaken}
+		return Result{Credential: c, Outcome: Failed, Err: errors.New("the record of this id names another user by now: run the same command again")}
 	}
 	user := &newUser{creator: creator, origin: now.Origin}
 	adder.Mailu = newUsers{Mailu: r.Mailu, user: user}
@@ -92,8 +86,8 @@ func (r *Rotator) Add(ctx context.Context, creator Creator, c Credential) Result
 	}
 	if result.Outcome == Rotated || result.Outcome == Finished {
 		result.Outcome, result.Reason = Added, joined(user.story(), result.Reason)
-		if name := user.fate.event(); name != "" {
-			r.Observe.Notify(Event{Name: name, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})
+		if user.fate != "" {
+			r.Observe.Notify(Event{Name: user.fate, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})
 		}
 	}
 	return result
@@ -157,16 +151,21 @@ type newUser struct {
 	creator  Creator
 	origin   Origin
 	missing  bool
-	fate     userFate
-	demanded bool // the user had to choose another password at the next login
+	fate     EventName // the first push that may have had an effect; "": it already had the password, from an earlier run
+	demanded bool      // the user had to choose another password at the next login
 }
 
 // story says what happened to the user.
 func (u *newUser) story() string {
-	if u.demanded && u.fate == userTaken {
-		return u.fate.reason() + ", who need not change the password at the next login any more"
+	switch {
+	case u.fate == UserCreated:
+		return "created the user in Mailu"
+	case u.fate == UserTakenOver && u.demanded:
+		return "took over the user in Mailu, who need not change the password at the next login any more"
+	case u.fate == UserTakenOver:
+		return "took over the user in Mailu"
 	}
-	return u.fate.reason()
+	return "finished what an earlier run began"
 }
 
 func (u *newUser) Knows(ctx context.Context, username string) error {
@@ -177,28 +176,22 @@ func (u *newUser) Knows(ctx context.Context, username string) error {
 	return err
 }
 
-// Verify looks up the user even if the server is configured without verification.
+// Verify looks up the user even if the server is configured without verification. A
+// missing user holds no password.
 func (u *newUser) Verify(ctx context.Context, username string, password crypto.Secret) (HashCheck, error) {
 	check, err := u.Server.Verify(ctx, username, password)
-	if err != nil {
-		match, err := u.unlessMissing(Unproven, err)
-		return func() (Verification, error) { return match, nil }, err
-	}
-	return func() (Verification, error) {
-		match, err := check.result()
+	return func() (match Verification, _ error) {
+		if err == nil {
+			match, err = check.result()
+		}
 		if err == nil && match == Unproven {
 			err = u.Server.Knows(ctx, username)
 		}
-		return u.unlessMissing(match, err)
+		if u.missing = errors.Is(err, ErrUnknownUser); u.missing {
+			return Mismatch, nil
+		}
+		return match, err
 	}, nil
-}
-
-// unlessMissing: a missing user holds no password.
-func (u *newUser) unlessMissing(match Verification, err error) (Verification, error) {
-	if u.missing = errors.Is(err, ErrUnknownUser); u.missing {
-		return Mismatch, nil
-	}
-	return match, err
 }
 
 // errThereNow: another process created the user between the lookup and the push, or a
@@ -209,51 +202,21 @@ func (u *newUser) SetPassword(ctx context.Context, username string, password cry
 	if !u.missing {
 		u.demanded = u.demanded || u.Server.Account(username).ChangeAtLogin
 		err := u.Server.SetPassword(ctx, username, password)
-		u.fate.push(userTaken, err)
+		u.pushed(UserTakenOver, err)
 		return err
 	}
 	err := u.creator.CreateUser(ctx, u.origin, username, password)
-	u.fate.push(userMade, err)
+	u.pushed(UserCreated, err)
 	if errors.Is(err, ErrNotCreated) && u.Server.Knows(ctx, username) == nil {
 		return fmt.Errorf("%w: %v", errThereNow, err) //nolint:errorlint // no longer a refusal
 	}
 	return err
 }
 
-// userFate says what happened to the user in Mailu: the first of these that may have
-// had an effect.
-type userFate int
-
-const (
-	userFound userFate = iota // already with the password, from an earlier run
-	userMade
-	userTaken
-)
-
-func (f *userFate) push(what userFate, err error) {
-	if *f == userFound && !errors.Is(err, ErrRefused) {
-		*f = what
+func (u *newUser) pushed(fate EventName, err error) {
+	if u.fate == "" && !errors.Is(err, ErrRefused) {
+		u.fate = fate
 	}
-}
-
-func (f userFate) reason() string {
-	switch f {
-	case userMade:
-		return "created the user in Mailu"
-	case userTaken:
-		return "took over the user in Mailu"
-	}
-	return "finished what an earlier run began"
-}
-
-func (f userFate) event() EventName {
-	switch f {
-	case userMade:
-		return UserCreated
-	case userTaken:
-		return UserTakenOver
-	}
-	return ""
 }
 
 // whileAdded adds the next action for an addition that does not finish.
@@ -261,10 +224,10 @@ func (r *rotation) whileAdded(err error) error {
 	if !r.cred.BeingAdded() {
 		return err
 	}
-	return fmt.Errorf("%w; %w", err, errBeingAdded)
+	return fmt.Errorf("%w; the tenant is still being added: fix the cause and run the same `mailu-rotator tenant add` again, or give it up with `vault kv metadata delete`", err)
 }
 
-// toBeAdded is the reason for an addition about whose user Mailu was not asked.
+// ToBeAdded is the reason for an addition about whose user Mailu was not asked.
 const ToBeAdded = "to be added; its user in Mailu is taken over, or created"
 
 // ForeseeUser says what an addition will do with its user, or why Mailu refuses it. planned
@@ -274,22 +237,17 @@ func ForeseeUser(ctx context.Context, server Server, creator Creator, c Credenti
 	if err := user.Knows(ctx, c.Username); err != nil {
 		return "", err
 	}
-	return user.foreseen(c.Username, planned), nil
-}
-
-// foreseen is what will happen to the user, which Mailu has or can create.
-func (u *newUser) foreseen(username, planned string) string {
 	switch {
-	case u.missing && planned == ToBeAdded:
-		return "to be added; its user in Mailu is created"
-	case u.missing:
-		return planned + "; its user in Mailu is created"
+	case user.missing && planned == ToBeAdded:
+		return "to be added; its user in Mailu is created", nil
+	case user.missing:
+		return planned + "; its user in Mailu is created", nil
 	case planned == ToBeAdded:
 		planned = "to be added; its user in Mailu is taken over, and its password is replaced"
 	default: // it may already have the pending password
 		planned += "; Mailu has its user"
 	}
-	account := u.Server.Account(username)
+	account := server.Account(c.Username)
 	account.ChangeAtLogin = false // an addition clears that
-	return joined(planned, account.remark())
+	return joined(planned, account.remark()), nil
 }

@@ -4,10 +4,53 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mailu-rotator/crypto"
 )
+
+// Check is one result of the doctor. Its texts contain no secret. The tags are those of
+// the doctor's JSON report.
+type Check struct {
+	Name  string     `json:"name"`
+	State CheckState `json:"state"`
+	Found string     `json:"found,omitempty"` // what was found, for people
+	Fix   string     `json:"fix,omitempty"`   // the command or step that fixes it; empty if nothing is wrong
+}
+
+// CheckState is how a check ended. The strings are part of the JSON report.
+type CheckState string
+
+// The states of a check.
+const (
+	CheckOK      CheckState = "ok"
+	CheckWarned  CheckState = "warning" // it works, but needs attention
+	CheckFailed  CheckState = "failed"
+	CheckSkipped CheckState = "skipped" // not checked, because an earlier check failed
+)
+
+// Passed is a check without problems.
+func Passed(name, found string) Check { return Check{Name: name, State: CheckOK, Found: found} }
+
+// Warned is a check of something that works but needs attention.
+func Warned(name, found, fix string) Check {
+	return Check{Name: name, State: CheckWarned, Found: found, Fix: fix}
+}
+
+// Broken is a check of something that must be fixed.
+func Broken(name, found, fix string) Check {
+	return Check{Name: name, State: CheckFailed, Found: found, Fix: fix}
+}
+
+// Skipped returns the checks that an earlier failure made pointless.
+func Skipped(because string, names ...string) []Check {
+	checks := make([]Check, len(names))
+	for i, name := range names {
+		checks[i] = Check{Name: name, State: CheckSkipped, Found: "not checked: " + because}
+	}
+	return checks
+}
 
 // Issue is a problem of one tenant's record that needs attention. The tags are those of
 // the doctor's JSON report.
@@ -167,4 +210,42 @@ func halfFinished(p *Pending) string {
 		return fmt.Sprintf("half-finished rotation by %s, taken over %d times without success: only a run that names the tenant goes on", p.Claim.Owner, p.Claim.Takeovers)
 	}
 	return fmt.Sprintf("half-finished rotation by %s: the next run finishes it", p.Claim.Owner)
+}
+
+// undated describes the invalid timestamps of a record and their effect; empty without
+// such timestamps. fields are the ones to correct.
+func (c Credential) undated(now time.Time) (fields []string, reason string) {
+	var problems []string
+	for _, field := range []string{fieldLastRotated, fieldCreatedAt} {
+		if problem := implausible(c.fields[field], now); problem != "" {
+			fields = append(fields, field)
+			problems = append(problems, field+" "+problem)
+		}
+	}
+	born, known := c.Born(now)
+	switch {
+	case !known:
+		problems = append(problems, "its age is unknown, so it counts as due")
+	case len(problems) > 0:
+		problems = append(problems, "its age counts from "+FormatTime(born))
+	}
+	return fields, strings.Join(problems, "; ")
+}
+
+// implausible says why the age of a password cannot be computed from a stored value; empty
+// if it can, or if there is no value.
+func implausible(stored any, now time.Time) string {
+	text, isText := stored.(string)
+	at, parses := timestamp(text)
+	switch _, usable := pastTime(text, now); {
+	case stored == nil || usable:
+		return ""
+	case !isText:
+		return "is not a string but " + describe(stored)
+	case !parses:
+		return "is not a timestamp of RFC 3339"
+	case at.Sub(now) > maxSkew:
+		return "is in the future: " + FormatTime(at)
+	}
+	return fmt.Sprintf("is before the year %d, so it stands for no time: %s", earliestYear, FormatTime(at))
 }

@@ -141,23 +141,19 @@ func SortByUrgency(all []Status, now time.Time, t Timetable) {
 	})
 }
 
-// CompareUrgency is the order of [SortByUrgency], for tenants with known standings.
+// CompareUrgency is the order of [SortByUrgency], for tenants with known standings. An
+// unknown age counts as the oldest.
 func CompareUrgency(a *Status, standingA Standing, b *Status, standingB Standing) int {
+	never := func(s *Status) int {
+		if s.Policy.Manual() {
+			return 1
+		}
+		return 0
+	}
 	if standingA != standingB {
 		return cmp.Compare(slices.Index(Standings(), standingA), slices.Index(Standings(), standingB))
 	}
-	return cmp.Or(compareDue(a, b), strings.Compare(a.Tenant, b.Tenant))
-}
-
-// compareDue treats an unknown age as the oldest.
-func compareDue(a, b *Status) int {
-	switch {
-	case a.Policy.Manual() != b.Policy.Manual() && a.Policy.Manual():
-		return 1
-	case a.Policy.Manual() != b.Policy.Manual():
-		return -1
-	}
-	return a.Due.Compare(b.Due)
+	return cmp.Or(cmp.Compare(never(a), never(b)), a.Due.Compare(b.Due), strings.Compare(a.Tenant, b.Tenant))
 }
 
 // LastOutcome is the result of the tenant's last rotation, as far as the record shows
