@@ -60,11 +60,8 @@ func parseAddress(raw string) (Address, error) {
 		return "", err
 	}
 	address := strings.ToLower(local) + "@" + ascii
-	switch {
-	case max(len(raw), len(address)) > maxAddress:
+	if max(len(raw), len(address)) > maxAddress {
 		return "", fmt.Errorf("it is longer than %d bytes", maxAddress)
-	case address == raw:
-		return Address(raw), nil // one string for both
 	}
 	return Address(address), nil
 }

@@ -80,15 +80,14 @@ func parsePending(raw any) (*Pending, error) {
 	}
 	p.Claim.Owner = fmt.Sprintf("%.*s", maxOwner, r.required(fieldOwner))
 	if stored := r.required(fieldClaimedUntil); stored != "" {
-		until, ok := timestamp(stored)
-		if !ok {
+		var ok bool
+		if p.Claim.Until, ok = timestamp(stored); !ok {
 			r.check(fieldClaimedUntil, fmt.Errorf("%s is not a timestamp", fieldClaimedUntil))
 		}
-		p.Claim.Until = until
 	}
 	p.Claim.Takeovers = r.wholeNumber(fieldTakeovers, 0)
 	p.Admitted = r.flag(fieldAdmitted)
-	if err := r.complaints(); err != nil {
+	if err := r.err(); err != nil {
 		return nil, fmt.Errorf("%s is malformed: %w", fieldPending, err)
 	}
 	return p, nil

@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,9 +49,8 @@ type Credential struct {
 	KeyVersion  crypto.KeyVersion // 0: not recorded
 	Pending     *Pending          // nil at rest
 
-	address Address       // of Username; "" if it is invalid
-	life    time.Duration // lifetime of a version, if the record expires
-	fields  map[string]any
+	life   time.Duration // lifetime of a version, if the record expires
+	fields map[string]any
 }
 
 // ParseCredential reads a record. The default policy is that of a record without
@@ -75,40 +75,30 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 		c.life = doc.Expires.Sub(doc.Written)
 	}
 	r := fieldReader{fields: doc.Fields}
-	c.Username = r.required(FieldUsername)
-	if c.Username != "" {
-		address, err := ParseAddress(c.Username)
-		if err != nil {
+	if c.Username = r.required(FieldUsername); c.Username != "" {
+		if _, err := ParseAddress(c.Username); err != nil {
 			r.check(FieldUsername, fmt.Errorf("%s %w", FieldUsername, err))
 		}
-		c.address = address
 	}
 	c.Password = r.currentPassword(doc.Version)
 	if webmail := r.required(fieldWebmailURL); webmail != "" {
-		origin, err := ParseOrigin(webmail)
-		if err != nil {
+		var err error
+		if c.Origin, err = ParseOrigin(webmail); err != nil {
 			r.check(fieldWebmailURL, fmt.Errorf("%s: %w", fieldWebmailURL, err))
 		}
-		c.Origin = origin
 	}
-	// An invalid timestamp does not make the record malformed: the age uses another
-	// one.
+	// An invalid timestamp does not make the record malformed: the age uses another one.
 	c.CreatedAt, _ = doc.Fields[fieldCreatedAt].(string)
 	c.LastRotated, _ = doc.Fields[fieldLastRotated].(string)
 	c.Policy = r.policy(defaultPolicy)
 	c.KeyVersion = r.keyVersion()
-	if raw := doc.Fields[fieldPending]; raw != nil {
-		c.Pending = r.pending(raw)
-	}
-	return c, r.complaints()
+	c.Pending = r.pending()
+	return c, r.err()
 }
 
 // Address is the user's address in normalized form. For a malformed address that Mailu
 // cannot have, it is the text itself.
 func (c Credential) Address() Address {
-	if c.address != "" {
-		return c.address
-	}
 	address, err := ParseAddress(c.Username)
 	if err != nil {
 		return Address(strings.ToLower(c.Username))
@@ -206,26 +196,38 @@ func pastTime(s string, now time.Time) (time.Time, bool) {
 // set.
 type fieldReader struct {
 	fields map[string]any
-	names  []string // of the fields with complaints
-	errs   []error
+	fieldsError
 }
 
 func (r *fieldReader) check(field string, err error) {
-	if err == nil {
-		return
+	if err != nil {
+		r.names = append(r.names, field)
+		r.complaints = append(r.complaints, err)
 	}
-	r.errs = append(r.errs, err)
-	r.names = append(r.names, field)
+}
+
+// err returns all complaints, or nil.
+func (r *fieldReader) err() error {
+	if len(r.complaints) == 0 {
+		return nil
+	}
+	return &r.fieldsError
 }
 
 // fieldsError lists the errors in the fields of a record, on one line, as a table shows
 // it.
 type fieldsError struct {
-	fields     []string
+	names      []string // of the fields with complaints
 	complaints []error
 }
 
-func (e *fieldsError) Error() string { return onOneLine(e.complaints) }
+func (e *fieldsError) Error() string {
+	texts := make([]string, len(e.complaints))
+	for i, complaint := range e.complaints {
+		texts[i] = complaint.Error()
+	}
+	return strings.Join(texts, "; ")
+}
 
 // RenameFields renames the fields that an error of [ParseCredential] names, for people
 // who know them under other names.
@@ -234,40 +236,21 @@ func RenameFields(err error, names map[string]string) error {
 	if !errors.As(err, &malformed) {
 		return err
 	}
-	named := make([]error, len(malformed.complaints))
-	for i, complaint := range malformed.complaints {
+	renamed := &fieldsError{names: malformed.names}
+	for _, complaint := range malformed.complaints {
 		field, rest, _ := strings.Cut(complaint.Error(), " ")
-		if name, found := names[field]; found {
-			field = name
-		}
-		named[i] = errors.New(field + " " + rest)
+		renamed.complaints = append(renamed.complaints, errors.New(cmp.Or(names[field], field)+" "+rest))
 	}
-	return &fieldsError{malformed.fields, named}
+	return renamed
 }
 
 // malformedFields returns the fields that an error of [ParseCredential] concerns.
 func malformedFields(err error) []string {
 	var malformed *fieldsError
 	if errors.As(err, &malformed) {
-		return malformed.fields
+		return malformed.names
 	}
 	return nil
-}
-
-// complaints returns all of them, or nil.
-func (r *fieldReader) complaints() error {
-	if len(r.errs) == 0 {
-		return nil
-	}
-	return &fieldsError{r.names, r.errs}
-}
-
-func onOneLine(errs []error) string {
-	texts := make([]string, len(errs))
-	for i, err := range errs {
-		texts[i] = err.Error()
-	}
-	return strings.Join(texts, "; ")
 }
 
 func (r *fieldReader) required(name string) string {
@@ -312,14 +295,17 @@ func (r *fieldReader) policy(byDefault Policy) Policy {
 
 // pending complains about single fields of a pending that has a password, which Mailu
 // may hold; without a password it rejects pending as a whole.
-func (r *fieldReader) pending(raw any) *Pending {
-	pending, err := parsePending(raw)
+func (r *fieldReader) pending() *Pending {
+	if r.fields[fieldPending] == nil {
+		return nil
+	}
+	pending, err := parsePending(r.fields[fieldPending])
 	wrong := malformedFields(err)
 	if len(wrong) == 0 || slices.Contains(wrong, fieldPassword) {
 		r.check(fieldPending, err)
 		return pending
 	}
-	r.errs = append(r.errs, err)
+	r.complaints = append(r.complaints, err)
 	for _, name := range wrong {
 		r.names = append(r.names, fieldPending+"."+name)
 	}
