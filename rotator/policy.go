@@ -27,12 +27,18 @@ func ParsePolicy(s string) (Policy, error) {
 	if s == "manual" {
 		return Policy{set: true}, nil
 	}
-	digits, found := strings.CutSuffix(s, "_days")
-	days, err := strconv.Atoi(digits)
-	if !found || err != nil || strconv.Itoa(days) != digits || days < 1 || days > maxPolicyDays {
+	days, ok := number(s, "_days")
+	if !ok || days < 1 || days > maxPolicyDays {
 		return Policy{}, fmt.Errorf("rotation_policy %.40q is neither \"<n>_days\" (1 to %d) nor \"manual\"", s, maxPolicyDays)
 	}
 	return Policy{days: days, set: true}, nil
+}
+
+// number reads a number in its only spelling, followed by a unit.
+func number(s, unit string) (int, bool) {
+	digits, found := strings.CutSuffix(s, unit)
+	n, err := strconv.Atoi(digits)
+	return n, found && err == nil && strconv.Itoa(n) == digits
 }
 
 // Manual reports whether the credential is rotated only on request.
@@ -83,18 +89,15 @@ func (c Credential) ByPolicy(now time.Time) (Action, string) {
 // its policy demands.
 const maxSpread = 50
 
-// Spread is how much earlier than its policy demands a password may be due, as a share
-// of the policy, so that tenants that were rotated together spread out. With the zero
-// Spread everything is due when its policy says.
+// Spread is how much earlier than its policy demands a password may be due, in percent
+// of the policy, so that tenants that were rotated together spread out. A share fits the
+// policy of every record, and makes none due immediately.
 type Spread struct{ percent int }
 
-// ParseSpread reads "<n>%", n from 0 to 50 and without a leading zero. It is a share
-// and not a length of time, because policies differ from record to record: a share fits
-// each of them, and makes none due immediately.
+// ParseSpread reads "<n>%", n from 0 to 50 and without a leading zero.
 func ParseSpread(s string) (Spread, error) {
-	digits, found := strings.CutSuffix(s, "%")
-	percent, err := strconv.Atoi(digits)
-	if !found || err != nil || strconv.Itoa(percent) != digits || percent < 0 || percent > maxSpread {
+	percent, ok := number(s, "%")
+	if !ok || percent < 0 || percent > maxSpread {
 		return Spread{}, fmt.Errorf("%.40q is not a share of the policy, \"<n>%%\" from 0%% to %d%%", s, maxSpread)
 	}
 	return Spread{percent}, nil
@@ -102,10 +105,6 @@ func ParseSpread(s string) (Spread, error) {
 
 // String returns the text that [ParseSpread] reads.
 func (s Spread) String() string { return strconv.Itoa(s.percent) + "%" }
-
-// grain is the part of a spread that is drawn again at each rotation. Sweeps are daily,
-// so it takes a day to separate tenants that one sweep has rotated.
-const grain = 24 * time.Hour
 
 // early is how much sooner than its policy demands a password created at born is due,
 // in whole seconds: from 0 to less than the spread's share of the policy.
@@ -117,25 +116,28 @@ const grain = 24 * time.Hour
 // the whole cycle. Then the cost is nearly zero: a tenant at its place is due after a
 // whole policy again.
 //
-// Two simpler rules are worse. With a fixed time per tenant, all
-// tenants whose intervals have the same number of sweeps stay together permanently.
-// With a time drawn again at each rotation, a wave widens only with the square root of
-// its cycles. Both also permanently rotate more often than needed.
+// Two simpler rules are worse. With a fixed time per tenant, all tenants whose intervals
+// have the same number of sweeps stay together permanently. With a time drawn again at
+// each rotation, a wave widens only with the square root of its cycles. Both also
+// permanently rotate more often than needed.
 func (p Policy) early(tenant TenantID, born time.Time) time.Duration {
 	share := p.MaxAge() / 100 * time.Duration(p.spread.percent)
 	if share == 0 {
 		return 0
 	}
-	drawn := min(grain, share/2)
+	// This part is drawn again at each rotation. Sweeps are daily, so it takes a day to
+	// separate tenants that one sweep has rotated.
+	drawn := min(24*time.Hour, share/2)
 	cycle := p.MaxAge().Milliseconds() // like stored times: nanoseconds would not hold the whole calendar
-	place := fraction(uint64(cycle), hash(string(tenant)))
+	place := scaled(hash(string(tenant)), uint64(cycle))
 	since := (born.UnixMilli() - int64(place)) % cycle
 	if since < 0 {
 		since += cycle // born is before 1970, or before its place
 	}
-	again := hash(string(tenant) + " " + strconv.FormatInt(born.UnixMilli(), 10))
-	early := proportion(uint64(share-drawn), uint64(since), uint64(cycle)) + fraction(uint64(drawn), again)
-	return time.Duration(early).Truncate(time.Second)
+	again := scaled(hash(string(tenant)+" "+strconv.FormatInt(born.UnixMilli(), 10)), uint64(drawn))
+	high, low := bits.Mul64(uint64(share-drawn), uint64(since))
+	steady, _ := bits.Div64(high, low, uint64(cycle))
+	return time.Duration(steady + again).Truncate(time.Second)
 }
 
 // hash is the first eight bytes of the text's SHA-256, read as a big-endian number. It
@@ -146,17 +148,10 @@ func hash(text string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// fraction is n × h / 2⁶⁴.
-func fraction(n, h uint64) uint64 {
-	high, _ := bits.Mul64(n, h)
+// scaled is h / 2⁶⁴ of n.
+func scaled(h, n uint64) uint64 {
+	high, _ := bits.Mul64(h, n)
 	return high
-}
-
-// proportion is n × part / whole, for a part less than the whole.
-func proportion(n, part, whole uint64) uint64 {
-	high, low := bits.Mul64(n, part)
-	quotient, _ := bits.Div64(high, low, whole)
-	return quotient
 }
 
 // maxSkew is how far a clock or a stored timestamp may be ahead before it is rejected
@@ -164,9 +159,8 @@ func proportion(n, part, whole uint64) uint64 {
 const maxSkew = 5 * time.Minute
 
 // Born is the time that the credential's age counts from: last_rotated, or else
-// created_at. It ignores a timestamp more than five minutes ahead of now, like one that
-// does not parse: it would keep the credential from ever becoming due. It also ignores
-// one from before the year 1990, which stands for "never". False means that neither is
+// created_at. It ignores an impossible time like one that does not parse: one ahead of
+// now would keep the credential from ever becoming due. False means that neither is
 // usable.
 func (c Credential) Born(now time.Time) (time.Time, bool) {
 	for _, stored := range []string{c.LastRotated, c.CreatedAt} {
@@ -201,11 +195,12 @@ func (c Credential) Due(now time.Time) bool {
 // for this tenant and age. It returns false under a manual policy, or if the age is
 // unknown. Everything that shows due dates uses it.
 func (c Credential) DueAt(now time.Time) (time.Time, bool) {
-	born, known := c.Born(now)
-	if !known || c.Policy.MaxAge() == 0 {
+	born, _ := c.Born(now)
+	end, ends := c.PolicyEnd(now)
+	if !ends {
 		return time.Time{}, false
 	}
-	return born.Add(c.Policy.MaxAge() - c.Policy.early(c.Tenant, born)), true
+	return end.Add(-c.Policy.early(c.Tenant, born)), true
 }
 
 // PolicyEnd is when the password reaches the age that its policy allows, whatever the
@@ -230,12 +225,11 @@ func (c Credential) RotatedSince(cutoff, now time.Time) bool {
 const expiryMargin = 7 * 24 * time.Hour
 
 // vanishes reports whether the store deletes a record before its policy has it
-// rewritten. Without an end of the policy it does.
+// rewritten: its password is lost then. Without an end of the policy it does.
 func vanishes(expires, policyEnd time.Time) bool {
 	return !expires.IsZero() && (policyEnd.IsZero() || !expires.After(policyEnd.Add(expiryMargin)))
 }
 
-// vanishes reports whether the record will be lost without intervention.
 func (c Credential) vanishes(now time.Time) bool {
 	end, _ := c.PolicyEnd(now)
 	return vanishes(c.Expires, end)
@@ -258,16 +252,3 @@ func (c Credential) writtenAs(version int, now time.Time) Credential {
 	}
 	return c
 }
-
-// Vanishes reports whether the store deletes the record before its policy has it
-// rewritten: its password is lost then.
-func (s Status) Vanishes() bool {
-	var end time.Time
-	if !s.Due.IsZero() {
-		end = s.policyEnd()
-	}
-	return vanishes(s.Expires, end)
-}
-
-// Expiry says when the store deletes the record itself; empty if it does not.
-func (s Status) Expiry() string { return expiry(s.Expires) }

@@ -9,9 +9,8 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Document is one tenant's record as the store holds it: a version and named fields.
-// Unknown values pass through this package unchanged; numbers are json.Number, so that
-// they are kept digit for digit.
+// Document is one tenant's record as the store holds it. Unknown values pass through
+// this package unchanged; numbers are json.Number, so that they are kept digit for digit.
 type Document struct {
 	Version int // KV v2 version; check-and-set compares it
 	Fields  map[string]any
@@ -19,7 +18,8 @@ type Document struct {
 	Expires time.Time // when the store deletes the version itself; zero: never
 }
 
-// Store is the copy of record. Its methods may be called concurrently.
+// Store is the copy of record. Its methods may be called concurrently. An error that is
+// [ErrUnavailable] concerns the store, and any other one the record.
 type Store interface {
 	// List yields the names of all entries under the prefix, each once and in any
 	// order, as they arrive. An error ends it, and the names before it are then not the
@@ -35,9 +35,6 @@ type Store interface {
 	// the new version. [ErrConflict] means that it was not, which also happens when a
 	// write took effect before its retry. [ErrForbidden] means that nothing was
 	// written. After any other error the write may or may not have happened.
-	//
-	// An error of these methods that is [ErrUnavailable] concerns the store, and any
-	// other one the record.
 	Write(ctx context.Context, tenant TenantID, doc Document) (int, error)
 }
 
@@ -60,9 +57,9 @@ type Mailu interface {
 	// Server returns [ErrOriginNotListed] if the configuration does not list the
 	// origin: no token may be sent there.
 	Server(origin Origin) (Server, error)
-	// API names the admin API that receives the requests for an origin's tenants.
-	// Origins with one API have the same users: a Mailu may have several names. For an
-	// origin that is not listed it is [Origin.Host].
+	// API names the admin API that receives the requests for an origin's tenants; for an
+	// origin that is not listed it is [Origin.Host]. Origins with one API have the same
+	// users: a Mailu may have several names.
 	API(origin Origin) string
 }
 
@@ -79,7 +76,7 @@ type Server interface {
 	// [RateLimitedError]. After any other error Mailu may have it.
 	SetPassword(ctx context.Context, username string, password crypto.Secret) error
 	// Verify requests what Mailu holds for the user now. The returned check decides
-	// whether that is password. It is nil if the server is configured without
+	// whether that is password; it is nil if the server is configured without
 	// verification.
 	Verify(ctx context.Context, username string, password crypto.Secret) (HashCheck, error)
 	// PushSlot blocks until the server has a free slot for a push and its verification,
@@ -107,13 +104,11 @@ func (check HashCheck) result() (Verification, error) {
 // Verification is what a server's answer shows about a password.
 type Verification int
 
+// The results of a verification.
 const (
-	// Unproven means that the server is configured without verification.
-	Unproven Verification = iota
-	// Match means that the server holds the hash of exactly this password.
-	Match
-	// Mismatch means that it holds another password's hash.
-	Mismatch
+	Unproven Verification = iota // the server is configured without verification
+	Match                        // the server holds the hash of exactly this password
+	Mismatch                     // it holds another password's hash
 )
 
 // Clock provides the time to the domain, and lets it wait.
@@ -134,21 +129,18 @@ var (
 	ErrConflict = errors.New("the record changed since it was read")
 	// ErrForbidden: the store refuses this identity; nothing was changed.
 	ErrForbidden = errors.New("permission denied")
-	// ErrUnavailable: the store as a whole does not work: it is sealed, a standby,
-	// unreachable, or accepts no login any longer. The error says nothing about the
-	// requested record.
+	// ErrUnavailable: the store as a whole is sealed, a standby or unreachable, or
+	// accepts no login any longer.
 	ErrUnavailable = errors.New("the store is not available")
 	// ErrMalformed: the record cannot be parsed, and is not changed.
 	ErrMalformed = errors.New("malformed record, fix it in Vault")
-	// ErrOriginNotListed: the configuration lists no Mailu server with the tenant's
-	// origin.
+	// ErrOriginNotListed: the configuration lists no server with the tenant's origin.
 	ErrOriginNotListed = errors.New("origin not listed in the configuration")
 	// ErrRefused: Mailu certainly refused and changed nothing.
 	ErrRefused = errors.New("refused by Mailu")
 	// ErrUnknownUser: Mailu has no such user.
 	ErrUnknownUser = errors.New("unknown user")
-	// ErrNotCreated: Mailu does not create the user, because it already exists or the
-	// domain is full.
+	// ErrNotCreated: the user already exists or the domain is full.
 	ErrNotCreated = errors.New("user not created")
 	// ErrIntercepted: a device in front of Mailu, such as a firewall, answered in its
 	// place. It concerns only this request, until several users in a row get such an

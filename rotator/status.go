@@ -182,3 +182,16 @@ func (s Status) UnderWay(now time.Time) bool { return s.Pending != nil && s.Pend
 
 // notATenant is the reason for everything that is ignored.
 const notATenant = "not a tenant id (a UUID version 4): not touched"
+
+// Vanishes reports whether the store deletes the record before its policy has it
+// rewritten: its password is lost then.
+func (s Status) Vanishes() bool {
+	var end time.Time
+	if !s.Due.IsZero() {
+		end = s.policyEnd()
+	}
+	return vanishes(s.Expires, end)
+}
+
+// Expiry says when the store deletes the record itself; empty if it does not.
+func (s Status) Expiry() string { return expiry(s.Expires) }
