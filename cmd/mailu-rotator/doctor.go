@@ -199,14 +199,11 @@ func (d *doctor) configuration() []rotator.Check {
 }
 
 func fixFile(err error) string {
-	var mode *config.ModeError
-	var program *config.ProgramError
+	var known *config.FileError
 	var file *fs.PathError
 	switch {
-	case errors.As(err, &mode):
-		return mode.Fix
-	case errors.As(err, &program):
-		return program.Fix
+	case errors.As(err, &known):
+		return known.Fix
 	case errors.As(err, &file) && errors.Is(err, fs.ErrNotExist):
 		return "install -m 600 /dev/stdin " + file.Path
 	}

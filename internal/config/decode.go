@@ -3,10 +3,14 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"math"
+	"iter"
 	"reflect"
+	"strconv"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"mailu-rotator/rotator"
 )
 
 // decode writes the file's values over the defaults in config. The library's decoder
@@ -16,6 +20,7 @@ func (l *loader) decode(root ast.Node, config *Config) {
 	if root == nil {
 		return
 	}
+	l.at[""] = positionOf(root.GetToken())
 	l.decodeSection(root, reflect.ValueOf(config).Elem(), "")
 }
 
@@ -33,7 +38,7 @@ func (l *loader) decodeSection(node ast.Node, section reflect.Value, path string
 		fields[name] = i
 	}
 	for _, entry := range mapping.Values {
-		name, at := entry.Key.GetToken().Value, nodePosition(entry.Key)
+		name, at := entry.Key.GetToken().Value, positionOf(entry.Key.GetToken())
 		key := join(path, name)
 		i, known := fields[name]
 		if !known {
@@ -41,90 +46,97 @@ func (l *loader) decodeSection(node ast.Node, section reflect.Value, path string
 			continue
 		}
 		if first, twice := l.at[key]; twice {
-			l.add(at, "%s is already set in line %d; remove one", key, first.line)
+			l.add(at, "%s is already set in line %d; remove one", key, first.Line)
 			continue
 		}
 		l.at[key] = at
 		l.decodeValue(entry.Value, section.Field(i), key)
+		if !l.broken[key] {
+			l.checkTags(section.Field(i), section.Type().Field(i).Tag, key)
+		}
 	}
 }
 
 func (l *loader) decodeValue(node ast.Node, target reflect.Value, path string) {
-	switch {
-	case isSection(target.Type()):
-		l.decodeSection(node, target, path)
-	case target.Type() == reflect.TypeFor[Command]():
-		l.decodeCommand(node, target.Addr().Interface().(*Command), path)
-	case target.Kind() == reflect.Slice:
-		l.decodeServers(node, target.Addr().Interface().(*[]Server), path)
-	default:
-		l.decodeScalar(node, target, path)
-	}
-}
-
-// decodeServers reads the only list of sections: each entry starts from the defaults of
-// its type.
-func (l *loader) decodeServers(node ast.Node, servers *[]Server, path string) {
-	list, ok := node.(*ast.SequenceNode)
-	if !ok {
-		l.wrongType(node, path, "a list, that is, entries that begin with \"- \"")
-		return
-	}
-	for i, entry := range list.Values {
-		element := fmt.Sprintf("%s[%d]", path, i)
-		l.at[element] = nodePosition(entry)
-		server := DefaultServer()
-		l.decodeSection(entry, reflect.ValueOf(&server).Elem(), element)
-		*servers = append(*servers, server)
-	}
-}
-
-// decodeCommand accepts only strings: numbers must be quoted.
-func (l *loader) decodeCommand(node ast.Node, command *Command, path string) {
-	list, ok := node.(*ast.SequenceNode)
-	if !ok {
-		l.wrongType(node, path, "a list: [/path/to/program, argument]")
-		return
-	}
-	for i, entry := range list.Values {
-		element := fmt.Sprintf("%s[%d]", path, i)
-		l.at[element] = nodePosition(entry)
-		if word, ok := l.text(entry, element, "text"); ok {
-			*command = append(*command, word)
+	switch t := target.Addr().Interface().(type) {
+	case *[]Server:
+		for key, entry := range l.entries(node, path, "a list, that is, entries that begin with \"- \"") {
+			server := DefaultServer()
+			l.decodeSection(entry, reflect.ValueOf(&server).Elem(), key)
+			*t = append(*t, server)
 		}
-	}
-}
-
-func (l *loader) decodeScalar(node ast.Node, target reflect.Value, path string) {
-	if parse := textParser(target.Addr().Interface()); parse != nil {
-		if text, ok := l.text(node, path, expected(target.Addr().Interface())); ok {
-			if err := parse(text); err != nil {
-				l.report(path, "%v", err)
-				l.broken[path] = true
+	case *Command: // only strings: numbers must be quoted
+		for key, entry := range l.entries(node, path, "a list: [/path/to/program, argument]") {
+			if word, ok := l.text(entry, key, "text"); ok {
+				*t = append(*t, word)
 			}
 		}
-		return
-	}
-	switch target.Kind() {
-	case reflect.String:
-		if text, ok := l.text(node, path, "text"); ok {
-			target.SetString(text)
-		}
-	case reflect.Int:
-		if n, ok := integer(node); ok {
-			target.SetInt(n)
-			return
+	case *time.Duration:
+		decodeText(l, node, path, "a duration with its unit, such as 30s", parseDuration, t)
+	case **time.Location:
+		decodeText(l, node, path, "text", parseLocation, t)
+	case *Schedule:
+		decodeText(l, node, path, "text", ParseSchedule, t)
+	case *rotator.Policy:
+		decodeText(l, node, path, "\"<n>_days\" or \"manual\"", rotator.ParsePolicy, t)
+	case *rotator.Spread:
+		decodeText(l, node, path, "a share of the policy with its sign, such as 10%", rotator.ParseSpread, t)
+	case *rotator.Origin:
+		decodeText(l, node, path, "text", parseOrigin, t)
+	case *int:
+		if number, ok := node.(*ast.IntegerNode); ok {
+			if n, err := strconv.ParseInt(fmt.Sprint(number.Value), 10, 32); err == nil {
+				*t = int(n)
+				return
+			}
 		}
 		l.wrongType(node, path, "a whole number")
-	case reflect.Bool:
+	case *bool:
 		if b, ok := node.(*ast.BoolNode); ok {
-			target.SetBool(b.Value)
+			*t = b.Value
 			return
 		}
 		l.wrongType(node, path, "true or false")
 	default:
-		panic(fmt.Sprintf("config: no way to read a %s", target.Type()))
+		if target.Kind() == reflect.Struct {
+			l.decodeSection(node, target, path)
+		} else if text, ok := l.text(node, path, "text"); ok {
+			target.SetString(text)
+		}
 	}
+}
+
+// entries yields the entries of a list, with the key of each.
+func (l *loader) entries(node ast.Node, path, want string) iter.Seq2[string, ast.Node] {
+	return func(yield func(string, ast.Node) bool) {
+		list, ok := node.(*ast.SequenceNode)
+		if !ok {
+			l.wrongType(node, path, want)
+			return
+		}
+		for i, entry := range list.Values {
+			key := fmt.Sprintf("%s[%d]", path, i)
+			l.at[key] = positionOf(entry.GetToken())
+			if !yield(key, entry) {
+				return
+			}
+		}
+	}
+}
+
+// decodeText parses a text into target; want names the type of target.
+func decodeText[T any](l *loader, node ast.Node, path, want string, parse func(string) (T, error), target *T) {
+	text, ok := l.text(node, path, want)
+	if !ok {
+		return
+	}
+	value, err := parse(text)
+	if err != nil {
+		l.report(path, "%v", err)
+		l.broken[path] = true
+		return
+	}
+	*target = value
 }
 
 func (l *loader) text(node ast.Node, path, want string) (string, bool) {
@@ -138,29 +150,8 @@ func (l *loader) text(node ast.Node, path, want string) (string, bool) {
 	return "", false
 }
 
-func integer(node ast.Node) (int64, bool) {
-	n, ok := node.(*ast.IntegerNode)
-	if !ok {
-		return 0, false
-	}
-	switch value := n.Value.(type) {
-	case int64:
-		return value, math.MinInt32 <= value && value <= math.MaxInt32
-	case uint64:
-		if value > math.MaxInt32 {
-			return 0, false
-		}
-		return int64(value), true
-	}
-	return 0, false
-}
-
 // wrongType never repeats the value: it may be a misplaced secret.
 func (l *loader) wrongType(node ast.Node, path, want string) {
-	at := l.at[path]
-	if at == (position{}) {
-		at = nodePosition(node)
-	}
 	found, remedy := describe(node), ""
 	switch {
 	case found == "nothing":
@@ -168,23 +159,23 @@ func (l *loader) wrongType(node ast.Node, path, want string) {
 	case want == "text" && found != "a section" && found != "a list":
 		remedy = "; put it in quotes"
 	}
-	l.add(at, "%s: expected %s, found %s%s", cmp.Or(path, "the file"), want, found, remedy)
+	l.add(l.at[path], "%s: expected %s, found %s%s", cmp.Or(path, "the file"), want, found, remedy)
 	l.broken[path] = true
 }
 
 func describe(node ast.Node) string {
-	switch node.(type) {
-	case *ast.NullNode:
+	switch node.Type() {
+	case ast.NullType:
 		return "nothing"
-	case *ast.MappingNode:
+	case ast.MappingType:
 		return "a section"
-	case *ast.SequenceNode:
+	case ast.SequenceType:
 		return "a list"
-	case *ast.BoolNode:
+	case ast.BoolType:
 		return "true or false"
-	case *ast.IntegerNode:
+	case ast.IntegerType:
 		return "a number"
-	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+	case ast.FloatType, ast.InfinityType, ast.NanType:
 		return "a fraction"
 	}
 	return "text"

@@ -55,7 +55,7 @@ func TestExampleNamesEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	inStruct, inFile := map[string]int{}, map[string]int{}
-	for key := range allKeys(reflect.TypeFor[Config](), "") {
+	for _, key := range allKeys(reflect.TypeFor[Config](), "") {
 		inStruct[key[strings.LastIndexByte(key, '.')+1:]]++
 	}
 	for _, match := range regexp.MustCompile(`(?m)^ *(?:# )?(?:- )?([a-z_]+):(?: |$)`).FindAllSubmatch(text, -1) {

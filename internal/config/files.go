@@ -5,6 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"mailu-rotator/crypto"
 )
@@ -121,4 +128,109 @@ func checkPair(certFile, keyFile string) error {
 		return fmt.Errorf("%s and %s are not a pair: %w", keyFile, certFile, err)
 	}
 	return nil
+}
+
+// program is a command and its key.
+type program struct {
+	key string
+	*Command
+}
+
+// programs are the hooks, including the unset ones.
+func (h *Hooks) programs() []program {
+	return []program{
+		{"hooks.after_rotation", &h.AfterRotation},
+		{"hooks.on_failure", &h.OnFailure},
+		{"hooks.after_run", &h.AfterRun},
+	}
+}
+
+// files are the hooks' programs: anyone who can write one of them can do what this
+// program may.
+func (h *Hooks) files() (all []file) {
+	for _, p := range h.programs() {
+		if len(*p.Command) > 0 {
+			all = append(all, file{p.key, &(*p.Command)[0], CheckProgram})
+		}
+	}
+	return all
+}
+
+// CheckProgram returns a [FileError] if a program cannot or must not be run. It does
+// not open the file: a program need not be readable.
+func CheckProgram(path string) error {
+	chmod := "chmod 755 " + path
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &FileError{Err: err, Fix: "put the program there, then: " + chmod}
+	case err != nil:
+		return &FileError{Err: err, Fix: "see that its path can be read by this user"}
+	}
+	if !info.Mode().IsRegular() {
+		return &FileError{Err: fmt.Errorf("%s is not a regular file", path), Fix: "give the hook the path of a program"}
+	}
+	if err := (fileRule{forbidden: 0o022, chmod: "755"}).check(path, info); err != nil {
+		return &FileError{Err: err, Fix: chmod}
+	}
+	if err := unix.Access(path, unix.X_OK); err != nil {
+		return &FileError{
+			Err: fmt.Errorf("%s cannot be executed (mode %04o): %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), chmod),
+			Fix: chmod,
+		}
+	}
+	return nil
+}
+
+// credentialsDirectory is the variable in which systemd passes the directory of
+// LoadCredential=.
+const credentialsDirectory = "CREDENTIALS_DIRECTORY"
+
+// resolvePaths makes every path absolute.
+func (l *loader) resolvePaths(c *Config) {
+	for _, file := range c.files() {
+		if *file.path == "" {
+			continue
+		}
+		resolved, err := l.resolve(file.key, *file.path)
+		if err != nil {
+			l.report(file.key, "%v", err)
+			continue
+		}
+		*file.path = resolved
+	}
+}
+
+func (l *loader) resolve(key, path string) (string, error) {
+	if strings.IndexByte(path, 0) >= 0 {
+		return "", errors.New("a path cannot hold a zero byte")
+	}
+	if looksLikeToken(path) {
+		return "", errors.New("this is a token, not a path: put it in a file (chmod 600), name that here, and revoke the token if anybody has seen this file")
+	}
+	if l.from[key] != "" {
+		// Like Vault's own tools: relative to the working directory.
+		return filepath.Abs(path)
+	}
+	first, rest, _ := strings.Cut(path, "/")
+	switch {
+	case first == "$"+credentialsDirectory && rest != "":
+		dir := l.env(credentialsDirectory)
+		if dir == "" {
+			return "", fmt.Errorf("%s is not set: it is when systemd starts the program with LoadCredential=; set it by hand otherwise", credentialsDirectory)
+		}
+		return filepath.Join(dir, rest), nil
+	case strings.HasPrefix(first, "$"), strings.HasPrefix(first, "~"):
+		return "", fmt.Errorf("%.40q is not expanded: only $%s/name is; write the path out", first, credentialsDirectory)
+	case filepath.IsAbs(path):
+		return filepath.Clean(path), nil
+	}
+	return filepath.Join(l.dir, path), nil
+}
+
+// looksLikeToken recognizes Vault tokens (service, batch, recovery), which people paste
+// where a path belongs; the error message must not repeat them.
+func looksLikeToken(path string) bool {
+	return !strings.Contains(path, "/") &&
+		slices.ContainsFunc([]string{"hvs.", "hvb.", "hvr."}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }

@@ -1,8 +1,13 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"iter"
 	"reflect"
+	"strings"
+
+	"mailu-rotator/internal/text"
 )
 
 // keys yields the keys of a section and the index of the field that holds each.
@@ -10,10 +15,7 @@ func keys(section reflect.Type) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for i := range section.NumField() {
 			name := section.Field(i).Tag.Get("yaml")
-			if name == "" || name == "-" {
-				continue
-			}
-			if !yield(name, i) {
+			if name != "" && name != "-" && !yield(name, i) {
 				return
 			}
 		}
@@ -23,39 +25,25 @@ func keys(section reflect.Type) iter.Seq2[string, int] {
 // isSection distinguishes a struct with keys from a struct that is a value, such as a
 // policy.
 func isSection(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct {
-		return false
-	}
-	for range keys(t) {
-		return true
-	}
-	return false
+	return t.Kind() == reflect.Struct && t.NumField() > 0 && t.Field(0).Tag.Get("yaml") != ""
 }
 
-// allKeys yields the full path of every key below a section, including sections and
+// allKeys returns the full path of every key below a section, including sections and
 // lists, in the order of the struct: vault, vault.address, …, mailu.servers,
 // mailu.servers[].origin.
-func allKeys(section reflect.Type, under string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for name, i := range keys(section) {
-			path := join(under, name)
-			if !yield(path) {
-				return
-			}
-			below := section.Field(i).Type
-			if below.Kind() == reflect.Slice {
-				below, path = below.Elem(), path+"[]"
-			}
-			if !isSection(below) {
-				continue
-			}
-			for key := range allKeys(below, path) {
-				if !yield(key) {
-					return
-				}
-			}
+func allKeys(section reflect.Type, under string) (all []string) {
+	for name, i := range keys(section) {
+		path := join(under, name)
+		all = append(all, path)
+		below := section.Field(i).Type
+		if below.Kind() == reflect.Slice {
+			below, path = below.Elem(), path+"[]"
+		}
+		if isSection(below) {
+			all = append(all, allKeys(below, path)...)
 		}
 	}
+	return all
 }
 
 func join(under, name string) string {
@@ -63,4 +51,76 @@ func join(under, name string) string {
 		return name
 	}
 	return under + "." + name
+}
+
+// unknownKey explains a key that does not exist by the likeliest reason: a secret in
+// the wrong place, the right key in the wrong section, a typing error.
+func unknownKey(path, name string, section reflect.Type) string {
+	what := "unknown key " + join(path, cmp.Or(text.Quote(text.Shorten(name, 40)), `""`))
+	if file := secretFile(name); file != "" && (path == "" || strings.HasPrefix(path, "vault") || strings.HasPrefix(path, "mailu")) {
+		return what + ": secrets do not belong in this file; put it in a file of its own (chmod 600) and name that in " + file
+	}
+	var here []string
+	for key := range keys(section) {
+		here = append(here, key)
+	}
+	if near := nearest(name, here); near != "" {
+		return what + "; did you mean " + near + "?"
+	}
+	for _, key := range allKeys(reflect.TypeFor[Config](), "") {
+		if strings.HasSuffix("."+key, "."+name) {
+			return fmt.Sprintf("%s; did you mean %s? check the indentation", what, key)
+		}
+	}
+	return what + "; known here: " + strings.Join(here, ", ")
+}
+
+// secretFile returns, for a name that people give to a secret, the key that takes its
+// file.
+func secretFile(name string) string {
+	switch name = strings.ToLower(name); name {
+	case "token", "vault_token", "api_token", "api_key", "password", "secret":
+		return "token_file"
+	case "role_id", "secret_id", "jwt":
+		return name + "_file"
+	case "private_key":
+		return "key_file"
+	}
+	return ""
+}
+
+// nearest returns the candidate with the smallest edit distance to name, if that is
+// small for the length.
+func nearest(name string, candidates []string) string {
+	best, fewest := "", 1+max(1, min(len(name), 12)/3)
+	if len(name) > 40 {
+		return ""
+	}
+	for _, candidate := range candidates {
+		if d := distance(strings.ToLower(name), candidate); d < fewest {
+			best, fewest = candidate, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substituted := diagonal
+			if a[i] != b[j] {
+				substituted++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -102,7 +102,11 @@ func readFile(path string, rule fileRule) ([]byte, error) {
 	if err := rule.check(path, info); err != nil {
 		return nil, err
 	}
-	return rule.read(path, file)
+	data, err := readAtMost(rule.most, file, path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return data, nil
 }
 
 func (r fileRule) check(path string, info fs.FileInfo) error {
@@ -111,37 +115,39 @@ func (r fileRule) check(path string, info fs.FileInfo) error {
 	case !mode.IsRegular():
 		return fmt.Errorf("%s is not a regular file", path)
 	case mode&r.forbidden&0o004 != 0:
-		return &ModeError{Path: path, Mode: mode.Perm(), Fix: "chmod " + r.chmod + " " + path, what: "readable by everyone"}
+		return r.modeError(path, mode, "readable by everyone")
 	case mode&r.forbidden&0o022 != 0:
-		return &ModeError{Path: path, Mode: mode.Perm(), Fix: "chmod " + r.chmod + " " + path, what: "writable by others than its owner"}
+		return r.modeError(path, mode, "writable by others than its owner")
 	}
 	return nil
 }
 
-// ModeError reports a file that more users can read or write than should.
-type ModeError struct {
-	Path string
-	Mode fs.FileMode
-	Fix  string // the command
-
-	what string
+func (r fileRule) modeError(path string, mode fs.FileMode, what string) error {
+	fix := "chmod " + r.chmod + " " + path
+	return &FileError{Err: fmt.Errorf("%s is %s (mode %04o): %s", path, what, mode.Perm(), fix), Fix: fix}
 }
 
-func (e *ModeError) Error() string {
-	return fmt.Sprintf("%s is %s (mode %04o): %s", e.Path, e.what, e.Mode, e.Fix)
+// FileError is an error with a known remedy.
+type FileError struct {
+	Err error
+	Fix string // for people: a command, or what to do
 }
 
-func (r fileRule) read(path string, file io.Reader) ([]byte, error) {
-	// One buffer of the full size: a growing buffer would leave parts of a secret
-	// behind in memory.
-	buffer := make([]byte, r.most+1)
+func (e *FileError) Error() string { return e.Err.Error() }
+
+func (e *FileError) Unwrap() error { return e.Err }
+
+// readAtMost refuses a file with more bytes. It has one buffer of the full size: a
+// growing buffer would leave parts of a secret behind in memory.
+func readAtMost(most int64, file io.Reader, path string) ([]byte, error) {
+	buffer := make([]byte, most+1)
 	defer clear(buffer)
 	n, err := io.ReadFull(file, buffer)
 	switch {
 	case err == nil:
-		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, r.most)
+		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, most)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return append([]byte(nil), buffer[:n]...), nil
 	}
-	return nil, fmt.Errorf("read %s: %w", path, err)
+	return nil, err
 }

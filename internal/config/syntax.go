@@ -26,13 +26,12 @@ const (
 // expand it.
 func (l *loader) parse(data []byte) (ast.Node, bool) {
 	if !utf8.Valid(data) {
-		l.add(position{}, "the file is not UTF-8 text")
+		l.add(token.Position{}, "the file is not UTF-8 text")
 		return nil, false
 	}
-	before := len(l.list)
 	tokens := tokenize(bytes.TrimPrefix(data, []byte("\uFEFF")))
 	l.refuseUnsupported(tokens)
-	if len(l.list) > before {
+	if len(l.problems) > 0 {
 		return nil, false
 	}
 	file, err := parseTokens(tokens)
@@ -40,7 +39,15 @@ func (l *loader) parse(data []byte) (ast.Node, bool) {
 		l.addSyntaxError(err)
 		return nil, false
 	}
-	return l.onlyDocument(file)
+	switch documents := file.Docs; len(documents) {
+	case 0:
+		return nil, true
+	case 1:
+		return documents[0].Body, true
+	default:
+		l.add(positionOf(documents[1].Start), "a second document begins here; the configuration is one document")
+		return nil, false
+	}
 }
 
 // tokenize and parseTokens turn a panic of the library into an error: a daemon that
@@ -67,7 +74,7 @@ func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
 func (l *loader) refuseUnsupported(tokens token.Tokens) {
 	var count, brackets, dashes, line, reported int
 	for _, t := range tokens {
-		at := tokenPosition(t)
+		at := positionOf(t)
 		if t.Type != token.CommentType {
 			count++
 		}
@@ -75,9 +82,9 @@ func (l *loader) refuseUnsupported(tokens token.Tokens) {
 			l.add(at, "more than %d words and signs up to here: is it the right file?", maxTokens)
 			return
 		}
-		if at.line != line {
-			line, dashes = at.line, 0
-			if at.column > maxColumn {
+		if at.Line != line {
+			line, dashes = at.Line, 0
+			if at.Column > maxColumn {
 				l.add(at, "indented by more than %d columns", maxColumn)
 				return
 			}
@@ -95,9 +102,9 @@ func (l *loader) refuseUnsupported(tokens token.Tokens) {
 			return
 		}
 		// One error a line: an unquoted "* * * * *" is one mistake, not five.
-		if what := unsupported(t); what != "" && at.line != reported {
+		if what := unsupported(t); what != "" && at.Line != reported {
 			l.add(at, "%s", what)
-			reported = at.line
+			reported = at.Line
 		}
 	}
 }
@@ -129,34 +136,17 @@ func (l *loader) addSyntaxError(err error) {
 		GetToken() *token.Token
 	}
 	if !errors.As(err, &syntax) {
-		l.add(position{}, "cannot be read as YAML")
+		l.add(token.Position{}, "cannot be read as YAML")
 		return
 	}
 	message, _, _ := strings.Cut(syntax.GetMessage(), "\n")
-	l.add(tokenPosition(syntax.GetToken()), "not valid YAML: %s", message)
+	l.add(positionOf(syntax.GetToken()), "not valid YAML: %s", message)
 }
 
-func (l *loader) onlyDocument(file *ast.File) (ast.Node, bool) {
-	var root ast.Node
-	for i, document := range file.Docs {
-		if i > 0 {
-			at := position{}
-			if document.Start != nil {
-				at = tokenPosition(document.Start)
-			}
-			l.add(at, "a second document begins here; the configuration is one document")
-			return nil, false
-		}
-		root = document.Body
-	}
-	return root, true
-}
-
-func nodePosition(n ast.Node) position { return tokenPosition(n.GetToken()) }
-
-func tokenPosition(t *token.Token) position {
+// positionOf returns the zero position if there is none.
+func positionOf(t *token.Token) token.Position {
 	if t == nil || t.Position == nil {
-		return position{}
+		return token.Position{}
 	}
-	return position{line: t.Position.Line, column: t.Position.Column}
+	return *t.Position
 }
