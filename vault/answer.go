@@ -41,13 +41,13 @@ func (e *answerError) Unwrap() error { return e.answer }
 // that wrap one were written here and stay. For an answer that is not Vault's, it keeps
 // the answer and drops the request.
 func oneLine(err error) error {
-	if request, ok := err.(*url.Error); ok { //nolint:errorlint // just that
-		if answer := foreignOf(request); answer != nil {
-			return answer
+	switch e := err.(type) { //nolint:errorlint // just that
+	case *url.Error:
+		if other, ok := errors.AsType[*foreignError](e); ok {
+			return other
 		}
-	}
-	if answer, ok := err.(*api.ResponseError); ok { //nolint:errorlint // just that
-		return &answerError{answer}
+	case *api.ResponseError:
+		return &answerError{e}
 	}
 	return err
 }
@@ -65,9 +65,6 @@ func isVaults(err error) bool {
 	answer, ok := errors.AsType[*api.ResponseError](err)
 	return ok && !answer.RawError && answer.Errors != nil // Vault always lists errors, if only an empty list
 }
-
-// isAbsence reports whether Vault answered 404.
-func isAbsence(err error) bool { return statusOf(err) == http.StatusNotFound }
 
 // says reports whether Vault's own words contain the phrase.
 func says(err error, phrase string) bool {

@@ -149,8 +149,8 @@ func FuzzRetryAfter(f *testing.F) {
 	r := newRetry(Config{Workers: 1}.withDefaults())
 	f.Fuzz(func(t *testing.T, header string, attempt int) {
 		resp := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {header}}}
-		if pause := r.pause(max(attempt, 0), resp); pause < r.min/2 || pause > r.max {
-			t.Errorf("%q: a pause of %s, outside %s to %s", header, pause, r.min/2, r.max)
+		if pause := r.pause(max(attempt, 0), resp); pause < r.MinWait/2 || pause > r.MaxWait {
+			t.Errorf("%q: a pause of %s, outside %s to %s", header, pause, r.MinWait/2, r.MaxWait)
 		}
 	})
 }

@@ -1,3 +1,36 @@
+// Package vault accesses the copy of record in HashiCorp Vault: the tenants' records in
+// a KV version 2 mount, the master key in a Transit mount, and Vault's clock.
+//
+// A [Client] is one session: [Open] logs in and checks that the mount is KV version 2,
+// and [Client.Close] revokes the token. A [Login] outlives the sessions, because some
+// credentials work only once. A *Client is a rotator.Store and a rotator.Keys. For the
+// doctor, an [HealthClient] reports Vault's health without a login, and [CheckLogin] and
+// [Client.Examine] check each thing that a run needs.
+//
+// It promises:
+//
+//   - Every write is check-and-set against the version that was read; only
+//     [Client.Create] creates a record. It never uses Patch, whose helper ignores
+//     the version.
+//   - Unknown fields are written back as Vault returned them, numbers digit for
+//     digit. (Vault's KV engine itself returns numbers as 64-bit floats.)
+//   - An empty result never means "no tenants": an empty or missing prefix, mount
+//     or key is an error that says what to check.
+//   - Calls wait for a sealed, standby, overloaded or unreachable Vault, with
+//     growing, jittered pauses, within the caller's deadline; one login for all
+//     callers replaces an invalid token.
+//   - No answer can exhaust the memory, and no VAULT_* variable of the environment
+//     overrides the [Config].
+//   - It follows no redirect: a token is sent to Config.Address only.
+//   - Tokens, keys and passwords appear in no error and no log.
+//
+// It may import the domain (rotator), crypto, internal/netfault and Vault's API client,
+// and nothing else of this project. It logs nothing and starts no goroutine that Close
+// does not wait for.
+//
+// Its assumptions were taken from Vault 1.21 and its API client 1.23 and are tested
+// against a real server. The Kubernetes logins are tested without a real cluster,
+// against a server that reviews tokens as a cluster does.
 package vault
 
 import (
@@ -5,7 +38,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -45,10 +77,10 @@ func Open(ctx context.Context, cfg Config, login *Login) (*Client, error) {
 
 // openUnchecked is Open without the check of the mount.
 func openUnchecked(ctx context.Context, cfg Config, login *Login) (*Client, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("vault configuration: %w", err)
+	cfg, err := cfg.checked()
+	if err != nil {
+		return nil, err
 	}
-	cfg = cfg.withDefaults()
 	session, err := openSession(ctx, cfg, login)
 	if err != nil {
 		return nil, forbid(err)
@@ -74,24 +106,18 @@ type call struct {
 // could be obtained. It returns [rotator.ErrForbidden] only for a refusal without an
 // earlier try whose outcome is unknown.
 func (c *Client) do(ctx context.Context, what call, send func(context.Context, *api.Client) error) error {
-	if deadline, set := ctx.Deadline(); !set || time.Until(deadline) > c.cfg.Patience {
-		patient, cancel := context.WithTimeout(ctx, c.cfg.Patience)
-		defer cancel()
-		ctx = patient
-	}
-	if what.rule == dataRule(c.cfg) {
-		ctx = aboutOneRecord(ctx)
-	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
+	defer cancel()
 	certain, err := c.sendTwice(ctx, send)
 	if err == nil {
 		return nil
 	}
 	err = unavailable(oneLine(err))
-	noLogin := errors.Is(err, errLogin)
-	if statusOf(err) == 403 && isVaults(err) && !noLogin {
+	refused, lostToken := statusOf(err) == 403 && isVaults(err), errors.Is(err, errLogin)
+	if refused && !lostToken {
 		err = fmt.Errorf("%w; the token's policy needs: path %q { capabilities = [%q] }", err, what.rule, what.capability)
 	}
-	if certain && (statusOf(err) == 403 && isVaults(err) || noLogin) {
+	if certain && (refused || lostToken) {
 		err = forbid(err)
 	}
 	return fmt.Errorf("%s %s: %w", what.verb, what.path, err)

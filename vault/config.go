@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,10 +13,8 @@ import (
 )
 
 const (
-	defaultWorkers  = 8
 	defaultMinWait  = 500 * time.Millisecond
 	defaultMaxWait  = 30 * time.Second
-	defaultTry      = 90 * time.Second // Vault's own limit for one request
 	defaultPatience = 15 * time.Minute
 )
 
@@ -45,22 +44,24 @@ type Config struct {
 	// MinWait and MaxWait bound the pause before a failed request is repeated,
 	// including a Retry-After of Vault; 0 means 500ms and 30s.
 	MinWait, MaxWait time.Duration
-	// TryTimeout bounds one request; 0 means 90s.
+	// TryTimeout bounds one request; 0 means 90s, Vault's own limit.
 	TryTimeout time.Duration
 	// Patience bounds one call with all its tries and pauses, unless the caller's
 	// context ends sooner; 0 means 15m.
 	Patience time.Duration
-	// OnWait, if set, is called before every pause with its cause and length. It may be
-	// called concurrently and must not block. The error holds no secret.
+
+	// The callbacks may be nil. They are called concurrently and must not block.
+
+	// OnWait is called before every pause with its cause, which holds no secret, and
+	// its length.
 	OnWait func(cause error, pause time.Duration)
-	// OnRequest, if set, is called after every try of an HTTP request with its
-	// operation, one of [Operations], the status or 0 if no answer came, and the time
-	// until the answer's header. It may be called concurrently and must not block.
+	// OnRequest is called after every try of an HTTP request with its operation, one of
+	// [Operations], the status or 0 if no answer came, and the time until the answer's
+	// header.
 	OnRequest func(operation string, status int, took time.Duration)
-	// OnToken, if set, is called with the expiry of the token in use: at a login, at
-	// each renewal, and with the zero time if it does not expire or, at the end of the
-	// session, was ours and is revoked. It may be called concurrently and must not
-	// block.
+	// OnToken is called with the expiry of the token in use: at a login, at each
+	// renewal, and with the zero time if it does not expire or, at the end of the
+	// session, was ours and is revoked.
 	OnToken func(expires time.Time)
 }
 
@@ -69,8 +70,8 @@ type Transit struct {
 	Mount, Key string
 }
 
-// Validate reports all errors together.
-func (c Config) Validate() error {
+// checked returns the configuration with its defaults, or all its errors together.
+func (c Config) checked() (Config, error) {
 	errs := []error{
 		checkAddress(c.Address),
 		checkPath("mount", c.Mount),
@@ -85,19 +86,18 @@ func (c Config) Validate() error {
 	if strings.Contains(c.Transit.Key, "/") {
 		errs = append(errs, fmt.Errorf("transit key %q: a key's name has no slash", c.Transit.Key))
 	}
-	if c.Workers < 0 || c.MinWait < 0 || c.MaxWait < 0 || c.TryTimeout < 0 || c.Patience < 0 {
-		errs = append(errs, errors.New("workers and durations cannot be negative"))
+	if err := errors.Join(errs...); err != nil {
+		return Config{}, fmt.Errorf("vault configuration: %w", err)
 	}
-	return errors.Join(errs...)
+	return c.withDefaults(), nil
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.Workers, defaultWorkers)
-	setDefault(&c.MinWait, defaultMinWait)
-	setDefault(&c.MaxWait, defaultMaxWait)
-	setDefault(&c.TryTimeout, defaultTry)
-	setDefault(&c.Patience, defaultPatience)
-	c.MaxWait = max(c.MaxWait, c.MinWait)
+	c.Workers = cmp.Or(c.Workers, 8)
+	c.MinWait = cmp.Or(c.MinWait, defaultMinWait)
+	c.MaxWait = max(cmp.Or(c.MaxWait, defaultMaxWait), c.MinWait)
+	c.TryTimeout = cmp.Or(c.TryTimeout, 90*time.Second)
+	c.Patience = cmp.Or(c.Patience, defaultPatience)
 	if c.OnWait == nil {
 		c.OnWait = func(error, time.Duration) {}
 	}
@@ -110,23 +110,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func setDefault[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
-}
-
 func checkAddress(address string) error {
 	u, err := url.Parse(address)
 	switch {
-	case err != nil:
-		return errors.New("vault address is not a URL")
-	case u.User != nil:
-		return fmt.Errorf("vault address of host %q carries credentials", u.Hostname())
-	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		return fmt.Errorf("vault address %q is not like https://host:8200", address)
-	case u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("vault address %q has a query or fragment", address)
+	case err != nil || u.User != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("vault address is not like https://host:8200, without credentials") // which it may have: do not quote it
 	case strings.ContainsFunc(u.Path, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return fmt.Errorf("vault address %q has white space or an invisible character in its path", address)
 	}
@@ -149,15 +137,13 @@ func checkPath(what, path string) error {
 			return fmt.Errorf("%s %q: empty, \".\" and \"..\" segments and outer slashes are not allowed", what, path)
 		}
 	}
-	if strings.ContainsFunc(path, func(r rune) bool { return !isPathRune(r) }) {
+	if strings.ContainsFunc(path, func(r rune) bool { return !strings.ContainsRune(pathRunes, r) }) {
 		return fmt.Errorf("%s %q: only letters, digits and - _ . ~ @ : = are allowed", what, path)
 	}
 	return nil
 }
 
-func isPathRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/-_.~@:=", r)
-}
+const pathRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/-_.~@:="
 
 const vaultVariable = "VAULT_"
 

@@ -22,23 +22,24 @@ type Examination struct {
 // Examine checks each capability, the mount and the master key. policyCommand is the
 // command that writes the policy of [Policy].
 func (c *Client) Examine(ctx context.Context, policyCommand string) Examination {
-	may, known := c.checkCapabilities(ctx, policyCommand)
-	list, data, export := may[0], may[1], may[2]
-	e := Examination{Checks: may[:]}
+	list, data, export, known := c.checkCapabilities(ctx, policyCommand)
 	var mount, master rotator.Check
 	if failed(list) && failed(data) {
 		mount = rotator.Skipped("the policy grants nothing in the mount, so Vault does not show it", checkKV)[0]
 	} else {
 		mount = c.checkedMount(ctx, known)
 	}
+	var keys *crypto.Keyring
 	if failed(export) {
 		master = rotator.Skipped("the policy does not let it be exported", checkMaster)[0]
 	} else {
-		e.Keys, master = c.checkedMasterKey(ctx)
+		keys, master = c.checkedMasterKey(ctx)
 	}
-	e.Checks = append(e.Checks, mount, master)
-	e.Readable = mount.State == rotator.CheckOK && !failed(list)
-	return e
+	return Examination{
+		Checks:   []rotator.Check{list, data, export, mount, master},
+		Keys:     keys,
+		Readable: mount.State == rotator.CheckOK && !failed(list),
+	}
 }
 
 func failed(c rotator.Check) bool { return c.State == rotator.CheckFailed }
@@ -55,13 +56,14 @@ func (c *Client) checkedMount(ctx context.Context, known bool) rotator.Check {
 	if err == nil {
 		return rotator.Passed(checkKV, "mount "+c.cfg.Mount+"/")
 	}
-	if problem, ok := errors.AsType[*mountError](err); ok {
-		if !known {
-			return rotator.Broken(checkKV, problem.found, "first see what the login says above")
-		}
-		return rotator.Broken(checkKV, problem.found, cmp.Or(problem.fix, problem.advice))
+	problem, ok := errors.AsType[*mountError](err)
+	switch {
+	case !ok:
+		return rotator.Broken(checkKV, err.Error(), "vault secrets list")
+	case !known:
+		return rotator.Broken(checkKV, problem.found, "first see what the login says above")
 	}
-	return rotator.Broken(checkKV, err.Error(), "vault secrets list")
+	return rotator.Broken(checkKV, problem.found, cmp.Or(problem.fix, problem.advice))
 }
 
 // checkedMasterKey exports the master key and lists its versions.
@@ -113,11 +115,11 @@ func (c *Client) checkMount(ctx context.Context) error {
 		secret, err = client.Logical().ReadWithContext(ctx, "sys/internal/ui/mounts/"+mount)
 		return err
 	})
-	if statusOf(err) == 403 || (err == nil && secret == nil) {
+	if statusOf(err) == 403 || err == nil && secret == nil {
 		return &mountError{
 			found: fmt.Sprintf("there is no mount %s/, or the policy grants nothing in it (vault does not tell which)", mount),
 			fix:   fmt.Sprintf("vault secrets enable -path=%s -version=2 kv", mount),
-			cause: orNotFound(err),
+			cause: cmp.Or(err, errors.New("vault answered 404")),
 		}
 	}
 	if err != nil {
@@ -128,22 +130,12 @@ func (c *Client) checkMount(ctx context.Context) error {
 	options, _ := secret.Data["options"].(map[string]any)
 	switch {
 	case path != mount+"/":
-		return &mountError{
-			found:  fmt.Sprintf("mount %s/ lies inside the mount %s", mount, path),
-			advice: "set mount to that and put the rest in front of prefix",
-		}
+		return &mountError{found: fmt.Sprintf("mount %s/ lies inside the mount %s", mount, path), advice: "set mount to that and put the rest in front of prefix"}
 	case kind != "kv" && kind != "generic":
-		return &mountError{
-			found: fmt.Sprintf("mount %s/ is of type %q, not kv", mount, kind),
-			fix:   "vault secrets list",
-		}
+		return &mountError{found: fmt.Sprintf("mount %s/ is of type %q, not kv", mount, kind), fix: "vault secrets list"}
 	case options["version"] != "2":
 		upgrade := "vault kv enable-versioning " + mount
-		return &mountError{
-			found:  fmt.Sprintf("mount %s/ is KV version 1, which has no check-and-set", mount),
-			advice: "upgrade it with `" + upgrade + "`",
-			fix:    upgrade,
-		}
+		return &mountError{found: fmt.Sprintf("mount %s/ is KV version 1, which has no check-and-set", mount), advice: "upgrade it with `" + upgrade + "`", fix: upgrade}
 	}
 	return nil
 }
@@ -169,10 +161,3 @@ func (e *mountError) Error() string {
 }
 
 func (e *mountError) Unwrap() error { return e.cause }
-
-func orNotFound(err error) error {
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("vault answered 404")
-}

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -22,41 +21,42 @@ import (
 type HealthClient struct {
 	cfg         Config
 	connections *http.Client
-	health      *api.Client
+	api         *api.Client // without a namespace: sys/health belongs to the root namespace
 }
 
 // NewHealthClient prepares the connections, with the login's client certificate if it has
 // one. It sends no request; the caller must close it.
 func NewHealthClient(cfg Config, login *Login) (*HealthClient, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("vault configuration: %w", err)
-	}
-	cfg = cfg.withDefaults()
-	cfg.Namespace = "" // sys/health belongs to the root namespace
-	certificate, err := login.clientCertificate()
+	cfg, err := cfg.checked()
 	if err != nil {
 		return nil, err
 	}
-	connections, err := newHTTPClient(cfg, certificate)
+	client, connections, err := dial(cfg, login)
 	if err != nil {
 		return nil, err
 	}
-	health, err := newAPI(cfg, connections)
-	if err != nil {
-		return nil, err
-	}
-	return &HealthClient{cfg: cfg, connections: connections, health: health}, nil
+	return &HealthClient{cfg: cfg, connections: connections, api: client.WithNamespace("")}, nil
 }
 
 // Close drops the connections.
 func (c *HealthClient) Close() { c.connections.CloseIdleConnections() }
 
-// Time is Vault's own clock, in whole seconds.
+// Time is Vault's own clock, in whole seconds. Any node answers, including sealed and
+// standby ones; the call waits only for an unreachable Vault.
 func (c *HealthClient) Time(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
 	defer cancel()
 	ctx, _ = withTries(ctx)
-	return askTime(ctx, c.health)
+	return askTime(ctx, c.api)
+}
+
+// Time is that of [HealthClient.Time].
+func (c *Client) Time(ctx context.Context) (time.Time, error) {
+	lease, err := c.session.lease()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return (&HealthClient{cfg: c.cfg, api: lease.api.WithNamespace("")}).Time(ctx)
 }
 
 // The checks of [HealthClient.Check].
@@ -73,7 +73,7 @@ func (c *HealthClient) Check(ctx context.Context) []rotator.Check {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
 	defer cancel()
 	ctx, _ = withTries(ctx)
-	health, err := askHealth(ctx, c.health)
+	health, err := askHealth(ctx, c.api)
 	if err != nil {
 		unreachable := rotator.Broken(checkReachable, c.describe(err), cmp.Or(fixOf(err), "on Vault's host: journalctl -u vault"))
 		return append([]rotator.Check{unreachable},
@@ -119,13 +119,13 @@ func (c *HealthClient) describe(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Sprintf("%s does not answer within %s", c.cfg.Address, c.cfg.Patience)
 	}
-	if redirect, ok := errors.AsType[*redirectError](err); ok {
-		return c.cfg.Address + ": " + redirect.found()
+	if other, ok := errors.AsType[*foreignError](err); ok {
+		return c.cfg.Address + ": " + other.found
 	}
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err
 	}
-	return fmt.Sprintf("%s: %v", c.cfg.Address, oneLine(err))
+	return fmt.Sprintf("%s: %v", c.cfg.Address, err)
 }
 
 // errNotHealth is a successful answer that is not Vault's: a load balancer's own health
@@ -143,37 +143,24 @@ func askHealth(ctx context.Context, client *api.Client) (*api.HealthResponse, er
 		query.Set(code, "299")
 	}
 	resp, err := client.Logical().ReadRawWithDataWithContext(ctx, "sys/health", query)
+	err = oneLine(err)
 	if resp == nil {
-		return nil, oneLine(err)
+		return nil, err
 	}
-	defer resp.Body.Close()
-	var body bytes.Buffer
-	if _, readErr := body.ReadFrom(resp.Body); readErr != nil {
+	body, readErr := readBody(resp, nil)
+	if readErr != nil {
 		return nil, fmt.Errorf("read the answer of sys/health: %w", readErr)
 	}
 	var said struct{ Initialized, Sealed *bool } // these decide the operator's next action: never guess them
 	var health api.HealthResponse
-	decodeErr := errors.Join(json.Unmarshal(body.Bytes(), &said), json.Unmarshal(body.Bytes(), &health))
+	decodeErr := errors.Join(json.Unmarshal(body, &said), json.Unmarshal(body, &health))
 	switch {
 	case decodeErr == nil && said.Initialized != nil && said.Sealed != nil:
 		return &health, nil // with any status
 	case err != nil:
-		return nil, oneLine(err)
+		return nil, err
 	}
 	return nil, errNotHealth
-}
-
-// Time returns Vault's own clock, in whole seconds. Any node answers, including sealed
-// and standby ones; the call waits only for an unreachable Vault.
-func (c *Client) Time(ctx context.Context) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
-	defer cancel()
-	ctx, _ = withTries(ctx)
-	lease, err := c.session.lease()
-	if err != nil {
-		return time.Time{}, err
-	}
-	return askTime(ctx, lease.health)
 }
 
 func askTime(ctx context.Context, client *api.Client) (time.Time, error) {

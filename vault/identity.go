@@ -44,6 +44,7 @@ type identity struct {
 	ttl       time.Duration // 0: it does not expire
 	renewable bool
 	periodic  bool      // each renewal restores its full period, without the limit of max_lease_ttl
+	uses      int       // requests until it becomes invalid; 0: no limit
 	created   time.Time // by Vault's clock; zero: unknown
 	latest    time.Time // no renewal extends beyond it (explicit_max_ttl, also for periodic tokens); zero: no limit
 }
@@ -60,34 +61,42 @@ func (c *Client) lookUp(ctx context.Context) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	var self identity
-	if self.policies, err = secret.TokenPolicies(); err != nil {
-		return identity{}, err
-	}
-	if self.ttl, err = secret.TokenTTL(); err != nil {
-		return identity{}, err
-	}
-	if self.renewable, err = secret.TokenIsRenewable(); err != nil {
-		return identity{}, err
-	}
-	self.bounds(secret.Data)
-	return self, nil
+	return identityOf(secret)
 }
 
-// bounds reads the limits of the token's renewals. Missing or malformed fields mean no
-// limit.
-func (i *identity) bounds(data map[string]any) {
-	period, _ := seconds(data["period"])
-	i.periodic = period > 0
-	created, ok := data["creation_time"].(json.Number)
-	unix, err := created.Int64()
-	if !ok || err != nil || unix <= 0 {
-		return
+// identityOf reads the answer to a token's lookup of itself. Only the ttl must be there:
+// other fields that are missing or malformed mean no limit.
+func identityOf(secret *api.Secret) (self identity, err error) {
+	if secret == nil || secret.Data == nil {
+		return self, errors.New("vault's answer is empty")
 	}
-	i.created = time.Unix(unix, 0).UTC()
-	if longest, err := seconds(data["explicit_max_ttl"]); err == nil && longest > 0 {
-		i.latest = i.created.Add(longest)
+	number := func(field string) (n int, ok bool) {
+		text, _ := secret.Data[field].(json.Number)
+		count, err := text.Int64()
+		if err != nil || count < 0 || count > maxSeconds {
+			return 0, false
+		}
+		return int(count), true
 	}
+	ttl, ok := number("ttl")
+	if !ok {
+		return self, errors.New("ttl: not a number, or out of range")
+	}
+	if self.policies, err = secret.TokenPolicies(); err != nil {
+		return self, errors.New("policies: not a list of names")
+	}
+	self.ttl = lifetime(ttl)
+	self.renewable, _ = secret.Data["renewable"].(bool)
+	self.uses, _ = number("num_uses")
+	period, _ := number("period")
+	self.periodic = period > 0
+	if created, _ := number("creation_time"); created > 0 {
+		self.created = time.Unix(int64(created), 0).UTC()
+		if longest, _ := number("explicit_max_ttl"); longest > 0 {
+			self.latest = self.created.Add(lifetime(longest))
+		}
+	}
+	return self, nil
 }
 
 func (i identity) life() string {

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,7 +88,7 @@ func (c *Client) listEntries(ctx context.Context, take func(string) bool) error 
 		if resp != nil {
 			defer resp.Body.Close()
 		}
-		if isAbsence(err) && isVaults(err) {
+		if statusOf(err) == 404 && isVaults(err) {
 			return nil
 		}
 		if err != nil {
@@ -118,33 +119,32 @@ func keysOf(body io.Reader, take func(string) bool) error {
 		})
 	})
 	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("vault's answer breaks off: %w", io.ErrUnexpectedEOF)
 	case err != nil:
 		return err
 	case !found:
 		return errNoKeys
 	}
-	_, err = answer.Token()
-	switch {
-	case err == nil:
-		return errors.New("vault's answer goes on after its end")
-	case errors.Is(err, io.EOF):
+	if _, err = answer.Token(); errors.Is(err, io.EOF) {
 		return nil
 	}
-	return err
+	return cmp.Or(err, errors.New("vault's answer goes on after its end"))
 }
 
 var errNoKeys = errors.New("vault's answer has no list of keys")
 
-// listAnswer is Vault's JSON as a stream.
+// listAnswer is Vault's JSON as a stream. Its methods return io.EOF for an answer that
+// ends early.
 type listAnswer struct{ *json.Decoder }
 
 // object calls value for each field of an object; value must read the field's value.
 func (a listAnswer) object(value func(field string) error) error {
-	if err := a.expect(json.Delim('{')); err != nil {
+	if err := a.expect('{'); err != nil {
 		return err
 	}
 	for a.More() {
-		field, err := a.next()
+		field, err := a.Token()
 		if err != nil {
 			return err
 		}
@@ -152,16 +152,16 @@ func (a listAnswer) object(value func(field string) error) error {
 			return err
 		}
 	}
-	return a.expect(json.Delim('}'))
+	return a.expect('}')
 }
 
 // strings calls take for each element of an array.
 func (a listAnswer) strings(take func(string) bool) error {
-	if err := a.expect(json.Delim('[')); err != nil {
+	if err := a.expect('['); err != nil {
 		return err
 	}
 	for a.More() {
-		element, err := a.next()
+		element, err := a.Token()
 		if err != nil {
 			return err
 		}
@@ -173,31 +173,15 @@ func (a listAnswer) strings(take func(string) bool) error {
 			return errEnough
 		}
 	}
-	return a.expect(json.Delim(']'))
+	return a.expect(']')
 }
 
-func (a listAnswer) skip() error {
-	var value json.RawMessage
-	return complete(a.Decode(&value))
-}
+func (a listAnswer) skip() error { return a.Decode(new(json.RawMessage)) }
 
 func (a listAnswer) expect(want json.Delim) error {
-	got, err := a.next()
+	got, err := a.Token()
 	if err == nil && got != want {
 		return errNoKeys
-	}
-	return err
-}
-
-func (a listAnswer) next() (json.Token, error) {
-	token, err := a.Token()
-	return token, complete(err)
-}
-
-// complete turns io.EOF into an error for an answer that ends early.
-func complete(err error) error {
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("vault's answer breaks off: %w", io.ErrUnexpectedEOF)
 	}
 	return err
 }

@@ -71,12 +71,9 @@ type Login struct {
 	method method
 }
 
-// method is one way to log in.
+// method is one way to log in. It returns the token; the client has none yet.
 type method interface {
-	// authenticate returns the token. The client has no token yet.
 	authenticate(ctx context.Context, client *api.Client) (loginToken, error)
-	// wipe erases the secrets that are kept between logins.
-	wipe()
 }
 
 // loginToken is a token as a login returns it.
@@ -92,44 +89,39 @@ type loginToken struct {
 // NewLogin checks that the fields that the method needs are set. It opens no file and
 // sends no request.
 func NewLogin(auth Auth) (*Login, error) {
-	if auth.Mount == "" {
-		auth.Mount = string(auth.Method)
-	}
+	auth.Mount = cmp.Or(auth.Mount, string(auth.Method))
 	if err := checkPath("auth mount", auth.Mount); err != nil {
 		return nil, err
 	}
 	l := &Login{auth: auth}
 	var missing error
+	read := auth.ReadSecret
 	switch auth.Method {
 	case MethodToken:
-		l.method, missing = &givenToken{auth: auth}, need("token", !auth.Token.Empty())
+		l.method, missing = &givenToken{auth}, need("token", !auth.Token.Empty())
 	case MethodTokenFile:
-		l.method, missing = &givenToken{auth: auth}, need("token_file", auth.TokenFile != "")
+		l.method, missing = &givenToken{auth}, need("token_file", auth.TokenFile != "")
 	case MethodAppRole:
 		l.method = &appRole{auth: auth}
 		missing = errors.Join(need("role_id_file", auth.RoleIDFile != ""), need("secret_id_file", auth.SecretIDFile != ""))
 	case MethodKubernetes:
-		l.method = &kubernetes{auth: auth}
+		l.method = kubernetes{auth}
 		missing = errors.Join(need("role", auth.Role != ""), need("jwt_file", auth.JWTFile != ""))
+		read = auth.ReadJWT
 	case MethodCert:
-		l.method = &certificate{auth: auth}
+		l.method = certificate{auth}
 		missing = errors.Join(need("cert_file", auth.CertFile != ""), need("key_file", auth.KeyFile != ""))
 	default:
 		return nil, fmt.Errorf("vault auth method %q is not one of token, token_file, approle, kubernetes, cert", auth.Method)
 	}
+	if missing == nil && read == nil && auth.Method != MethodToken {
+		missing = errors.New("no function to read secret files with")
+	}
 	if missing != nil {
 		return nil, fmt.Errorf("vault auth method %s: %w", auth.Method, missing)
 	}
-	if auth.Method == MethodKubernetes && auth.ReadJWT == nil ||
-		auth.Method != MethodKubernetes && auth.Method != MethodToken && auth.ReadSecret == nil {
-		return nil, fmt.Errorf("vault auth method %s: no function to read secret files with", auth.Method)
-	}
 	return l, nil
 }
-
-// Wipe erases a kept secret-id and a given token. The Login must not be used
-// afterwards.
-func (l *Login) Wipe() { l.method.wipe() }
 
 // authenticate returns a token that Vault has accepted.
 func (l *Login) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
@@ -142,11 +134,10 @@ func (l *Login) authenticate(ctx context.Context, client *api.Client) (loginToke
 
 // clientCertificate is the certificate of every connection, nil for most methods.
 func (l *Login) clientCertificate() (*tls.Certificate, error) {
-	c, ok := l.method.(*certificate)
-	if !ok {
-		return nil, nil
+	if c, ok := l.method.(certificate); ok {
+		return c.load()
 	}
-	return c.load()
+	return nil, nil
 }
 
 // postLogin sends the login request of the minting methods.
@@ -166,42 +157,34 @@ func postLogin(ctx context.Context, client *api.Client, mount string, credential
 	case err != nil:
 		return loginToken{}, fmt.Errorf("%s: %w", path, oneLine(err))
 	}
-	var answer loginAnswer
-	if err := json.Unmarshal(body, &answer); err != nil {
+	var answer struct {
+		Auth *struct {
+			ClientToken    string              `json:"client_token"`
+			LeaseDuration  int                 `json:"lease_duration"`
+			Renewable      bool                `json:"renewable"`
+			NumUses        int                 `json:"num_uses"`
+			Metadata       map[string]string   `json:"metadata"`
+			MFARequirement *api.MFARequirement `json:"mfa_requirement"`
+		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil { // also for a number that does not fit
 		return loginToken{}, fmt.Errorf("%s: vault's answer is not that to a login", path) // the decoder's error may quote it
 	}
-	switch auth := answer.Auth; {
+	auth := answer.Auth
+	switch {
 	case auth == nil:
 		return loginToken{}, fmt.Errorf("%s gave no token: is an auth method enabled at auth/%s?", path, mount)
 	case auth.MFARequirement != nil || auth.ClientToken == "":
 		return loginToken{}, fmt.Errorf("%s asks for a second factor, which a daemon cannot give: exempt this role", path)
 	}
 	return loginToken{
-		secret:    crypto.SecretFromString(answer.Auth.ClientToken),
-		ttl:       lifetime(answer.Auth.LeaseDuration),
-		renewable: answer.Auth.Renewable,
-		uses:      answer.Auth.NumUses,
-		role:      answer.Auth.role(),
+		secret:    crypto.SecretFromString(auth.ClientToken),
+		ttl:       lifetime(auth.LeaseDuration),
+		renewable: auth.Renewable,
+		uses:      auth.NumUses,
+		role:      cmp.Or(auth.Metadata["role_name"], auth.Metadata["role"], auth.Metadata["cert_name"], "ROLE"),
 		minted:    true,
 	}, nil
-}
-
-// loginAnswer holds the needed part of the answer. A number that does not fit is an
-// error.
-type loginAnswer struct{ Auth *loginAuth }
-
-type loginAuth struct {
-	ClientToken    string              `json:"client_token"`
-	LeaseDuration  int                 `json:"lease_duration"`
-	Renewable      bool                `json:"renewable"`
-	NumUses        int                 `json:"num_uses"`
-	Metadata       map[string]string   `json:"metadata"`
-	MFARequirement *api.MFARequirement `json:"mfa_requirement"`
-}
-
-// role returns the role's name from the metadata, or ROLE if no key holds it.
-func (a *loginAuth) role() string {
-	return cmp.Or(a.Metadata["role_name"], a.Metadata["role"], a.Metadata["cert_name"], "ROLE")
 }
 
 // usesError refuses a token with a limited number of uses: a run needs more, and any of
@@ -226,13 +209,12 @@ func (a Auth) unlimited(role string) string {
 	return "make it anew without -use-limit"
 }
 
-// maxLifetime limits a token's lifetime in seconds: a hundred years, which any clock
-// can add.
-const maxLifetime = 100 * 365 * 24 * 60 * 60
+// maxSeconds limits what Vault announces: 136 years, which any clock can add.
+const maxSeconds = 1 << 32
 
 // lifetime returns the lifetime that Vault announced, limited to the valid range.
 func lifetime(seconds int) time.Duration {
-	return time.Duration(min(max(seconds, 0), maxLifetime)) * time.Second
+	return time.Duration(min(max(seconds, 0), maxSeconds)) * time.Second
 }
 
 // readTrimmed reads a secret file; editors and agents append a newline.

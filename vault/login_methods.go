@@ -3,14 +3,12 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -26,7 +24,7 @@ type appRole struct {
 
 	mu        sync.Mutex    // one unwrapping at a time; guards the fields below
 	unwrapped crypto.Secret // the wrapping token of secretID
-	secretID  crypto.Secret
+	secretID  crypto.Secret // kept for the process's life: it can be unwrapped only once
 }
 
 func (a *appRole) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
@@ -106,13 +104,6 @@ func unwrapError(err error) error {
 	return fmt.Errorf("unwrap: %w", oneLine(err))
 }
 
-func (a *appRole) wipe() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.unwrapped.Wipe()
-	a.secretID.Wipe()
-}
-
 // givenToken is a token that was obtained elsewhere, as a value or in a file. This
 // package never revokes it.
 type givenToken struct{ auth Auth }
@@ -124,27 +115,18 @@ func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (logi
 	}
 	client.SetToken(token.RevealString())
 	defer client.ClearToken()
-	self, err := client.Auth().Token().LookupSelfWithContext(ctx)
+	secret, err := client.Auth().Token().LookupSelfWithContext(ctx)
 	if statusOf(err) == 403 {
 		return loginToken{}, fmt.Errorf("%s; %w", t.advice(), oneLine(err))
 	}
 	if err != nil {
 		return loginToken{}, fmt.Errorf("look up the token: %w", oneLine(err))
 	}
-	if self == nil || self.Data == nil {
-		return loginToken{}, errors.New("look up the token: vault's answer is empty")
-	}
-	ttl, err := seconds(self.Data["ttl"])
+	self, err := identityOf(secret)
 	if err != nil {
-		return loginToken{}, fmt.Errorf("look up the token: ttl: %w", err)
+		return loginToken{}, fmt.Errorf("look up the token: %w", err)
 	}
-	renewable, _ := self.Data["renewable"].(bool)
-	uses := 0
-	if left, ok := self.Data["num_uses"].(json.Number); ok {
-		n, _ := left.Int64() // a non-number is no limit
-		uses = int(n)
-	}
-	return loginToken{secret: token, ttl: ttl, renewable: renewable, uses: uses}, nil
+	return loginToken{secret: token, ttl: self.ttl, renewable: self.renewable, uses: self.uses}, nil
 }
 
 func (t *givenToken) current() (crypto.Secret, error) {
@@ -162,25 +144,11 @@ func (t *givenToken) advice() string {
 	return "the token is revoked, expired, or lacks the default policy, and method token has no way to get another: put a new one into VAULT_TOKEN, or use another method"
 }
 
-func (t *givenToken) wipe() { t.auth.Token.Wipe() }
-
-func seconds(value any) (time.Duration, error) {
-	number, ok := value.(json.Number)
-	if !ok {
-		return 0, errors.New("not a number")
-	}
-	n, err := number.Int64()
-	if err != nil || n < 0 || n > maxLifetime {
-		return 0, errors.New("out of range")
-	}
-	return time.Duration(n) * time.Second, nil
-}
-
 // kubernetes logs in with a service account's token, which the kubelet renews in its
 // file about every hour.
 type kubernetes struct{ auth Auth }
 
-func (k *kubernetes) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
+func (k kubernetes) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
 	jwt, err := readTrimmed(k.auth.ReadJWT, k.auth.JWTFile)
 	if err != nil {
 		return loginToken{}, fmt.Errorf("service account token: %w", err)
@@ -192,20 +160,16 @@ func (k *kubernetes) authenticate(ctx context.Context, client *api.Client) (logi
 	})
 }
 
-func (k *kubernetes) wipe() {}
-
 // certificate logs in by the TLS client certificate that the connection
 // presents.
 type certificate struct{ auth Auth }
 
-func (c *certificate) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
+func (c certificate) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
 	return postLogin(ctx, client, c.auth.Mount, map[string]any{"name": c.auth.Role})
 }
 
-func (c *certificate) wipe() {}
-
 // load reads both files again: certificates are renewed under a running daemon.
-func (c *certificate) load() (*tls.Certificate, error) {
+func (c certificate) load() (*tls.Certificate, error) {
 	chain, err := os.ReadFile(c.auth.CertFile)
 	if err != nil {
 		return nil, fmt.Errorf("client certificate: %w", err)

@@ -139,10 +139,10 @@ func TestEveryRedirectIsForeignAndSaysWhere(t *testing.T) {
 }
 
 func TestNothingForeignIsTriedAgain(t *testing.T) {
-	for _, err := range []error{errPage, &redirectError{}} {
+	for _, err := range []error{&foreignError{text: "a page"}, &foreignError{text: "a redirect"}} {
 		again, stop := mayPass(t.Context(), nil, &url.Error{Op: "Get", Err: fmt.Errorf("round trip: %w", err)})
 
-		if again || stop != nil || !errors.Is(foreignOf(fmt.Errorf("read: %w", err)), err) {
+		if again || stop != nil || !errors.Is(oneLine(&url.Error{Op: "Get", Err: fmt.Errorf("read: %w", err)}), err) {
 			t.Errorf("%v: again %t, %v", err, again, stop)
 		}
 	}

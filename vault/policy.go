@@ -13,8 +13,7 @@ import (
 
 // Policy returns the minimal Vault policy, in HCL, for everything in this package
 // except [Client.Create]. A token also needs Vault's `default` policy. In a namespace
-// the policy must be written there. It fails for a configuration that does not pass
-// [Config.Validate].
+// the policy must be written there. Its error lists what is wrong with cfg.
 func Policy(cfg Config) (string, error) { return policyOf(cfg, keepingRule) }
 
 // AddingPolicy is [Policy] plus "create", for commands that add tenants
@@ -22,8 +21,9 @@ func Policy(cfg Config) (string, error) { return policyOf(cfg, keepingRule) }
 func AddingPolicy(cfg Config) (string, error) { return policyOf(cfg, addingRule) }
 
 func policyOf(cfg Config, rule string) (string, error) {
-	if err := cfg.Validate(); err != nil {
-		return "", fmt.Errorf("vault configuration: %w", err)
+	cfg, err := cfg.checked()
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf(policy, listRule(cfg), fmt.Sprintf(rule, dataRule(cfg)), exportPath(cfg)), nil
 }
@@ -80,7 +80,7 @@ func dataRule(cfg Config) string { return cfg.Mount + "/data/" + cfg.Prefix + "/
 
 // nobody is an id that no tenant has: capabilities are queried for a path, not for a
 // policy's pattern.
-const nobody = rotator.TenantID("00000000-0000-4000-8000-000000000000")
+const nobody = "00000000-0000-4000-8000-000000000000"
 
 // requirement is what the program must be allowed to do at one path.
 type requirement struct {
@@ -90,36 +90,34 @@ type requirement struct {
 	capabilities []string
 }
 
-func (c *Client) requirements() [3]requirement {
-	data := c.cfg.Mount + "/data/" + c.cfg.Prefix + "/" + string(nobody) + "/" + c.cfg.Leaf
-	return [3]requirement{
-		{"may list tenants", listRule(c.cfg), listRule(c.cfg), []string{"list"}},
-		{"may read and change records", data, dataRule(c.cfg), []string{"read", "update"}},
-		{"may export the master key", exportPath(c.cfg), exportPath(c.cfg), []string{"read"}},
-	}
-}
-
 // checkCapabilities asks Vault, in one request, what the token may do at the paths of
 // [Policy]. fix is the command that writes that policy. known is false if the token is
 // not even allowed to ask.
-func (c *Client) checkCapabilities(ctx context.Context, fix string) (checks [3]rotator.Check, known bool) {
-	needs := c.requirements()
+func (c *Client) checkCapabilities(ctx context.Context, fix string) (list, data, export rotator.Check, known bool) {
+	record := c.cfg.Mount + "/data/" + c.cfg.Prefix + "/" + nobody + "/" + c.cfg.Leaf
+	needs := []requirement{
+		{"may list tenants", listRule(c.cfg), listRule(c.cfg), []string{"list"}},
+		{"may read and change records", record, dataRule(c.cfg), []string{"read", "update"}},
+		{"may export the master key", exportPath(c.cfg), exportPath(c.cfg), []string{"read"}},
+	}
 	held, err := c.capabilities(ctx, needs)
+	checks := make([]rotator.Check, len(needs))
 	for i, n := range needs {
 		if err != nil {
 			checks[i] = rotator.Warned(n.name, "vault does not tell: "+err.Error(), "give the token Vault's default policy")
-			continue
+		} else {
+			checks[i] = n.judge(held[i], fix)
 		}
-		checks[i] = n.judge(held[n.path], fix)
 	}
-	return checks, err == nil
+	return checks[0], checks[1], checks[2], err == nil
 }
 
-func (c *Client) capabilities(ctx context.Context, needs [3]requirement) (map[string][]string, error) {
+// capabilities returns what the token may do at the path of each requirement.
+func (c *Client) capabilities(ctx context.Context, needs []requirement) ([][]string, error) {
 	const path = "sys/capabilities-self"
-	paths := make([]string, len(needs))
-	for i, n := range needs {
-		paths[i] = n.path
+	var paths []string
+	for _, n := range needs {
+		paths = append(paths, n.path)
 	}
 	var secret *api.Secret
 	err := c.do(ctx, call{verb: "ask", path: path, rule: path, capability: "update"}, func(ctx context.Context, client *api.Client) (err error) {
@@ -129,17 +127,17 @@ func (c *Client) capabilities(ctx context.Context, needs [3]requirement) (map[st
 	if err != nil {
 		return nil, err
 	}
-	held := make(map[string][]string, len(paths))
-	for _, asked := range paths {
-		if secret == nil {
-			return nil, fmt.Errorf("ask %s: vault's answer is empty", path)
-		}
+	if secret == nil {
+		return nil, fmt.Errorf("ask %s: vault's answer is empty", path)
+	}
+	held := make([][]string, len(needs))
+	for i, asked := range paths {
 		names, isList := secret.Data[asked].([]any)
 		if !isList {
 			return nil, fmt.Errorf("ask %s: vault's answer says nothing about %s", path, asked)
 		}
 		for _, name := range names {
-			held[asked] = append(held[asked], fmt.Sprint(name))
+			held[i] = append(held[i], fmt.Sprint(name))
 		}
 	}
 	return held, nil

@@ -77,7 +77,7 @@ type metadata struct {
 // deleted version stays an error.
 func recordOf(resp *api.Response, err error) (r record, _ error) {
 	absence := err
-	if r.absent = isAbsence(err); r.absent {
+	if r.absent = statusOf(err) == 404; r.absent {
 		err = nil
 	}
 	body, err := readBody(resp, err)
@@ -105,33 +105,24 @@ func (r record) document() (rotator.Document, error) {
 	if err != nil {
 		return rotator.Document{}, err
 	}
-	if r.Data.Data == nil {
-		return rotator.Document{}, &rotator.DeletedError{Version: version, Expired: m.expired(), Err: m.deletion(version)}
-	}
 	written, _ := time.Parse(time.RFC3339, m.CreatedTime)  // zero if Vault does not say
-	expires, _ := time.Parse(time.RFC3339, m.DeletionTime) // zero if Vault does not delete the version
-	return rotator.Document{Version: version, Fields: r.Data.Data, Written: written, Expires: expires}, nil
-}
-
-// expired reports whether Vault deleted the version by a delete_version_after, which
-// counts in whole seconds. A manual deletion matches a whole second once in a billion.
-func (m *metadata) expired() bool {
-	written, err := time.Parse(time.RFC3339, m.CreatedTime)
-	deleted, errDeleted := time.Parse(time.RFC3339, m.DeletionTime)
-	return errors.Join(err, errDeleted) == nil && deleted.After(written) && deleted.Sub(written)%time.Second == 0
-}
-
-func (m *metadata) deletion(version int) error {
-	if m.Destroyed {
-		return fmt.Errorf("version %d is destroyed", version)
+	deleted, _ := time.Parse(time.RFC3339, m.DeletionTime) // zero if Vault does not delete the version
+	if r.Data.Data != nil {
+		return rotator.Document{Version: version, Fields: r.Data.Data, Written: written, Expires: deleted}, nil
 	}
-	if m.expired() {
-		return fmt.Errorf("version %d deleted itself at %s, by delete_version_after (`vault kv undelete` brings it back)", version, m.DeletionTime)
+	// A delete_version_after counts in whole seconds. A manual deletion matches a whole
+	// second once in a billion.
+	expired := !written.IsZero() && deleted.After(written) && deleted.Sub(written)%time.Second == 0
+	how := "has no data"
+	switch {
+	case m.Destroyed:
+		how = "is destroyed"
+	case expired:
+		how = fmt.Sprintf("deleted itself at %s, by delete_version_after (`vault kv undelete` brings it back)", m.DeletionTime)
+	case m.DeletionTime != "":
+		how = fmt.Sprintf("was deleted at %s (`vault kv undelete` brings it back)", m.DeletionTime)
 	}
-	if m.DeletionTime != "" {
-		return fmt.Errorf("version %d was deleted at %s (`vault kv undelete` brings it back)", version, m.DeletionTime)
-	}
-	return fmt.Errorf("version %d has no data", version)
+	return rotator.Document{}, &rotator.DeletedError{Version: version, Expired: expired, Err: fmt.Errorf("version %d %s", version, how)}
 }
 
 // Write stores doc.Fields as the version after doc.Version, if that is still the
@@ -140,31 +131,27 @@ func (m *metadata) deletion(version int) error {
 // metadata was deleted: [rotator.ErrForbidden]. A soft delete keeps the version number,
 // so a write that was prepared before it restores the record.
 func (c *Client) Write(ctx context.Context, tenant rotator.TenantID, doc rotator.Document) (int, error) {
-	path, err := dataPath(c.cfg, tenant)
-	if err != nil {
-		return 0, err
-	}
 	if doc.Version < 1 {
-		return 0, fmt.Errorf("write %s: version %d: this changes a record and never creates one", path, doc.Version)
+		return 0, fmt.Errorf("write the record of %s: version %d: this changes a record and never creates one", tenant, doc.Version)
 	}
-	return c.put(ctx, path, "update", doc)
+	return c.put(ctx, tenant, "update", doc)
 }
 
 // Create stores fields as the first version of the tenant's record. If a record exists,
 // or was deleted but still has its metadata, the error is [rotator.ErrConflict]. It
 // needs the policy's "create", which [Policy] leaves out and [AddingPolicy] has.
 func (c *Client) Create(ctx context.Context, tenant rotator.TenantID, fields map[string]any) (int, error) {
+	return c.put(ctx, tenant, "create", rotator.Document{Fields: fields})
+}
+
+// put writes by check-and-set on doc.Version, which is 0 for a new record.
+func (c *Client) put(ctx context.Context, tenant rotator.TenantID, capability string, doc rotator.Document) (int, error) {
 	path, err := dataPath(c.cfg, tenant)
 	if err != nil {
 		return 0, err
 	}
-	return c.put(ctx, path, "create", rotator.Document{Fields: fields})
-}
-
-// put writes by check-and-set on doc.Version, which is 0 for a new record.
-func (c *Client) put(ctx context.Context, path, capability string, doc rotator.Document) (int, error) {
 	var secret *api.Secret
-	err := c.do(ctx, call{
+	err = c.do(ctx, call{
 		verb: "write", path: path,
 		rule: dataRule(c.cfg), capability: capability,
 	}, func(ctx context.Context, client *api.Client) (err error) {
@@ -177,7 +164,7 @@ func (c *Client) put(ctx context.Context, path, capability string, doc rotator.D
 	switch {
 	case says(err, "check-and-set parameter did not match"):
 		return 0, fmt.Errorf("%w (expected version %d): %w", rotator.ErrConflict, doc.Version, err)
-	case isAbsence(err) && isVaults(err):
+	case statusOf(err) == 404 && isVaults(err):
 		return 0, fmt.Errorf("%w: %w", rotator.ErrAbsent, err)
 	case err != nil:
 		return 0, err

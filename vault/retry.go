@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -25,14 +26,11 @@ const triesOfARecord = 5
 // except 501, also for writes, until the call's context ends. Only a 500 about one
 // record has few tries.
 type retry struct {
-	min, max time.Duration
-	onWait   func(error, time.Duration)
-	seed     uint64
+	Config
+	seed uint64
 }
 
-func newRetry(cfg Config) retry {
-	return retry{min: cfg.MinWait, max: cfg.MaxWait, onWait: cfg.OnWait, seed: rand.Uint64()}
-}
+func newRetry(cfg Config) retry { return retry{Config: cfg, seed: rand.Uint64()} }
 
 // tries counts the failed tries of one request, whose effect is uncertain.
 type tries struct {
@@ -47,22 +45,12 @@ func withTries(ctx context.Context) (context.Context, *tries) {
 	return context.WithValue(ctx, triesKey{}, t), t
 }
 
-type oneRecordKey struct{}
-
-// aboutOneRecord marks a call whose request concerns a single record.
-func aboutOneRecord(ctx context.Context) context.Context {
-	return context.WithValue(ctx, oneRecordKey{}, true)
-}
-
 // check decides whether to retry. It does not start a pause that would exceed the
 // context's deadline, so that the caller gets Vault's answer instead of a timeout.
 func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	again, stop := mayPass(ctx, resp, err)
-	if stop != nil {
+	if stop != nil || !again && !isUpgrading(resp) {
 		return false, stop
-	}
-	if !again && !isUpgrading(resp) {
-		return false, nil
 	}
 	count, ok := ctx.Value(triesKey{}).(*tries)
 	if !ok {
@@ -70,21 +58,23 @@ func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool,
 	}
 	pause := r.pause(count.n, resp)
 	count.n++
-	if count.n >= triesOfARecord && ctx.Value(oneRecordKey{}) != nil && isRecordFault(resp) {
+	if count.n >= triesOfARecord && r.isRecordFault(resp) {
 		return false, nil
 	}
-	count.last = waitCause(resp, err)
+	if count.last = err; err == nil {
+		count.last = fmt.Errorf("vault answered %s", describeStatus(resp.StatusCode))
+	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 		return false, nil
 	}
-	r.onWait(count.last, pause)
+	r.OnWait(count.last, pause)
 	return true, nil
 }
 
 // mayPass is the API client's own policy, which retries every request without an
 // answer.
 func mayPass(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if foreignOf(err) != nil {
+	if _, ok := errors.AsType[*foreignError](err); ok {
 		return false, nil
 	}
 	return api.DefaultRetryPolicy(ctx, resp, err)
@@ -98,10 +88,10 @@ func (r retry) backoff(_, _ time.Duration, attempt int, resp *http.Response) tim
 // function of the attempt, because the API client calls backoff for it after check has
 // announced it.
 func (r retry) pause(attempt int, resp *http.Response) time.Duration {
-	pause := min(r.min<<min(attempt, 12), r.max) // 12 is enough to reach any max, and too little to overflow
+	pause := min(r.MinWait<<min(attempt, 12), r.MaxWait) // 12 is enough to reach any max, and too little to overflow
 	jitter := rand.New(rand.NewPCG(r.seed, uint64(attempt))).Float64()
 	pause -= time.Duration(jitter * float64(pause) / 2)
-	return max(pause, min(retryAfter(resp), r.max))
+	return max(pause, min(retryAfter(resp), r.MaxWait))
 }
 
 // retryAfter reads the header as seconds or as a date (RFC 9110, 10.2.3).
@@ -119,16 +109,12 @@ func retryAfter(resp *http.Response) time.Duration {
 	return 0
 }
 
-func waitCause(resp *http.Response, err error) error {
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("vault answered %s", describeStatus(resp.StatusCode))
-}
-
 // isRecordFault recognizes a 500 that concerns only the requested record.
-func isRecordFault(resp *http.Response) bool {
+func (r retry) isRecordFault(resp *http.Response) bool {
 	if resp == nil || resp.StatusCode != http.StatusInternalServerError {
+		return false
+	}
+	if operation := r.operationOf(resp.Request); operation != opRead && operation != opWrite {
 		return false
 	}
 	head := peek(resp)
@@ -160,8 +146,7 @@ func peek(resp *http.Response) string {
 // each one hitting the limit itself. Then requests go one at a time until as many in a
 // row succeeded as there are callers.
 type rateLimiter struct {
-	min, max time.Duration // of a pause
-	probes   int           // successful requests in a row that release it
+	cfg Config
 
 	mu    sync.Mutex    // guards the fields below
 	until time.Time     // nothing is sent earlier
@@ -170,7 +155,7 @@ type rateLimiter struct {
 }
 
 func newRateLimiter(cfg Config) *rateLimiter {
-	return &rateLimiter{min: cfg.MinWait, max: cfg.MaxWait, probes: cfg.Workers, turn: make(chan struct{}, 1)}
+	return &rateLimiter{cfg: cfg, turn: make(chan struct{}, 1)}
 }
 
 // acquire waits for the end of a pause, and, while requests go one at a time, for the
@@ -201,20 +186,16 @@ func (l *rateLimiter) state() (wait time.Duration, released bool) {
 
 // release updates the state from an answer; nil means no answer.
 func (l *rateLimiter) release(alone bool, resp *http.Response) {
-	l.observe(resp)
 	if alone {
-		<-l.turn
+		defer func() { <-l.turn }()
 	}
-}
-
-func (l *rateLimiter) observe(resp *http.Response) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case resp == nil:
 	case resp.StatusCode == http.StatusTooManyRequests:
-		l.left = l.probes
-		l.until = time.Now().Add(min(max(retryAfter(resp), l.min), l.max))
+		l.left = l.cfg.Workers
+		l.until = time.Now().Add(min(max(retryAfter(resp), l.cfg.MinWait), l.cfg.MaxWait))
 	case l.left > 0:
 		l.left--
 	}

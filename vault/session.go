@@ -38,10 +38,9 @@ type session struct {
 
 // loginAttempt is one login that all its callers wait for.
 type loginAttempt struct {
-	done   chan struct{}
-	stable bool // the token that it replaces lived long enough
-	lease  *lease
-	err    error
+	done  chan struct{}
+	lease *lease
+	err   error
 }
 
 // openSession logs in within ctx; the session itself lives until close.
@@ -71,9 +70,9 @@ func (s *session) lease() (*lease, error) {
 // replace returns a lease other than stale, by one login for all callers. Logins keep a
 // growing distance: until the next one may start, callers get the last one's error.
 func (s *session) replace(ctx context.Context, stale *lease) (*lease, error) {
-	a, err := s.join(stale)
-	if err != nil {
-		return nil, err
+	l, a, err := s.join(stale)
+	if a == nil {
+		return l, err
 	}
 	select {
 	case <-a.done:
@@ -83,81 +82,70 @@ func (s *session) replace(ctx context.Context, stale *lease) (*lease, error) {
 	}
 }
 
-func (s *session) join(stale *lease) (*loginAttempt, error) {
+// join returns the login that replaces stale, or its outcome if there is none to wait
+// for.
+func (s *session) join(stale *lease) (*lease, *loginAttempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := time.Until(s.last.Add(s.pause))
 	switch {
 	case s.ctx.Err() != nil:
-		return nil, errClosed
+		return nil, nil, errClosed
 	case s.current != stale:
-		return finishedLogin(s.current), nil
+		return s.current, nil, nil
 	case s.attempt != nil:
-		return s.attempt, nil
+		return nil, s.attempt, nil
 	case s.failure != nil && wait > 0:
-		return nil, s.failure
+		return nil, nil, s.failure
 	}
-	a := &loginAttempt{done: make(chan struct{}), stable: stale.wasStable()} // computed before the wait, which would count as life
+	a := &loginAttempt{done: make(chan struct{})}
 	s.attempt = a
-	s.wg.Go(func() { s.runLogin(a, stale, wait) })
-	return a, nil
+	s.wg.Go(func() { s.run(a, stale, wait) })
+	return nil, a, nil
 }
 
-func finishedLogin(l *lease) *loginAttempt {
-	a := &loginAttempt{done: make(chan struct{}), lease: l}
-	close(a.done)
-	return a
-}
-
-func (s *session) runLogin(a *loginAttempt, stale *lease, wait time.Duration) {
+func (s *session) run(a *loginAttempt, stale *lease, wait time.Duration) {
+	stable := stale.wasStable() // before the wait, which would count as life
 	if wait > 0 {
 		s.cfg.OnWait(errors.New("the vault token ended early; logging in again"), wait)
 	}
 	if a.err = sleep(s.ctx, wait); a.err == nil {
 		a.lease, a.err = s.logIn(s.ctx)
 	}
-	s.finishLogin(a)
+	s.mu.Lock()
+	s.attempt, s.failure, s.last = nil, a.err, time.Now()
+	s.pause = min(2*s.pause, maxLoginPause)
+	if a.err == nil {
+		s.current = a.lease
+		s.wg.Go(func() { s.keep(a.lease) })
+		if stable {
+			s.pause = minLoginPause
+		}
+	}
+	s.mu.Unlock()
 	close(a.done)
 	if a.err == nil {
 		retire(stale)
 	}
 }
 
-func (s *session) finishLogin(a *loginAttempt) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.attempt, s.failure, s.last = nil, a.err, time.Now()
-	if a.err == nil && a.stable {
-		s.pause = minLoginPause
-	} else {
-		s.pause = min(2*s.pause, maxLoginPause)
-	}
-	if a.err == nil {
-		s.current = a.lease
-		s.wg.Go(func() { s.keep(a.lease) })
-	}
-}
-
 // keep renews the lease until that ends for any reason, and then has the lease replaced
 // before its token expires.
 func (s *session) keep(l *lease) {
-	if !l.token.renewable || l.token.ttl <= 0 {
-		return // it is used until Vault refuses it
+	if l.token.renewable && l.token.ttl > 0 { // any other is used until Vault refuses it
+		s.renew(l)
+		s.succeed(l)
 	}
-	s.renew(l)
-	s.succeed(l)
 }
 
 // succeed returns once the lease has a successor. It does not wait for the end of the
 // old lease, which follows the revocation of its token and can take long.
 func (s *session) succeed(l *lease) {
-	for {
+	for l.ctx.Err() == nil {
 		if _, err := s.replace(l.ctx, l); err == nil {
 			return
 		}
-		if sleep(l.ctx, s.untilNextLogin()) != nil {
-			return
-		}
+		_ = sleep(l.ctx, minLoginPause) // replace itself keeps the distance between logins
 	}
 }
 
@@ -180,21 +168,13 @@ func (s *session) renew(l *lease) {
 	for {
 		select {
 		case renewal := <-watcher.RenewCh():
-			if secret := renewal.Secret; secret != nil && secret.Auth != nil {
-				s.cfg.OnToken(expiry(renewal.RenewedAt, lifetime(secret.Auth.LeaseDuration)))
-			}
+			s.cfg.OnToken(expiry(renewal.RenewedAt, lifetime(renewal.Secret.Auth.LeaseDuration)))
 		case <-watcher.DoneCh():
 			return
 		case <-l.ctx.Done():
 			return
 		}
 	}
-}
-
-func (s *session) untilNextLogin() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(time.Until(s.last.Add(s.pause)), minLoginPause)
 }
 
 // close waits for every goroutine of the session.
@@ -216,18 +196,13 @@ func (s *session) close() error {
 	return err
 }
 
+// sleep returns the context's error if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
-		return nil
+	case <-time.After(d):
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
 
 // lease is one token with its connections. It is replaced as a whole, so a renewed
@@ -236,7 +211,6 @@ type lease struct {
 	token       loginToken
 	api         *api.Client
 	renewal     *api.Client
-	health      *api.Client // without namespace and token: sys/health belongs to the root namespace
 	connections *http.Client
 	since       time.Time
 	ctx         context.Context // ends when the lease is replaced or the session closed
@@ -248,16 +222,22 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	ctx, _ = withTries(ctx)
-	l, err := s.connect()
+	client, connections, err := dial(s.cfg, s.login)
 	if err != nil {
 		return nil, err
 	}
-	if l.token, err = s.login.authenticate(ctx, l.api); err != nil {
+	l := &lease{api: client, connections: connections}
+	life, stop := context.WithCancel(s.ctx)
+	l.ctx, l.end = life, func() { stop(); connections.CloseIdleConnections() }
+	if l.renewal, err = newRenewalAPI(life, s.cfg, connections); err == nil {
+		l.token, err = s.login.authenticate(ctx, client)
+	}
+	if err != nil {
 		l.end()
 		return nil, err
 	}
 	// From here on the API client holds the only copy, which it needs.
-	l.api.SetToken(l.token.secret.RevealString())
+	client.SetToken(l.token.secret.RevealString())
 	l.token.secret.Wipe()
 	if uses := l.token.uses; uses > 0 {
 		retire(l)
@@ -274,36 +254,6 @@ func expiry(since time.Time, ttl time.Duration) time.Time {
 		return time.Time{}
 	}
 	return since.Add(ttl)
-}
-
-// connect prepares a lease without a token.
-func (s *session) connect() (*lease, error) {
-	certificate, err := s.login.clientCertificate()
-	if err != nil {
-		return nil, err
-	}
-	connections, err := newHTTPClient(s.cfg, certificate)
-	if err != nil {
-		return nil, err
-	}
-	client, err := newAPI(s.cfg, connections)
-	if err != nil {
-		return nil, err
-	}
-	root := s.cfg
-	root.Namespace = ""
-	health, err := newAPI(root, connections)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(s.ctx)
-	l := &lease{api: client, health: health, connections: connections, ctx: ctx}
-	l.end = func() { cancel(); connections.CloseIdleConnections() }
-	if l.renewal, err = newRenewalAPI(ctx, s.cfg, connections); err != nil {
-		l.end()
-		return nil, err
-	}
-	return l, nil
 }
 
 // wasStable reports whether a token lived long enough to count as expired, not as

@@ -3,7 +3,6 @@ package vault
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,17 +77,21 @@ func readBody(resp *api.Response, err error) ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-// keyring decodes the answer of transit/export and wipes its copies.
-func keyring(body []byte) (*crypto.Keyring, error) {
+// keyring decodes the answer of transit/export. It wipes every key that the keyring does
+// not take.
+func keyring(body []byte) (ring *crypto.Keyring, err error) {
 	var answer struct {
 		Data struct {
-			Type string                     `json:"type"`
-			Keys map[string]json.RawMessage `json:"keys"`
+			Type string            `json:"type"`
+			Keys map[string][]byte `json:"keys"` // base64
 		} `json:"data"`
 	}
 	defer func() {
-		for _, raw := range answer.Data.Keys {
-			clear(raw)
+		if err == nil {
+			return
+		}
+		for _, key := range answer.Data.Keys {
+			clear(key)
 		}
 	}()
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -99,43 +102,15 @@ func keyring(body []byte) (*crypto.Keyring, error) {
 		return nil, fmt.Errorf("%w: its type is %q, need %q", ErrWrongKeyType, kind, masterKeyType)
 	}
 	keys := make(map[crypto.KeyVersion][]byte, len(answer.Data.Keys))
-	wipe := func() {
-		for _, key := range keys {
-			clear(key)
+	for name, key := range answer.Data.Keys {
+		version, err := strconv.Atoi(name)
+		if err != nil || strconv.Itoa(version) != name {
+			return nil, fmt.Errorf("key version %.20q is not a number", name)
 		}
-	}
-	for name, raw := range answer.Data.Keys {
-		version, key, err := masterKey(name, raw)
-		if err != nil {
-			wipe()
-			return nil, err
+		if len(key) != crypto.KeySize {
+			return nil, fmt.Errorf("%w: version %d has %d bytes, need %d", ErrWrongKeyType, version, len(key), crypto.KeySize)
 		}
-		keys[version] = key
+		keys[crypto.KeyVersion(version)] = key
 	}
-	ring, err := crypto.NewKeyring(keys)
-	if err != nil {
-		wipe()
-		return nil, err
-	}
-	return ring, nil
-}
-
-func masterKey(name string, raw json.RawMessage) (crypto.KeyVersion, []byte, error) {
-	version, err := strconv.Atoi(name)
-	if err != nil || strconv.Itoa(version) != name {
-		return 0, nil, fmt.Errorf("key version %.20q is not a number", name)
-	}
-	text, ok := bytes.CutPrefix(raw, []byte(`"`))
-	text, closed := bytes.CutSuffix(text, []byte(`"`))
-	key := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Strict().Decode(key, text)
-	if !ok || !closed || err != nil {
-		clear(key)
-		return 0, nil, fmt.Errorf("key version %d is not base64", version)
-	}
-	if n != crypto.KeySize {
-		clear(key)
-		return 0, nil, fmt.Errorf("%w: version %d has %d bytes, need %d", ErrWrongKeyType, version, n, crypto.KeySize)
-	}
-	return crypto.KeyVersion(version), key[:n], nil
+	return crypto.NewKeyring(keys)
 }

@@ -27,6 +27,21 @@ const (
 // errTooLarge is returned when an answer exceeds its limit.
 var errTooLarge = errors.New("answer is too large")
 
+// dial prepares a client without a token, over connections of its own. It sends no
+// request.
+func dial(cfg Config, login *Login) (*api.Client, *http.Client, error) {
+	certificate, err := login.clientCertificate()
+	if err != nil {
+		return nil, nil, err
+	}
+	connections, err := newHTTPClient(cfg, certificate)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := newAPI(cfg, connections)
+	return client, connections, err
+}
+
 // newHTTPClient builds the connections of one login. Each presents the certificate,
 // because Vault checks it again when the token is renewed.
 func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, error) {
@@ -59,12 +74,10 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 		MaxIdleConnsPerHost: conns,
 		ForceAttemptHTTP2:   true,
 	}
-	return &http.Client{
-		Transport: &boundedTransport{
-			next: transport, limiter: newRateLimiter(cfg), records: semaphore.NewWeighted(int64(cfg.Workers)),
-			try: cfg.TryTimeout, onRequest: cfg.reportRequest, onRecords: cfg.onRecords,
-		},
-	}, nil
+	return &http.Client{Transport: &boundedTransport{
+		Transport: transport, cfg: cfg, life: context.Background(),
+		limiter: newRateLimiter(cfg), records: semaphore.NewWeighted(int64(cfg.Workers)),
+	}}, nil
 }
 
 // newAPI builds a client without a token that retries as long as the call's context
@@ -121,79 +134,59 @@ func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 // Vault's, so that no caller follows a redirect: net/http and the API client both
 // would.
 type boundedTransport struct {
-	next      *http.Transport
-	limiter   *rateLimiter // shared by all copies
-	try       time.Duration
-	life      context.Context // ends requests that have no context of their own; nil: all have one
-	onRequest func(req *http.Request, status int, took time.Duration)
-
-	records   *semaphore.Weighted // of the concurrent requests for records
-	onRecords func(*http.Request) bool
+	*http.Transport
+	cfg     Config
+	life    context.Context     // also ends the requests
+	limiter *rateLimiter        // shared by all copies
+	records *semaphore.Weighted // of the concurrent requests for records
 }
 
-func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, end := t.alive(req.Context())
-	if t.onRecords(req) {
+func (t *boundedTransport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	operation := t.cfg.operationOf(req)
+	ctx, end := context.WithCancel(req.Context())
+	unbind := context.AfterFunc(t.life, end)
+	done := func() { unbind(); end() }
+	defer func() {
+		if err != nil {
+			done()
+			if req.Body != nil {
+				_ = req.Body.Close() // as a RoundTripper must, also if it sends nothing
+			}
+		}
+	}()
+	switch operation {
+	case opList, opRead, opWrite: // logins and renewals are not delayed by them
 		if err := t.records.Acquire(ctx, 1); err != nil {
-			end()
-			closeBody(req)
 			return nil, err
 		}
 		defer t.records.Release(1)
 	}
 	alone, err := t.limiter.acquire(ctx)
 	if err != nil {
-		end()
-		closeBody(req)
 		return nil, err
 	}
 	// The time limit starts with the request's turn.
-	ctx, cancel := context.WithTimeout(ctx, t.try)
-	done := func() { cancel(); end() }
+	limited, cancel := context.WithTimeout(ctx, t.cfg.TryTimeout)
 	begun := time.Now()
-	resp, err := t.next.RoundTrip(req.WithContext(ctx))
+	resp, err = t.Transport.RoundTrip(req.WithContext(limited))
 	t.limiter.release(alone, resp)
 	if err != nil {
-		t.onRequest(req, 0, time.Since(begun))
-		done()
+		cancel()
+		t.cfg.OnRequest(operation, 0, time.Since(begun))
 		return nil, err
 	}
-	t.onRequest(req, resp.StatusCode, time.Since(begun))
+	t.cfg.OnRequest(operation, resp.StatusCode, time.Since(begun))
 	if err := foreign(req, resp); err != nil {
 		_ = resp.Body.Close()
-		done()
+		cancel()
 		return nil, err
 	}
-	resp.Body = &boundedBody{body: resp.Body, left: sizeLimit(req), done: done}
+	limit := int64(maxRecordSize)
+	if operation == opList {
+		limit = maxListSize
+	}
+	resp.Body = &boundedBody{body: resp.Body, left: limit, done: func() { cancel(); done() }}
 	return resp, nil
-}
-
-// closeBody does what a RoundTripper must also do for a request that it does not send.
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
-	}
-}
-
-// alive returns a context that also ends with life.
-func (t *boundedTransport) alive(ctx context.Context) (context.Context, func()) {
-	if t.life == nil {
-		return ctx, func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	release := context.AfterFunc(t.life, cancel)
-	return ctx, func() { release(); cancel() }
-}
-
-// CloseIdleConnections implements the interface that http.Client.CloseIdleConnections
-// uses.
-func (t *boundedTransport) CloseIdleConnections() { t.next.CloseIdleConnections() }
-
-func sizeLimit(req *http.Request) int64 {
-	if req.URL.Query().Get("list") == "true" {
-		return maxListSize
-	}
-	return maxRecordSize
 }
 
 type boundedBody struct {
@@ -241,21 +234,6 @@ func Operations() []string {
 	return []string{
 		opLogin, opLookup, opRenew, opRevoke, opUnwrap, opMounts, opHealth, opExport, opList, opRead, opWrite, opOther,
 	}
-}
-
-// reportRequest reports a request by its operation: paths contain tenants' names.
-func (c Config) reportRequest(req *http.Request, status int, took time.Duration) {
-	c.OnRequest(c.operationOf(req), status, took)
-}
-
-// onRecords reports whether a request reads, writes or lists records: Workers limits how
-// many of those are sent at a time. Logins and renewals are not delayed by them.
-func (c Config) onRecords(req *http.Request) bool {
-	switch c.operationOf(req) {
-	case opList, opRead, opWrite:
-		return true
-	}
-	return false
 }
 
 // operationOf uses the path, because the lifetime watcher's requests have no context
