@@ -84,7 +84,7 @@ func TestCheckSendsAHostInTwoSpellingsOneWrongToken(t *testing.T) {
 	fake := mailutest.Run(t, mailutest.Config{Token: "another-token"})
 	servers, a, b := twoSpellings(t, fake)
 
-	checks := servers.Check(t.Context(), []rotator.Origin{a.origin, b.origin})
+	checks := servers.Check(t.Context(), []rotator.Origin{a.config.Origin, b.config.Origin})
 
 	if fake.Count("") != 1 || !checks[0].WrongToken || checks[1].State != rotator.CheckFailed {
 		t.Errorf("%d requests: %+v", fake.Count(""), checks)

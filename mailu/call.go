@@ -18,32 +18,14 @@ import (
 // next one have their own retries.
 const maxTries = 3
 
-// pacing spaces the tries of a call.
-type pacing struct {
-	first, longest time.Duration
-}
-
-func newPacing(o Options) pacing {
-	p := pacing{first: o.RetryWait, longest: o.MaxRetryWait}
-	if p.first <= 0 {
-		p.first = 500 * time.Millisecond
-	}
-	if p.longest <= 0 {
-		p.longest = 5 * time.Second
-	}
-	return p
-}
-
-// after returns the wait after that many tries: it doubles each time, with a jitter of
-// up to half, so that callers that failed together do not retry together. It is false
-// if the server asked for a longer pause than a call can make.
-func (p pacing) after(tries int, asked *time.Duration) (time.Duration, bool) {
-	wait := p.first << (tries - 1)
-	wait = min(wait+rand.N(wait/2+1), p.longest)
-	if asked == nil {
-		return wait, true
-	}
-	return max(wait, *asked), *asked <= p.longest
+// wait returns the pause after that many tries: it doubles each time, with a jitter of
+// up to half, so that callers that failed together do not retry together, but is at
+// least the one that the server asked for. It is false if that is longer than a call can
+// wait.
+func (o Options) wait(tries int, asked time.Duration) (time.Duration, bool) {
+	wait := o.RetryWait << (tries - 1)
+	wait = min(wait+rand.N(wait/2+1), o.MaxRetryWait)
+	return max(wait, asked), asked <= o.MaxRetryWait
 }
 
 // call is one call of a method: one request, sent at most maxTries times. It never has
@@ -107,7 +89,7 @@ func (c *call) request(ctx context.Context, method, path string, body []byte) (*
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.server.agent)
+	req.Header.Set("User-Agent", c.server.options.UserAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -132,7 +114,7 @@ func (c *call) worthAnother(ctx context.Context) (time.Duration, bool) {
 	if c.once || !c.last.again || c.tries == maxTries {
 		return 0, false
 	}
-	wait, short := c.server.pacing.after(c.tries, c.last.pause)
+	wait, short := c.server.options.wait(c.tries, c.last.pause)
 	deadline, set := ctx.Deadline()
 	return wait, short && (!set || time.Until(deadline) > wait)
 }
@@ -150,21 +132,12 @@ func (c *call) failed(ended error) error {
 	}
 	switch {
 	case c.last.is(rotator.ErrServerUnusable) && errors.Is(c.errRefused, rotator.ErrUnverifiable): // nothing was learned about the hash
-	case c.refused():
+	case c.last.certain && (c.certain || !c.push): // of a push every try: a later refusal does not undo the effect of an earlier one
 		f.kinds = append(f.kinds, c.errRefused)
 	case c.last.limited:
-		return &rotator.RateLimitedError{After: c.last.pauseOrZero(), Err: f}
+		return &rotator.RateLimitedError{After: c.last.pause, Err: f}
 	}
 	return f
-}
-
-// refused considers all attempts of a push: a later refusal does not undo the possible
-// effect of an earlier attempt. For a question only the last one counts.
-func (c *call) refused() bool {
-	if c.push {
-		return c.certain
-	}
-	return c.last.certain
 }
 
 // refuse returns the error of a call whose arguments prevent sending it.
@@ -172,9 +145,14 @@ func (c *call) refuse(cause, next string) error {
 	return c.failure("not sent, since "+cause, next, c.errRefused)
 }
 
+// unexpected returns the error of an answer that is not what Mailu would have answered.
+func (c *call) unexpected(what string, a answer) error {
+	return c.failure(what+": "+a.describe(c.sanitizer), "see whether api_url is Mailu's API")
+}
+
 func (c *call) failure(cause, next string, kinds ...error) *failure {
 	return &failure{
-		action: c.action, user: c.sanitizer.user, origin: c.server.origin,
+		action: c.action, user: c.sanitizer.user, origin: c.server.config.Origin,
 		cause: cause, next: next, kinds: append([]error(nil), kinds...),
 	}
 }

@@ -62,9 +62,7 @@ func TestShortRetryAfterIsWaitedFor(t *testing.T) {
 }
 
 func TestAPauseIsNeverShorterThanTheBackOff(t *testing.T) {
-	asked := time.Millisecond
-
-	wait, short := newPacing(Options{}).after(1, &asked)
+	wait, short := Options{}.withDefaults().wait(1, time.Millisecond)
 
 	if wait < 500*time.Millisecond || !short {
 		t.Errorf("waits %s, %t", wait, short)
@@ -101,9 +99,9 @@ func TestLongRetryAfterIsPassedOnAtOnce(t *testing.T) {
 
 func TestUselessRetryAfterIsNoPause(t *testing.T) {
 	for _, value := range []string{"", "soon", "-5", "-99999999999999999999999", "1.5", "Fri, 31 Dec 1999 00:00:00 GMT"} {
-		after := retryAfter(http.Header{"Retry-After": {value}})
-		if after != nil && *after != 0 {
-			t.Errorf("%q: %s", value, *after)
+		after, _ := retryAfter(http.Header{"Retry-After": {value}})
+		if after != 0 {
+			t.Errorf("%q: %s", value, after)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (s *Servers) Check(ctx context.Context, origins []rotator.Origin) []Checked
 
 func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	quick := *s.endpoints[origin]
-	quick.timeout = min(quick.timeout, checkTimeout)
+	quick.config.Timeout = min(quick.config.Timeout, checkTimeout)
 	server := &Server{endpoint: &quick, state: s.states[quick.host]}
 	c, err := server.begin("check", rotator.ErrRefused, nobody, crypto.Secret{})
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	c.once = true
 	_, err = c.do(ctx, http.MethodGet, c.userPath(), nil)
 	if errors.Is(err, rotator.ErrUnknownUser) {
-		return Checked{Check: accepted(origin, c.last.tls)}
+		return Checked{Check: accepted(origin, c.last.answer.tls)}
 	}
 	found, fix := "an answer about a user that cannot exist", "set api_url to Mailu's API, without a cache"
 	if f, ok := errors.AsType[*failure](err); ok {

@@ -174,7 +174,7 @@ func TestCheckOfAServerWithoutTheAPISaysHowToEnableIt(t *testing.T) {
 // not Mailu.
 func TestCheckBelievesNoUserThatCannotExist(t *testing.T) {
 	server := handler(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"email":"`+nobody+`"}`) })
-	c := entry(string(server.origin))
+	c := entry(string(server.config.Origin))
 	c.Token = crypto.SecretFromString(mailutest.DefaultToken)
 
 	got := checkOne(t, c)

@@ -1,6 +1,7 @@
 package mailu
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -23,25 +24,19 @@ import (
 // endpoint is a checked entry with the state that outlives a run: connections and
 // limits.
 type endpoint struct {
-	origin    rotator.Origin
+	config    ServerConfig
+	options   Options
 	api       string // without a final slash
 	host      string // of api, by [rotator.Origin.Host]: http and https of one name are one Mailu
-	token     crypto.Secret
-	timeout   time.Duration
-	verify    Verify
-	pacing    pacing
-	agent     string
-	onRequest func(origin rotator.Origin, method string, status int, took time.Duration)
 	transport http.RoundTripper
 	limiter   *limiter
-
-	credential int // the same for entries with one API host and one token
 }
 
-// limiter bounds the number of concurrent requests, and of tenants between their push and
-// its verification. Without the second limit a verification would queue behind the
-// pushes of others, and every tenant would spend seconds with a password in Mailu that
-// is not yet current in Vault.
+// limiter bounds the number of concurrent requests to an API host, and of tenants between
+// their push and its verification. Without the second limit a verification would queue
+// behind the pushes of others, and every tenant would spend seconds with a password in
+// Mailu that is not yet current in Vault. Entries with one API host share the smallest of
+// their limits: a Mailu that serves several webmail names is still one process.
 type limiter struct {
 	*semaphore.Weighted
 	size   int
@@ -54,73 +49,23 @@ func newLimiter(size int) *limiter {
 	return &limiter{Weighted: semaphore.NewWeighted(n), size: size, pushes: semaphore.NewWeighted(n), alone: semaphore.NewWeighted(1)}
 }
 
-// shareLimiters gives all entries with one API host a common limiter, the smallest of theirs:
-// a Mailu that serves several webmail names is still one process.
-func shareLimiters(endpoints map[rotator.Origin]*endpoint) {
-	limiters := make(map[string]*limiter, len(endpoints))
-	for _, e := range endpoints {
-		if g := limiters[e.host]; g == nil || e.limiter.size < g.size {
-			limiters[e.host] = e.limiter
-		}
-	}
-	for _, e := range endpoints {
-		e.limiter = limiters[e.host]
-	}
-}
-
-// numberCredentials gives entries the same number if they send the same token to the
-// same host: a proof of one token is then a proof of the other.
-func numberCredentials(endpoints map[rotator.Origin]*endpoint) {
-	var distinct []*endpoint
-	for _, e := range endpoints {
-		same := func(other *endpoint) bool { return other.host == e.host && other.token.Equal(e.token) }
-		if e.credential = slices.IndexFunc(distinct, same); e.credential < 0 {
-			e.credential = len(distinct)
-			distinct = append(distinct, e)
-		}
-	}
-}
-
 func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
-	var wrong []error
-	note := func(err error) {
-		if err != nil {
-			wrong = append(wrong, err)
-		}
-	}
-	api, base, err := checkAddresses(c)
-	note(err)
-	note(checkToken(c.Token))
-	roots, err := readRoots(c.CAFile)
-	note(err)
+	api, host, err := checkAddresses(c)
+	roots, rootsErr := readRoots(c.CAFile)
+	wrong := []error{err, checkToken(c.Token), rootsErr}
 	if c.MaxConcurrent < 1 {
-		note(fmt.Errorf("max_concurrent is %d: set it to 1 or more", c.MaxConcurrent))
+		wrong = append(wrong, fmt.Errorf("max_concurrent is %d: set it to 1 or more", c.MaxConcurrent))
 	}
 	if c.Timeout <= 0 {
-		note(fmt.Errorf("timeout is %s: set it above zero", c.Timeout))
+		wrong = append(wrong, fmt.Errorf("timeout is %s: set it above zero", c.Timeout))
 	}
-	if c.Verify == "" {
-		c.Verify = VerifyHash
+	if c.Verify != "" && c.Verify != VerifyHash && c.Verify != VerifyNone {
+		wrong = append(wrong, fmt.Errorf("verify is %q: set it to %s or %s", bounded(string(c.Verify)), VerifyHash, VerifyNone))
 	}
-	if c.Verify != VerifyHash && c.Verify != VerifyNone {
-		note(fmt.Errorf("verify is %q: set it to %s or %s", bounded(string(c.Verify)), VerifyHash, VerifyNone))
-	}
-	if len(wrong) > 0 {
+	if wrong = slices.DeleteFunc(wrong, func(err error) bool { return err == nil }); len(wrong) > 0 {
 		return nil, wrong
 	}
-
-	e := &endpoint{
-		origin: c.Origin, api: api, host: base.Host(),
-		token: c.Token, timeout: c.Timeout, verify: c.Verify,
-		pacing: newPacing(o), agent: o.UserAgent, onRequest: o.OnRequest,
-		transport: o.transport, limiter: newLimiter(c.MaxConcurrent),
-	}
-	if e.agent == "" {
-		e.agent = "mailu-rotator"
-	}
-	if e.onRequest == nil {
-		e.onRequest = func(rotator.Origin, string, int, time.Duration) {}
-	}
+	e := &endpoint{config: c, options: o, api: api, host: host, transport: o.transport}
 	if e.transport == nil {
 		e.transport = newTransport(c, roots)
 	}
@@ -146,7 +91,7 @@ func newTransport(c ServerConfig, roots *x509.CertPool) *http.Transport {
 	}
 }
 
-func checkAddresses(c ServerConfig) (api string, base rotator.Origin, err error) {
+func checkAddresses(c ServerConfig) (api, host string, err error) {
 	origin, err := rotator.ParseOrigin(string(c.Origin))
 	if err != nil {
 		return "", "", fmt.Errorf("origin: %w", err)
@@ -154,25 +99,19 @@ func checkAddresses(c ServerConfig) (api string, base rotator.Origin, err error)
 	if origin != c.Origin {
 		return "", "", fmt.Errorf("origin: write it as %q", origin)
 	}
-	if c.APIURL == "" {
-		c.APIURL = string(c.Origin) + "/api/v1"
-	}
-	base, err = rotator.ParseOrigin(c.APIURL)
+	address := cmp.Or(c.APIURL, string(origin)+"/api/v1")
+	base, err := rotator.ParseOrigin(address)
 	if err != nil {
 		return "", "", fmt.Errorf("api_url: %w", err)
 	}
-	u, err := url.Parse(c.APIURL)
+	u, err := url.Parse(address)
 	if err != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return "", "", errors.New("api_url: it must be scheme, host and path only")
 	}
-
-	if err := checkPlain("origin", origin, c.AllowHTTP); err != nil {
+	if err := cmp.Or(checkPlain("origin", origin, c.AllowHTTP), checkPlain("api_url", base, c.AllowHTTP)); err != nil {
 		return "", "", err
 	}
-	if err := checkPlain("api_url", base, c.AllowHTTP); err != nil {
-		return "", "", err
-	}
-	return string(base) + strings.TrimRight(u.EscapedPath(), "/"), base, nil
+	return string(base) + strings.TrimRight(u.EscapedPath(), "/"), base.Host(), nil
 }
 
 func checkPlain(field string, o rotator.Origin, allowed bool) error {

@@ -80,7 +80,7 @@ func push(t testing.TB, s *Server) error {
 
 // looked sets the state after this release's answer about the user.
 func looked(s *Server, username string) {
-	s.accounts.note(username, []byte(`{"enabled":true,"enable_imap":true,"change_pw_next_login":false}`))
+	s.accounts.Store(username, accountOf([]byte(`{"enabled":true,"enable_imap":true,"change_pw_next_login":false}`)))
 }
 
 func prove(t testing.TB, s *Server, password string) (rotator.Verification, error) {
@@ -168,7 +168,7 @@ func mustTell(t testing.TB, s *Server, err error, words ...string) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, word := range append(words, string(s.origin), user) {
+	for _, word := range append(words, string(s.config.Origin), user) {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("error %q does not say %q", err, word)
 		}

@@ -133,7 +133,7 @@ func TestLostAnswersAreTriedAgainAndAmbiguous(t *testing.T) {
 	for _, kind := range []mailutest.Kind{mailutest.ResetBefore, mailutest.ResetAfter, mailutest.HangBefore, mailutest.HangAfter} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
 			fake, server := pair(t, mailutest.Config{})
-			server.timeout = 400 * time.Millisecond // long enough for each request to arrive on a loaded machine
+			server.config.Timeout = 400 * time.Millisecond // long enough for each request to arrive on a loaded machine
 			fake.Inject(mailutest.Fault{Kind: kind})
 
 			err := push(t, server)

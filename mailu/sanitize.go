@@ -23,7 +23,7 @@ type sanitizer struct {
 }
 
 func (s *Server) sanitizer(user string, password crypto.Secret) sanitizer {
-	return sanitizer{user: user, secrets: []crypto.Secret{s.token, password}}
+	return sanitizer{user: user, secrets: []crypto.Secret{s.config.Token, password}}
 }
 
 // clean returns text that is safe in an error.

@@ -19,7 +19,7 @@ import (
 type Server struct {
 	*endpoint
 	state    *hostState
-	accounts accounts
+	accounts sync.Map // username -> account, as the latest answer to this value showed it
 }
 
 // MaxConcurrent is the number of concurrent requests for this server, at least 1: its
@@ -62,46 +62,43 @@ func (s *Server) attempt(req *http.Request, sanitizer sanitizer) verdict {
 // since Mailu blocks the sender's network after five wrong ones. Once the token is
 // proven it lets all through.
 func (s *Server) trial(ctx context.Context) (end func(), err error) {
-	if s.state.proven(s.endpoint) {
-		return func() {}, nil
+	if !s.state.proven(s.endpoint) {
+		if err := s.limiter.alone.Acquire(ctx, 1); err != nil {
+			return nil, err
+		}
+		if !s.state.proven(s.endpoint) {
+			return func() { s.limiter.alone.Release(1) }, nil
+		}
+		s.limiter.alone.Release(1) // proven while this call waited
 	}
-	if err := s.limiter.alone.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	if s.state.proven(s.endpoint) { // proven while this call waited
-		s.limiter.alone.Release(1)
-		return func() {}, nil
-	}
-	return func() { s.limiter.alone.Release(1) }, nil
+	return func() {}, nil
 }
 
 // exchange adds the token and reads the whole answer, both within the time of one
 // request.
 func (s *Server) exchange(req *http.Request, sanitizer sanitizer) verdict {
-	if s.token.Empty() {
+	if s.config.Token.Empty() {
 		return verdict{cause: "the token was wiped from memory", next: "start another run"}
 	}
 	parent := req.Context()
-	ctx, cancel := context.WithTimeout(parent, s.timeout)
+	ctx, cancel := context.WithTimeout(parent, s.config.Timeout)
 	defer cancel()
 	req = req.Clone(ctx)
-	req.Header.Set("Authorization", bearer(s.token))
+	req.Header.Set("Authorization", bearer(s.config.Token))
 
 	begun := time.Now()
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
-		s.onRequest(s.origin, req.Method, 0, time.Since(begun))
+		s.options.OnRequest(s.config.Origin, req.Method, 0, time.Since(begun))
 		return s.broken(parent, ctx, err, sanitizer)
 	}
 	a := readAnswer(resp)
-	a.asked = req.URL
-	s.onRequest(s.origin, req.Method, a.status, time.Since(begun))
+	a.asked, a.tls = req.URL, resp.TLS
+	s.options.OnRequest(s.config.Origin, req.Method, a.status, time.Since(begun))
 	if a.status == http.StatusOK && a.err != nil {
 		return s.broken(parent, ctx, fmt.Errorf("the answer broke off: %w", a.err), sanitizer)
 	}
-	v := judge(a, sanitizer)
-	v.status, v.tls = a.code(), resp.TLS
-	return v
+	return judge(a, sanitizer)
 }
 
 // bearer leaves no copy of the token except the header: a string that a concatenation
@@ -124,7 +121,7 @@ type hostState struct {
 	mu          sync.Mutex        // guards the fields below
 	reason      string            // "": enabled
 	misplaced   map[string]string // reasons by api_url
-	accepted    []int             // credentials
+	accepted    []crypto.Secret   // tokens
 	intercepted []string          // users in a row
 }
 
@@ -136,11 +133,12 @@ func (h *hostState) disabled(e *endpoint) (reason string, disabled bool) {
 	return reason, reason != ""
 }
 
-// proven reports whether the host has accepted the entry's token in this run.
+// proven reports whether the host has accepted the entry's token in this run, whichever
+// entry it was sent for.
 func (h *hostState) proven(e *endpoint) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Contains(h.accepted, e.credential)
+	return slices.ContainsFunc(h.accepted, e.config.Token.Equal)
 }
 
 // note records the answer to an entry's request about a user, and returns the verdict
@@ -148,13 +146,14 @@ func (h *hostState) proven(e *endpoint) bool {
 func (h *hostState) note(e *endpoint, user string, v verdict) verdict {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	proven := slices.ContainsFunc(h.accepted, e.config.Token.Equal)
 	if v.proves {
 		h.intercepted = nil
-		if !slices.Contains(h.accepted, e.credential) {
-			h.accepted = append(h.accepted, e.credential)
+		if !proven {
+			h.accepted = append(h.accepted, e.config.Token)
 		}
 	}
-	if v.page && slices.Contains(h.accepted, e.credential) {
+	if v.page && proven {
 		v.intercepted() // another answer has shown that the API is on
 	}
 	if v.is(rotator.ErrIntercepted) && !slices.Contains(h.intercepted, user) {
@@ -164,15 +163,10 @@ func (h *hostState) note(e *endpoint, user string, v verdict) verdict {
 		v.kinds = append(v.kinds, rotator.ErrServerUnusable)
 		v.next = "look for a firewall or proxy in front of Mailu that refuses the requests of this host, and see whether api_url is Mailu's API"
 	}
-	if v.is(rotator.ErrServerUnusable) {
-		h.disable(e, v)
+	if !v.is(rotator.ErrServerUnusable) {
+		return v
 	}
-	return v
-}
-
-// disable keeps the first reason. The caller holds the lock.
-func (h *hostState) disable(e *endpoint, v verdict) {
-	switch {
+	switch { // the first reason stays
 	case !v.misplaced:
 		h.reason = cmp.Or(h.reason, v.cause)
 	case h.misplaced == nil:
@@ -180,4 +174,5 @@ func (h *hostState) disable(e *endpoint, v verdict) {
 	default:
 		h.misplaced[e.api] = cmp.Or(h.misplaced[e.api], v.cause)
 	}
+	return v
 }

@@ -1,6 +1,38 @@
+// Package mailu is the rotator's client for Mailu's admin API: [Servers] is a
+// [rotator.Mailu], [Server] a [rotator.Server]. It sends four kinds of request:
+//
+//	PATCH {api}/user/{email}  {"raw_password": …}  push
+//	GET   {api}/user/{email}                       look up; the hash, for the proof; the check
+//
+// These two are only for a tenant that is being added:
+//
+//	GET   {api}/domain/{domain}                    look up, before
+//	POST  {api}/user          {"email": …, …}      create
+//
+// It promises, whatever a server answers:
+//
+//   - The token is sent to the API URLs of the configuration and nowhere else: it
+//     follows no redirect and uses no proxy.
+//   - It reports "refused" only if no request of the call can have changed the
+//     password, which only Mailu's own messages show. Everything else that is not
+//     a clear success is ambiguous.
+//   - Until a run has seen the token accepted, it sends one request at a time to
+//     the API's host, and after one refusal of a token none, because five block
+//     the sender's network for an hour.
+//   - A refusal by a firewall or a proxy counts for one request only, until three
+//     users in a row get such an answer.
+//   - It sends a server at most as many concurrent requests as its entry allows,
+//     since the process that hashes passwords also answers every mail login.
+//   - An answer costs bounded memory, time and hashing, and reaches an error only
+//     without control characters, passwords and tokens.
+//
+// The facts about Mailu come from its source (core/admin/mailu/api) and from a real
+// admin, release 2024.06; the hash format is passlib's bcrypt_sha256. The package
+// imports rotator, crypto, internal/netfault and internal/text, and never logs.
 package mailu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,6 +80,16 @@ type Options struct {
 	transport http.RoundTripper // replaces the network in tests that control the clock
 }
 
+func (o Options) withDefaults() Options {
+	o.RetryWait = cmp.Or(max(o.RetryWait, 0), 500*time.Millisecond)
+	o.MaxRetryWait = cmp.Or(max(o.MaxRetryWait, 0), 5*time.Second)
+	o.UserAgent = cmp.Or(o.UserAgent, "mailu-rotator")
+	if o.OnRequest == nil {
+		o.OnRequest = func(rotator.Origin, string, int, time.Duration) {}
+	}
+	return o
+}
+
 // Servers finds the server of an origin. It belongs to one run: a server whose token
 // was refused stays closed in it. [Servers.Fresh] begins the next run. Its methods are
 // safe for concurrent use.
@@ -61,8 +103,10 @@ type Servers struct {
 // files and opens no connection. An unusable entry is no error: it is excluded from the
 // run, and the others are not.
 func New(configs []ServerConfig, options Options) (*Servers, error) {
+	options = options.withDefaults()
 	var problems []error
 	endpoints := make(map[rotator.Origin]*endpoint, len(configs))
+	limiters := make(map[string]*limiter, len(configs)) // by API host
 	unusable := map[rotator.Origin]ServerConfig{}
 	for _, config := range configs {
 		if config.Unusable != nil {
@@ -77,6 +121,12 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 			problems = append(problems, fmt.Errorf("mailu server %q: %w", bounded(string(config.Origin)), err))
 		}
 		endpoints[config.Origin] = e // nil if refused, to detect duplicates
+		if e == nil {
+			continue
+		}
+		if l := limiters[e.host]; l == nil || config.MaxConcurrent < l.size {
+			limiters[e.host] = newLimiter(config.MaxConcurrent)
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		for _, config := range configs {
@@ -84,9 +134,9 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 		}
 		return nil, err
 	}
-
-	shareLimiters(endpoints)
-	numberCredentials(endpoints)
+	for _, e := range endpoints {
+		e.limiter = limiters[e.host]
+	}
 	return (&Servers{endpoints: endpoints, unusable: unusable}).Fresh(), nil
 }
 
@@ -142,6 +192,6 @@ func (s *Servers) Close() {
 		if t, ok := e.transport.(*http.Transport); ok {
 			t.CloseIdleConnections()
 		}
-		e.token.Wipe()
+		e.config.Token.Wipe()
 	}
 }

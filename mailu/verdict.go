@@ -2,7 +2,6 @@ package mailu
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,29 +22,20 @@ const maxRetryAfter = time.Hour
 // request may have taken effect and is not sent again.
 type verdict struct {
 	accepted bool
-	answer   answer               // zero if there was none
-	status   int                  // see answer.code; 0 if there was no answer
-	tls      *tls.ConnectionState // nil without TLS
+	answer   answer // zero if there was none
 
 	proves     bool // Mailu has accepted the token
 	wrongToken bool // Mailu has refused and counted the token
 	page       bool // a 404 with a page: the API is off, unless it has answered before
 	misplaced  bool // this api_url leads to no API; another one of the same host may
 
-	certain bool           // certainly nothing was changed
-	again   bool           // worth another try
-	limited bool           // the server asked for a pause
-	pause   *time.Duration // its length, if the server gave one
+	certain bool          // certainly nothing was changed
+	again   bool          // worth another try
+	limited bool          // the server asked for a pause
+	pause   time.Duration // its length, or 0
 
 	cause, next string
 	kinds       []error // the error's kinds, for errors.Is and errors.As
-}
-
-func (v verdict) pauseOrZero() time.Duration {
-	if v.pause == nil {
-		return 0
-	}
-	return *v.pause
 }
 
 func (v verdict) is(kind error) bool { return errors.Is(errors.Join(v.kinds...), kind) }
@@ -80,7 +70,8 @@ func judge(a answer, sanitizer sanitizer) verdict {
 	case code == http.StatusNotFound:
 		v.notFound(a, sanitizer)
 	case code == http.StatusTooManyRequests:
-		v.again, v.limited, v.pause = true, true, retryAfter(a.header)
+		v.again, v.limited = true, true
+		v.pause, _ = retryAfter(a.header)
 		v.next = "wait: after five wrong tokens Mailu blocks an address for an hour"
 	case code == http.StatusRequestTimeout:
 		v.next = askLater
@@ -92,8 +83,8 @@ func judge(a answer, sanitizer sanitizer) verdict {
 	case code >= 300 && code < 400:
 		v.redirected(a, sanitizer)
 	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
-		v.again, v.pause = true, retryAfter(a.header)
-		v.limited = v.pause != nil
+		v.again = true
+		v.pause, v.limited = retryAfter(a.header)
 		v.next = askLater
 	case code >= 500:
 		v.kinds = []error{rotator.ErrServerFailed}
@@ -195,6 +186,24 @@ func apiBefore(path string) (api string, found bool) {
 	return "", false
 }
 
+// ofCreation adapts verdicts to the creation of a user: there the unknown object is the
+// domain.
+func (v verdict) ofCreation(sanitizer sanitizer) verdict {
+	code := v.answer.code()
+	switch {
+	case v.is(rotator.ErrUnknownUser):
+		v.cause, v.kinds = v.answer.describe(sanitizer), nil
+		v.next = "create the domain in Mailu first, or correct the user"
+	case !v.certain: // not an answer of Mailu
+	case code == http.StatusBadRequest:
+		v.next = "correct the user, or see the log of Mailu's admin"
+	case code == http.StatusConflict:
+		v.kinds = append(v.kinds, rotator.ErrNotCreated)
+		v.next = "see whether Mailu has the user, and how many its domain may have"
+	}
+	return v
+}
+
 func disabled(reason string) verdict {
 	return verdict{
 		certain: true,
@@ -212,25 +221,19 @@ func queueTimeout(err error, size int) verdict {
 	}
 }
 
-// retryAfter reads seconds or an HTTP date (RFC 9110, section 10.2.3); it returns nil
+// retryAfter reads seconds or an HTTP date (RFC 9110, section 10.2.3); given is false
 // without either.
-func retryAfter(h http.Header) *time.Duration {
+func retryAfter(h http.Header) (after time.Duration, given bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
-	var after time.Duration
 	seconds, err := strconv.ParseInt(value, 10, 64)
-	switch {
-	case err == nil:
-		after = time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
-	case errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(value, "-"):
-		after = maxRetryAfter
-	default:
-		date, err := http.ParseTime(value)
-		if err != nil {
-			return nil
-		}
-		after = min(max(time.Until(date), 0), maxRetryAfter)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // which has the nearest number
+		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second, true
 	}
-	return &after
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
+	}
+	return min(max(time.Until(date), 0), maxRetryAfter), true
 }
 
 // broken judges an attempt without a complete answer. It keeps the error's sanitized
@@ -251,7 +254,7 @@ func (s *Server) broken(parent, ctx context.Context, err error, sanitizer saniti
 	case ctx.Err() != nil:
 		return verdict{
 			again: true,
-			cause: fmt.Sprintf("no answer within %s", s.timeout),
+			cause: fmt.Sprintf("no answer within %s", s.config.Timeout),
 			next:  "see whether Mailu's admin is overloaded, or raise the server's timeout",
 		}
 	}
@@ -262,28 +265,32 @@ func (s *Server) broken(parent, ctx context.Context, err error, sanitizer saniti
 // adviseOn returns the next action after a network error, and whether a retry within
 // seconds can help.
 func adviseOn(err error) (next string, again bool) {
-	switch netfault.Of(err) {
-	case netfault.Untrusted:
-		return "set ca_file to the root that signed the server's certificate", false
-	case netfault.WrongName:
-		return "make the name in origin or api_url one that the server's certificate is for", false
-	case netfault.NotYetValid:
-		return "compare this host's clock with the server's: its certificate is not valid yet", false
-	case netfault.Expired, netfault.Certificate:
-		return "renew or replace the server's certificate", false
-	case netfault.NotTLS:
-		return "see whether the port in origin or api_url is the one for TLS", false
-	case netfault.OldTLS:
-		return "see whether the server offers TLS 1.2 or later", false
-	case netfault.WantsClient, netfault.Handshake:
-		return "see whether the server wants a client certificate, which is not sent, and offers TLS 1.2 or later", false
-	case netfault.UnknownName:
-		return "see whether the name in origin or api_url is right and resolves on this host", false
+	const (
+		renew     = "renew or replace the server's certificate"
+		handshake = "see whether the server wants a client certificate, which is not sent, and offers TLS 1.2 or later"
+		name      = "see whether the name in origin or api_url is right and resolves on this host"
+	)
+	kind := netfault.Of(err)
+	lasting := map[netfault.Kind]string{
+		netfault.Untrusted:   "set ca_file to the root that signed the server's certificate",
+		netfault.WrongName:   "make the name in origin or api_url one that the server's certificate is for",
+		netfault.NotYetValid: "compare this host's clock with the server's: its certificate is not valid yet",
+		netfault.Expired:     renew,
+		netfault.Certificate: renew,
+		netfault.NotTLS:      "see whether the port in origin or api_url is the one for TLS",
+		netfault.OldTLS:      "see whether the server offers TLS 1.2 or later",
+		netfault.WantsClient: handshake,
+		netfault.Handshake:   handshake,
+		netfault.UnknownName: name,
+	}
+	if next, found := lasting[kind]; found {
+		return next, false
+	}
+	switch kind {
 	case netfault.NoNameService:
-		return "see whether the name in origin or api_url is right and resolves on this host", true
+		return name, true
 	case netfault.Refused:
 		return "see whether Mailu is up and the port is right", true
-	default:
-		return "see whether the server and the network to it are up; the next run goes on from here", true
 	}
+	return "see whether the server and the network to it are up; the next run goes on from here", true
 }
