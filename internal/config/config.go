@@ -1,4 +1,28 @@
+// Package config turns one YAML file and four environment variables into a [Config]
+// that the rest of the program uses without further checks: names are checked against
+// the known ones, values are parsed into their types, relative paths are made absolute,
+// and everything that can be found wrong without opening a connection is an error.
+//
+// [Load] promises:
+//
+//   - all errors at once, each with its line where it has one, the key's full
+//     path and what to do about it;
+//   - no guessing: unknown keys, duplicate keys, wrong types, several documents,
+//     anchors, aliases, merge keys and tags are errors;
+//   - a file larger than [MaxFileSize], or nested deeper than any configuration
+//     needs, costs no more than reading it;
+//   - secrets are never read from the YAML and no message repeats the content of
+//     a file that holds one. A key such as "token" is answered with the name of
+//     the key that takes a file.
+//
+// Files with secrets are named here, but their users open them with [ReadSecret];
+// [Config.CheckFiles] tries all of them.
+//
+// The package knows nothing about the Vault and Mailu clients and must not import them:
+// they receive values from it.
 package config
+
+//go:generate go run ./reference . ../../docs/configuration.md
 
 import (
 	"strings"
@@ -58,32 +82,32 @@ type Vault struct {
 	Transit Transit `yaml:"transit"`
 }
 
-// Auth is the login to Vault. A field that the method does not use must be left out: it
-// would seem to have an effect.
+// Auth is the login to Vault. The tag methods has the methods that use a field, with !
+// where they require it. Others must leave it out: it would seem to have an effect.
 type Auth struct {
 	// How to log in; each method needs keys of its own.
 	Method AuthMethod `yaml:"method" oneof:"token,token_file,approle,kubernetes,cert"`
 	// A Vault token that another program renews. Read at every login.
-	TokenFile string `yaml:"token_file" default:"required by token_file" range:"one line"`
+	TokenFile string `yaml:"token_file" methods:"token_file!" default:"required by token_file" range:"one line"`
 	// The AppRole role-id.
-	RoleIDFile string `yaml:"role_id_file" default:"required by approle" range:"one line"`
+	RoleIDFile string `yaml:"role_id_file" methods:"approle!" default:"required by approle" range:"one line"`
 	// The AppRole secret-id, or the token that wraps it.
-	SecretIDFile string `yaml:"secret_id_file" default:"required by approle" range:"one line"`
+	SecretIDFile string `yaml:"secret_id_file" methods:"approle!" default:"required by approle" range:"one line"`
 	// The file holds a response-wrapping token, which is unwrapped once: each restart
 	// needs a new one.
-	SecretIDWrapped bool `yaml:"secret_id_wrapped" range:"method approle"`
+	SecretIDWrapped bool `yaml:"secret_id_wrapped" methods:"approle" range:"method approle"`
 	// The role to log in as. With cert, Vault otherwise picks the role that
 	// matches.
-	Role string `yaml:"role" type:"name" default:"required by kubernetes, optional for cert" range:"no slash"`
+	Role string `yaml:"role" methods:"kubernetes!,cert" type:"name" default:"required by kubernetes, optional for cert" range:"no slash"`
 	// The token that Kubernetes issues, by default
 	// `/var/run/secrets/kubernetes.io/serviceaccount/token`.
-	JWTFile string `yaml:"jwt_file" default:"the pod's service account token" range:"method kubernetes; one line"`
+	JWTFile string `yaml:"jwt_file" methods:"kubernetes" default:"the pod's service account token" range:"method kubernetes; one line"`
 	// The client certificate with its chain.
-	CertFile string `yaml:"cert_file" default:"required by cert" range:"PEM"`
+	CertFile string `yaml:"cert_file" methods:"cert!" default:"required by cert" range:"PEM"`
 	// Its private key.
-	KeyFile string `yaml:"key_file" default:"required by cert" range:"PEM"`
+	KeyFile string `yaml:"key_file" methods:"cert!" default:"required by cert" range:"PEM"`
 	// Where the method is mounted, without `auth/`.
-	Mount string `yaml:"mount" type:"path in Vault" default:"the method's name" range:"methods approle, kubernetes, cert"`
+	Mount string `yaml:"mount" methods:"approle,kubernetes,cert" type:"path in Vault" default:"the method's name" range:"methods approle, kubernetes, cert"`
 	// Token is the content of VAULT_TOKEN under method token, else empty. It
 	// has no key in the file.
 	Token crypto.Secret `yaml:"-"`
@@ -275,3 +299,64 @@ const (
 	LogJSON    LogFormat = "json"
 	LogConsole LogFormat = "console"
 )
+
+// ServiceAccountToken is where Kubernetes mounts a pod's token, and the default of
+// jwt_file with method kubernetes.
+const ServiceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// Default returns every default. It is not a valid configuration: the Vault address and
+// the Mailu servers have no default (each server starts as [DefaultServer]). Nor have
+// fields whose default depends on another one, see [Auth.Mount], [Auth.JWTFile] and
+// [Server.APIURL].
+func Default() Config {
+	recipe := crypto.DefaultRecipe()
+	return Config{
+		Vault: Vault{
+			// The only method that needs nothing but the environment that every Vault
+			// user already has.
+			Auth:    Auth{Method: AuthToken},
+			Mount:   "vault",
+			Prefix:  "smtp",
+			Leaf:    "admin",
+			Transit: Transit{Mount: "transit", Key: "smtp-master"},
+		},
+		Rotation: Rotation{
+			Schedule:      mustParse(ParseSchedule("0 3 * * *")),
+			Timezone:      time.UTC,
+			Jitter:        10 * time.Minute,
+			Window:        6 * time.Hour,
+			DefaultPolicy: mustParse(rotator.ParsePolicy("180_days")),
+			Workers:       16,
+			ClaimTTL:      5 * time.Minute,
+			Canary:        true,
+			ShutdownGrace: time.Minute,
+		},
+		Verify: Verification{
+			Schedule: mustParse(ParseSchedule("0 5 * * 0")), // after the sweep, on the quietest day
+		},
+		Password: Password{
+			Length:   recipe.Length,
+			Digits:   recipe.Digits,
+			Symbols:  recipe.Symbols,
+			Alphabet: recipe.Alphabet,
+		},
+		// The daemon listens by default because an unmonitored rotator fails silently
+		// until a password is too old. The listener is read-only and reachable from
+		// this host only; a taken port costs the metrics, not the rotations.
+		Listen: Listen{Address: "127.0.0.1:9180"},
+		Hooks:  Hooks{Timeout: 30 * time.Second},
+		Log:    Log{Level: LogInfo, Format: LogAuto},
+	}
+}
+
+// DefaultServer returns the defaults of one entry of mailu.servers.
+func DefaultServer() Server {
+	return Server{MaxConcurrent: 1, Timeout: 30 * time.Second, Verify: VerifyHash}
+}
+
+func mustParse[T any](value T, err error) T {
+	if err != nil {
+		panic("config: default does not parse: " + err.Error())
+	}
+	return value
+}

@@ -75,18 +75,14 @@ func (c *Config) check(files []file) (errs []error) {
 			continue
 		}
 		if err := file.check(*file.path); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.sourceOf(file.key), err))
+			source := file.key
+			if source == keyOfCAFile && c.Vault.CAFileFrom != "" {
+				source += " (from " + c.Vault.CAFileFrom + ")"
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", source, err))
 		}
 	}
 	return errs
-}
-
-// sourceOf names the key, and the variable that gave it its value.
-func (c *Config) sourceOf(key string) string {
-	if key == keyOfCAFile && c.Vault.CAFileFrom != "" {
-		return key + " (from " + c.Vault.CAFileFrom + ")"
-	}
-	return key
 }
 
 func checkWith(read func(string) (crypto.Secret, error)) func(string) error {
@@ -159,25 +155,23 @@ func (h *Hooks) files() (all []file) {
 // CheckProgram returns a [FileError] if a program cannot or must not be run. It does
 // not open the file: a program need not be readable.
 func CheckProgram(path string) error {
-	chmod := "chmod 755 " + path
+	fix := "chmod 755 " + path
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &FileError{Err: err, Fix: "put the program there, then: " + chmod}
+		fix = "put the program there, then: " + fix
 	case err != nil:
-		return &FileError{Err: err, Fix: "see that its path can be read by this user"}
-	}
-	if !info.Mode().IsRegular() {
-		return &FileError{Err: fmt.Errorf("%s is not a regular file", path), Fix: "give the hook the path of a program"}
-	}
-	if err := (fileRule{forbidden: 0o022, chmod: "755"}).check(path, info); err != nil {
-		return &FileError{Err: err, Fix: chmod}
-	}
-	if err := unix.Access(path, unix.X_OK); err != nil {
-		return &FileError{
-			Err: fmt.Errorf("%s cannot be executed (mode %04o): %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), chmod),
-			Fix: chmod,
+		fix = "see that its path can be read by this user"
+	case !info.Mode().IsRegular():
+		err, fix = fmt.Errorf("%s is not a regular file", path), "give the hook the path of a program"
+	default:
+		err = fileRule{forbidden: 0o022, chmod: "755"}.check(path, info)
+		if err == nil && unix.Access(path, unix.X_OK) != nil {
+			err = fmt.Errorf("%s cannot be executed (mode %04o): %s, and see that its file system is not mounted noexec", path, info.Mode().Perm(), fix)
 		}
+	}
+	if err != nil {
+		return &FileError{Err: err, Fix: fix}
 	}
 	return nil
 }

@@ -14,6 +14,10 @@ type environment map[string]string
 
 func (e environment) get(name string) string { return e[name] }
 
+func authMethods() []AuthMethod {
+	return []AuthMethod{AuthToken, AuthTokenFile, AuthAppRole, AuthKubernetes, AuthCert}
+}
+
 func readTestFile(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)

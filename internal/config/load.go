@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +45,11 @@ func readConfig(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return readAtMost(MaxFileSize, file, path)
+	data, err := io.ReadAll(io.LimitReader(file, MaxFileSize+1))
+	if err == nil && len(data) > MaxFileSize {
+		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, MaxFileSize)
+	}
+	return data, err
 }
 
 // loader holds the state of one Load.
@@ -126,11 +131,12 @@ func (l *loader) fillFromEnvironment(c *Config) {
 // fillDependent sets defaults that depend on another key.
 func (l *loader) fillDependent(c *Config) {
 	auth := &c.Vault.Auth
-	if auth.Mount == "" && authFields(auth.Method)["mount"] != unused {
-		auth.Mount = string(auth.Method)
+	switch auth.Method {
+	case AuthAppRole, AuthKubernetes, AuthCert:
+		auth.Mount = cmp.Or(auth.Mount, string(auth.Method))
 	}
-	if auth.JWTFile == "" && auth.Method == AuthKubernetes {
-		auth.JWTFile = ServiceAccountToken
+	if auth.Method == AuthKubernetes {
+		auth.JWTFile = cmp.Or(auth.JWTFile, ServiceAccountToken)
 	}
 	for i := range c.Mailu.Servers {
 		if server := &c.Mailu.Servers[i]; server.APIURL == "" {

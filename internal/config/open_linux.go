@@ -52,40 +52,27 @@ type link struct {
 }
 
 func (o *secureOpen) to(path string) (*os.File, error) {
-	rest := path
-	for rest != "" {
-		if strings.HasPrefix(rest, "/") {
-			if err := o.root(); err != nil {
-				return nil, err
-			}
-		}
-		name, after, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
-		if name == "" {
-			name = "."
-		}
-		target, err := o.step(name, after == "")
+	for rest := components(path); len(rest) > 0; {
+		name, last := rest[0], len(rest) == 1
+		target, err := o.step(name, last)
 		switch {
 		case err != nil:
 			return nil, err
-		case target == "" && after == "":
+		case target == "" && last:
 			return o.open(name, path)
 		}
-		rest = strings.TrimSuffix(strings.TrimLeft(target+"/"+after, "/"), "/")
-		if strings.HasPrefix(target, "/") {
-			rest = "/" + rest
-		}
+		rest = append(components(target), rest[1:]...)
 	}
 	return nil, unix.ENOENT
 }
 
-func (o *secureOpen) root() error {
-	fd, err := openat(unix.AT_FDCWD, "/", unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return err
+// components splits a path; the first one of an absolute path is "/".
+func components(path string) []string {
+	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	if strings.HasPrefix(path, "/") {
+		return append([]string{"/"}, names...)
 	}
-	o.leave()
-	o.dir, o.at = fd, "/"
-	return nil
+	return names
 }
 
 // step enters name unless it is the last component. If name is a link, step returns its
@@ -111,6 +98,8 @@ func (o *secureOpen) step(name string, last bool) (target string, err error) {
 		return readlink(fd)
 	case last:
 		return "", unix.Close(fd)
+	case name == "/":
+		here = "/"
 	}
 	o.leave()
 	o.dir, o.at = fd, here

@@ -40,8 +40,13 @@ func ParseSchedule(spec string) (Schedule, error) {
 		return Schedule{}, errors.New("@reboot names no time: a start finishes what is half-finished, and sweeps if the window of the last tick is open")
 	}
 	if every, found := strings.CutPrefix(spec, "@every "); found {
-		if err := checkEvery(every); err != nil {
-			return Schedule{}, err
+		interval, err := time.ParseDuration(every)
+		switch {
+		case err != nil: // the library reports it
+		case interval < leastEvery:
+			return Schedule{}, fmt.Errorf("@every %s is too short: give %s or more", every, leastEvery)
+		case interval%time.Second != 0: // the library would round it
+			return Schedule{}, fmt.Errorf("@every %s: give whole seconds", every)
 		}
 	}
 	parsed, err := cron.ParseStandard(foldSunday(spec))
@@ -53,20 +58,6 @@ func ParseSchedule(spec string) (Schedule, error) {
 		return Schedule{}, fmt.Errorf("the schedule %q never comes: no such date", spec)
 	}
 	return schedule, nil
-}
-
-// checkEvery refuses durations that the library would round up to a second.
-func checkEvery(every string) error {
-	interval, err := time.ParseDuration(every)
-	switch {
-	case err != nil:
-		return nil // the library reports the error
-	case interval < leastEvery:
-		return fmt.Errorf("@every %s is too short: give %s or more", every, leastEvery)
-	case interval%time.Second != 0:
-		return fmt.Errorf("@every %s: give whole seconds", every)
-	}
-	return nil
 }
 
 // foldSunday replaces each 7 in the day-of-week field with 0, and rewrites ranges that

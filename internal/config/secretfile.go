@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -37,22 +38,15 @@ func readLine(path string, rule fileRule) (crypto.Secret, error) {
 	if err != nil {
 		return crypto.Secret{}, err
 	}
-	line := trimNewline(data)
+	line, found := bytes.CutSuffix(data, []byte("\n"))
+	if found {
+		line = bytes.TrimSuffix(line, []byte("\r"))
+	}
 	if err := checkSecret(line); err != nil {
 		clear(data)
 		return crypto.Secret{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return crypto.NewSecret(line), nil
-}
-
-func trimNewline(data []byte) []byte {
-	if n := len(data); n > 0 && data[n-1] == '\n' {
-		data = data[:n-1]
-		if n := len(data); n > 0 && data[n-1] == '\r' {
-			data = data[:n-1]
-		}
-	}
-	return data
 }
 
 // checkSecret accepts only what can be sent in an HTTP header: visible ASCII.
@@ -102,11 +96,18 @@ func readFile(path string, rule fileRule) ([]byte, error) {
 	if err := rule.check(path, info); err != nil {
 		return nil, err
 	}
-	data, err := readAtMost(rule.most, file, path)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+	// One buffer of the full size: a growing buffer would leave parts of a secret behind
+	// in memory.
+	buffer := make([]byte, rule.most+1)
+	defer clear(buffer)
+	n, err := io.ReadFull(file, buffer)
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, rule.most)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return bytes.Clone(buffer[:n]), nil
 	}
-	return data, nil
+	return nil, fmt.Errorf("read %s: %w", path, err)
 }
 
 func (r fileRule) check(path string, info fs.FileInfo) error {
@@ -136,18 +137,3 @@ type FileError struct {
 func (e *FileError) Error() string { return e.Err.Error() }
 
 func (e *FileError) Unwrap() error { return e.Err }
-
-// readAtMost refuses a file with more bytes. It has one buffer of the full size: a
-// growing buffer would leave parts of a secret behind in memory.
-func readAtMost(most int64, file io.Reader, path string) ([]byte, error) {
-	buffer := make([]byte, most+1)
-	defer clear(buffer)
-	n, err := io.ReadFull(file, buffer)
-	switch {
-	case err == nil:
-		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, most)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return append([]byte(nil), buffer[:n]...), nil
-	}
-	return nil, err
-}

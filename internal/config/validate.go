@@ -29,29 +29,29 @@ func (l *loader) validate(c *Config) {
 }
 
 // checkTags checks a value from the file against the oneof and range tags of its field.
+// Further checks of a value that does not fit would be useless.
 func (l *loader) checkTags(value reflect.Value, tag reflect.StructTag, key string) {
 	switch {
 	case tag.Get("oneof") != "":
-		l.oneOf(key, value.String(), strings.Split(tag.Get("oneof"), ","))
-	case isNumber(value.Type()):
-		// Other checks of a number out of its range would be useless.
-		r := mustParse(parseRange(tag.Get("range"), value.Type()))
-		if n := value.Int(); n < r.least || n > r.most {
-			l.report(key, "%v is out of range: give %s", value, r.text)
-			l.broken[key] = true
+		allowed := strings.Split(tag.Get("oneof"), ",")
+		if slices.Contains(allowed, value.String()) {
+			return
 		}
-	}
-}
-
-func (l *loader) oneOf(key, value string, allowed []string) {
-	if slices.Contains(allowed, value) {
+		hint := ""
+		if near := nearest(value.String(), allowed); near != "" {
+			hint = fmt.Sprintf("; did you mean %s?", near)
+		}
+		l.report(key, "%.40q is not one of %s%s", value, strings.Join(allowed, ", "), hint)
+	case isNumber(value.Type()):
+		r := mustParse(parseRange(tag.Get("range"), value.Type()))
+		if n := value.Int(); n >= r.least && n <= r.most {
+			return
+		}
+		l.report(key, "%v is out of range: give %s", value, r.text)
+	default:
 		return
 	}
-	hint := ""
-	if near := nearest(value, allowed); near != "" {
-		hint = fmt.Sprintf("; did you mean %s?", near)
-	}
-	l.report(key, "%.40q is not one of %s%s", value, strings.Join(allowed, ", "), hint)
+	l.broken[key] = true
 }
 
 func isNumber(t reflect.Type) bool {
@@ -142,48 +142,22 @@ func (l *loader) validateAddress(v *Vault) {
 	v.Address = u.String()
 }
 
-// need says whether a login method requires, allows or forbids a field.
-type need int
-
-const (
-	unused need = iota
-	optional
-	required
-)
-
-func authMethods() []AuthMethod {
-	return []AuthMethod{AuthToken, AuthTokenFile, AuthAppRole, AuthKubernetes, AuthCert}
-}
-
-// authFields maps key names to what the method needs.
-func authFields(method AuthMethod) map[string]need {
-	switch method {
-	case AuthTokenFile:
-		return map[string]need{"token_file": required}
-	case AuthAppRole:
-		return map[string]need{"role_id_file": required, "secret_id_file": required, "secret_id_wrapped": optional, "mount": optional}
-	case AuthKubernetes:
-		return map[string]need{"role": required, "jwt_file": optional, "mount": optional}
-	case AuthCert:
-		return map[string]need{"cert_file": required, "key_file": required, "role": optional, "mount": optional}
-	}
-	return nil
-}
-
 func (l *loader) validateAuth(a *Auth) {
 	const section = "vault.auth"
-	if !slices.Contains(authMethods(), a.Method) || l.isBroken(section+".method") {
+	if l.isBroken(section + ".method") {
 		return // what the other fields need depends on it
 	}
-	fields, value := authFields(a.Method), reflect.ValueOf(*a)
+	value := reflect.ValueOf(*a)
 	for name, i := range keys(value.Type()) {
-		need, set := fields[name], !value.Field(i).IsZero()
+		tag := value.Type().Field(i).Tag.Get("methods")
+		methods, set := strings.Split(tag, ","), !value.Field(i).IsZero()
+		required := slices.Contains(methods, string(a.Method)+"!")
 		switch {
-		case name == "method":
-		case need == required && !set:
+		case required && !set:
 			l.reportIn(section, name, "not set: method %s needs it", a.Method)
-		case need == unused && set:
-			l.report(join(section, name), "method %s does not use it, %s does: remove it or change vault.auth.method", a.Method, usedBy(name))
+		case tag != "" && set && !required && !slices.Contains(methods, string(a.Method)):
+			others := strings.NewReplacer("!", "", ",", " or ").Replace(tag)
+			l.report(join(section, name), "method %s does not use it, %s does: remove it or change vault.auth.method", a.Method, others)
 		}
 	}
 	if a.Method == AuthToken && a.Token.Empty() {
@@ -196,16 +170,6 @@ func (l *loader) validateAuth(a *Auth) {
 	if a.Role != "" {
 		l.normalize("vault.auth.role", &a.Role, parseName)
 	}
-}
-
-func usedBy(field string) string {
-	var methods []string
-	for _, method := range authMethods() {
-		if authFields(method)[field] != unused {
-			methods = append(methods, string(method))
-		}
-	}
-	return strings.Join(methods, " or ")
 }
 
 func (l *loader) validateServers(c *Config) {
