@@ -28,7 +28,7 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions licences install package boot-test check-units generate test test-fast bench bench-check lint vulncheck fuzz demo chaos wave vault clean
+.PHONY: help all build man completions licences install package boot-test container-test check-units generate test test-fast bench bench-check lint vulncheck fuzz demo chaos wave vault clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,12 +67,14 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -D -m 644 $(OUT)/completions/mailu-rotator $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailu-rotator
 	install -D -m 644 $(OUT)/completions/_mailu-rotator $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mailu-rotator
 	install -D -m 644 $(OUT)/completions/mailu-rotator.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailu-rotator.fish
-	install -d $(addprefix $(DOC)/,docs/images deploy/prometheus deploy/grafana)
+	install -d $(addprefix $(DOC)/,docs/images deploy/prometheus deploy/grafana deploy/compose deploy/kubernetes)
 	install -m 644 $(OUT)/THIRD_PARTY_LICENSES LICENSE README.md CHANGELOG.md SECURITY.md config.yaml $(DOC)/
 	install -m 644 docs/*.md $(DOC)/docs/
 	install -m 644 docs/images/* $(DOC)/docs/images/
 	install -m 644 deploy/prometheus/alerts.yaml $(DOC)/deploy/prometheus/
 	install -m 644 deploy/grafana/dashboard.json $(DOC)/deploy/grafana/
+	install -m 644 deploy/compose/*.yaml $(DOC)/deploy/compose/
+	install -m 644 deploy/kubernetes/*.yaml $(DOC)/deploy/kubernetes/
 	install -d $(addprefix $(UNITS)/,mailu-rotator.service.d mailu-rotator-.service.d)
 	install -m 644 systemd/*.service systemd/*.timer $(UNITS)/
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(UNITS)/mailu-rotator*.service
@@ -83,6 +85,9 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 
 boot-test: vault ## install the package in a Debian tree, boot that with systemd-nspawn, test the service there (root)
 	scripts/boot-test.sh
+
+container-test: vault ## build the image, run it with podman as the Compose file says (root)
+	scripts/container-test.sh
 
 check-units: all ## systemd has nothing against the units, and they are hardened
 	scripts/check-units.sh
@@ -109,6 +114,7 @@ test: vault ## run every test, with the race detector, on a real Vault
 	go test -timeout 30m ./rotator/simulation/...
 	cd test/devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
 	cd test/browser && GOWORK=off go test -timeout 15m ./...
+	cd test/containers && GOWORK=off go test -count 1 -timeout 15m ./... # reads files that the cache does not watch
 	cd test/bench && GOWORK=off go test -timeout 15m ./...
 
 test-fast: vault ## the same without the race detector, and cached
@@ -138,6 +144,7 @@ lint: $(LINTER) ## formatting, and what .golangci.yml lists: vet, staticcheck, g
 	$(LINTER) run $(PKGS)
 	$(LINTER) run --build-tags boot ./systemd/...
 	cd test/browser && GOWORK=off $(CURDIR)/$(LINTER) run --config ../../.golangci.yml ./...
+	cd test/containers && GOWORK=off $(CURDIR)/$(LINTER) run --build-tags podman --config ../../.golangci.yml ./...
 	cd test/bench && GOWORK=off $(CURDIR)/$(LINTER) run --config ../../.golangci.yml ./...
 
 vulncheck: ## known vulnerabilities in what we depend on (needs vuln.go.dev)

@@ -89,6 +89,7 @@ for tool; do
     cc) provide "gcc libc6-dev" "the race detector needs a C compiler: install gcc" gcc ;;
     chromium) provide "chromium fonts-dejavu-core" "the status page's tests open it in Chromium: install it" "chromium|chromium-browser|google-chrome" ;;
     node) provide nodejs "the envelope's tests need a second implementation: install Node.js 16 or later" node ;;
+    podman) provide "podman runc" "the container test needs podman and runc" podman runc ;;
     nspawn) provide "systemd-container debootstrap" "the boot test needs systemd-nspawn and debootstrap" systemd-nspawn debootstrap ;;
     package-readers) provide "dpkg rpm" "packages are read back with dpkg and rpm: install them" dpkg-deb rpm ;;
     promtool) promtool ;;
