@@ -92,8 +92,7 @@ func (f Finding) Repairable(c Candidate) bool {
 // rotation that another process finished in between would look like drift. It returns
 // the record that the finding concerns.
 func (r *Rotator) Verify(ctx context.Context, c Candidate) (Finding, Candidate) {
-	f := NewFinding(c)
-	r.examine(ctx, c, &f)
+	f := r.examine(ctx, c)
 	if !f.Problem() || f.State == StateUnreachable || c.Err != nil {
 		return f, c
 	}
@@ -101,9 +100,7 @@ func (r *Rotator) Verify(ctx context.Context, c Candidate) (Finding, Candidate) 
 	if fresh.Err != nil || fresh.Credential.Version == c.Credential.Version {
 		return f, c
 	}
-	f = NewFinding(fresh)
-	r.examine(ctx, fresh, &f)
-	return f, fresh
+	return r.examine(ctx, fresh), fresh
 }
 
 // NewFinding is the finding about a candidate that was not examined yet.
@@ -111,16 +108,23 @@ func NewFinding(c Candidate) Finding {
 	return Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
 }
 
-// examine asks Mailu about the current password, then about the pending one, and stores
-// the result in f. For a tenant that is being added Mailu may hold one that Vault has
-// never known.
-func (r *Rotator) examine(ctx context.Context, c Candidate, f *Finding) {
-	f.State, f.Reason = unasked(c)
-	if f.State == "" {
-		x, _ := r.begin(c.Credential, false) // unasked has checked its server
-		x.judgeAnswers(ctx, x.askBoth(ctx), f)
+func (r *Rotator) examine(ctx context.Context, c Candidate) Finding {
+	f := NewFinding(c)
+	switch {
+	case c.Ignored:
+		f.State, f.Reason = StateIgnored, c.whyIgnored()
+	case errors.Is(c.Err, ErrAbsent) || errors.Is(c.Err, ErrMalformed):
+		f.State, f.Reason = StateUnreadable, c.Err.Error()
+	case c.Err != nil:
+		f.State, f.Reason = StateUnreachable, c.Err.Error()
+	case c.Unlisted != nil:
+		f.State, f.Reason = StateUnreachable, c.Unlisted.Error()
+	default:
+		x, _ := r.begin(c.Credential, false) // its server is listed
+		x.examine(ctx, &f)
 	}
 	f.expires(c.Credential, r.Clock.Now())
+	return f
 }
 
 // expires adds that the record deletes itself, if it does.
@@ -129,73 +133,34 @@ func (f *Finding) expires(c Credential, now time.Time) {
 	f.Reason = joined(f.Reason, expiry(c.Expires))
 }
 
-// unasked is the state of a candidate about which Mailu is not asked; "" for any other.
-func unasked(c Candidate) (State, string) {
-	switch {
-	case c.Ignored:
-		return StateIgnored, c.whyIgnored()
-	case c.Err != nil && (errors.Is(c.Err, ErrAbsent) || errors.Is(c.Err, ErrMalformed)):
-		return StateUnreadable, c.Err.Error()
-	case c.Err != nil:
-		return StateUnreachable, c.Err.Error()
-	case c.Unlisted != nil:
-		return StateUnreachable, c.Unlisted.Error()
-	}
-	return "", ""
-}
-
-// answers are Mailu's results for the passwords of a record.
-type answers struct {
-	match    Verification // of the current password, or of the pending one if that was asked about
-	neither  bool         // both were asked about, and neither is held
-	improper error        // why the current one cannot be one of ours
-	asked    *Pending
-	err      error // of the last request
-}
-
-func (r *rotation) askBoth(ctx context.Context) (a answers) {
-	a.match = Mismatch
-	if a.asked = r.cred.current(); a.asked != nil {
-		a.match, a.improper, a.err = r.proves(ctx, a.asked)
-	}
-	lost := errors.Is(a.err, errUnreadable)
-	if r.cred.Pending == nil || !lost && (a.err != nil || a.match != Mismatch) {
-		return a
-	}
-	match, _, err := r.proves(ctx, r.cred.Pending)
-	if lost && (err != nil || match != Match) {
-		return a // an error about the current one comes first
-	}
-	a.asked, a.match, a.err = r.cred.Pending, match, err
-	a.neither = err == nil && match == Mismatch && !r.cred.BeingAdded()
-	return a
-}
-
-func (r *rotation) judgeAnswers(ctx context.Context, a answers, f *Finding) {
+// examine asks Mailu and sets the state and reason of f. For a tenant that is being
+// added Mailu may hold a password that Vault has never known.
+func (r *rotation) examine(ctx context.Context, f *Finding) {
 	pending := r.cred.Pending
+	asked, match, improper, err := r.askBoth(ctx)
 	switch {
-	case errors.Is(a.err, ErrUnknownUser):
-		f.State, f.Reason = StateUnknownUser, r.whileAdded(a.err).Error()
-	case errors.Is(a.err, errUnreadable):
-		f.State, f.Reason = StateUnreadable, r.explain(ctx, a.asked, a.err).Error()
-	case a.err != nil && !provesNothing(a.err):
-		f.State, f.Reason = StateUnreachable, a.err.Error()
-	case a.neither:
+	case errors.Is(err, ErrUnknownUser):
+		f.State, f.Reason = StateUnknownUser, r.whileAdded(err).Error()
+	case errors.Is(err, errUnreadable):
+		f.State, f.Reason = StateUnreadable, r.explain(ctx, asked, err).Error()
+	case err != nil && !provesNothing(err):
+		f.State, f.Reason = StateUnreachable, err.Error()
+	case pending != nil && err == nil && match == Mismatch && !r.cred.BeingAdded():
 		f.State, f.Reason = StateDrift, "Mailu holds neither the current nor the pending password"
 	case pending != nil && pending.Claim.Live(r.Clock.Now()):
 		f.State, f.UnderWay, f.Reason = StatePending, true, rotationUnderWay(pending.Claim)
 	case pending != nil:
 		f.State, f.Reason = StatePending, r.cred.HalfFinished()
-	case a.err != nil:
-		f.State, f.Unprovable, f.Reason = StateUnproven, true, a.err.Error()
-	case a.match == Unproven:
+	case err != nil:
+		f.State, f.Unprovable, f.Reason = StateUnproven, true, err.Error()
+	case match == Unproven:
 		f.State, f.Reason = StateUnproven, "verify is none for this server"
-	case a.match == Mismatch && a.improper != nil:
-		f.State, f.Reason = StateDrift, fmt.Sprintf("Mailu holds another password than Vault's; %v, so it is never pushed: --run-now --tenant makes a new one", a.improper)
-	case a.match == Mismatch:
+	case match == Mismatch && improper != nil:
+		f.State, f.Reason = StateDrift, fmt.Sprintf("Mailu holds another password than Vault's; %v, so it is never pushed: --run-now --tenant makes a new one", improper)
+	case match == Mismatch:
 		f.State, f.Reason = StateDrift, "Mailu holds another password than Vault's"
-	case a.improper != nil:
-		f.State, f.Reason = StateOK, fmt.Sprintf("%v, which a login form or a mail client may not send: --run-now --tenant makes a new one", a.improper)
+	case improper != nil:
+		f.State, f.Reason = StateOK, fmt.Sprintf("%v, which a login form or a mail client may not send: --run-now --tenant makes a new one", improper)
 	default:
 		f.State = StateOK
 	}
@@ -205,6 +170,25 @@ func (r *rotation) judgeAnswers(ctx context.Context, a answers, f *Finding) {
 	case StateDrift, StatePending, StateUnproven:
 		f.Reason = joined(f.Reason, r.remark()) // a problem has its own event
 	}
+}
+
+// askBoth asks Mailu about the current password, and about the pending one if it does
+// not hold that. It returns which it asked about last, and the answer. improper says why
+// the current one cannot be one of ours.
+func (r *rotation) askBoth(ctx context.Context) (asked *Pending, match Verification, improper, err error) {
+	match = Mismatch
+	if asked = r.cred.current(); asked != nil {
+		match, improper, err = r.proves(ctx, asked)
+	}
+	lost := errors.Is(err, errUnreadable)
+	if r.cred.Pending == nil || !lost && (err != nil || match != Mismatch) {
+		return asked, match, improper, err
+	}
+	pendingMatch, _, pendingErr := r.proves(ctx, r.cred.Pending)
+	if lost && (pendingErr != nil || pendingMatch != Match) {
+		return asked, match, improper, err // an error about the current one comes first
+	}
+	return r.cred.Pending, pendingMatch, improper, pendingErr
 }
 
 // Account holds settings that keep a user from logging in with the right password, as a
