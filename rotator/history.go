@@ -197,20 +197,14 @@ func (r *rotation) undelete(ctx context.Context, deleted int, allowed func(Crede
 		if err := r.findInHistory(ctx, version, nil); err != nil {
 			return err
 		}
-		return r.restoreDeleted(ctx, deleted)
+		c.promote(r.next)
+		c.Pending, c.Version = nil, deleted
+		written, err := r.store(ctx, c)
+		if err != nil {
+			return fmt.Errorf("write the record back: %w", err)
+		}
+		r.cred = c.writtenAs(written, r.Clock.Now())
+		return nil
 	}
 	return fmt.Errorf("%w: bring the deleted version back (`vault kv undelete`)", errForgotten)
-}
-
-// restoreDeleted writes the record as the version after the deleted one.
-func (r *rotation) restoreDeleted(ctx context.Context, deleted int) error {
-	next := r.cred
-	next.promote(r.next)
-	next.Pending, next.Version = nil, deleted
-	version, err := r.store(ctx, next)
-	if err != nil {
-		return fmt.Errorf("write the record back: %w", err)
-	}
-	r.cred = next.writtenAs(version, r.Clock.Now())
-	return nil
 }

@@ -37,12 +37,17 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 	var outcome Outcome
 	var reason string
 	err := x.update(ctx, change{
-		apply: func(c *Credential) (err error) {
+		apply: func(c *Credential) error {
 			var action Action
 			if action, outcome, reason = JudgeReseal(r.Clock.Now(), *c, newest); action == Leave {
 				return errUnsuited
 			}
-			err = c.sealAnew(r.Keys)
+			password, err := c.current().unseal(r.Keys, c.Tenant)
+			if err != nil {
+				return err
+			}
+			defer password.Wipe()
+			c.Password, c.KeyVersion, err = r.Keys.Seal(c.binding(), password)
 			x.next = c.current()
 			return err
 		},
@@ -59,16 +64,4 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 		result.Err = errors.New(reason)
 	}
 	return result
-}
-
-// sealAnew opens the current password and seals it for the same record, with the newest
-// key.
-func (c *Credential) sealAnew(keys Envelope) error {
-	password, err := c.current().unseal(keys, c.Tenant)
-	if err != nil {
-		return err
-	}
-	defer password.Wipe()
-	c.Password, c.KeyVersion, err = keys.Seal(c.binding(), password)
-	return err
 }

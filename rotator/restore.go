@@ -108,26 +108,19 @@ func (r *rotation) pushExisting(ctx context.Context, p *Pending) (Outcome, error
 	if err := sendable(r.password); err != nil {
 		return Failed, err
 	}
-	if err := r.date(); err != nil {
-		return Failed, err
+	if r.next.LastRotated == "" {
+		// A pending password must have one. created_at is what its age counts from anyway;
+		// with the oldest date the password is as due as with an unknown age.
+		born, known := Credential{CreatedAt: r.cred.CreatedAt}.Born(r.Clock.Now())
+		if !known {
+			born = time.Unix(0, 0)
+		}
+		if err := r.seal(FormatTime(born)); err != nil {
+			return Failed, err
+		}
 	}
 	r.replacing = r.cred.current()
 	return r.rotate(ctx, Restored)
-}
-
-// date reseals a password that was sealed without last_rotated, because a pending
-// password must have one. It uses created_at, which its age counts from anyway. For an
-// unknown age it uses the oldest date, with which the password is as due as without
-// any.
-func (r *rotation) date() error {
-	if r.next.LastRotated != "" {
-		return nil
-	}
-	born, known := Credential{CreatedAt: r.cred.CreatedAt}.Born(r.Clock.Now())
-	if !known {
-		born = time.Unix(0, 0)
-	}
-	return r.seal(FormatTime(born))
 }
 
 // current returns the current password in the form of a pending one; nil while the
@@ -312,21 +305,15 @@ func (r *rotation) restorable(ctx context.Context, p *Pending, past *opened) (an
 // ErrNothingPending: the record has no pending password to reveal.
 var ErrNothingPending = errors.New("nothing is pending")
 
-// errNoCurrent: the record has a pending password and no other.
-var errNoCurrent = errors.New("it is still being added and has no current password: ask for the pending one")
-
 // Reveal opens the current password of a record, or its pending one. The caller must
 // record that, and wipe the secret.
 func Reveal(keys Envelope, c Credential, pending bool) (crypto.Secret, error) {
-	p := c.current()
+	p, missing := c.current(), errors.New("it is still being added and has no current password: ask for the pending one")
 	if pending {
-		p = c.Pending
+		p, missing = c.Pending, ErrNothingPending
 	}
-	switch {
-	case p == nil && pending:
-		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, ErrNothingPending)
-	case p == nil:
-		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, errNoCurrent)
+	if p == nil {
+		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, missing)
 	}
 	password, err := p.unseal(keys, c.Tenant)
 	if err != nil {
