@@ -129,10 +129,8 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) {
 			return err
 		}
-		if readErr := r.reread(ctx); IsWithdrawn(readErr) {
-			return readErr
-		} else if readErr != nil {
-			return fmt.Errorf("%w; %w", err, readErr)
+		if err := r.reread(ctx, err); err != nil {
+			return err
 		}
 		switch {
 		case !r.cred.holdsPending(r.next):

@@ -71,12 +71,16 @@ func (r *Rotator) Add(ctx context.Context, creator Creator, c Credential) Result
 	case !r.sameUser(now, c): // another process was faster
 		return Result{Credential: c, Outcome: Failed, Err: errors.New("the record of this id names another user by now: run the same command again")}
 	}
-	user := &newUser{creator: creator, origin: now.Origin}
-	adder.Mailu = newUsers{Mailu: r.Mailu, user: user}
 	if action, reason := judgeAddition(now); action == Leave {
 		return Result{Credential: now, Outcome: Fresh, Reason: reason}
 	}
-	result := adder.Rotate(ctx, now, judgeAddition, true)
+	x, err := adder.begin(now, true)
+	if err != nil {
+		return Result{Credential: now, Outcome: Failed, Err: err}
+	}
+	user := &newUser{Server: x.server, creator: creator, origin: now.Origin}
+	x.server = user
+	result := x.run(ctx, judgeAddition)
 	if result.Outcome == Ignored { // it was withdrawn, since another tenant has the user
 		result.Outcome = Invalid
 	}
@@ -126,21 +130,6 @@ func (s newRecord) Write(ctx context.Context, tenant TenantID, doc Document) (in
 		return s.creator.CreateRecord(ctx, tenant, doc.Fields)
 	}
 	return s.Store.Write(ctx, tenant, doc)
-}
-
-// newUsers is a Mailu on which one user may be missing.
-type newUsers struct {
-	Mailu
-	user *newUser
-}
-
-func (m newUsers) Server(origin Origin) (Server, error) {
-	server, err := m.Mailu.Server(origin)
-	if err != nil {
-		return nil, err
-	}
-	m.user.Server = server
-	return m.user, nil
 }
 
 // newUser is the server of one user, who may be missing on it: then it holds no

@@ -98,23 +98,25 @@ func (k IssueKind) Serious() bool {
 // keys may be nil: then key versions are not checked. restorable is asked about a
 // deleted record: whether the version before the deleted one exists.
 func IssuesOf(now time.Time, c Candidate, rivals int, keys *crypto.Keyring, restorable func(deleted int) bool) (serious, slight []Issue) {
+	version := c.Credential.Version
+	var deleted *DeletedError
+	if errors.As(c.Err, &deleted) {
+		version = deleted.Version
+	}
 	note := func(kind IssueKind, reason string, fields ...string) {
-		f := Issue{Tenant: c.Name, Kind: kind, Reason: reason, Version: newestVersion(c), Fields: fields}
+		f := Issue{Tenant: c.Name, Kind: kind, Reason: reason, Version: version, Fields: fields}
 		if kind.Serious() {
 			serious = append(serious, f)
 		} else {
 			slight = append(slight, f)
 		}
 	}
-	switch {
-	case IsWithdrawn(c.Err):
-		note(IssueWithdrawn, c.Err.Error())
-		return serious, slight
-	case c.Ignored:
-		note(IssueForeign, "not a tenant id (a UUID version 4): never touched")
-		return serious, slight
-	case c.Err != nil:
-		note(issueOf(c, restorable), c.Err.Error(), malformedFields(c.Err)...)
+	if kind := unusable(c, deleted, restorable); kind != "" {
+		reason := "not a tenant id (a UUID version 4): never touched"
+		if c.Err != nil {
+			reason = c.Err.Error()
+		}
+		note(kind, reason, malformedFields(c.Err)...)
 		return serious, slight
 	}
 	if c.Unlisted != nil {
@@ -139,7 +141,11 @@ func IssuesOf(now time.Time, c Candidate, rivals int, keys *crypto.Keyring, rest
 		note(kind, fmt.Sprintf("sealed with version %d of the master key, which is not to be had (the newest is %d): its password does not open", version, newest))
 	}
 	if p := c.Credential.Pending; p != nil && !p.Claim.Live(now) {
-		note(IssueHalfFinished, halfFinished(p))
+		reason := halfFinishedBy(p.Claim) + ": the next run finishes it"
+		if p.Claim.Takeovers >= maxTakeovers {
+			reason = fmt.Sprintf("%s, taken over %d times without success: only a run that names the tenant goes on", halfFinishedBy(p.Claim), p.Claim.Takeovers)
+		}
+		note(IssueHalfFinished, reason)
 	}
 	if fields, reason := c.Credential.undated(now); reason != "" {
 		note(IssueUndated, reason, fields...)
@@ -147,21 +153,19 @@ func IssuesOf(now time.Time, c Candidate, rivals int, keys *crypto.Keyring, rest
 	return serious, slight
 }
 
-// newestVersion is the newest version of a candidate's record, deleted or not.
-func newestVersion(c Candidate) int {
-	var deleted *DeletedError
-	if errors.As(c.Err, &deleted) {
-		return deleted.Version
-	}
-	return c.Credential.Version
-}
-
-func issueOf(c Candidate, restorable func(deleted int) bool) IssueKind {
-	var deleted *DeletedError
+// unusable is the only issue of a candidate whose record cannot be processed; "" for any
+// other candidate.
+func unusable(c Candidate, deleted *DeletedError, restorable func(deleted int) bool) IssueKind {
 	switch {
-	case errors.As(c.Err, &deleted) && (deleted.Expired || !restorable(deleted.Version)):
+	case IsWithdrawn(c.Err):
+		return IssueWithdrawn
+	case c.Ignored:
+		return IssueForeign
+	case c.Err == nil:
+		return ""
+	case deleted != nil && (deleted.Expired || !restorable(deleted.Version)):
 		return IssueExpired
-	case errors.As(c.Err, &deleted):
+	case deleted != nil:
 		return IssueDeleted
 	case errors.Is(c.Err, ErrAbsent):
 		return IssueAbsent
@@ -203,13 +207,6 @@ func (c Credential) sealedForm() (field string, err error) {
 		return fieldPassword, fmt.Errorf("%s: %w: nobody can read it, and a rotation replaces it", fieldPassword, err)
 	}
 	return "", nil
-}
-
-func halfFinished(p *Pending) string {
-	if p.Claim.Takeovers >= maxTakeovers {
-		return fmt.Sprintf("half-finished rotation by %s, taken over %d times without success: only a run that names the tenant goes on", p.Claim.Owner, p.Claim.Takeovers)
-	}
-	return fmt.Sprintf("half-finished rotation by %s: the next run finishes it", p.Claim.Owner)
 }
 
 // undated describes the invalid timestamps of a record and their effect; empty without

@@ -144,6 +144,27 @@ func (r *rotation) proves(ctx context.Context, p *Pending) (match Verification, 
 	return match, crypto.CheckPassword(password), err
 }
 
+// ask asks Mailu whether it holds a password.
+func (r *rotation) ask(ctx context.Context, password crypto.Secret) (Verification, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
+	defer cancel()
+	check, err := r.server.Verify(ctx, r.cred.Username, password)
+	r.leaveSlot() // the rest is this host's work
+	if err != nil {
+		return Unproven, err
+	}
+	return check.result()
+}
+
+// seal seals the password to make current with the newest key.
+func (r *rotation) seal(lastRotated string) (err error) {
+	sealed := Pending{LastRotated: lastRotated}
+	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: lastRotated}
+	sealed.Password, sealed.KeyVersion, err = r.Keys.Seal(binding, r.password)
+	r.next = &sealed
+	return err
+}
+
 func (r *rotation) unseal(p *Pending) (crypto.Secret, error) { return p.unseal(r.Keys, r.cred.Tenant) }
 
 // unseal opens a password of the tenant.

@@ -64,23 +64,26 @@ func (r *Rotator) Rotate(ctx context.Context, c Credential, judge func(Credentia
 	if err != nil {
 		return Result{Credential: c, Outcome: Failed, Err: err}
 	}
-	x.judge = judge
-	defer func() { x.password.Wipe() }()
+	return x.run(ctx, judge)
+}
 
-	resumed := c.Pending != nil
-	outcome, err := x.rotate(ctx, Rotated)
+func (r *rotation) run(ctx context.Context, judge func(Credential) (Action, string)) Result {
+	defer func() { r.password.Wipe() }()
+	r.judge = judge
+	resumed := r.cred.Pending != nil
+	outcome, err := r.rotate(ctx, Rotated)
 	if resumed && (err == nil || errors.Is(err, errOvertaken)) {
 		// Whichever process finished it, that password may be older than this run accepts.
-		if action, _ := judge(x.cred); action == Rotate {
-			outcome, err = x.rotate(ctx, Rotated)
+		if action, _ := judge(r.cred); action == Rotate {
+			outcome, err = r.rotate(ctx, Rotated)
 		}
 	}
 	if withdrawn := withdrawnBy(err); withdrawn != nil {
 		outcome, err = Ignored, withdrawn
 	}
-	result := Result{Rotation: x.id, Credential: x.cred, Outcome: outcome, Reason: expiry(x.cred.Expires), Err: err}
+	result := Result{Rotation: r.id, Credential: r.cred, Outcome: outcome, Reason: expiry(r.cred.Expires), Err: err}
 	if outcome == Rotated || outcome == Finished {
-		result.Reason = x.withRemark(result.Reason)
+		result.Reason = r.withRemark(result.Reason)
 	}
 	return result
 }
@@ -198,15 +201,6 @@ func (r *rotation) prepare(ctx context.Context) error {
 	return nil
 }
 
-// seal seals the password to make current with the newest key.
-func (r *rotation) seal(lastRotated string) (err error) {
-	sealed := Pending{LastRotated: lastRotated}
-	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: lastRotated}
-	sealed.Password, sealed.KeyVersion, err = r.Keys.Seal(binding, r.password)
-	r.next = &sealed
-	return err
-}
-
 // mayPrepare refuses a state of the record beside which no password may be prepared.
 func (r *rotation) mayPrepare(c Credential) error {
 	if r.replacing != nil {
@@ -294,18 +288,6 @@ func (r *rotation) verify(ctx context.Context) (Verification, error) {
 		return Unproven, fmt.Errorf("verify: %w", err)
 	}
 	return match, nil
-}
-
-// ask asks Mailu whether it holds a password.
-func (r *rotation) ask(ctx context.Context, password crypto.Secret) (Verification, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
-	defer cancel()
-	check, err := r.server.Verify(ctx, r.cred.Username, password)
-	r.leaveSlot() // the rest is this host's work
-	if err != nil {
-		return Unproven, err
-	}
-	return check.result()
 }
 
 func (r *rotation) leaveSlot() {

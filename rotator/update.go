@@ -43,10 +43,8 @@ func (r *rotation) update(ctx context.Context, step change) error {
 			return err
 		}
 		r.uncertain = true
-		if readErr := r.reread(ctx); IsWithdrawn(readErr) {
-			return readErr // another process has withdrawn it
-		} else if readErr != nil {
-			return fmt.Errorf("%w; %w", err, readErr)
+		if err := r.reread(ctx, err); err != nil {
+			return err
 		}
 		switch {
 		case step.landed(r.cred):
@@ -85,17 +83,20 @@ func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
 	return version, nil
 }
 
-// reread reads the record again. It fails if the record now names another user or
-// server, because this rotation pushes to the original one.
-func (r *rotation) reread(ctx context.Context) error {
+// reread reads the record again after a failed write. It fails if the record now names
+// another user or server, because this rotation pushes to the original one.
+func (r *rotation) reread(ctx context.Context, failed error) error {
 	fresh, err := r.read(ctx, r.cred.Tenant)
-	if err != nil {
+	switch {
+	case IsWithdrawn(err): // by another process
 		return fmt.Errorf("read again: %w", err)
+	case err != nil:
+		return fmt.Errorf("%w; read again: %w", failed, err)
 	}
 	moved := !r.sameUser(fresh, r.cred)
 	r.cred, r.uncertain = fresh, false
 	if moved {
-		return errRetargeted
+		return fmt.Errorf("%w; %w", failed, errRetargeted)
 	}
 	return nil
 }
