@@ -97,12 +97,10 @@ func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.
 // tally counts the run under way; a process has one at a time.
 type tally struct {
 	Run
-	// refused holds the refusals already reported for the task: the daemon retries a
+	// refused holds the tasks whose refusal was reported already: the daemon retries a
 	// refused run until Vault answers.
-	refused map[rotator.EventName]bool
+	refused map[rotator.Task]bool
 }
-
-func newTally() tally { return tally{refused: map[rotator.EventName]bool{}} }
 
 // count adds the event, and reports whether to announce it.
 func (t *tally) count(e rotator.Event, now time.Time) bool {
@@ -131,17 +129,13 @@ func (t *tally) add(what string) {
 // next one is scheduled.
 func (t *tally) news(e rotator.Event) bool {
 	switch e.Name {
-	case rotator.SweepPlanned, rotator.TickScheduled:
-		delete(t.refused, rotator.SweepRefused)
-	case rotator.RecoveryPlanned:
-		delete(t.refused, rotator.RecoveryRefused)
-	case rotator.VerificationPlanned, rotator.VerificationScheduled:
-		delete(t.refused, rotator.VerificationRefused)
+	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned, rotator.TickScheduled, rotator.VerificationScheduled:
+		delete(t.refused, e.Name.Task())
 	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
-		if t.refused[e.Name] {
+		if t.refused[e.Name.Task()] {
 			return false
 		}
-		t.refused[e.Name] = true
+		t.refused[e.Name.Task()] = true
 	}
 	return true
 }

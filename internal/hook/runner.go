@@ -1,12 +1,34 @@
+// Package hook runs an operator's programs after events: after a password was replaced,
+// when a tenant or a run failed, after a run. Each program gets the event as one JSON
+// [Document] on its standard input, never a secret.
+//
+// It promises:
+//
+//   - a hook never delays or fails a run: [Runner.Observe] only queues, in
+//     bounded memory, and drops and counts what does not fit;
+//   - hooks run one at a time, in the order of the events, so that their authors
+//     need not handle concurrency;
+//   - no shell is involved, and a program inherits nothing of this process's
+//     environment, which may hold a token: see [Runner] for what it gets;
+//   - at its time limit, and at its end, every process of its group is killed.
+//
+// The programs are as trusted as this one: they run as the same user. The package
+// imports only rotator and knows neither logs nor configuration.
 package hook
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"os/exec"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -63,15 +85,13 @@ type Runner struct {
 	closed   bool
 }
 
-// job is one program to run.
+// job is one program to run, with the settings at the time of its event.
 type job struct {
+	Settings
 	hook     Name
 	tenant   string
 	argv     []string
-	timeout  time.Duration
-	check    func(path string) error
 	document []byte
-	report   func(Result)
 }
 
 // Start returns a running Runner. Its owner must call [Runner.Close].
@@ -88,7 +108,7 @@ func Start(clock rotator.Clock, settings Settings) *Runner {
 }
 
 func newRunner(clock rotator.Clock, settings Settings) *Runner {
-	r := &Runner{clock: clock, ended: make(chan struct{}), settings: settings.clone(), tally: newTally()}
+	r := &Runner{clock: clock, ended: make(chan struct{}), settings: settings.clone(), tally: tally{refused: map[rotator.Task]bool{}}}
 	r.changed.L = &r.mu
 	return r
 }
@@ -137,7 +157,7 @@ func (r *Runner) Observe(e rotator.Event) {
 	if hook == AfterRun {
 		r.lost = 0
 	}
-	r.queue = append(r.queue, job{hook, e.Tenant, argv, r.settings.Timeout, r.settings.Check, document.encode(), r.settings.Report})
+	r.queue = append(r.queue, job{r.settings, hook, e.Tenant, argv, document.encode()})
 	r.changed.Signal()
 }
 
@@ -146,14 +166,14 @@ func (r *Runner) Observe(e rotator.Event) {
 func (r *Runner) one(ctx context.Context) bool {
 	j, dropped, ok := r.next(ctx)
 	if dropped > 0 {
-		j.report(Result{Err: ErrDropped, Dropped: dropped})
+		j.Report(Result{Err: ErrDropped, Dropped: dropped})
 	}
 	if !ok {
 		return false
 	}
 	start := r.clock.Now()
 	output, err := j.run(ctx)
-	j.report(Result{Hook: j.hook, Tenant: j.tenant, Program: j.argv[0], Took: r.clock.Now().Sub(start), Output: output, Err: err})
+	j.Report(Result{Hook: j.hook, Tenant: j.tenant, Program: j.argv[0], Took: r.clock.Now().Sub(start), Output: output, Err: err})
 	return true
 }
 
@@ -170,7 +190,7 @@ func (r *Runner) next(ctx context.Context) (j job, dropped int, ok bool) {
 	}
 	dropped, r.dropped = r.dropped, 0
 	if len(r.queue) == 0 {
-		return job{report: r.settings.Report}, dropped, false
+		return job{Settings: r.settings}, dropped, false
 	}
 	j, r.queue = r.queue[0], r.queue[1:]
 	return j, dropped, true
@@ -189,4 +209,68 @@ func (r *Runner) Close(ctx context.Context) {
 	}
 	r.cancel()
 	<-r.ended
+}
+
+const (
+	// searchPath is the PATH that a script may expect on any host.
+	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	maxOutput  = 4 << 10 // bytes of output that are kept; the rest is read and thrown away
+	// waitDelay is how long to wait for output after the program has ended or was
+	// killed: another process may hold the pipe open.
+	waitDelay = time.Second
+)
+
+// run runs the program until it ends or its time limit passes.
+func (j job) run(ctx context.Context) (output string, err error) {
+	if err := j.Check(j.argv[0]); err != nil {
+		return "", fmt.Errorf("not run: %w", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, j.Timeout)
+	defer cancel()
+	var printed limitedBuffer
+	cmd := exec.CommandContext(limited, j.argv[0], j.argv[1:]...)
+	cmd.Env = []string{"PATH=" + searchPath, "MAILU_ROTATOR_HOOK=" + string(j.hook)}
+	cmd.Dir = "/"
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(j.document), &printed, &printed
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return killGroup(cmd) }
+	cmd.WaitDelay = waitDelay
+	err = cmd.Run()
+	if cmd.Process != nil {
+		// Background processes of the hook would otherwise outlive it and pile up.
+		_ = killGroup(cmd) // usually the group no longer exists
+	}
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay): // the program itself succeeded
+		err = nil
+	case err != nil && ctx.Err() != nil:
+		err = errors.New("killed: mailu-rotator had to end")
+	case err != nil && limited.Err() != nil:
+		err = fmt.Errorf("killed after hooks.timeout (%s), with all that it had started", j.Timeout)
+	}
+	return printed.String(), err
+}
+
+func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// limitedBuffer keeps the first bytes written to it.
+type limitedBuffer struct {
+	kept bytes.Buffer
+	more bool
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	n := min(len(p), maxOutput-b.kept.Len())
+	b.kept.Write(p[:n])
+	b.more = b.more || n < len(p)
+	return len(p), nil
+}
+
+// String makes the output safe for a log.
+func (b *limitedBuffer) String() string {
+	kept := text.Escape(strings.TrimSpace(b.kept.String()))
+	if b.more {
+		kept += " … (cut off)"
+	}
+	return kept
 }

@@ -1,3 +1,12 @@
+// Package notify reports the daemon's state to systemd by the protocol of sd_notify(3):
+// ready, reloading, stopping, the current work, and the watchdog's keep-alive. It is
+// for Type=notify of systemd 247 and later.
+//
+// If systemd did not set NOTIFY_SOCKET, every method does nothing. Messages name no
+// tenant and no server, since everybody on the host can read them.
+//
+// The protocol is a datagram of lines, so this package uses no library. It imports
+// rotator for its events, and nothing else of this module.
 package notify
 
 import (
@@ -7,6 +16,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"mailu-rotator/rotator"
@@ -98,11 +108,77 @@ func (s *Socket) send(lines ...string) error {
 	if s.conn == nil {
 		return nil
 	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
-		return fmt.Errorf("tell systemd %s: %w", lines[0], err)
+	err := s.conn.SetWriteDeadline(time.Now().Add(patience))
+	if err == nil {
+		_, err = s.conn.Write([]byte(strings.Join(lines, "\n")))
 	}
-	if _, err := s.conn.Write([]byte(strings.Join(lines, "\n"))); err != nil {
+	if err != nil {
 		return fmt.Errorf("tell systemd %s: %w", lines[0], err)
 	}
 	return nil
+}
+
+// status is the text that `systemctl status` shows for the daemon.
+type status struct {
+	mu       sync.Mutex // guards the fields below, and the order of the messages
+	underWay string     // "": idle
+	last     string     // result of the last sweep; "": none yet
+	next     time.Time  // of sweeps; zero: not known
+	sent     string
+}
+
+// Observe is a [rotator.Observer] that keeps STATUS= up to date.
+func (s *Socket) Observe(e rotator.Event) {
+	s.status.mu.Lock()
+	defer s.status.mu.Unlock()
+	s.status.learn(e, s.clock.Now())
+	text := s.status.text()
+	if text == s.status.sent {
+		return
+	}
+	if s.send("STATUS="+text) == nil { // on error the next event tries again
+		s.status.sent = text
+	}
+}
+
+func (s *status) learn(e rotator.Event, now time.Time) {
+	switch e.Name {
+	case rotator.SweepStarted:
+		s.underWay = "sweep under way"
+	case rotator.SweepPlanned:
+		s.underWay = fmt.Sprintf("sweep under way, %d to rotate or finish", e.Count)
+	case rotator.RecoveryStarted:
+		s.underWay = "recovery under way"
+	case rotator.RecoveryFinished, rotator.RecoveryInterrupted, rotator.RecoveryRefused,
+		rotator.VerificationFinished, rotator.VerificationInterrupted, rotator.VerificationRefused:
+		s.underWay = ""
+	case rotator.SweepInterrupted:
+		s.underWay, s.last = "", fmt.Sprintf("last sweep: interrupted, %d not begun", e.Deferred)
+	case rotator.SweepFinished:
+		s.underWay, s.last = "", fmt.Sprintf("last sweep: %d failed", e.Count)
+	case rotator.SweepRefused:
+		s.underWay, s.last = "", "last sweep could not take place, the log says why"
+	case rotator.VerificationStarted:
+		s.underWay = "verification under way"
+	case rotator.VerificationPlanned:
+		s.underWay = fmt.Sprintf("verification under way, %d to ask about", e.Count)
+	case rotator.TickScheduled:
+		s.next = now.Add(e.Wait)
+	case rotator.SettingsReplaced:
+		s.next = time.Time{} // tasks that are still scheduled announce it again
+	}
+}
+
+func (s *status) text() string {
+	if s.underWay != "" {
+		return s.underWay
+	}
+	text := "waiting"
+	if !s.next.IsZero() {
+		text = "next sweep at " + s.next.UTC().Format(time.RFC3339)
+	}
+	if s.last != "" {
+		text += "; " + s.last
+	}
+	return text
 }
