@@ -70,18 +70,8 @@ func callerFields() []zap.Field {
 		host = "unknown"
 	}
 	uid := strconv.Itoa(os.Getuid())
-	fields := []zap.Field{zap.String("by", userName(uid)), zap.String("uid", uid)}
-	add := func(key, value string) {
-		if value != "" {
-			fields = append(fields, zap.String(key, value))
-		}
-	}
-	add("login", loginName())
-	add("sudo_user", os.Getenv("SUDO_USER"))
-	add("host", host)
-	add("tty", terminalName())
-	add("pid", strconv.Itoa(os.Getpid()))
-	return fields
+	return texts("by", userName(uid), "uid", uid, "login", loginName(), "sudo_user", os.Getenv("SUDO_USER"),
+		"host", host, "tty", terminalName(), "pid", strconv.Itoa(os.Getpid()))
 }
 
 // userName returns the name of a user, or its number if it has no name.

@@ -26,7 +26,7 @@ type sent struct {
 func journalLogger(err error) (*logger, *[]sent, *bytes.Buffer) {
 	var all []sent
 	var otherwise bytes.Buffer
-	core := newJournalCore(zap.InfoLevel, zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&otherwise), zap.InfoLevel))
+	core := newJournalCore(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&otherwise), zap.InfoLevel))
 	core.send = func(message string, priority journal.Priority, fields map[string]string) error {
 		all = append(all, sent{message, priority, fields})
 		return err

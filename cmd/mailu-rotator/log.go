@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/text"
@@ -21,17 +24,16 @@ type logger struct {
 }
 
 func newLogger(cfg config.Log, out io.Writer) *logger {
-	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(text.EscapeWriter{Writer: out})), levelOf(cfg.Level))
-	stderr, later := standardErrorOf(out)
+	level, _ := zapcore.ParseLevel(string(cfg.Level)) // checked by the configuration
+	core := zapcore.NewCore(encoder(cfg.Format, out), zapcore.Lock(zapcore.AddSync(text.EscapeWriter{Writer: out})), level)
+	stderr := standardErrorOf(out)
 	if cfg.Format == config.LogAuto && isJournal(out) {
-		journal := newJournalCore(levelOf(cfg.Level), core)
-		if later {
-			journal.do = func(send func() error) error { stderr.enqueue(send); return nil }
-		}
-		core = journal
+		inJournal := newJournalCore(core)
+		inJournal.later = stderr
+		core = inJournal
 	}
 	l := &logger{zap: zap.New(core), out: out}
-	if later {
+	if stderr != nil {
 		tell := func(n int64) { l.zap.Warn("log entries dropped", zap.Int64("entries", n)) }
 		stderr.onLost.Store(&tell)
 	}
@@ -39,12 +41,12 @@ func newLogger(cfg config.Log, out io.Writer) *logger {
 }
 
 // standardErrorOf finds standard error, even behind a progress bar.
-func standardErrorOf(out io.Writer) (*standardError, bool) {
+func standardErrorOf(out io.Writer) *standardError {
 	if bar, isBar := out.(*progress); isBar {
 		out = bar.out
 	}
-	c, found := out.(*standardError)
-	return c, found
+	stderr, _ := out.(*standardError)
+	return stderr
 }
 
 func encoder(format config.LogFormat, out io.Writer) zapcore.Encoder {
@@ -57,23 +59,6 @@ func encoder(format config.LogFormat, out io.Writer) zapcore.Encoder {
 		return zapcore.NewConsoleEncoder(c)
 	}
 	return zapcore.NewJSONEncoder(c)
-}
-
-func levelOf(level config.LogLevel) zapcore.Level {
-	switch level {
-	case config.LogDebug:
-		return zap.DebugLevel
-	case config.LogWarn:
-		return zap.WarnLevel
-	case config.LogError:
-		return zap.ErrorLevel
-	}
-	return zap.InfoLevel
-}
-
-func isTerminal(w io.Writer) bool {
-	file, isFile := w.(interface{ Fd() uintptr })
-	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
 func (l *logger) sync() { _ = flush(l.out) } // there is no better place to report it
@@ -97,12 +82,10 @@ func severity(e rotator.Event) zapcore.Level {
 	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
 		return zap.DebugLevel
 	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.AccountRestricted, rotator.ServerPaused,
-		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed, rotator.RecordExpires:
+		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed, rotator.RecordExpires, rotator.TenantSkipped:
 		return zap.WarnLevel
 	case rotator.ServerStopped, rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		return zap.ErrorLevel
-	case rotator.TenantSkipped:
-		return zap.WarnLevel
 	case rotator.TenantDone:
 		switch {
 		case e.Outcome == rotator.Claimed || e.Outcome == rotator.Blocked:
@@ -124,19 +107,19 @@ func severity(e rotator.Event) zapcore.Level {
 	return zap.InfoLevel
 }
 
-// fields omits fields that do not apply to the event.
-func fields(e rotator.Event) []zap.Field {
-	var all []zap.Field
-	add := func(key, value string) {
-		if value != "" {
-			all = append(all, zap.String(key, value))
+// texts makes fields of keys and values, which alternate. It omits empty values.
+func texts(pairs ...string) (fields []zap.Field) {
+	for pair := range slices.Chunk(pairs, 2) {
+		if pair[1] != "" {
+			fields = append(fields, zap.String(pair[0], pair[1]))
 		}
 	}
-	add("tenant", e.Tenant)
-	add("origin", string(e.Origin))
-	add("rotation", e.Rotation)
-	add("outcome", string(e.Outcome))
-	add("state", string(e.State))
+	return fields
+}
+
+// fields omits fields that do not apply to the event.
+func fields(e rotator.Event) []zap.Field {
+	all := texts("tenant", e.Tenant, "origin", string(e.Origin), "rotation", e.Rotation, "outcome", string(e.Outcome), "state", string(e.State))
 	switch e.Name {
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned, rotator.AdditionPlanned, rotator.ResealPlanned, rotator.ServerStopped:
 		all = append(all, zap.Int("tenants", e.Count))
@@ -157,4 +140,94 @@ func fields(e rotator.Event) []zap.Field {
 		all = append(all, zap.NamedError("error", e.Err))
 	}
 	return all
+}
+
+// isJournal reports whether out is connected to systemd's journal (JOURNAL_STREAM of
+// systemd.exec(5)), which accepts fields.
+func isJournal(out io.Writer) bool {
+	answer, err := journal.StderrIsJournalStream()
+	return answer && err == nil && descriptor(out) == 2
+}
+
+// journalCore sends entries by the journal's own protocol: an entry has its level as
+// PRIORITY, its message as EVENT, and each field under its own name in capitals, so
+// that `journalctl TENANT=t-1` finds a tenant's entries. MESSAGE is the line that a
+// terminal would show, without the time and the level.
+type journalCore struct {
+	zapcore.Core // receives the entries that the journal does not accept
+	fields       []zapcore.Field
+	line         zapcore.Encoder
+	send         func(message string, priority journal.Priority, fields map[string]string) error
+	later        *standardError // sends, since the journal may block a sender; nil: the caller does
+}
+
+func newJournalCore(otherwise zapcore.Core) *journalCore {
+	return &journalCore{
+		Core: otherwise,
+		line: zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "msg", EncodeDuration: zapcore.StringDurationEncoder}),
+		send: journal.Send,
+	}
+}
+
+// With implements zapcore.Core.
+func (c *journalCore) With(fields []zapcore.Field) zapcore.Core {
+	with := *c
+	with.fields = append(c.fields[:len(c.fields):len(c.fields)], fields...)
+	return &with
+}
+
+// Check implements zapcore.Core.
+func (c *journalCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(entry.Level) {
+		return checked.AddCore(entry, c)
+	}
+	return checked
+}
+
+// Write implements zapcore.Core.
+func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	all := append(c.fields[:len(c.fields):len(c.fields)], fields...)
+	line, err := c.line.EncodeEntry(entry, all)
+	if err != nil {
+		return err
+	}
+	defer line.Free()
+	message := text.Escape(strings.TrimRight(line.String(), "\n"))
+	named := journalFields(entry.Message, all)
+	deliver := func() error {
+		if c.send(message, priority(entry.Level), named) == nil {
+			return nil
+		}
+		return c.Core.Write(entry, all)
+	}
+	if c.later == nil {
+		return deliver()
+	}
+	c.later.enqueue(deliver)
+	return nil
+}
+
+// journalFields never begin with an underscore, which is reserved for the journal.
+func journalFields(event string, fields []zapcore.Field) map[string]string {
+	values := zapcore.NewMapObjectEncoder()
+	for _, field := range fields {
+		field.AddTo(values)
+	}
+	named := map[string]string{"EVENT": text.Escape(event), "SYSLOG_IDENTIFIER": "mailu-rotator"}
+	for key, value := range values.Fields {
+		named[strings.ToUpper(key)] = text.Escape(fmt.Sprint(value))
+	}
+	return named
+}
+
+func priority(level zapcore.Level) journal.Priority {
+	switch level {
+	case zap.DebugLevel:
+		return journal.PriDebug
+	case zap.InfoLevel:
+		return journal.PriInfo
+	case zap.WarnLevel:
+		return journal.PriWarning
+	}
+	return journal.PriErr
 }

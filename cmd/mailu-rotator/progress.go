@@ -20,12 +20,7 @@ type progress struct {
 func newProgress(out io.Writer) *progress { return &progress{out: out} }
 
 // Fd tells loggers whether they write to a terminal.
-func (p *progress) Fd() uintptr {
-	if file, isFile := p.out.(interface{ Fd() uintptr }); isFile {
-		return file.Fd()
-	}
-	return ^uintptr(0)
-}
+func (p *progress) Fd() uintptr { return uintptr(descriptor(p.out)) }
 
 func (p *progress) flush() error { return flush(p.out) }
 

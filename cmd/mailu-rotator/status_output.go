@@ -145,11 +145,7 @@ func (p palette) standing(word string, state rotator.Standing) string {
 
 // screenWidth is 0 if out is not a terminal.
 func screenWidth(out io.Writer) int {
-	file, isFile := out.(interface{ Fd() uintptr })
-	if !isFile {
-		return 0
-	}
-	width, _, err := term.GetSize(int(file.Fd()))
+	width, _, err := term.GetSize(descriptor(out))
 	if err != nil {
 		return 0
 	}

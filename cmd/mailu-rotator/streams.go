@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // surviveBrokenPipes makes a write to a pipe without a reader fail, instead of ending
@@ -53,7 +55,7 @@ var errDropped = errors.New("dropped: the reader of standard error does not read
 // for a slow reader. Lines that do not fit are dropped and counted.
 type standardError struct {
 	file   *os.File
-	jobs   chan func()
+	jobs   chan func() error
 	done   chan struct{} // closed by close
 	lost   atomic.Int64
 	onLost atomic.Pointer[func(n int64)] // called with the number of dropped lines, once there is room again
@@ -62,12 +64,14 @@ type standardError struct {
 
 // newStandardError returns a writer to the file. The caller must close it.
 func newStandardError(file *os.File) *standardError {
-	s := &standardError{file: file, jobs: make(chan func(), maxUnwritten), done: make(chan struct{})}
+	s := &standardError{file: file, jobs: make(chan func() error, maxUnwritten), done: make(chan struct{})}
 	go func() {
 		for {
 			select {
 			case job := <-s.jobs:
-				job()
+				if err := job(); err != nil {
+					s.failed.Store(&err)
+				}
 				s.reportLost()
 			case <-s.done:
 				return
@@ -86,23 +90,14 @@ func (s *standardError) reportLost() {
 	}
 }
 
-// do queues the job, and drops it if too many wait.
-func (s *standardError) do(job func()) {
+// enqueue queues a write, and drops it if too many wait. flush returns its error.
+func (s *standardError) enqueue(write func() error) {
 	select {
-	case s.jobs <- job:
+	case s.jobs <- write:
 	default:
 		s.lost.Add(1)
 		s.failed.Store(&errDropped)
 	}
-}
-
-// enqueue is do for a job that can fail; flush returns its error.
-func (s *standardError) enqueue(write func() error) {
-	s.do(func() {
-		if err := write(); err != nil {
-			s.failed.Store(&err)
-		}
-	})
 }
 
 // Write implements [io.Writer]. It never fails; flush returns errors.
@@ -126,7 +121,7 @@ func (s *standardError) flush() error {
 	for range 2 { // a job may have queued another one, see journalCore
 		written := make(chan struct{})
 		select {
-		case s.jobs <- func() { close(written) }:
+		case s.jobs <- func() error { close(written); return nil }:
 		case <-patience.C:
 			return os.ErrDeadlineExceeded
 		}
@@ -147,6 +142,16 @@ func (s *standardError) close() {
 	_ = s.flush() // there is no place left to report it
 	close(s.done)
 }
+
+// descriptor is -1 for what is no file.
+func descriptor(w io.Writer) int {
+	if file, isFile := w.(interface{ Fd() uintptr }); isFile {
+		return int(file.Fd())
+	}
+	return -1
+}
+
+func isTerminal(w io.Writer) bool { return term.IsTerminal(descriptor(w)) }
 
 // flush waits for a writer that writes asynchronously.
 func flush(w io.Writer) error {
