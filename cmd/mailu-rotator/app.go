@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -18,6 +18,7 @@ import (
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/hook"
+	"mailu-rotator/internal/monitor"
 	"mailu-rotator/mailu"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/status"
@@ -34,17 +35,9 @@ type app struct {
 	log       *logger
 	observe   rotator.Observer
 	hooks     rotator.Observer // part of observe
-	callbacks callbacks
-	patience  time.Duration // for a Vault that does not answer; 0: vault's default
-}
-
-// callbacks are further callbacks of a run, beside the observer. All may be nil.
-type callbacks struct {
-	cache        *status.Cache
-	step         func(step rotator.Step, took time.Duration)
-	vaultRequest func(operation string, status int, took time.Duration)
-	vaultToken   func(expires time.Time)
-	mailuRequest func(origin rotator.Origin, method string, status int, took time.Duration)
+	patience  time.Duration    // for a Vault that does not answer; 0: vault's default
+	cache     *status.Cache    // of the daemon, else nil
+	metrics   *monitor.Metrics // likewise
 }
 
 // newApp wires a configuration. former may be nil; a reload passes the app that it
@@ -68,25 +61,9 @@ func newApp(cfg *config.Config, stderr io.Writer, former *app) (*app, error) {
 	return a, nil
 }
 
-// sweep is one run of the daemon; its report goes to the log, which does not name
-// tenants without a change.
-func (a *app) sweep(ctx context.Context, sel sweep.Selection, window time.Duration) error {
-	defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
-	_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
-		s.Brief = true
-		return s.Run(ctx, sel, window)
-	})
-	return err
-}
-
 // verify is one verification.
 func (a *app) verify(ctx context.Context, sel sweep.Selection, repair bool) (sweep.VerifyReport, error) {
 	return inSession(ctx, a, func(s *session) (sweep.VerifyReport, error) { return s.Verify(ctx, sel, repair) })
-}
-
-// lapsed checks a few tenants between runs, see [sweep.Sweep.Lapsed].
-func (a *app) lapsed(ctx context.Context, tenants []rotator.TenantID) (bool, error) {
-	return inSession(ctx, a, func(s *session) (bool, error) { return s.Lapsed(ctx, tenants) })
 }
 
 // newOwner names this process in claims; the name is unique among processes, hosts and
@@ -128,7 +105,7 @@ func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error))
 }
 
 func (a *app) sweepOn(client *vault.Client, servers *mailu.Servers) *sweep.Sweep {
-	return &sweep.Sweep{
+	s := &sweep.Sweep{
 		Store: client, Keys: client, Time: client, Mailu: servers,
 		Clock:         rotator.SystemClock{},
 		NewPassword:   a.passwords.Generate,
@@ -139,16 +116,22 @@ func (a *app) sweepOn(client *vault.Client, servers *mailu.Servers) *sweep.Sweep
 		Canary:        a.cfg.Rotation.Canary,
 		Grace:         a.cfg.Rotation.ShutdownGrace,
 		Observe:       a.observe,
-		OnStep:        a.callbacks.step,
-		Cache:         a.callbacks.cache,
+		Cache:         a.cache,
 	}
+	if a.metrics != nil {
+		s.OnStep = a.metrics.Step
+	}
+	return s
 }
 
 func (a *app) vaultConfig() vault.Config {
 	c := vaultConfigOf(a.cfg.Vault)
 	c.Workers = a.cfg.Rotation.Workers
 	c.OnWait, c.Patience = a.log.vaultWaits, a.patience
-	c.OnRequest, c.OnToken = a.callbacks.vaultRequest, a.callbacks.vaultToken
+	if a.metrics != nil {
+		c.OnRequest = a.metrics.VaultRequest
+		c.OnToken = func(expires time.Time) { a.metrics.VaultToken(string(a.cfg.Vault.Auth.Method), expires) }
+	}
 	return c
 }
 
@@ -156,7 +139,7 @@ func vaultConfigOf(v config.Vault) vault.Config {
 	return vault.Config{
 		Address: v.Address, Namespace: v.Namespace, CAFile: v.CAFile,
 		Mount: v.Mount, Prefix: v.Prefix, Leaf: v.Leaf,
-		Transit: vault.Transit{Mount: v.Transit.Mount, Key: v.Transit.Key},
+		Transit: vault.Transit(v.Transit),
 	}
 }
 
@@ -189,7 +172,11 @@ func (a *app) servers() (*mailu.Servers, error) {
 			MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Verify: mailu.Verify(c.Verify),
 		}
 	}
-	return mailu.New(configs, mailu.Options{UserAgent: "mailu-rotator/" + version, OnRequest: a.callbacks.mailuRequest})
+	options := mailu.Options{UserAgent: "mailu-rotator/" + version}
+	if a.metrics != nil {
+		options.OnRequest = a.metrics.MailuRequest
+	}
+	return mailu.New(configs, options)
 }
 
 // operatorPatience is how long one call waits for a Vault that does not answer while an
@@ -250,4 +237,75 @@ func statusOf(failures int, interrupted bool) error {
 		return &statusError{code: exitFailures}
 	}
 	return nil
+}
+
+// hooksGrace is the time limit for hooks when the program stops. Together with
+// rotation.shutdown_grace it must fit into TimeoutStopSec= of the unit.
+const hooksGrace = 10 * time.Second
+
+// attachHooks makes the hooks observe the app's runs. Programs that wait stay queued.
+func attachHooks(hooks *hook.Runner, a *app) {
+	h := a.cfg.Hooks
+	hooks.Reload(hook.Settings{
+		Programs: map[hook.Name][]string{hook.AfterRotation: h.AfterRotation, hook.OnFailure: h.OnFailure, hook.AfterRun: h.AfterRun},
+		Timeout:  h.Timeout,
+		Check:    config.CheckProgram,
+		Report:   a.log.hookEnded,
+	})
+	for _, err := range lines(a.cfg.CheckHooks()) {
+		a.log.zap.Warn("hook cannot be run", zap.Error(err))
+	}
+	a.hooks = hooks.Observe
+	a.observe = observers(a.observe, hooks.Observe)
+}
+
+// closeHooks waits for the remaining hooks, at most for their grace period after
+// ctx has ended.
+func closeHooks(ctx context.Context, hooks *hook.Runner) {
+	ctx, cancel := outlasting(ctx, hooksGrace)
+	defer cancel()
+	hooks.Close(ctx)
+}
+
+// observers calls all of them, in this order.
+func observers(all ...rotator.Observer) rotator.Observer {
+	return func(e rotator.Event) {
+		for _, observe := range all {
+			observe(e)
+		}
+	}
+}
+
+// outlasting returns a context that ends that long after parent.
+func outlasting(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		_ = rotator.SystemClock{}.Sleep(ctx, grace) // ends early when cancelled
+		cancel()
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// refused runs the hooks of an operator's run that could not start. For the daemon's runs
+// this is an event.
+func (a *app) refused(ctx context.Context, name rotator.EventName, err error) {
+	if err != nil && ctx.Err() == nil {
+		a.hooks(rotator.Event{Name: name, Err: err})
+	}
+}
+
+func (l *logger) hookEnded(r hook.Result) {
+	if errors.Is(r.Err, hook.ErrDropped) {
+		l.zap.Warn("hooks dropped", zap.Int("hooks", r.Dropped), zap.Error(r.Err))
+		return
+	}
+	fields := append([]zap.Field{
+		zap.String("hook", string(r.Hook)), zap.String("program", r.Program),
+		zap.Duration("took", r.Took.Round(time.Millisecond)), zap.String("output", r.Output),
+	}, texts("tenant", r.Tenant)...)
+	if r.Err != nil {
+		l.zap.Warn("hook failed", append(fields, zap.Error(r.Err))...)
+		return
+	}
+	l.zap.Debug("hook finished", fields...)
 }

@@ -137,15 +137,8 @@ func (s *service) reload(path string, stderr io.Writer) error {
 
 // connect makes the app report to the service's parts, and then the service use it.
 func (s *service) connect(a *app) {
-	method := string(a.cfg.Vault.Auth.Method)
 	a.observe = observers(a.log.observe, s.cache.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
-	a.callbacks = callbacks{
-		cache:        s.cache,
-		step:         s.metrics.Step,
-		vaultRequest: s.metrics.VaultRequest,
-		vaultToken:   func(expires time.Time) { s.metrics.VaultToken(method, expires) },
-		mailuRequest: s.metrics.MailuRequest,
-	}
+	a.cache, a.metrics = s.cache, s.metrics
 	attachHooks(s.hooks, a)
 	s.app.Store(a)
 }
@@ -195,6 +188,8 @@ func loadConfig(path string) (*config.Config, error) {
 	return cfg, cfg.CheckFiles()
 }
 
+// settingsOf makes the settings of the daemon's runs. Their reports and findings go to
+// the log, which does not name tenants without a change.
 func settingsOf(a *app) sweep.Settings {
 	s := sweep.Settings{
 		Schedule: a.cfg.Rotation.Schedule,
@@ -202,14 +197,23 @@ func settingsOf(a *app) sweep.Settings {
 		Jitter:   a.cfg.Rotation.Jitter,
 		Window:   a.cfg.Rotation.Window,
 		Observe:  a.observe,
-		Sweep:    a.sweep,
-		Pending:  a.callbacks.cache.Pending,
-		Lapsed:   a.lapsed,
-		Overdue:  func() int { return a.callbacks.cache.Overdue(timetableOf(a.cfg.Rotation)) },
+		Sweep: func(ctx context.Context, sel sweep.Selection, window time.Duration) error {
+			defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
+			_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
+				s.Brief = true
+				return s.Run(ctx, sel, window)
+			})
+			return err
+		},
+		Pending: a.cache.Pending,
+		Lapsed: func(ctx context.Context, tenants []rotator.TenantID) (bool, error) {
+			return inSession(ctx, a, func(s *session) (bool, error) { return s.Lapsed(ctx, tenants) })
+		},
+		Overdue: func() int { return a.cache.Overdue(timetableOf(a.cfg.Rotation)) },
 	}
 	if !a.cfg.Verify.Schedule.Off() {
 		s.VerifySchedule = a.cfg.Verify.Schedule
-		s.Verify = func(ctx context.Context) error { // its findings go to the log
+		s.Verify = func(ctx context.Context) error {
 			defer debug.FreeOSMemory()
 			_, err := a.verify(ctx, sweep.Selection{}, a.cfg.Verify.Repair)
 			return err

@@ -193,7 +193,7 @@ func documentedEvents(t *testing.T) (names []string) {
 // logMessages returns the messages that this package itself logs.
 func logMessages(t *testing.T) (names []string) {
 	t.Helper()
-	for _, file := range []string{"app.go", "daemon.go", "hooks.go", "log.go"} {
+	for _, file := range []string{"app.go", "daemon.go", "log.go"} {
 		for _, found := range regexp.MustCompile(`zap\.(?:Info|Warn|Error)\("([^"]+)"`).FindAllStringSubmatch(readDoc(t, file), -1) {
 			names = append(names, found[1])
 		}

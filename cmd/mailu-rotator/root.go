@@ -1,11 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"mailu-rotator/internal/config"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 const defaultConfigPath = "/etc/mailu-rotator/config.yaml"
@@ -64,4 +70,65 @@ func flagOfRunNow(flags *pflag.FlagSet) (name string) {
 		}
 	})
 	return name
+}
+
+// runNowFlags are the flags of --run-now, as given.
+type runNowFlags struct {
+	selectionFlags
+	reportFlags
+	dueOnly       bool
+	rotatedBefore string
+	limit         uint
+}
+
+func (f *runNowFlags) register(flags *pflag.FlagSet) {
+	f.selectionFlags.register(flags)
+	f.reportFlags.register(flags)
+	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
+	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339 or a date; default the start of this run)")
+	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")
+}
+
+// selection checks the flags against each other and the configuration.
+func (f *runNowFlags) selection(cfg *config.Config) (sel sweep.Selection, err error) {
+	if f.dueOnly && f.rotatedBefore != "" {
+		return sel, errors.New("--due-only and --rotated-before exclude each other")
+	}
+	before, err := parseTime(f.rotatedBefore)
+	if err != nil {
+		return sel, fmt.Errorf("--rotated-before: %w", err)
+	}
+	sel, err = f.parse(cfg)
+	sel.All, sel.Limit, sel.RotatedBefore = !f.dueOnly, int(f.limit), before
+	return sel, err
+}
+
+func parseTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither like 2026-01-02T15:04:05Z nor like 2026-01-02", s)
+}
+
+// runNow is --run-now.
+func runNow(cmd *cobra.Command, path string, flags runNowFlags) error {
+	return runReport(cmd, path, flags.output, func(ctx context.Context, a *app) (sweep.Report, error) {
+		sel, err := flags.selection(a.cfg)
+		if err != nil {
+			return sweep.Report{}, err
+		}
+		report, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
+			s.DryRun = flags.dryRun
+			return s.Run(ctx, sel, 0)
+		})
+		if !flags.dryRun {
+			a.refused(ctx, rotator.SweepRefused, err)
+		}
+		return report, err
+	})
 }
