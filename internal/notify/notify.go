@@ -5,8 +5,9 @@
 // If systemd did not set NOTIFY_SOCKET, every method does nothing. Messages name no
 // tenant and no server, since everybody on the host can read them.
 //
-// The protocol is a datagram of lines, so this package uses no library. It imports
-// rotator for its events, and nothing else of this module.
+// The protocol is a datagram of lines, so this package takes no more from go-systemd
+// than the clock that Go does not expose. It imports rotator for its events, and nothing
+// else of this module.
 package notify
 
 import (
@@ -18,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 
 	"mailu-rotator/rotator"
 )
@@ -81,7 +84,7 @@ func (s *Socket) Ready() error { return s.send("READY=1") }
 
 // Reloading reports that a reload begins. Type=notify-reload needs the time.
 func (s *Socket) Reloading() error {
-	return s.send("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic().Microseconds(), 10))
+	return s.send("RELOADING=1", strings.TrimSpace(daemon.SdNotifyMonotonicUsec()))
 }
 
 // Stopping reports that the service is stopping, however long that takes.
