@@ -19,7 +19,7 @@ var (
 
 // act has the plan's jobs processed and returns a row for each decision, in the plan's
 // order. The event has the number of jobs.
-func (r *run) act(ctx context.Context, plan []Decision, planned rotator.EventName, process func(*run, context.Context, []*job)) []Row {
+func (r *run) act(ctx context.Context, plan []Decision, o operation) []Row {
 	jobs := make([]*job, len(plan))
 	var todo []*job
 	for i := range plan {
@@ -30,8 +30,8 @@ func (r *run) act(ctx context.Context, plan []Decision, planned rotator.EventNam
 			todo = append(todo, jobs[i])
 		}
 	}
-	r.Observe.Notify(rotator.Event{Name: planned, Count: len(todo)})
-	process(r, ctx, todo)
+	r.Observe.Notify(rotator.Event{Name: o.planned, Count: len(todo)})
+	o.process(r, ctx, todo)
 	rows := make([]Row, len(jobs))
 	for i, j := range jobs {
 		rows[i] = r.row(j)

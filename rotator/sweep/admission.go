@@ -107,7 +107,7 @@ func (r *run) namesakes(fleet []rotator.Candidate) func(context.Context, rotator
 		}
 	}
 	return func(ctx context.Context, mine rotator.Credential) ([]rotator.Candidate, error) {
-		user := rotator.UserKey(rotator.Candidate{Credential: mine, API: r.Mailu.API(mine.Origin)})
+		user := rotator.UserKey(r.candidateOf(mine))
 		var possible []string
 		err := r.listFleet(ctx, func(name string) {
 			if other, found := settled.Load(name); name != string(mine.Tenant) && (!found || other == user) {

@@ -19,12 +19,6 @@ type Addition struct {
 	Line       int    // of the requesting file, from 1; 0: no file
 }
 
-// credential is the first version of the record, without the pending password. It fails
-// as [ParseCredential] does.
-func (a Addition) credential(now time.Time, defaultPolicy rotator.Policy) (rotator.Credential, error) {
-	return rotator.NewCredential(a.Tenant, a.Username, a.WebmailURL, a.Policy, now, defaultPolicy)
-}
-
 // where prefixes an addition's error with its place.
 func (a Addition) where(err error) error {
 	if a.Line == 0 {
@@ -45,34 +39,23 @@ func (a Addition) where(err error) error {
 // A dry run also asks Mailu about the users, unless registry is nil. It leaves out ids
 // that Add would create.
 func (s *Sweep) Add(ctx context.Context, registry rotator.Creator, additions []Addition, first bool) (Report, error) {
-	events := runEvents{started: rotator.AdditionStarted, planned: rotator.AdditionPlanned, finished: rotator.AdditionFinished}
-	plan := func() (*run, []Decision, error) { return s.planAdditions(ctx, registry, additions, first) }
-	return s.execute(ctx, events, plan, (*run).processQueues)
-}
-
-// planAdditions checks the additions, and reads the fleet once.
-func (s *Sweep) planAdditions(ctx context.Context, registry rotator.Creator, additions []Addition, first bool) (*run, []Decision, error) {
-	if err := s.check(additions); err != nil {
-		return nil, nil, err
-	}
-	r, err := s.open(ctx, Selection{})
-	if err != nil {
-		return nil, nil, err
-	}
-	fleet, err := r.others(ctx, first)
-	if err != nil {
-		return r, nil, err
-	}
-	r.creator = registry
-	plan := r.decideAdditions(fleet, additions)
-	switch {
-	case !s.DryRun:
-		nameAdditions(plan, fleet)
-		r.rotator.Rivals = r.namesakes(fleet)
-	case registry != nil:
-		r.askUsers(ctx, plan)
-	}
-	return r, plan, nil
+	o := operation{started: rotator.AdditionStarted, planned: rotator.AdditionPlanned, finished: rotator.AdditionFinished, invalid: s.check(additions), process: (*run).processQueues}
+	return s.execute(ctx, o, func(r *run) ([]Decision, error) {
+		fleet, err := r.others(ctx, first)
+		if err != nil {
+			return nil, err
+		}
+		r.creator = registry
+		plan := r.decideAdditions(fleet, additions)
+		switch {
+		case !s.DryRun:
+			nameAdditions(plan, fleet)
+			r.rotator.Rivals = r.namesakes(fleet)
+		case registry != nil:
+			r.askUsers(ctx, plan)
+		}
+		return plan, nil
+	})
 }
 
 // nameAdditions assigns ids to additions without one: the first id for the user's
@@ -107,33 +90,40 @@ func (s *Sweep) check(additions []Addition) error {
 			wrong = append(wrong, a.where(err))
 		}
 	}
-	users, tenants := map[string]Addition{}, map[rotator.TenantID]Addition{}
+	seen := map[string]Addition{}
+	once := func(a Addition, key, what string) {
+		if former, found := seen[key]; found {
+			note(a, fmt.Errorf("%s is on line %d already: remove one of the two", what, former.Line))
+		} else {
+			seen[key] = a
+		}
+	}
 	for _, a := range additions {
-		c, err := a.credential(s.Clock.Now(), s.DefaultPolicy)
-		note(a, err)
+		asked, invalid := s.asked(a, s.Clock.Now())
+		note(a, invalid)
 		if a.Tenant != "" {
 			_, err := rotator.ParseTenantID(string(a.Tenant))
 			note(a, err)
-			note(a, twice(tenants, a.Tenant, a, "tenant "+string(a.Tenant)))
+			once(a, "tenant "+string(a.Tenant), "tenant "+string(a.Tenant))
 		}
-		if err != nil {
-			continue
+		if c := asked.Credential; invalid == nil {
+			_, err := s.Mailu.Server(c.Origin)
+			note(a, err)
+			once(a, "user "+rotator.UserKey(asked), fmt.Sprintf("user %s on %s", c.Username, c.Origin))
 		}
-		_, err = s.Mailu.Server(c.Origin)
-		note(a, err)
-		note(a, twice(users, rotator.UserKey(rotator.Candidate{Credential: c, API: s.Mailu.API(c.Origin)}), a, fmt.Sprintf("user %s on %s", c.Username, c.Origin)))
 	}
 	return errors.Join(wrong...)
 }
 
-// twice records requests, and refuses a repeated one.
-func twice[K comparable](seen map[K]Addition, key K, a Addition, what string) error {
-	former, found := seen[key]
-	if found {
-		return fmt.Errorf("%s is on line %d already: remove one of the two", what, former.Line)
-	}
-	seen[key] = a
-	return nil
+// asked is the tenant as it will be written first, without the pending password. It
+// fails as [rotator.ParseCredential] does.
+func (s *Sweep) asked(a Addition, now time.Time) (rotator.Candidate, error) {
+	c, err := rotator.NewCredential(a.Tenant, a.Username, a.WebmailURL, a.Policy, now, s.DefaultPolicy)
+	return s.candidateOf(c), err
+}
+
+func (s *Sweep) candidateOf(c rotator.Credential) rotator.Candidate {
+	return rotator.Candidate{Name: string(c.Tenant), Credential: c, API: s.Mailu.API(c.Origin)}
 }
 
 // others reads the whole fleet. A record that cannot be read may name any user, unless
@@ -171,8 +161,7 @@ func (r *run) decideAdditions(fleet []rotator.Candidate, additions []Addition) [
 	}
 	plan := make([]Decision, len(additions))
 	for i, a := range additions {
-		c, _ := a.credential(r.clock.Now(), r.DefaultPolicy) // it has been checked
-		asked := rotator.Candidate{Name: string(a.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
+		asked, _ := r.asked(a, r.clock.Now()) // it has been checked
 		plan[i] = decideAddition(asked, byUser[rotator.UserKey(asked)], byName[asked.Name])
 	}
 	return plan

@@ -20,55 +20,47 @@ const (
 	maxLooks = 3
 )
 
-// lapses are the half-finished rotations to check again between sweeps, by tenant.
-// Until a process finishes one, readers of the record may hold a password that Mailu no
-// longer accepts, so a dead owner's rotation must not wait for the next sweep.
-type lapses map[string]look
-
+// look is about a half-finished rotation that is checked again between sweeps. Until a
+// process finishes it, readers of the record may hold a password that Mailu no longer
+// accepts, so a dead owner's rotation must not wait for the next sweep.
 type look struct {
-	pending rotator.Status
-	at      time.Time
-	done    int // checks that left it half-finished
+	begun time.Time // when the pending password was created
+	at    time.Time
+	done  int // checks that left it half-finished
 }
 
 // noteLapses schedules the next check of half-finished rotations. seenTo: the run that
 // just ended would have finished them.
 func (a *scheduler) noteLapses(seenTo bool) {
-	a.next[recoverTask] = nextRun{}
+	next := &a.next[recoverTask].start
+	*next = time.Time{}
 	if a.by.Pending == nil {
 		return
 	}
-	now, before := a.clock.Now(), a.lapses
-	a.lapses = lapses{}
+	now, before := a.clock.Now(), a.looks
+	a.looks = map[string]*look{}
 	for _, s := range a.by.Pending() {
 		l := before[s.Tenant]
-		if !l.pending.Begun.Equal(s.Begun) {
-			l = look{} // another password
+		if l == nil || !l.begun.Equal(s.Begun) {
+			l = &look{begun: s.Begun}
 		}
-		l.pending = s
-		if seenTo && !s.Pending.Live(now) {
-			l.after(now)
+		a.looks[s.Tenant] = l
+		live := s.Pending.Live(now)
+		if seenTo && !live {
+			l.at = now.Add(lookPause << l.done)
+			l.done++
 		}
-		a.lapses[s.Tenant] = l
 		if l.done >= maxLooks || s.Pending.Takeovers >= maxLooks {
 			continue // the sweeps will retry it
 		}
-		begins := s.Pending.Until.Add(lapseMargin)
-		if !s.Pending.Live(now) || begins.Before(l.at) {
-			begins = l.at
+		if live {
+			l.at = later(s.Pending.Until.Add(lapseMargin), l.at)
 		}
-		l.at = later(begins, now).Add(rand.N(lapseMargin)) // several hosts may wait for it
-		a.lapses[s.Tenant] = l
-		if next := a.next[recoverTask].start; next.IsZero() || l.at.Before(next) {
-			a.next[recoverTask].start = l.at
+		l.at = later(l.at, now).Add(rand.N(lapseMargin)) // several hosts may wait for it
+		if next.IsZero() || l.at.Before(*next) {
+			*next = l.at
 		}
 	}
-}
-
-// after counts a check that left the rotation half-finished.
-func (l *look) after(now time.Time) {
-	l.at = now.Add(lookPause << l.done)
-	l.done++
 }
 
 func later(a, b time.Time) time.Time {
@@ -83,13 +75,11 @@ func later(a, b time.Time) time.Time {
 func (a *scheduler) look(ctx context.Context) {
 	now := a.clock.Now()
 	var due []rotator.TenantID
-	for tenant, l := range a.lapses {
-		if l.at.IsZero() || l.at.After(now) {
-			continue
+	for tenant, l := range a.looks {
+		if !l.at.IsZero() && !l.at.After(now) {
+			due = append(due, rotator.TenantID(tenant))
+			l.at = now.Add(time.Minute) // at the earliest, whatever the result
 		}
-		due = append(due, rotator.TenantID(tenant))
-		l.at = now.Add(time.Minute) // at the earliest, whatever the result
-		a.lapses[tenant] = l
 	}
 	lapsed, err := a.by.Lapsed(ctx, due)
 	if err == nil && lapsed {
@@ -98,9 +88,7 @@ func (a *scheduler) look(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		a.observe(rotator.Event{Name: rotator.RecoveryRefused, Wait: lookPause, Err: err})
 		for _, tenant := range due {
-			l := a.lapses[string(tenant)]
-			l.at = now.Add(lookPause)
-			a.lapses[string(tenant)] = l
+			a.looks[string(tenant)].at = now.Add(lookPause)
 		}
 	}
 	a.noteLapses(err == nil && lapsed)

@@ -8,9 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"mailu-rotator/rotator"
 )
@@ -117,25 +116,15 @@ func (q *queue) waitsForClaims() bool {
 // work processes up to n jobs with that many workers, and fewer if the queue
 // becomes half-open in between.
 func (q *queue) work(ctx context.Context, workers, n int) {
-	var group errgroup.Group
+	var group sync.WaitGroup
 	for range min(workers, n) {
-		group.Go(func() error {
-			for q.one(ctx, &n) {
+		group.Go(func() {
+			for j := q.next(ctx, &n); j != nil; j = q.next(ctx, &n) {
+				q.settle(j, q.attempt(ctx, j))
 			}
-			return nil
 		})
 	}
-	_ = group.Wait() // its functions return nil
-}
-
-// one takes the next job through an attempt; false ends the round.
-func (q *queue) one(ctx context.Context, left *int) bool {
-	j := q.next(ctx, left)
-	if j == nil {
-		return false
-	}
-	q.settle(j, q.attempt(ctx, j))
-	return true
+	group.Wait()
 }
 
 // next takes a job from the queue; nil ends the round.
@@ -208,7 +197,7 @@ func (q *queue) settle(j *job, result rotator.Result) {
 		q.halfOpen, q.faults, q.refusals, q.probes = false, 0, 0, 0
 		q.proven++
 		q.pauses.reset()
-		q.store.took()
+		q.store.works.Store(true)
 	case elsewhere:
 		q.claimed = append(q.claimed, j)
 		return
@@ -223,7 +212,7 @@ func (q *queue) settle(j *job, result rotator.Result) {
 		q.store.giveUp(result.Err)
 	case storeFault:
 		j.proven = q.proven
-		if q.refusals++; q.refusals >= maxRefusals && !q.store.works() {
+		if q.refusals++; q.refusals >= maxRefusals && !q.store.works.Load() {
 			q.stopped = fmt.Errorf("not begun, since Vault did not take the records of %d others: %w", q.refusals, result.Err)
 		}
 		if !errors.Is(result.Err, rotator.ErrForbidden) && q.retry(j) {
@@ -372,32 +361,15 @@ func classify(r rotator.Result) effect {
 
 // storeHealth is what the queues of a run know about their common store.
 type storeHealth struct {
-	mu    sync.Mutex // guards the fields below
-	taken bool       // it accepted all writes of a rotation
-	down  error
+	works atomic.Bool  // it accepted all writes of a rotation
+	down  atomic.Value // the error for which nothing more is started
 }
 
-func (s *storeHealth) took() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.taken = true
-}
-
-func (s *storeHealth) works() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.taken
-}
-
-// giveUp ends the run's queues.
 func (s *storeHealth) giveUp(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.down = fmt.Errorf("not begun, since Vault fails: %w", err)
+	s.down.Store(fmt.Errorf("not begun, since Vault fails: %w", err))
 }
 
 func (s *storeHealth) fault() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.down
+	err, _ := s.down.Load().(error)
+	return err
 }

@@ -211,7 +211,7 @@ func TestASuccessEndsATrialAndItsCounts(t *testing.T) {
 
 	l.settle(j, rotator.Result{Outcome: rotator.Rotated})
 
-	if l.halfOpen || l.faults != 0 || l.refusals != 0 || l.probes != 0 || l.proven != 1 || !l.store.works() {
+	if l.halfOpen || l.faults != 0 || l.refusals != 0 || l.probes != 0 || l.proven != 1 || !l.store.works.Load() {
 		t.Errorf("got %+v", l)
 	}
 }

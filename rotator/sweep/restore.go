@@ -15,33 +15,22 @@ import (
 // sealed string; a record with one is skipped, and counts as a failure, because it
 // still needs an older key.
 func (s *Sweep) Reseal(ctx context.Context, sel Selection) (Report, error) {
-	events := runEvents{started: rotator.ResealStarted, planned: rotator.ResealPlanned, finished: rotator.ResealFinished}
-	plan := func() (*run, []Decision, error) { return s.planReseal(ctx, sel) }
-	return s.execute(ctx, events, plan, (*run).resealAll)
-}
-
-func (s *Sweep) planReseal(ctx context.Context, sel Selection) (*run, []Decision, error) {
-	r, err := s.open(ctx, sel)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.alone = len(sel.Tenants) > 0
-	candidates, err := r.scan(ctx, everything)
-	if err != nil {
-		return r, nil, err
-	}
-	var plan []Decision
-	for _, c := range candidates {
-		if !r.sel.covers(c) {
-			continue
+	o := operation{started: rotator.ResealStarted, planned: rotator.ResealPlanned, finished: rotator.ResealFinished, sel: sel, process: (*run).resealAll}
+	return s.execute(ctx, o, func(r *run) (plan []Decision, err error) {
+		r.alone = len(sel.Tenants) > 0
+		candidates, err := r.scan(ctx, everything)
+		for _, c := range candidates {
+			if !r.sel.covers(c) {
+				continue
+			}
+			d := Decision{Candidate: c}
+			if d.Outcome, d.Reason = c.Unusable(); d.Outcome == "" {
+				d.Action, d.Outcome, d.Reason = rotator.JudgeReseal(r.clock.Now(), c.Credential, r.sel.NewestKey)
+			}
+			plan = append(plan, d)
 		}
-		d := Decision{Candidate: c}
-		if d.Outcome, d.Reason = c.Unusable(); d.Outcome == "" {
-			d.Action, d.Outcome, d.Reason = rotator.JudgeReseal(r.clock.Now(), c.Credential, r.sel.NewestKey)
-		}
-		plan = append(plan, d)
-	}
-	return r, plan, nil
+		return plan, err
+	})
 }
 
 // resealAll processes the records as workers become free. Records not started before an

@@ -33,6 +33,9 @@ type Settings struct {
 	Lapsed  func(ctx context.Context, tenants []rotator.TenantID) (bool, error)
 	// Overdue counts the overdue tenants; nil: missed sweeps are not reported.
 	Overdue func() int
+
+	replaced context.Context // ends when other settings replace these
+	replace  context.CancelFunc
 }
 
 // Daemon runs sweeps and verifications by schedule, one at a time. At its start, and
@@ -42,25 +45,27 @@ type Settings struct {
 type Daemon struct {
 	clock    rotator.Clock
 	settings atomic.Pointer[Settings]
-	renewed  chan struct{} // wakes the daemon; it compares the settings to detect a reload
 }
 
 // NewDaemon returns a daemon that is not running yet.
 func NewDaemon(clock rotator.Clock, settings Settings) *Daemon {
-	d := &Daemon{clock: clock, renewed: make(chan struct{}, 1)}
-	d.settings.Store(&settings)
+	d := &Daemon{clock: clock}
+	d.use(settings)
 	return d
+}
+
+// use returns the former settings.
+func (d *Daemon) use(settings Settings) *Settings {
+	settings.replaced, settings.replace = context.WithCancel(context.Background())
+	return d.settings.Swap(&settings)
 }
 
 // Reload makes the daemon use other settings from its next sweep or verification on; a
 // running one keeps its settings.
 func (d *Daemon) Reload(settings Settings) {
-	d.settings.Store(&settings)
+	former := d.use(settings)
 	d.observe(rotator.Event{Name: rotator.SettingsReplaced})
-	select {
-	case d.renewed <- struct{}{}:
-	default: // a signal is already pending; it uses the newest settings
-	}
+	former.replace()
 }
 
 // Run works until ctx ends, and returns when the current run has ended.
@@ -114,7 +119,7 @@ func (d *Daemon) waitUntil(ctx context.Context, by *Settings, start time.Time) b
 		case left <= 0:
 			return true
 		}
-		d.sleep(ctx, min(left, time.Minute))
+		d.sleep(ctx, by, min(left, time.Minute))
 	}
 	return false
 }
@@ -135,26 +140,16 @@ func (d *Daemon) try(ctx context.Context, t task, until func() time.Time) {
 		}
 		pause := min(pauses.next(), until().Sub(d.clock.Now()))
 		d.observe(rotator.Event{Name: t.refused(), Wait: pause, Err: err})
-		d.sleep(ctx, pause)
+		d.sleep(ctx, s, pause)
 	}
 }
 
-// sleep returns early when ctx ends or the settings change.
-func (d *Daemon) sleep(ctx context.Context, length time.Duration) {
+// sleep returns early when ctx ends or the settings are replaced.
+func (d *Daemon) sleep(ctx context.Context, by *Settings, length time.Duration) {
 	woken, wake := context.WithCancel(ctx)
 	defer wake()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		select {
-		case <-d.renewed:
-			wake()
-		case <-woken.Done():
-		}
-	}()
+	defer context.AfterFunc(by.replaced, wake)()
 	_ = d.clock.Sleep(woken, length)
-	wake()
-	<-watched
 }
 
 // backoff is a pause that doubles each time. Each is jittered by up to half, in both
@@ -204,13 +199,6 @@ func (t task) run(ctx context.Context, s *Settings, left time.Duration) error {
 	return s.Sweep(ctx, Selection{PendingOnly: t == recoverTask}, left)
 }
 
-func (t task) scheduled() rotator.EventName {
-	if t == verifyTask {
-		return rotator.VerificationScheduled
-	}
-	return rotator.TickScheduled
-}
-
 func (t task) refused() rotator.EventName {
 	switch t {
 	case verifyTask:
@@ -225,9 +213,9 @@ func (t task) refused() rotator.EventName {
 // done, however long another one takes.
 type scheduler struct {
 	*Daemon
-	by     *Settings // the settings that the times were computed from
-	next   [tasks]nextRun
-	lapses lapses // determine the next recoverTask
+	by    *Settings // the settings that the times were computed from
+	next  [tasks]nextRun
+	looks map[string]*look // by tenant; the earliest is the next recoverTask
 }
 
 // nextRun is zero if the task never comes.
@@ -240,20 +228,19 @@ type nextRun struct {
 // newScheduler starts with the last tick of each task, if its window is still open: its
 // result is unknown.
 func (d *Daemon) newScheduler() *scheduler {
-	a := &scheduler{Daemon: d, by: d.settings.Load(), lapses: lapses{}}
+	a := &scheduler{Daemon: d, by: d.settings.Load()}
 	now, open := d.clock.Now(), a.by.Jitter+a.by.Window
 	for _, t := range []task{sweepTask, verifyTask} {
 		schedule := t.schedule(a.by)
 		if schedule == nil {
 			continue
 		}
-		tick := rotator.LastTick(schedule, now.In(a.by.Timezone), open)
-		if tick.IsZero() {
+		if tick := rotator.LastTick(schedule, now.In(a.by.Timezone), open); tick.IsZero() {
 			a.done(t)
-			continue
+		} else {
+			a.appoint(t, tick)
+			a.next[t].until = tick.Add(open)
 		}
-		a.appoint(t, tick)
-		a.next[t].until = tick.Add(open)
 	}
 	return a
 }
@@ -292,7 +279,11 @@ func (a *scheduler) appoint(t task, tick time.Time) {
 		start = tick.Add(rand.N(a.by.Jitter))
 	}
 	a.next[t] = nextRun{tick: tick, start: start}
-	a.observe(rotator.Event{Name: t.scheduled(), Wait: max(start.Sub(a.clock.Now()), 0)})
+	scheduled := rotator.TickScheduled
+	if t == verifyTask {
+		scheduled = rotator.VerificationScheduled
+	}
+	a.observe(rotator.Event{Name: scheduled, Wait: max(start.Sub(a.clock.Now()), 0)})
 }
 
 // first is the task that starts first, and when; the zero time if none does. Among

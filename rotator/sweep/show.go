@@ -106,9 +106,7 @@ func (s *Sweep) Status(ctx context.Context, sel Selection) ([]rotator.Status, ti
 	r := &run{Sweep: s, clock: clock, sel: sel}
 	var all []rotator.Status
 	rivals, err := r.scan(ctx, func(c rotator.Candidate) bool {
-		if sel.covers(c) {
-			all = append(all, rotator.StatusOf(clock.Now(), c, 1))
-		}
+		all = append(all, rotator.StatusOf(clock.Now(), c, 1))
 		return false
 	})
 	if err != nil {

@@ -74,67 +74,74 @@ type run struct {
 // work in flight has the grace time to finish. An error means that the run could not
 // start; failures of single tenants are in the report.
 func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (Report, error) {
-	plan := func() (*run, []Decision, error) {
-		r, err := s.open(ctx, sel)
-		if err != nil {
-			return nil, nil, err
-		}
+	o := operation{sel: sel, process: (*run).processQueues}
+	o.started, o.planned, o.finished, o.interrupted = rotator.SweepStarted, rotator.SweepPlanned, rotator.SweepFinished, rotator.SweepInterrupted
+	if sel.PendingOnly { // a recovery must not count as the scheduled sweep
+		o.started, o.planned, o.finished, o.interrupted = rotator.RecoveryStarted, rotator.RecoveryPlanned, rotator.RecoveryFinished, rotator.RecoveryInterrupted
+	}
+	return s.execute(ctx, o, func(r *run) ([]Decision, error) {
 		keep := everything
 		if s.Brief {
 			keep = r.needsRow
 		}
 		candidates, err := r.scan(ctx, keep)
+		if err != nil {
+			return nil, err
+		}
 		if window > 0 {
 			r.until = r.clock.Now().Add(window)
 		}
-		return r, Plan(r.clock.Now(), candidates, r.sel), err
-	}
-	return s.execute(ctx, sel.events(), plan, (*run).processQueues)
+		return Plan(r.clock.Now(), candidates, r.sel), nil
+	})
 }
 
-// runEvents are the names of the events of a run. One that has no interrupted is
-// finished in any case.
-type runEvents struct{ started, planned, finished, interrupted rotator.EventName }
-
-// events distinguishes a recovery from a sweep: a recovery must not count as the
-// scheduled sweep.
-func (sel Selection) events() runEvents {
-	if sel.PendingOnly {
-		return runEvents{rotator.RecoveryStarted, rotator.RecoveryPlanned, rotator.RecoveryFinished, rotator.RecoveryInterrupted}
-	}
-	return runEvents{rotator.SweepStarted, rotator.SweepPlanned, rotator.SweepFinished, rotator.SweepInterrupted}
+// operation is a kind of run with a report.
+type operation struct {
+	started, planned, finished rotator.EventName
+	interrupted                rotator.EventName // "": it is finished in any case
+	sel                        Selection
+	invalid                    error // why it cannot start
+	process                    func(*run, context.Context, []*job)
 }
 
 // execute plans and, unless it is a dry run, has the jobs of the plan processed. A dry
 // run reports no events.
-func (s *Sweep) execute(ctx context.Context, events runEvents, plan func() (*run, []Decision, error), process func(*run, context.Context, []*job)) (Report, error) {
-	report, observe := Report{Started: s.Clock.Now(), DryRun: s.DryRun}, s.Observe
+func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Decision, error)) (report Report, err error) {
+	report.Started, report.DryRun = s.Clock.Now(), s.DryRun
+	observe := s.Observe
 	if s.DryRun {
 		observe = nil
 	}
-	observe.Notify(rotator.Event{Name: events.started})
-	r, decisions, err := plan()
-	if r != nil {
-		defer r.keys.Wipe()
-	}
-	if err != nil {
-		if ctx.Err() != nil && events.interrupted != "" { // before it had a plan
-			observe.Notify(rotator.Event{Name: events.interrupted})
+	observe.Notify(rotator.Event{Name: o.started})
+	defer func() {
+		if err != nil && ctx.Err() != nil && o.interrupted != "" { // before it had a plan
+			observe.Notify(rotator.Event{Name: o.interrupted})
 		}
+	}()
+	if o.invalid != nil {
+		return report, o.invalid
+	}
+	r, err := s.open(ctx, o.sel)
+	if err != nil {
+		return report, err
+	}
+	defer r.keys.Wipe()
+	decisions, err := plan(r)
+	if err != nil {
 		return report, err
 	}
 	report.RotatedBefore = r.sel.RotatedBefore
 	if s.DryRun {
 		report.Rows = r.dryRunRows(decisions)
 	} else {
-		report.Rows = r.act(ctx, decisions, events.planned, process)
+		report.Rows = r.act(ctx, decisions, o)
 	}
 	report.Finished = s.Clock.Now()
-	ended := rotator.Event{Name: events.finished, Count: report.Failures()}
-	if events.interrupted != "" {
+	ended := rotator.Event{Name: o.finished, Count: report.Failures()}
+	if o.interrupted != "" {
 		ended.Deferred = report.Count(rotator.Deferred)
 		if ctx.Err() != nil && report.Incomplete() {
-			ended.Name = events.interrupted
+			ended.Name = o.interrupted
 		}
 	}
 	observe.Notify(ended)
@@ -161,18 +168,15 @@ func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
 }
 
 func (s *Sweep) newRotator(clock rotator.Clock, keys *crypto.Keyring) *rotator.Rotator {
+	var envelope rotator.Envelope = keys
+	if s.Envelope != nil {
+		envelope = s.Envelope(keys)
+	}
 	processor := newProcessor(runtime.GOMAXPROCS(0))
 	return &rotator.Rotator{
-		Store: s.Store, Mailu: limitedMailu{s.Mailu, processor}, Keys: limitedEnvelope{s.envelope(keys), processor}, Clock: clock, NewPassword: s.NewPassword,
+		Store: s.Store, Mailu: limitedMailu{s.Mailu, processor}, Keys: limitedEnvelope{envelope, processor}, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, OnStep: s.OnStep,
 	}
-}
-
-func (s *Sweep) envelope(keys *crypto.Keyring) rotator.Envelope {
-	if s.Envelope != nil {
-		return s.Envelope(keys)
-	}
-	return keys
 }
 
 func (s *Sweep) masterKeys(ctx context.Context) (*crypto.Keyring, error) {

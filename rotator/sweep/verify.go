@@ -135,7 +135,7 @@ func (r *run) repair(ctx context.Context, c rotator.Candidate, f rotator.Finding
 // unshared refuses a deleted record, which no scan contains, if another tenant now
 // has its user.
 func (r *run) unshared(c rotator.Credential) error {
-	candidate := rotator.Candidate{Name: string(c.Tenant), Credential: c, API: r.Mailu.API(c.Origin)}
+	candidate := r.candidateOf(c)
 	if others := r.users.count(candidate); others > 0 {
 		return rotator.DuplicateUser(candidate, others+1)
 	}
