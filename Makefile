@@ -67,12 +67,13 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -D -m 644 $(OUT)/completions/mailu-rotator $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailu-rotator
 	install -D -m 644 $(OUT)/completions/_mailu-rotator $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mailu-rotator
 	install -D -m 644 $(OUT)/completions/mailu-rotator.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailu-rotator.fish
-	install -d $(addprefix $(DOC)/,docs/images deploy/prometheus deploy/grafana deploy/compose deploy/kubernetes)
+	install -d $(addprefix $(DOC)/,docs/images deploy/prometheus deploy/grafana deploy/hooks deploy/compose deploy/kubernetes)
 	install -m 644 $(OUT)/THIRD_PARTY_LICENSES LICENSE README.md CHANGELOG.md SECURITY.md config.yaml $(DOC)/
 	install -m 644 docs/*.md $(DOC)/docs/
 	install -m 644 docs/images/* $(DOC)/docs/images/
 	install -m 644 deploy/prometheus/alerts.yaml $(DOC)/deploy/prometheus/
 	install -m 644 deploy/grafana/dashboard.json $(DOC)/deploy/grafana/
+	install -m 755 deploy/hooks/mail deploy/hooks/slack deploy/hooks/ntfy $(DOC)/deploy/hooks/
 	install -m 644 deploy/compose/*.yaml $(DOC)/deploy/compose/
 	install -m 644 deploy/kubernetes/*.yaml $(DOC)/deploy/kubernetes/
 	install -d $(addprefix $(UNITS)/,mailu-rotator.service.d mailu-rotator-.service.d)
