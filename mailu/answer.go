@@ -22,7 +22,7 @@ var errTooLarge = errors.New("the answer is larger than 64 KiB")
 // answer is a complete HTTP response. Headers and body are the server's words: they
 // reach an error only through [sanitizer].
 type answer struct {
-	asked  *url.URL             // the requested URL; nil in tests of judge
+	asked  *url.URL             // the requested URL
 	tls    *tls.ConnectionState // nil without TLS
 	status int
 	header http.Header

@@ -244,7 +244,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(200, []byte(`{"email":"admin@example.com","password":"$x$y"}`), "", "", "")
 	f.Add(429, bytes.Repeat([]byte("\x1b"), 300), "", "99999999999999999999", ":")
 	f.Fuzz(func(t *testing.T, status int, body []byte, contentType, retry, location string) {
-		a := answer{status: status, body: body, header: http.Header{
+		a := answer{asked: &url.URL{Scheme: "https", Host: "mail.example.com"}, status: status, body: body, header: http.Header{
 			"Content-Type": {contentType}, "Retry-After": {retry}, "Location": {location},
 		}}
 		v := judge(a, words())

@@ -14,9 +14,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// maxTries limits what one call adds to the load of a failing server; the run and the
-// next one have their own retries.
-const maxTries = 3
+const maxTries = 3 // of one call; the run and the next one have their own
 
 // wait returns the pause after that many tries: it doubles each time, with a jitter of
 // up to half, so that callers that failed together do not retry together, but is at
@@ -55,7 +53,6 @@ func (s *Server) begin(action string, errRefused error, username string, passwor
 	return c, nil
 }
 
-// userPath is the API's path of this call's user.
 func (c *call) userPath() string { return "/user/" + url.PathEscape(c.sanitizer.user) }
 
 // do sends the request until it is accepted or not worth another try.
@@ -96,7 +93,6 @@ func (c *call) request(ctx context.Context, method, path string, body []byte) (*
 	return req, nil
 }
 
-// attempt sends the request once and records the verdict.
 func (c *call) attempt(req *http.Request) {
 	c.tries++
 	c.earlier = c.last.cause

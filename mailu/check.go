@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
@@ -17,13 +16,9 @@ import (
 const (
 	// nobody is the user that [Servers.Check] requests: an address that Mailu accepts
 	// as valid and that cannot exist (RFC 2606), so that a right token gets a 404.
-	nobody = "nobody@mailu-rotator.invalid"
-
-	// checkTimeout bounds the only request of a check: an operator is waiting.
-	checkTimeout = 10 * time.Second
-
-	// expirySoon is the remaining time from which a certificate is reported.
-	expirySoon = 14 * 24 * time.Hour
+	nobody       = "nobody@mailu-rotator.invalid"
+	checkTimeout = 10 * time.Second    // an operator is waiting
+	expirySoon   = 14 * 24 * time.Hour // from which a certificate is reported
 )
 
 // Checked is the result for one server.
@@ -49,16 +44,15 @@ func (s *Servers) Check(ctx context.Context, origins []rotator.Origin) []Checked
 		}
 		byHost[server.host] = append(byHost[server.host], i)
 	}
-	var hosts errgroup.Group
+	var hosts sync.WaitGroup
 	for _, entries := range byHost {
-		hosts.Go(func() error {
+		hosts.Go(func() {
 			for _, i := range entries {
 				checks[i] = s.check(ctx, origins[i])
 			}
-			return nil
 		})
 	}
-	_ = hosts.Wait() // its functions return nil
+	hosts.Wait()
 	return checks
 }
 
@@ -66,12 +60,9 @@ func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	quick := *s.endpoints[origin]
 	quick.config.Timeout = min(quick.config.Timeout, checkTimeout)
 	server := &Server{endpoint: &quick, state: s.states[quick.host]}
-	c, err := server.begin("check", rotator.ErrRefused, nobody, crypto.Secret{})
-	if err != nil {
-		return Checked{Check: rotator.Broken(string(origin), err.Error(), "")}
-	}
+	c, _ := server.begin("check", rotator.ErrRefused, nobody, crypto.Secret{}) // a valid address
 	c.once = true
-	_, err = c.do(ctx, http.MethodGet, c.userPath(), nil)
+	_, err := c.do(ctx, http.MethodGet, c.userPath(), nil)
 	if errors.Is(err, rotator.ErrUnknownUser) {
 		return Checked{Check: accepted(origin, c.last.answer.tls)}
 	}
@@ -79,11 +70,10 @@ func (s *Servers) check(ctx context.Context, origin rotator.Origin) Checked {
 	if f, ok := errors.AsType[*failure](err); ok {
 		found, fix = f.cause, f.next
 	}
-	wrong := c.last.wrongToken
-	if wrong {
+	if c.last.wrongToken {
 		found += "; asked once, and Mailu counts it: five wrong tokens block this network for an hour"
 	}
-	return Checked{Check: rotator.Broken(string(origin), found, fix), WrongToken: wrong}
+	return Checked{Check: rotator.Broken(string(origin), found, fix), WrongToken: c.last.wrongToken}
 }
 
 // accepted returns the check of a server that accepted the token. Mailu's API does not

@@ -148,13 +148,11 @@ func (v *verdict) redirected(a answer, sanitizer sanitizer) {
 	v.misplaced = true
 	v.kinds = []error{rotator.ErrServerUnusable}
 	v.next = "set api_url to where the API is, or enable it (API=true): Mailu's front redirects to the webmail where it is off"
-	target, err := url.Parse(a.header.Get("Location"))
-	if err != nil || a.header.Get("Location") == "" {
+	location := a.header.Get("Location")
+	target, err := a.asked.Parse(location)
+	if err != nil || location == "" {
 		v.cause = fmt.Sprintf("status %d: a redirect to nowhere, not followed", a.status)
 		return
-	}
-	if a.asked != nil {
-		target = a.asked.ResolveReference(target)
 	}
 	// No user, query or fragment: they may contain anything.
 	place := func(path string) string {
@@ -163,24 +161,21 @@ func (v *verdict) redirected(a answer, sanitizer sanitizer) {
 	v.cause = fmt.Sprintf("status %d: a redirect to %s, not followed", a.status, place(target.Path))
 	api, moved := apiBefore(target.Path)
 	switch {
-	case !moved || a.asked == nil:
-	case target.Hostname() == a.asked.Hostname() && target.Scheme == "https" && a.asked.Scheme == "http":
-		v.next = "use https: set api_url to " + place(api)
-	case target.Hostname() == a.asked.Hostname():
-		v.next = "set api_url to " + place(api)
-	default:
+	case !moved:
+	case target.Hostname() != a.asked.Hostname():
 		v.next = "if that server is yours, set api_url to " + place(api)
+	case target.Scheme == "https" && a.asked.Scheme == "http":
+		v.next = "use https: set api_url to " + place(api)
+	default:
+		v.next = "set api_url to " + place(api)
 	}
 }
 
 // apiBefore returns the part of a path before what this package's requests add.
 func apiBefore(path string) (api string, found bool) {
 	for _, resource := range []string{"/user", "/domain"} {
-		if at := strings.LastIndex(path, resource+"/"); at >= 0 {
+		if at := strings.LastIndex(path+"/", resource+"/"); at >= 0 {
 			return path[:at], true
-		}
-		if before, found := strings.CutSuffix(path, resource); found {
-			return before, true
 		}
 	}
 	return "", false

@@ -72,6 +72,15 @@ func says(err error, phrase string) bool {
 	return ok && !answer.RawError && strings.Contains(strings.Join(answer.Errors, "\n"), phrase)
 }
 
+// textOf returns a field of an answer, or "" without such text.
+func textOf(answer *api.Secret, field string) string {
+	if answer == nil {
+		return ""
+	}
+	text, _ := answer.Data[field].(string)
+	return text
+}
+
 func describeStatus(code int) string {
 	switch code {
 	case 472:
@@ -84,20 +93,13 @@ func describeStatus(code int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
 }
 
-// isRefusal reports whether Vault refused permanently: the same request gets the same
-// answer, and nothing was changed.
-func isRefusal(err error) bool {
-	switch code := statusOf(err); code {
-	case http.StatusRequestTimeout, http.StatusPreconditionFailed, http.StatusTooManyRequests, 472, 473:
-		return false
-	default:
-		return code >= 400 && code < 500
-	}
-}
-
-// forbid marks a refusal by Vault as [rotator.ErrForbidden].
+// forbid marks a permanent refusal by Vault as [rotator.ErrForbidden]: the same request
+// gets the same answer, and nothing was changed.
 func forbid(err error) error {
-	if isRefusal(err) {
+	switch code := statusOf(err); {
+	case code < 400, code >= 500:
+	case code == http.StatusRequestTimeout, code == http.StatusPreconditionFailed, code == http.StatusTooManyRequests, code == 472, code == 473:
+	default:
 		return fmt.Errorf("%w: %w", rotator.ErrForbidden, err)
 	}
 	return err

@@ -282,7 +282,7 @@ func TestATimeThatVaultDoesNotGiveIsAnError(t *testing.T) {
 	for seconds, want := range map[int64]bool{-1: false, 0: false, 1_764_000_000: true} {
 		client := oneAnswer{status: http.StatusOK, body: fmt.Sprintf(`{"initialized":true,"sealed":false,"server_time_utc":%d}`, seconds)}.client(t)
 
-		got, err := askTime(t.Context(), client)
+		got, err := (&HealthClient{cfg: Config{}.withDefaults(), api: client}).Time(t.Context())
 
 		if (err == nil) != want || want && got.Unix() != seconds {
 			t.Errorf("%d: %s, %v", seconds, got, err)

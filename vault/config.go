@@ -178,12 +178,6 @@ func vaultVariables() []string {
 	return names
 }
 
-// environmentError is returned when a client could not be made because the caller did
-// not call TakeEnvironment. The API client's own message may quote a value.
-func environmentError() error {
-	return fmt.Errorf("set up the vault client: one of these variables of the environment does not parse, and none of them is used: unset %s", strings.Join(vaultVariables(), ", "))
-}
-
 // proxyOf returns HTTPS_PROXY, unless NO_PROXY names the host. Plain http goes to no
 // proxy, which would see the token: it is for this host, by any of its names.
 func proxyOf(req *http.Request) (*url.URL, error) {

@@ -12,7 +12,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// Examination is the result of checking a token for everything that a run needs.
+// Examination tells whether a token can do everything that a run needs.
 type Examination struct {
 	Checks   []rotator.Check
 	Keys     *crypto.Keyring // nil if the master key is not available; the caller must wipe it
@@ -125,8 +125,7 @@ func (c *Client) checkMount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kind, _ := secret.Data["type"].(string)
-	path, _ := secret.Data["path"].(string)
+	kind, path := textOf(secret, "type"), textOf(secret, "path")
 	options, _ := secret.Data["options"].(map[string]any)
 	switch {
 	case path != mount+"/":

@@ -44,13 +44,17 @@ func (c *HealthClient) Close() { c.connections.CloseIdleConnections() }
 // Time is Vault's own clock, in whole seconds. Any node answers, including sealed and
 // standby ones; the call waits only for an unreachable Vault.
 func (c *HealthClient) Time(ctx context.Context) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
-	defer cancel()
-	ctx, _ = withTries(ctx)
-	return askTime(ctx, c.api)
+	health, err := c.ask(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask vault for the time at sys/health: %w", err)
+	}
+	if health.ServerTimeUTC <= 0 {
+		return time.Time{}, errors.New("sys/health: vault's answer has no server_time_utc")
+	}
+	return time.Unix(health.ServerTimeUTC, 0).UTC(), nil
 }
 
-// Time is that of [HealthClient.Time].
+// Time is [HealthClient.Time] over the connections of the session.
 func (c *Client) Time(ctx context.Context) (time.Time, error) {
 	lease, err := c.session.lease()
 	if err != nil {
@@ -70,24 +74,18 @@ const (
 // Check queries Vault's health once. It stops at the first failed check; an address
 // that does not answer costs [Config.Patience].
 func (c *HealthClient) Check(ctx context.Context) []rotator.Check {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
-	defer cancel()
-	ctx, _ = withTries(ctx)
-	health, err := askHealth(ctx, c.api)
+	health, err := c.ask(ctx)
 	if err != nil {
 		unreachable := rotator.Broken(checkReachable, c.describe(err), cmp.Or(fixOf(err), "on Vault's host: journalctl -u vault"))
 		return append([]rotator.Check{unreachable},
 			rotator.Skipped("Vault is not reachable", checkInitialised, checkUnsealed, checkActive)...)
 	}
-	return append([]rotator.Check{rotator.Passed(checkReachable, c.answers(health))}, judgeHealth(health)...)
-}
-
-func (c *HealthClient) answers(health *api.HealthResponse) string {
 	security := "over plain http"
 	if strings.HasPrefix(c.cfg.Address, "https:") {
 		security = "over TLS, its certificate is trusted"
 	}
-	return fmt.Sprintf("Vault %s at %s, %s", health.Version, c.cfg.Address, security)
+	reachable := rotator.Passed(checkReachable, fmt.Sprintf("Vault %s at %s, %s", health.Version, c.cfg.Address, security))
+	return append([]rotator.Check{reachable}, judgeHealth(health)...)
 }
 
 // judgeHealth stops at the first failed check.
@@ -101,16 +99,16 @@ func judgeHealth(h *api.HealthResponse) []rotator.Check {
 		return append(append(checks, rotator.Broken(checkUnsealed, "sealed", "vault operator unseal")),
 			rotator.Skipped("Vault is sealed", checkActive)...)
 	}
-	checks = append(checks, rotator.Passed(checkUnsealed, ""))
+	active := rotator.Passed(checkActive, "")
 	switch {
 	case h.ReplicationDRMode == "secondary":
-		return append(checks, rotator.Broken(checkActive, "a disaster recovery secondary, which serves no requests", "set vault.address to the primary's"))
+		active = rotator.Broken(checkActive, "a disaster recovery secondary, which serves no requests", "set vault.address to the primary's")
 	case h.PerformanceStandby:
-		return append(checks, rotator.Passed(checkActive, "a performance standby, which forwards writes to the active node"))
+		active.Found = "a performance standby, which forwards writes to the active node"
 	case h.Standby:
-		return append(checks, rotator.Passed(checkActive, "a standby, which forwards to the active node"))
+		active.Found = "a standby, which forwards to the active node"
 	}
-	return append(checks, rotator.Passed(checkActive, ""))
+	return append(checks, rotator.Passed(checkUnsealed, ""), active)
 }
 
 // describe omits the request, which the check's name and address show, and what the fix
@@ -132,17 +130,18 @@ func (c *HealthClient) describe(err error) string {
 // page, another service's JSON.
 var errNotHealth = errors.New("sys/health answered something else than Vault's health: vault.address is not Vault's, or a proxy answers in its place")
 
-// stateCodes asks Vault not to encode states in the status, see [describeStatus]. A
-// Vault that does not know one of them, or a proxy, may still do so.
-var stateCodes = []string{"uninitcode", "sealedcode", "standbycode", "drsecondarycode", "performancestandbycode", "removedcode", "haunhealthycode"}
-
-// askHealth needs no token. Any node answers, including sealed and standby ones.
-func askHealth(ctx context.Context, client *api.Client) (*api.HealthResponse, error) {
+// ask needs no token. Any node answers, including sealed and standby ones.
+func (c *HealthClient) ask(ctx context.Context) (*api.HealthResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
+	defer cancel()
+	ctx, _ = withTries(ctx)
+	// Vault encodes states in the status, see [describeStatus], unless it is asked for
+	// another one. A Vault that does not know one of these, or a proxy, may still do so.
 	query := url.Values{}
-	for _, code := range stateCodes {
-		query.Set(code, "299")
+	for _, state := range []string{"uninit", "sealed", "standby", "drsecondary", "performancestandby", "removed", "haunhealthy"} {
+		query.Set(state+"code", "299")
 	}
-	resp, err := client.Logical().ReadRawWithDataWithContext(ctx, "sys/health", query)
+	resp, err := c.api.Logical().ReadRawWithDataWithContext(ctx, "sys/health", query)
 	err = oneLine(err)
 	if resp == nil {
 		return nil, err
@@ -161,15 +160,4 @@ func askHealth(ctx context.Context, client *api.Client) (*api.HealthResponse, er
 		return nil, err
 	}
 	return nil, errNotHealth
-}
-
-func askTime(ctx context.Context, client *api.Client) (time.Time, error) {
-	health, err := askHealth(ctx, client)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ask vault for the time at sys/health: %w", err)
-	}
-	if health.ServerTimeUTC <= 0 {
-		return time.Time{}, errors.New("sys/health: vault's answer has no server_time_utc")
-	}
-	return time.Unix(health.ServerTimeUTC, 0).UTC(), nil
 }

@@ -35,26 +35,18 @@ type Auth struct {
 	// own name. It is unused by the token methods.
 	Mount string
 
-	// Token is a ready token.
-	Token crypto.Secret
-	// TokenFile holds a ready token, such as a Vault agent's sink.
-	TokenFile string
+	Token     crypto.Secret // a ready token
+	TokenFile string        // holds a ready token, such as a Vault agent's sink
 
-	RoleIDFile   string
-	SecretIDFile string
+	RoleIDFile, SecretIDFile string
 	// SecretIDWrapped says that SecretIDFile holds a wrapping token. It is unwrapped
 	// once and the [Login] keeps the secret-id; another wrapping token in the file is
 	// unwrapped again, and a file that has been removed since is no error.
 	SecretIDWrapped bool
 
-	// Role is the Kubernetes role, or the cert method's certificate role, which
-	// may be left empty for Vault to find.
-	Role string
-	// JWTFile is the service account's token.
-	JWTFile string
-	// CertFile and KeyFile are the client certificate with its chain and its
-	// private key, in PEM.
-	CertFile, KeyFile string
+	Role              string // of Kubernetes, or of the cert method, for which Vault can find it
+	JWTFile           string // the service account's token
+	CertFile, KeyFile string // the client certificate with its chain and its private key, in PEM
 
 	// ReadSecret reads a file that holds a secret; its owner decides which file
 	// modes to accept. It is used for every file here but CertFile, which is
@@ -123,15 +115,6 @@ func NewLogin(auth Auth) (*Login, error) {
 	return l, nil
 }
 
-// authenticate returns a token that Vault has accepted.
-func (l *Login) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
-	g, err := l.method.authenticate(ctx, client)
-	if err != nil {
-		return loginToken{}, fmt.Errorf("log in to vault by %s: %w", l.auth.Method, oneLine(err))
-	}
-	return g, nil
-}
-
 // clientCertificate is the certificate of every connection, nil for most methods.
 func (l *Login) clientCertificate() (*tls.Certificate, error) {
 	if c, ok := l.method.(certificate); ok {
@@ -141,12 +124,9 @@ func (l *Login) clientCertificate() (*tls.Certificate, error) {
 }
 
 // postLogin sends the login request of the minting methods.
-func postLogin(ctx context.Context, client *api.Client, mount string, credentials map[string]any) (loginToken, error) {
+func postLogin(ctx context.Context, client *api.Client, mount string, credentials map[string]string) (loginToken, error) {
 	path := "auth/" + mount + "/login"
-	request, err := json.Marshal(credentials)
-	if err != nil {
-		return loginToken{}, fmt.Errorf("%s: the credentials cannot be sent", path)
-	}
+	request, _ := json.Marshal(credentials) // strings always have a JSON form
 	defer clear(request)
 	// Raw, because the API client's own type omits a token's number of uses.
 	body, err := readBody(client.Logical().WriteRawWithContext(ctx, path, request))

@@ -38,7 +38,7 @@ func (a *appRole) authenticate(ctx context.Context, client *api.Client) (loginTo
 		return loginToken{}, fmt.Errorf("secret-id: %w", err)
 	}
 	defer secretID.Wipe()
-	return postLogin(ctx, client, a.auth.Mount, map[string]any{
+	return postLogin(ctx, client, a.auth.Mount, map[string]string{
 		"role_id":   roleID.RevealString(),
 		"secret_id": secretID.RevealString(),
 	})
@@ -73,10 +73,7 @@ func (a *appRole) unwrap(ctx context.Context, client *api.Client, wrapping crypt
 	if err != nil {
 		return unwrapError(err)
 	}
-	var origin string
-	if info != nil {
-		origin, _ = info.Data["creation_path"].(string)
-	}
+	origin := textOf(info, "creation_path")
 	if !strings.HasPrefix(origin, "auth/"+a.auth.Mount+"/role/") || !strings.HasSuffix(origin, "secret-id") {
 		return fmt.Errorf("the wrapping token was made by %q and not by auth/%s/role/<role>/secret-id: treat it as forged", origin, a.auth.Mount)
 	}
@@ -85,10 +82,7 @@ func (a *appRole) unwrap(ctx context.Context, client *api.Client, wrapping crypt
 	if err != nil {
 		return unwrapError(err)
 	}
-	var id string
-	if secret != nil {
-		id, _ = secret.Data["secret_id"].(string)
-	}
+	id := textOf(secret, "secret_id")
 	if id == "" {
 		return errors.New("the wrapped answer holds no secret_id")
 	}
@@ -154,7 +148,7 @@ func (k kubernetes) authenticate(ctx context.Context, client *api.Client) (login
 		return loginToken{}, fmt.Errorf("service account token: %w", err)
 	}
 	defer jwt.Wipe()
-	return postLogin(ctx, client, k.auth.Mount, map[string]any{
+	return postLogin(ctx, client, k.auth.Mount, map[string]string{
 		"role": k.auth.Role,
 		"jwt":  jwt.RevealString(),
 	})
@@ -165,7 +159,7 @@ func (k kubernetes) authenticate(ctx context.Context, client *api.Client) (login
 type certificate struct{ auth Auth }
 
 func (c certificate) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
-	return postLogin(ctx, client, c.auth.Mount, map[string]any{"name": c.auth.Role})
+	return postLogin(ctx, client, c.auth.Mount, map[string]string{"name": c.auth.Role})
 }
 
 // load reads both files again: certificates are renewed under a running daemon.

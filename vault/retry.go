@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"mailu-rotator/rotator"
 )
 
 // triesOfARecord limits the requests for one record that Vault answers with 500 while
@@ -72,9 +74,9 @@ func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool,
 }
 
 // mayPass is the API client's own policy, which retries every request without an
-// answer.
+// answer. One that ended with its lease gets none.
 func mayPass(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if _, ok := errors.AsType[*foreignError](err); ok {
+	if _, ok := errors.AsType[*foreignError](err); ok || errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		return false, nil
 	}
 	return api.DefaultRetryPolicy(ctx, resp, err)
@@ -170,7 +172,7 @@ func (l *rateLimiter) acquire(ctx context.Context) (alone bool, err error) {
 		return false, ctx.Err()
 	}
 	for wait, _ := l.state(); wait > 0; wait, _ = l.state() {
-		if err := sleep(ctx, wait); err != nil {
+		if err := (rotator.SystemClock{}).Sleep(ctx, wait); err != nil {
 			<-l.turn
 			return false, err
 		}

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"golang.org/x/sync/singleflight"
+
+	"mailu-rotator/rotator"
 )
 
 const (
@@ -27,20 +30,13 @@ type session struct {
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine of the session and its leases
+	logins singleflight.Group
 
 	mu      sync.Mutex // guards all fields below
 	current *lease
-	attempt *loginAttempt // the running login
 	failure error         // the error of the last login
 	last    time.Time     // the end of the last login
 	pause   time.Duration // minimum time from last to the next login
-}
-
-// loginAttempt is one login that all its callers wait for.
-type loginAttempt struct {
-	done  chan struct{}
-	lease *lease
-	err   error
 }
 
 // openSession logs in within ctx; the session itself lives until close.
@@ -70,63 +66,56 @@ func (s *session) lease() (*lease, error) {
 // replace returns a lease other than stale, by one login for all callers. Logins keep a
 // growing distance: until the next one may start, callers get the last one's error.
 func (s *session) replace(ctx context.Context, stale *lease) (*lease, error) {
-	l, a, err := s.join(stale)
-	if a == nil {
-		return l, err
+	if current, err := s.lease(); current != stale {
+		return current, err
 	}
 	select {
-	case <-a.done:
-		return a.lease, a.err
+	case login := <-s.logins.DoChan("", func() (any, error) { return s.logInAgain(stale) }):
+		fresh, _ := login.Val.(*lease)
+		return fresh, login.Err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a new vault token: %w", ctx.Err())
 	}
 }
 
-// join returns the login that replaces stale, or its outcome if there is none to wait
-// for.
-func (s *session) join(stale *lease) (*lease, *loginAttempt, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wait := time.Until(s.last.Add(s.pause))
-	switch {
-	case s.ctx.Err() != nil:
-		return nil, nil, errClosed
-	case s.current != stale:
-		return s.current, nil, nil
-	case s.attempt != nil:
-		return nil, s.attempt, nil
-	case s.failure != nil && wait > 0:
-		return nil, nil, s.failure
-	}
-	a := &loginAttempt{done: make(chan struct{})}
-	s.attempt = a
-	s.wg.Go(func() { s.run(a, stale, wait) })
-	return nil, a, nil
-}
-
-func (s *session) run(a *loginAttempt, stale *lease, wait time.Duration) {
+func (s *session) logInAgain(stale *lease) (*lease, error) {
 	stable := stale.wasStable() // before the wait, which would count as life
-	if wait > 0 {
-		s.cfg.OnWait(errors.New("the vault token ended early; logging in again"), wait)
-	}
-	if a.err = sleep(s.ctx, wait); a.err == nil {
-		a.lease, a.err = s.logIn(s.ctx)
-	}
 	s.mu.Lock()
-	s.attempt, s.failure, s.last = nil, a.err, time.Now()
-	s.pause = min(2*s.pause, maxLoginPause)
-	if a.err == nil {
-		s.current = a.lease
-		s.wg.Go(func() { s.keep(a.lease) })
-		if stable {
-			s.pause = minLoginPause
-		}
+	wait, current, failure := time.Until(s.last.Add(s.pause)), s.current, s.failure
+	closed := s.ctx.Err() != nil
+	if !closed {
+		s.wg.Add(1) // before close waits
+		defer s.wg.Done()
 	}
 	s.mu.Unlock()
-	close(a.done)
-	if a.err == nil {
-		retire(stale)
+	switch {
+	case closed:
+		return nil, errClosed
+	case current != stale:
+		return current, nil
+	case failure != nil && wait > 0:
+		return nil, failure
+	case wait > 0:
+		s.cfg.OnWait(errors.New("the vault token ended early; logging in again"), wait)
 	}
+	var fresh *lease
+	err := rotator.SystemClock{}.Sleep(s.ctx, wait)
+	if err == nil {
+		fresh, err = s.logIn(s.ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure, s.last, s.pause = err, time.Now(), min(2*s.pause, maxLoginPause)
+	if err != nil {
+		return nil, err
+	}
+	if stable {
+		s.pause = minLoginPause
+	}
+	s.current = fresh
+	s.wg.Go(func() { s.keep(fresh) })
+	s.wg.Go(func() { retire(stale) })
+	return fresh, nil
 }
 
 // keep renews the lease until that ends for any reason, and then has the lease replaced
@@ -145,7 +134,7 @@ func (s *session) succeed(l *lease) {
 		if _, err := s.replace(l.ctx, l); err == nil {
 			return
 		}
-		_ = sleep(l.ctx, minLoginPause) // replace itself keeps the distance between logins
+		_ = rotator.SystemClock{}.Sleep(l.ctx, minLoginPause) // replace itself keeps the distance between logins
 	}
 }
 
@@ -196,15 +185,6 @@ func (s *session) close() error {
 	return err
 }
 
-// sleep returns the context's error if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-	return ctx.Err()
-}
-
 // lease is one token with its connections. It is replaced as a whole, so a renewed
 // certificate takes effect.
 type lease struct {
@@ -229,12 +209,13 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 	l := &lease{api: client, connections: connections}
 	life, stop := context.WithCancel(s.ctx)
 	l.ctx, l.end = life, func() { stop(); connections.CloseIdleConnections() }
-	if l.renewal, err = newRenewalAPI(life, s.cfg, connections); err == nil {
-		l.token, err = s.login.authenticate(ctx, client)
-	}
-	if err != nil {
+	if l.renewal, err = newRenewalAPI(life, s.cfg, connections); err != nil {
 		l.end()
 		return nil, err
+	}
+	if l.token, err = s.login.method.authenticate(ctx, client); err != nil {
+		l.end()
+		return nil, fmt.Errorf("log in to vault by %s: %w", s.login.auth.Method, oneLine(err))
 	}
 	// From here on the API client holds the only copy, which it needs.
 	client.SetToken(l.token.secret.RevealString())

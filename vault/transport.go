@@ -104,20 +104,15 @@ func newRenewalAPI(life context.Context, cfg Config, connections *http.Client) (
 		Timeout:    30 * time.Second,
 		MaxRetries: 4,
 		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return pause },
-		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-			if life.Err() != nil {
-				return false, life.Err()
-			}
-			return mayPass(ctx, resp, err)
-		},
+		CheckRetry: mayPass,
 	})
 }
 
 func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 	from.Address = cfg.Address
 	client, err := api.NewClient(from)
-	if err != nil {
-		return nil, environmentError()
+	if err != nil { // the caller did not call TakeEnvironment; err may quote a value
+		return nil, fmt.Errorf("set up the vault client: one of these variables of the environment does not parse, and none of them is used: unset %s", strings.Join(vaultVariables(), ", "))
 	}
 	// NewClient also takes these from the environment; the configuration wins.
 	client.ClearToken()
