@@ -20,8 +20,7 @@ import (
 // (Greek sigma) they count as equal: two tenants that may have one user are kept apart.
 type Address string
 
-// Lengths of RFC 5321 that Mailu checks, and the limit of a path there. Package idna
-// checks the limit of a domain, 253.
+// Lengths of RFC 5321 that Mailu checks. Package idna checks that of a domain, 253.
 const (
 	maxAddress   = 254
 	maxLocalPart = 64
@@ -136,8 +135,7 @@ func inDomains(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) || strings.ContainsRune(byName, r)
 }
 
-// SameAddress reports whether two spellings are one user. An invalid address equals
-// only itself.
+// SameAddress reports whether two spellings are one user. An invalid one equals itself.
 func SameAddress(a, b string) bool {
 	if a == b {
 		return true

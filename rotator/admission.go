@@ -85,7 +85,6 @@ func beatenBy(open bool, id string, others []Candidate) (winner *Candidate) {
 }
 
 // admit ensures that no other tenant has the user of a tenant that is being added.
-// After an error nothing was pushed.
 func (r *rotation) admit(ctx context.Context) error {
 	if !r.cred.open() {
 		return nil
@@ -144,9 +143,8 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 	return &storeError{fmt.Errorf("%w %d times in a row; the next run goes on", ErrConflict, maxRebases)}
 }
 
-// withdraw removes an open record from the fleet, if it has not changed since it was
-// read. Its pending password, which was never pushed, stays in the history. The fields
-// of others stay.
+// withdraw removes an open record from the fleet, if it has not changed since it was read.
+// The history keeps its pending password, which was never pushed.
 func (r *rotation) withdraw(ctx context.Context, c Credential, winner Candidate) error {
 	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
 	defer cancel()

@@ -45,8 +45,7 @@ func ReadCandidate(ctx context.Context, store Store, mailu Mailu, defaultPolicy 
 // Open returns false for a record that cannot be parsed: it may be anything.
 func (c Candidate) Open() bool { return c.Err == nil && c.Credential.open() }
 
-// FailedBefore reports whether an earlier run failed with the tenant, according to the
-// cache or the record.
+// FailedBefore reports whether an earlier run failed, by the cache or the record.
 func (c Candidate) FailedBefore() bool {
 	pending := c.Credential.Pending
 	return c.Failed || pending != nil && pending.Claim.Takeovers > 0
@@ -71,8 +70,7 @@ func (c Candidate) whyIgnored() string {
 // Unread reports whether the store did not return the record.
 func (c Candidate) Unread() bool { return c.Transient() || errors.Is(c.Err, ErrForbidden) }
 
-// Unusable returns the outcome and reason for a candidate whose record cannot be
-// processed; "" for any other.
+// Unusable is the outcome of a candidate whose record cannot be processed; "" for others.
 func (c Candidate) Unusable() (Outcome, string) {
 	switch {
 	case c.Ignored:
@@ -110,8 +108,7 @@ func DuplicateUser(c Candidate, rivals int) error {
 	return fmt.Errorf("%d tenants name the user %s on %s and would lock each other out: fix or remove all but one", rivals, c.Credential.Username, where)
 }
 
-// UserKey identifies a user among all Mailu servers: by the API of its requests, and by
-// address. It is "" if the record names no user.
+// UserKey identifies a user among all servers, by API and address; "" if there is none.
 func UserKey(c Candidate) string {
 	address := c.Credential.Address()
 	if c.Credential.Origin == "" || address == "" {

@@ -12,11 +12,10 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// maxTakeovers bounds how often a pending password's claim is rewritten. Each rewrite
-// is a KV version, and KV v2 keeps 10 by default: prepare, six take-overs and commit
-// leave room for versions from before the rotation. Beyond the limit a rotation is
-// still finished once Mailu shows that it holds the pending password, and by a run that
-// names the tenant.
+// maxTakeovers bounds how often a pending password's claim is rewritten. Each rewrite is
+// a KV version, and KV v2 keeps 10 by default: prepare, six take-overs and commit leave
+// room for earlier ones. Beyond the limit a rotation is still finished once Mailu shows that
+// it holds the pending password, and by a run that names the tenant.
 const maxTakeovers = 6
 
 // MaxClaimTTL is the maximum length of a claim.
@@ -112,9 +111,8 @@ func (p Pending) fieldsOut() map[string]any {
 	return fields
 }
 
-// FormatTime writes RFC 3339 in UTC with milliseconds: two rotations within one second
-// get different times, and the spelling is the one that JavaScript writers of these
-// records use.
+// FormatTime writes RFC 3339 in UTC with milliseconds, as JavaScript writers of these
+// records do: two rotations within one second get different times.
 func FormatTime(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
@@ -182,8 +180,7 @@ func (r *rotation) holdClaim(ctx context.Context) error {
 	return r.takeOver(ctx)
 }
 
-// takeOver rewrites only the claim, by check-and-set. For a tenant that is being added
-// it also sets Admitted.
+// takeOver rewrites only the claim; for a tenant that is being added it sets Admitted.
 func (r *rotation) takeOver(ctx context.Context) error {
 	defer r.timed(StepTakeOver)()
 	former := r.cred.Pending.Claim

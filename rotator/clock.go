@@ -47,8 +47,7 @@ type TimeSource interface {
 	Time(ctx context.Context) (time.Time, error)
 }
 
-// sharedClock is the host's clock corrected to Vault's, so that claims and
-// timestamps of all hosts compare.
+// sharedClock is corrected to Vault's, so that claims and timestamps of all hosts compare.
 type sharedClock struct {
 	Clock
 	correction time.Duration
@@ -57,18 +56,15 @@ type sharedClock struct {
 func (c sharedClock) Now() time.Time { return c.Clock.Now().Add(c.correction) }
 
 const (
-	// minSkew is the smallest difference that is corrected: Vault's time has whole
-	// seconds.
+	// MinSkew is the smallest difference that is corrected: Vault's time has whole seconds.
 	MinSkew = 2 * time.Second
-	// maxAsking bounds how long a comparison may take, since half of it is its error:
-	// an answer after a longer wait is useless.
+	// maxAsking bounds how long a comparison may take, since half of it is its error.
 	maxAsking = 2 * time.Second
 	// maxComparisons bounds the number of tries.
 	maxComparisons = 5
 )
 
-// GuardClock compares the host's clock with the shared one and returns the clock for
-// the run.
+// GuardClock compares the host's clock with the shared one, and returns the run's clock.
 func GuardClock(ctx context.Context, clock Clock, source TimeSource) (Clock, error) {
 	skew, err := compareClocks(ctx, clock, source)
 	switch {

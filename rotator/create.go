@@ -25,9 +25,8 @@ type Creator interface {
 	CreateUser(ctx context.Context, origin Origin, username string, password crypto.Secret) error
 }
 
-// NewCredential is the first version of a new tenant's record, without the pending
-// password. policy "" writes none, and the default applies. It fails as
-// [ParseCredential] does.
+// NewCredential is a new tenant's record, without the pending password. policy "" writes
+// none, and the default applies. It fails as [ParseCredential] does.
 func NewCredential(tenant TenantID, user, webmailURL, policy string, now time.Time, defaultPolicy Policy) (Credential, error) {
 	fields := map[string]any{FieldUsername: user, fieldWebmailURL: webmailURL, fieldCreatedAt: FormatTime(now)}
 	if policy != "" {
@@ -36,8 +35,7 @@ func NewCredential(tenant TenantID, user, webmailURL, policy string, now time.Ti
 	return parseFields(tenant, Document{Fields: fields}, defaultPolicy)
 }
 
-// AlreadyTenant says that the tenant exists, and what in its record differs from the
-// request.
+// AlreadyTenant says that the tenant exists, and what differs from the request.
 func (c Credential) AlreadyTenant(asked Credential) string {
 	var differs []string
 	for _, field := range []string{fieldWebmailURL, FieldPolicy} {
@@ -165,8 +163,7 @@ func (u *newUser) Knows(ctx context.Context, username string) error {
 	return err
 }
 
-// Verify looks up the user even if the server is configured without verification. A
-// missing user holds no password.
+// Verify looks up the user also without verification; a missing one holds no password.
 func (u *newUser) Verify(ctx context.Context, username string, password crypto.Secret) (HashCheck, error) {
 	check, err := u.Server.Verify(ctx, username, password)
 	return func() (match Verification, _ error) {

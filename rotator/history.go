@@ -17,10 +17,9 @@ const maxRemembered = 50
 // errForgotten: no earlier version has the password.
 var errForgotten = errors.New("no earlier version of the record holds it")
 
-// findInHistory searches the current and pending passwords of the version from and of
-// earlier ones for the password that Mailu holds, and takes it as the one to make
-// current. It skips known, in any envelope. If Mailu's hash cannot prove any password
-// it finds none.
+// findInHistory searches the versions up to from for the password that Mailu holds, and
+// loads it. It skips known, in any envelope. If Mailu's hash cannot prove any password it
+// finds none.
 func (r *rotation) findInHistory(ctx context.Context, from int, known *Pending) error {
 	past := opened{rotation: r}
 	defer past.wipe()
@@ -48,24 +47,21 @@ func (r *rotation) findInHistory(ctx context.Context, from int, known *Pending) 
 	return errForgotten
 }
 
-// provesNothing reports whether Mailu's hash for the user cannot be checked against any
-// password.
+// provesNothing reports whether no password can be checked against Mailu's hash.
 func provesNothing(err error) bool {
 	return errors.Is(err, ErrUnverifiable) && !errors.Is(err, ErrUnknownUser)
 }
 
-// opened are passwords of a record that were already opened, so that each is opened and
-// checked once. They are distinguished by the passwords, not by their envelopes: a
-// reseal puts the same password into another envelope, and an edited last_rotated keeps
-// the same envelope from opening.
+// opened are passwords of a record that were opened, each once. They are compared as
+// passwords, not as envelopes: a reseal puts the same one into another envelope, and an
+// edited last_rotated keeps the same envelope from opening.
 type opened struct {
 	*rotation
 	envelopes []*Pending
 	passwords []crypto.Secret
 }
 
-// open opens p. another is false if the same password was opened before, or p is nil.
-// The password is wiped with the others.
+// open opens p, to be wiped with the others. another: the same was not opened before.
 func (o *opened) open(p *Pending) (password crypto.Secret, another bool, err error) {
 	if p == nil || slices.ContainsFunc(o.envelopes, p.same) {
 		return crypto.Secret{}, false, nil
@@ -96,9 +92,8 @@ func (r *rotation) load(p *Pending) error {
 	return nil
 }
 
-// unharmed searches earlier versions for the fields with which p's sealed string opens,
-// if somebody has since edited what it is bound to. The result has p's claim. It is nil
-// if no version has them.
+// unharmed is p with the fields of an earlier version with which its sealed string opens,
+// if somebody has since edited what it is bound to; nil without such a version.
 func (r *rotation) unharmed(ctx context.Context, p *Pending) (found *Pending, version int) {
 	for version, c := range r.versions(ctx, r.cred.Version-1) {
 		for _, q := range []*Pending{c.current(), c.Pending} {
@@ -128,8 +123,7 @@ func (p *Pending) edited(q *Pending) string {
 	return strings.Join(fields, " and ")
 }
 
-// explain adds what the record's history knows about a current or pending password that
-// does not open.
+// explain adds what the record's history knows about a password that does not open.
 func (r *rotation) explain(ctx context.Context, lost *Pending, unreadable error) error {
 	repair := "mailu-rotator verify --repair --tenant " + string(r.cred.Tenant)
 	rollback := fmt.Sprintf("%s, or mailu-rotator rollback %s --to", repair, r.cred.Tenant)

@@ -175,8 +175,7 @@ func unusable(c Candidate, deleted *DeletedError, restorable func(deleted int) b
 	return IssueUnread
 }
 
-// missingKey is the key version that the current or the pending password needs and the
-// keyring lacks, or 0.
+// missingKey is the key version that a password needs and the keyring lacks, or 0.
 func missingKey(c Credential, keys *crypto.Keyring) crypto.KeyVersion {
 	if keys == nil {
 		return 0

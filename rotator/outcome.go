@@ -7,8 +7,7 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Outcome is what a run did with a tenant, or plans to do. The strings are part of the
-// JSON report.
+// Outcome is what a run did with a tenant, or plans to do; part of the JSON report.
 type Outcome string
 
 // The outcomes.
@@ -40,8 +39,7 @@ func Outcomes() []Outcome {
 	}
 }
 
-// Failure reports whether the tenant needs attention: such outcomes make the exit
-// status 2.
+// Failure reports whether the tenant needs attention, and the exit status is 2.
 func (o Outcome) Failure() bool {
 	switch o {
 	case Invalid, Blocked, Claimed, Refused, Unfinished, Stuck, Failed:
@@ -59,8 +57,7 @@ type Result struct {
 	Err        error  // nil for Rotated and Finished
 }
 
-// Reasons for an early end of a rotation, in addition to the errors of Store and
-// Server.
+// Reasons for an early end of a rotation, beside the errors of Store and Server.
 var (
 	errOvertaken  = errors.New("another process has changed the record in the meantime")
 	errClaimed    = errors.New("another process is rotating it")

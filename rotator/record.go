@@ -33,8 +33,7 @@ var ownFields = []string{
 	fieldLastRotated, FieldPolicy, fieldKeyVersion, fieldPending,
 }
 
-// Credential is one tenant's parsed record. It keeps the fields of others and writes
-// them back unchanged.
+// Credential is one tenant's parsed record. The fields of others stay as they are.
 type Credential struct {
 	Tenant      TenantID
 	Version     int       // of the record it was read from or written as
@@ -53,11 +52,9 @@ type Credential struct {
 	fields map[string]any
 }
 
-// ParseCredential reads a record. The default policy is that of a record without
-// one; its spread holds for any. Where fields are malformed it returns all
-// complaints in one error, beside a Credential that has what could be read, so
-// that a report can show it; such a record must not be rotated. A record that was
-// withdrawn is an [ErrAbsent].
+// ParseCredential reads a record. The default policy is that of a record without one; its
+// spread holds for any. [ErrMalformed] has all complaints, and the Credential beside it
+// what could be read, for reports. A record that was withdrawn is an [ErrAbsent].
 func ParseCredential(tenant TenantID, doc Document, defaultPolicy Policy) (Credential, error) {
 	if withdrawn := withdrawal(doc.Fields); withdrawn != nil {
 		return Credential{Tenant: tenant, Version: doc.Version, Written: doc.Written, Expires: doc.Expires, fields: doc.Fields}, withdrawn
@@ -96,8 +93,7 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 	return c, r.err()
 }
 
-// Address is the user's address in normalized form. For a malformed address that Mailu
-// cannot have, it is the text itself.
+// Address is the user's address in normalized form; a malformed one is the text itself.
 func (c Credential) Address() Address {
 	address, err := ParseAddress(c.Username)
 	if err != nil {
@@ -110,8 +106,7 @@ func (c Credential) Address() Address {
 // pending one, which becomes the first current one when Mailu is proven to hold it.
 func (c Credential) BeingAdded() bool { return c.Password == "" }
 
-// Document returns the record to store: the fields as they were read, overwritten with
-// this credential's own.
+// Document returns the record to store: its fields as read, with this credential's own.
 func (c Credential) Document() Document {
 	fields := maps.Clone(c.fields)
 	if c.Password != "" {
@@ -141,8 +136,7 @@ func putKeyVersion(fields map[string]any, version crypto.KeyVersion) {
 	}
 }
 
-// WebmailURL is the record's webmail_url as stored; empty if it is not a URL that may
-// be shown, such as one with credentials in it.
+// WebmailURL is as stored; empty if it may not be shown: it may have credentials in it.
 func (c Credential) WebmailURL() string {
 	stored, _ := c.fields[fieldWebmailURL].(string)
 	if _, err := ParseOrigin(stored); err != nil {
@@ -151,8 +145,7 @@ func (c Credential) WebmailURL() string {
 	return stored
 }
 
-// OtherFields are the sorted names of the fields that belong to others. Their values
-// are never shown: they may be secrets.
+// OtherFields are the sorted names of the fields of others, whose values may be secrets.
 func (c Credential) OtherFields() []string {
 	names := slices.Sorted(maps.Keys(c.fields))
 	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ownFields, name) })
@@ -166,23 +159,20 @@ func (c Credential) binding() crypto.Binding {
 	return crypto.Binding{TenantID: string(c.Tenant), LastRotated: c.LastRotated}
 }
 
-// timestamp parses RFC 3339 only. The standard allows t and z in lower case, which Go's
-// parser does not.
+// timestamp parses RFC 3339, with t and z also in lower case, which Go's parser refuses.
 func timestamp(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
 	return t, err == nil
 }
 
-// earliestYear is the first year in which a password or a record can have been created.
-// Earlier times are what programs write for "never", or machines whose clock is not
-// set: the year 1 (Go), 1900, 1970, 1980. Such a time could also exceed the 292 years
-// that a [time.Duration] holds. The limit is not later because the bubbles of
-// testing/synctest begin in the year 2000.
+// earliestYear is the first year in which a record can have been created. Earlier times
+// are what programs write for "never", or machines whose clock is not set: the year 1 (Go),
+// 1900, 1970, 1980. Their age could also exceed the 292 years of a [time.Duration]. The
+// limit is not later because the bubbles of testing/synctest begin in the year 2000.
 const earliestYear = 1990
 
-// pastTime parses the time at which a password or a record was created. It returns
-// false for a missing or impossible time: before [earliestYear], or more than maxSkew
-// ahead of now.
+// pastTime parses the time at which a password or a record was created. It returns false
+// for a missing or impossible one: before earliestYear, or more than maxSkew ahead of now.
 func pastTime(s string, now time.Time) (time.Time, bool) {
 	t, ok := timestamp(s)
 	if !ok || t.UTC().Year() < earliestYear || t.Sub(now) > maxSkew {
@@ -191,9 +181,8 @@ func pastTime(s string, now time.Time) (time.Time, bool) {
 	return t, true
 }
 
-// fieldReader collects complaints, so that all of a record's errors are shown together.
-// A field that is null counts as absent: programs write that for a value that is not
-// set.
+// fieldReader collects complaints, so that all of a record's errors are shown together. A
+// null field counts as absent: programs write that for a value that is not set.
 type fieldReader struct {
 	fields map[string]any
 	fieldsError
@@ -214,8 +203,7 @@ func (r *fieldReader) err() error {
 	return &r.fieldsError
 }
 
-// fieldsError lists the errors in the fields of a record, on one line, as a table shows
-// it.
+// fieldsError lists the errors in a record's fields, on one line, as a table shows it.
 type fieldsError struct {
 	names      []string // of the fields with complaints
 	complaints []error
@@ -357,8 +345,8 @@ func wholeNumber(value any) (int, bool) {
 	return int(f), true
 }
 
-// describe describes a value. It shows nothing of lists and objects, which may contain
-// anything, and only the beginning of long texts.
+// describe shows only the beginning of long texts, and nothing of what is in lists and
+// objects, which may contain anything.
 func describe(value any) string {
 	switch v := value.(type) {
 	case string:

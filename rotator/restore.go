@@ -62,8 +62,7 @@ func (r *rotation) healed(ctx context.Context, p *Pending) *Pending {
 	return p
 }
 
-// confirm reads the record once more, and opens it: it is repaired only if its readers
-// get the password that was brought in.
+// confirm reads the record once more: its readers must get the password brought in.
 func (r *rotation) confirm(ctx context.Context) error {
 	now, err := r.read(ctx, r.cred.Tenant)
 	if err != nil {
@@ -83,8 +82,7 @@ func (r *rotation) confirm(ctx context.Context) error {
 	return nil
 }
 
-// reconcile explains the drift by the record's history, or else pushes the current
-// password.
+// reconcile explains the drift by the record's history, or pushes the current password.
 func (r *rotation) reconcile(ctx context.Context) (how string, err error) {
 	switch err := r.findInHistory(ctx, r.cred.Version-1, r.cred.current()); {
 	case err == nil:
@@ -123,8 +121,7 @@ func (r *rotation) pushExisting(ctx context.Context, p *Pending) (Outcome, error
 	return r.rotate(ctx, Restored)
 }
 
-// current returns the current password in the form of a pending one; nil while the
-// tenant is being added.
+// current is the current password as a Pending; nil while the tenant is being added.
 func (c Credential) current() *Pending {
 	if c.BeingAdded() {
 		return nil
@@ -190,13 +187,10 @@ func (p *Pending) unreadable(err error) error {
 
 // Rollback restores an earlier password of a tenant, by the same protocol: the one that
 // was current in the given KV version, or with version 0 the newest one that opens and
-// differs from the current one. It compares passwords, not their envelopes: a reseal
-// puts the same one into another envelope. The password keeps its own last_rotated,
-// since that is its age: the policy may call it due immediately. A half-finished
-// rotation is finished first. insist lifts the limit on take-overs.
-//
-// An error means that nothing was started, such as for a missing version. The result is
-// [Restored], or a failure.
+// differs from the current one, whatever their envelopes. It keeps its own last_rotated,
+// since that is its age: the policy may call it due immediately. A half-finished rotation
+// is finished first. insist lifts the limit on take-overs. An error means that nothing was
+// started, such as for a missing version. The result is [Restored], or a failure.
 func (r *Rotator) Rollback(ctx context.Context, c Credential, version int, insist bool) (Result, error) {
 	x, _ := r.begin(c, insist) // the caller has checked that its server is listed
 	defer func() { x.password.Wipe() }()

@@ -42,8 +42,7 @@ type Status struct {
 	Ignored     bool      // not a tenant: the name is no tenant id, or the record was withdrawn, as Fault says
 }
 
-// StatusOf returns the status of a candidate. rivals is the number of tenants in the
-// fleet, including itself, that name its user.
+// StatusOf returns the status of a candidate. rivals tenants name its user, itself included.
 func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	s := Status{
 		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
@@ -88,13 +87,11 @@ func (s Status) Standing(now time.Time, t Timetable) Standing {
 	return StandingDue
 }
 
-// policyEnd is when the password reaches the age that its policy allows: when it is
-// due, or by the spread some time later. It is meaningful if Due is set.
+// policyEnd is when the password reaches the age that its policy allows, if Due is set.
 func (s Status) policyEnd() time.Time { return s.Born.Add(s.Policy.MaxAge()) }
 
-// Problem reports whether the tenant needs attention: it is overdue, invalid, still
-// half-finished after a sweep that should have finished it, or its record deletes
-// itself before a rotation would rewrite it.
+// Problem reports whether the tenant needs attention: it is overdue, invalid, vanishing, or
+// still half-finished after a sweep that should have finished it.
 func (s Status) Problem(now time.Time, t Timetable) bool {
 	if s.Vanishes() {
 		return true
@@ -120,8 +117,7 @@ func (s Status) Age(now time.Time) (time.Duration, bool) {
 	return max(now.Sub(s.Born), 0), true
 }
 
-// Left is the time until it is due, negative once it is; false if that is never or
-// unknown.
+// Left is the time until it is due, negative once it is; false: never or unknown.
 func (s Status) Left(now time.Time) (time.Duration, bool) {
 	if s.Due.IsZero() {
 		return 0, false
@@ -129,8 +125,7 @@ func (s Status) Left(now time.Time) (time.Duration, bool) {
 	return s.Due.Sub(now), true
 }
 
-// SortByUrgency puts tenants that need attention first, and then the soonest due.
-// Tenants that are never due come last.
+// SortByUrgency puts the most urgent standing first, then the soonest due, then never due.
 func SortByUrgency(all []Status, now time.Time, t Timetable) {
 	standing := make(map[string]Standing, len(all)) // computed once each, not in every comparison
 	for _, s := range all {

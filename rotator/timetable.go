@@ -66,8 +66,7 @@ func nextReached(s *cron.SpecSchedule, t time.Time) time.Time {
 	}
 }
 
-// reached is the first moment at which the location's clock shows this time or a later
-// one.
+// reached is the first moment at which the location's clock shows wall or a later time.
 func reached(wall time.Time, location *time.Location) time.Time {
 	const beyondAnyOffset = 48 * time.Hour
 	for from := wall.Add(-beyondAnyOffset).In(location); ; {
@@ -83,8 +82,7 @@ func reached(wall time.Time, location *time.Location) time.Time {
 	}
 }
 
-// wallClock is the displayed time of t's location as a time in UTC, where clocks never
-// change.
+// wallClock is the displayed time of t as one in UTC, where clocks never change.
 func wallClock(t time.Time) time.Time { return t.UTC().Add(offset(t)) }
 
 func offset(t time.Time) time.Duration {

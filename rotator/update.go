@@ -15,11 +15,9 @@ const (
 	maxRebases = 5
 )
 
-// change is one check-and-set step, expressed so that it can be reapplied on top of
-// another writer's edit.
+// change is one check-and-set step that can be reapplied on top of another writer's edit.
 type change struct {
-	// apply makes the change on the current record, or returns why it must no longer be
-	// made.
+	// apply makes the change on the current record, or returns why it may not be made.
 	apply func(*Credential) error
 	// landed recognizes the change in a record that was read again.
 	landed func(Credential) bool
@@ -116,8 +114,7 @@ func (r *Rotator) read(ctx context.Context, tenant TenantID) (Credential, error)
 	return ParseCredential(tenant, doc, r.DefaultPolicy)
 }
 
-// Retry is [Rotator.Rotate] after an attempt with this outcome: it reads the record
-// again and decides again.
+// Retry reads the record again after an attempt with this outcome, and decides again.
 func (r *Rotator) Retry(ctx context.Context, c Credential, last Outcome, judge func(Credential) (Action, string), insist bool) Result {
 	fresh, err := r.read(ctx, c.Tenant)
 	switch {
@@ -135,10 +132,10 @@ func (r *Rotator) Retry(ctx context.Context, c Credential, last Outcome, judge f
 	return r.Rotate(ctx, fresh, judge, insist)
 }
 
-// resolveConflict resolves a conflict: another writer replaced the pending password while Mailu
-// may have ours. The one that Mailu holds wins; if Mailu cannot be asked, ours is
-// restored beside theirs, so that Vault has both. ending says how the rotation ends
-// once the record is written; nil is success.
+// resolveConflict decides when another writer replaced the pending password while Mailu
+// may have ours. The one that Mailu holds wins; if Mailu cannot be asked, ours is restored
+// beside theirs, so that Vault has both. ending is how the rotation ends once the record is
+// written; nil is success.
 func (r *rotation) resolveConflict(ctx context.Context, c *Credential) (ending, err error) {
 	match, err := r.verify(ctx)
 	switch {
@@ -164,8 +161,7 @@ func (r *rotation) lapsed(p *Pending) *Pending {
 	return &over
 }
 
-// yield ends a rotation in favour of another writer's password, after match that
-// Mailu holds that one.
+// yield ends a rotation in favour of another writer's password, if Mailu holds that one.
 func (r *rotation) yield(ctx context.Context, c *Credential) (ending, err error) {
 	if c.Pending != nil && !c.holdsPending(r.next) {
 		return nil, claimedBy(c.Pending.Claim)
@@ -205,8 +201,7 @@ func (p *Pending) same(q *Pending) bool {
 	return p != nil && q != nil && p.Password == q.Password && p.LastRotated == q.LastRotated && p.KeyVersion == q.KeyVersion
 }
 
-// promote makes p the current password. It keeps the pending password of another
-// rotation.
+// promote makes p the current password. It keeps another rotation's pending one.
 func (c *Credential) promote(p *Pending) {
 	c.Password, c.LastRotated, c.KeyVersion = p.Password, p.LastRotated, p.KeyVersion
 	if c.holdsPending(p) {
