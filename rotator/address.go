@@ -20,12 +20,6 @@ import (
 // (Greek sigma) they count as equal: two tenants that may have one user are kept apart.
 type Address string
 
-// Lengths of RFC 5321 that Mailu checks. Package idna checks that of a domain, 253.
-const (
-	maxAddress   = 254
-	maxLocalPart = 64
-)
-
 // ParseAddress refuses what Mailu's API cannot store or address. Its errors show the
 // address, unless it is long, with everything invisible escaped.
 func ParseAddress(raw string) (Address, error) {
@@ -59,8 +53,9 @@ func parseAddress(raw string) (Address, error) {
 		return "", err
 	}
 	address := strings.ToLower(local) + "@" + ascii
-	if max(len(raw), len(address)) > maxAddress {
-		return "", fmt.Errorf("it is longer than %d bytes", maxAddress)
+	// The limit of a path in RFC 5321, which Mailu checks. Package idna checks a domain's.
+	if max(len(raw), len(address)) > 254 {
+		return "", errors.New("it is longer than 254 bytes")
 	}
 	return Address(address), nil
 }
@@ -68,27 +63,22 @@ func parseAddress(raw string) (Address, error) {
 // checkLocalPart requires a dot-atom without characters that a proxy could read as a
 // path, a query or an escape.
 func checkLocalPart(local string) error {
-	const atoms = "-!$&'*+=^_`{|}~."
+	const atoms = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-!$&'*+=^_`{|}~."
 	for _, r := range local {
 		switch {
 		case strings.ContainsRune("/%?#", r):
 			return fmt.Errorf("%q before the @ does not fit into a path of the API", r)
-		case r < utf8.RuneSelf && (isLetterOrDigit(r) || strings.ContainsRune(atoms, r)):
-		default:
+		case !strings.ContainsRune(atoms, r):
 			return fmt.Errorf("%+q (%U) before the @ is none of the characters that Mailu's API takes there", r, r)
 		}
 	}
 	switch {
 	case strings.HasPrefix(local, ".") || strings.HasSuffix(local, ".") || strings.Contains(local, ".."):
 		return errors.New("a dot before the @ has no character beside it")
-	case len(local) > maxLocalPart:
-		return fmt.Errorf("it has more than %d characters before the @", maxLocalPart)
+	case len(local) > 64: // RFC 5321, as Mailu checks
+		return errors.New("it has more than 64 characters before the @")
 	}
 	return nil
-}
-
-func isLetterOrDigit(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
 // likeMailu lower-cases as Python does, where that differs from Go (U+0130); treats the
@@ -98,12 +88,11 @@ var likeMailu = strings.NewReplacer("\u0130", "i\u0307", "\u3002", ".", "\uff0e"
 
 // asciiDomain is the domain in the form of Mailu's database.
 func asciiDomain(domain string) (string, error) {
-	lower := strings.ToLower(likeMailu.Replace(domain))
-	ascii, err := idna.Registration.ToASCII(lower)
-	if err != nil {
-		return "", fmt.Errorf("its domain %+.60q has no form in IDNA 2008: %w", domain, err)
+	ascii, err := idna.Registration.ToASCII(strings.ToLower(likeMailu.Replace(domain)))
+	shown := ""
+	if err == nil {
+		shown, err = idna.Registration.ToUnicode(ascii)
 	}
-	shown, err := idna.Registration.ToUnicode(ascii)
 	if err != nil {
 		return "", fmt.Errorf("its domain %+.60q has no form in IDNA 2008: %w", domain, err)
 	}
@@ -137,13 +126,7 @@ func inDomains(r rune) bool {
 
 // SameAddress reports whether two spellings are one user. An invalid one equals itself.
 func SameAddress(a, b string) bool {
-	if a == b {
-		return true
-	}
-	first, err := ParseAddress(a)
-	if err != nil {
-		return false
-	}
+	first, malformed := ParseAddress(a)
 	second, err := ParseAddress(b)
-	return err == nil && first == second
+	return a == b || malformed == nil && err == nil && first == second
 }

@@ -86,17 +86,13 @@ func (c Candidate) Unusable() (Outcome, string) {
 // Action is what to do with a tenant.
 type Action int
 
+// The actions.
 const (
-	// Leave means no change.
-	Leave Action = iota
-	// Finish finishes the half-finished rotation.
-	Finish
-	// Rotate rotates it.
+	Leave  Action = iota // no change
+	Finish               // finish the half-finished rotation
 	Rotate
-	// Add adds it: it has no current password yet.
-	Add
-	// Reseal reseals its current password.
-	Reseal
+	Add    // it has no current password yet
+	Reseal // seal its current password anew
 )
 
 // DuplicateUser is the error of a candidate whose user that many tenants name.

@@ -164,25 +164,23 @@ func (r *rotation) seal(lastRotated string) (err error) {
 
 func (r *rotation) unseal(p *Pending) (crypto.Secret, error) { return p.unseal(r.Keys, r.cred.Tenant) }
 
-// unseal opens a password of the tenant.
+// unseal opens a password of the tenant. Its error says what to do.
 func (p *Pending) unseal(keys Envelope, tenant TenantID) (crypto.Secret, error) {
 	binding := crypto.Binding{TenantID: string(tenant), LastRotated: p.LastRotated}
 	password, err := keys.Open(p.KeyVersion, binding, p.Password)
-	if err != nil {
-		return crypto.Secret{}, p.unreadable(err)
+	if err == nil {
+		return password, nil
 	}
-	return password, nil
-}
-
-// unreadable says why a password does not open, and what to do.
-func (p *Pending) unreadable(err error) error {
-	if form := p.Password.CheckForm(); form != nil {
-		return fmt.Errorf("%w: %w: no key opens that: mailu-rotator doctor says how to correct the record", errUnreadable, form)
+	form := p.Password.CheckForm()
+	switch {
+	case form != nil:
+		err = fmt.Errorf("%w: %w: no key opens that: mailu-rotator doctor says how to correct the record", errUnreadable, form)
+	case p.KeyVersion == 0:
+		err = fmt.Errorf("%w (no key_version is recorded, and all were tried): %w: restore the record from its KV history", errUnreadable, err)
+	default:
+		err = fmt.Errorf("%w (key_version %d): %w: restore that key version, or the record from its KV history", errUnreadable, p.KeyVersion, err)
 	}
-	if p.KeyVersion == 0 {
-		return fmt.Errorf("%w (no key_version is recorded, and all were tried): %w: restore the record from its KV history", errUnreadable, err)
-	}
-	return fmt.Errorf("%w (key_version %d): %w: restore that key version, or the record from its KV history", errUnreadable, p.KeyVersion, err)
+	return crypto.Secret{}, err
 }
 
 // Rollback restores an earlier password of a tenant, by the same protocol: the one that
