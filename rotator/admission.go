@@ -42,14 +42,11 @@ func withdrawal(fields map[string]any) *withdrawnError {
 	return &withdrawnError{winner}
 }
 
-func withdrawnBy(err error) *withdrawnError {
-	var withdrawn *withdrawnError
-	errors.As(err, &withdrawn)
-	return withdrawn
-}
-
 // IsWithdrawn reports whether an error is that of a withdrawn record.
-func IsWithdrawn(err error) bool { return withdrawnBy(err) != nil }
+func IsWithdrawn(err error) bool {
+	_, is := errors.AsType[*withdrawnError](err)
+	return is
+}
 
 // open reports whether the tenant is being added and not admitted yet.
 func (c Credential) open() bool { return c.BeingAdded() && c.Pending != nil && !c.Pending.Admitted }

@@ -116,8 +116,7 @@ type newRecord struct {
 
 func (s newRecord) Read(ctx context.Context, tenant TenantID) (Document, error) {
 	doc, err := s.Store.Read(ctx, tenant)
-	var deleted *DeletedError
-	if errors.Is(err, ErrAbsent) && !errors.As(err, &deleted) {
+	if _, deleted := errors.AsType[*DeletedError](err); errors.Is(err, ErrAbsent) && !deleted {
 		return Document{Fields: s.blank}, nil
 	}
 	return doc, err

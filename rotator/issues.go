@@ -99,8 +99,8 @@ func (k IssueKind) Serious() bool {
 // deleted record: whether the version before the deleted one exists.
 func IssuesOf(now time.Time, c Candidate, rivals int, keys *crypto.Keyring, restorable func(deleted int) bool) (serious, slight []Issue) {
 	version := c.Credential.Version
-	var deleted *DeletedError
-	if errors.As(c.Err, &deleted) {
+	deleted, isDeleted := errors.AsType[*DeletedError](c.Err)
+	if isDeleted {
 		version = deleted.Version
 	}
 	note := func(kind IssueKind, reason string, fields ...string) {

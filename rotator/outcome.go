@@ -116,6 +116,6 @@ func notSent(err error) bool {
 
 // MayNotBeAsked reports whether no further request may be sent to the server.
 func MayNotBeAsked(err error) bool {
-	var limited *RateLimitedError
-	return errors.Is(err, ErrServerUnusable) || errors.As(err, &limited)
+	_, limited := errors.AsType[*RateLimitedError](err)
+	return limited || errors.Is(err, ErrServerUnusable)
 }

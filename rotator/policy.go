@@ -184,11 +184,8 @@ func (c Credential) Age(now time.Time) (time.Duration, bool) {
 // come; equal counts. A credential of unknown age is due, one under a manual policy
 // never is.
 func (c Credential) Due(now time.Time) bool {
-	if c.Policy.Manual() {
-		return false
-	}
-	due, known := c.DueAt(now)
-	return !known || !now.Before(due)
+	action, _ := c.ByPolicy(now)
+	return action == Rotate
 }
 
 // DueAt is when the password is due: at the end of its policy, or earlier by the spread

@@ -220,8 +220,8 @@ func (e *fieldsError) Error() string {
 // RenameFields renames the fields that an error of [ParseCredential] names, for people
 // who know them under other names.
 func RenameFields(err error, names map[string]string) error {
-	var malformed *fieldsError
-	if !errors.As(err, &malformed) {
+	malformed, is := errors.AsType[*fieldsError](err)
+	if !is {
 		return err
 	}
 	renamed := &fieldsError{names: malformed.names}
@@ -234,8 +234,7 @@ func RenameFields(err error, names map[string]string) error {
 
 // malformedFields returns the fields that an error of [ParseCredential] concerns.
 func malformedFields(err error) []string {
-	var malformed *fieldsError
-	if errors.As(err, &malformed) {
+	if malformed, is := errors.AsType[*fieldsError](err); is {
 		return malformed.names
 	}
 	return nil
@@ -315,34 +314,27 @@ func (r *fieldReader) flag(name string) bool {
 	return set
 }
 
-// wholeNumber returns 0 if the field is absent or invalid.
+// wholeNumber returns 0 if the field is absent or invalid. It also reads 2.0, which some
+// JSON libraries write for 2.
 func (r *fieldReader) wholeNumber(name string, least int) int {
 	value := r.fields[name]
 	if value == nil {
 		return 0
 	}
-	n, ok := wholeNumber(value)
-	if !ok || n < least {
+	text := fmt.Sprint(value)
+	n, err := strconv.Atoi(text)
+	if _, isString := value.(string); err != nil && !isString {
+		var f float64
+		if f, err = strconv.ParseFloat(text, 64); f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+			err = strconv.ErrSyntax
+		}
+		n = int(f)
+	}
+	if err != nil || n < least {
 		r.check(name, fmt.Errorf("%s is not a whole number from %d but %s", name, least, describe(value)))
 		return 0
 	}
 	return n
-}
-
-// wholeNumber also accepts 2.0, which some JSON libraries write for 2.
-func wholeNumber(value any) (int, bool) {
-	text := fmt.Sprint(value)
-	if n, err := strconv.Atoi(text); err == nil {
-		return n, true
-	}
-	if _, isString := value.(string); isString {
-		return 0, false
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
-		return 0, false
-	}
-	return int(f), true
 }
 
 // describe shows only the beginning of long texts, and nothing of what is in lists and

@@ -16,11 +16,11 @@ import (
 func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared func(Credential) error, insist bool) Finding {
 	var how string
 	var err error
-	var deleted *DeletedError
+	deleted, isDeleted := errors.AsType[*DeletedError](c.Err)
 	x, _ := r.begin(c.Credential, insist) // only tenants of listed servers are repaired, and deleted records
 	defer func() { x.password.Wipe() }()
 	switch {
-	case errors.As(c.Err, &deleted):
+	case isDeleted:
 		how, err = "brought back from the history of the record", x.undelete(ctx, deleted.Version, unshared)
 		f.User, f.Origin = x.cred.Username, x.cred.Origin
 	case c.Err != nil:
@@ -37,7 +37,7 @@ func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared f
 	if err == nil {
 		err = x.confirm(ctx)
 	}
-	if withdrawn := withdrawnBy(err); withdrawn != nil {
+	if withdrawn, is := errors.AsType[*withdrawnError](err); is {
 		f.State, f.Reason = StateIgnored, withdrawn.Error()
 		return f
 	}

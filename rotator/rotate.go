@@ -78,7 +78,7 @@ func (r *rotation) run(ctx context.Context, judge func(Credential) (Action, stri
 			outcome, err = r.rotate(ctx, Rotated)
 		}
 	}
-	if withdrawn := withdrawnBy(err); withdrawn != nil {
+	if withdrawn, is := errors.AsType[*withdrawnError](err); is {
 		outcome, err = Ignored, withdrawn
 	}
 	result := Result{Rotation: r.id, Credential: r.cred, Outcome: outcome, Reason: expiry(r.cred.Expires), Err: err}

@@ -211,8 +211,8 @@ func (c *Credential) promote(p *Pending) {
 
 // IsStoreError reports whether an error is one of the store, and not of a Mailu server.
 func IsStoreError(err error) bool {
-	var fromStore *storeError
-	return errors.As(err, &fromStore)
+	_, is := errors.AsType[*storeError](err)
+	return is
 }
 
 // StoreError is an error of the store; see [IsStoreError].
