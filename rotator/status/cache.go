@@ -19,16 +19,15 @@ const maxRuns = 20
 
 // Cache is what a daemon knows about its fleet between runs: each tenant's state when
 // the records were last read, the changes of the runs since then, the servers' states,
-// and the last runs. Its data come from [Cache.Replace] and [Cache.Observe]; it sends no
-// requests. It holds no secret and is safe for concurrent use.
+// and the last runs. It is safe for concurrent use.
 type Cache struct {
 	clock rotator.Clock
 
 	mu       sync.Mutex // guards the fields below
 	scanned  time.Time
 	verified time.Time
-	tenants  *entries
-	servers  map[rotator.Origin]*ServerEntry
+	tenants  entries
+	servers  map[rotator.Origin]ServerEntry
 	runs     []RunEntry // newest first; the first may be running
 	next     map[rotator.Task]time.Time
 }
@@ -42,6 +41,7 @@ type Entry struct {
 	At         time.Time
 	State      rotator.State // of the last verification; empty: none yet
 	StateSince time.Time
+	seen       int // the last scan that has seen it
 }
 
 // ServerEntry is one Mailu server on a [Cache].
@@ -83,7 +83,10 @@ type RunEntry struct {
 
 // NewCache returns an empty cache.
 func NewCache(clock rotator.Clock) *Cache {
-	return &Cache{clock: clock, tenants: newEntries(), servers: map[rotator.Origin]*ServerEntry{}, next: map[rotator.Task]time.Time{}}
+	return &Cache{
+		clock: clock, servers: map[rotator.Origin]ServerEntry{}, next: map[rotator.Task]time.Time{},
+		tenants: entries{small: map[rotator.UUID]smallEntry{}, whole: map[string]Entry{}},
+	}
 }
 
 // Replace replaces the tenants by those just read and keeps their last outcomes.
@@ -115,7 +118,7 @@ func (c *Cache) BeginScan() *Scan {
 func (b *Scan) Note(s rotator.Status, unread bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, _, known := b.tenants.find(s.Tenant)
+	e, known := b.tenants.find(s.Tenant)
 	if unread && known {
 		fault := s.Fault
 		s = e.Status
@@ -125,8 +128,7 @@ func (b *Scan) Note(s rotator.Status, unread bool) {
 		b.faulty = append(b.faulty, s)
 		return
 	}
-	e.Status = s
-	b.tenants.put(e, b.tenants.reading)
+	b.tenants.see(e, s)
 }
 
 // End updates entries whose duplicate-user status is known only after the scan.
@@ -134,9 +136,8 @@ func (b *Scan) End(again []rotator.Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range slices.Concat(b.faulty, again) {
-		e, _, _ := b.tenants.find(s.Tenant)
-		e.Status = s
-		b.tenants.put(e, b.tenants.reading)
+		e, _ := b.tenants.find(s.Tenant)
+		b.tenants.see(e, s)
 	}
 	b.tenants.forget()
 	b.scanned = b.clock.Now()
@@ -154,7 +155,7 @@ func (c *Cache) Observe(e rotator.Event) {
 		c.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
 		if e.Name != rotator.RecoveryPlanned { // which uses few servers, or none
-			c.servers = map[rotator.Origin]*ServerEntry{}
+			c.servers = map[rotator.Origin]ServerEntry{}
 		}
 		c.current(func(r *RunEntry) { r.Planned = e.Count })
 	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
@@ -167,9 +168,9 @@ func (c *Cache) Observe(e rotator.Event) {
 	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		c.refuse(e, now)
 	case rotator.ServerPaused:
-		c.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
+		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
 	case rotator.ServerStopped:
-		c.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
+		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
 	case rotator.TenantSkipped, rotator.TenantDone:
 		c.outcome(e, now)
 	case rotator.TenantVerified:
@@ -206,7 +207,7 @@ func (c *Cache) outcome(e rotator.Event, now time.Time) {
 		c.current(func(r *RunEntry) { r.Done++ })
 	}
 	if e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished {
-		c.servers[e.Origin] = &ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
+		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
 	}
 	c.change(e.Tenant, func(entry *Entry) {
 		entry.Outcome, entry.Reason, entry.At = e.Outcome, reason(e.Err), now
@@ -252,9 +253,9 @@ func (c *Cache) Overdue(t rotator.Timetable) (n int) {
 
 // change ignores unknown tenants.
 func (c *Cache) change(tenant string, change func(*Entry)) {
-	if e, seen, known := c.tenants.find(tenant); known {
+	if e, known := c.tenants.find(tenant); known {
 		change(&e)
-		c.tenants.put(e, seen)
+		c.tenants.put(e)
 	}
 }
 
@@ -266,7 +267,7 @@ func (c *Cache) Failed(tenant string) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, _, _ := c.tenants.find(tenant)
+	e, _ := c.tenants.find(tenant)
 	switch e.Outcome {
 	case rotator.Failed, rotator.Refused, rotator.Unfinished, rotator.Stuck:
 		return true
@@ -311,7 +312,7 @@ func (c *Cache) Outline() Snapshot {
 		NextSweep: c.next[rotator.TaskSweep], NextVerification: c.next[rotator.TaskVerification],
 	}
 	for _, origin := range slices.Sorted(maps.Keys(c.servers)) {
-		s.Servers = append(s.Servers, *c.servers[origin])
+		s.Servers = append(s.Servers, c.servers[origin])
 	}
 	return s
 }
@@ -321,26 +322,17 @@ func (c *Cache) Outline() Snapshot {
 func (c *Cache) Tenants() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		c.mu.Lock()
-		ids, others := c.tenants.names()
+		names := c.tenants.names()
 		c.mu.Unlock()
-		for _, id := range ids {
-			if e, known := c.entry(id.String()); known && !yield(e) {
-				return
-			}
-		}
-		for _, name := range others {
-			if e, known := c.entry(name); known && !yield(e) {
+		for name := range names {
+			c.mu.Lock()
+			e, known := c.tenants.find(name)
+			c.mu.Unlock()
+			if known && !yield(e) {
 				return
 			}
 		}
 	}
-}
-
-func (c *Cache) entry(name string) (Entry, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, _, known := c.tenants.find(name)
-	return e, known
 }
 
 // LastOutcome is the result of the last run that processed the tenant, unless the

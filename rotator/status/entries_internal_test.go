@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ func entryOf(n int) Entry {
 		User:   fmt.Sprintf("admin@%d.example", n), Origin: "https://mail.example", Policy: p, Born: born, Due: born.Add(p.MaxAge()),
 	}}
 }
+
+func noEntries() *entries { return &NewCache(rotator.SystemClock{}).tenants }
 
 func TestEveryEntryComesBackAsItWas(t *testing.T) {
 	tests := map[string]struct {
@@ -46,12 +49,13 @@ func TestEveryEntryComesBackAsItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := entryOf(200)
 			test.change(&want)
-			all := newEntries()
+			want.seen = 7
+			all := noEntries()
 
-			all.put(want, 7)
+			all.put(want)
 
-			if got, seen, found := all.find(want.Tenant); !found || got != want || seen != 7 {
-				t.Errorf("got  %+v, seen %d\nwant %+v", got, seen, want)
+			if got, found := all.find(want.Tenant); !found || got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 			if whole := len(all.whole) == 1; whole != test.whole {
 				t.Errorf("kept whole: %t, want %t", whole, test.whole)
@@ -62,20 +66,20 @@ func TestEveryEntryComesBackAsItWas(t *testing.T) {
 
 // An entry becomes unusual, and ordinary again.
 func TestATenantHasOneEntry(t *testing.T) {
-	all, special := newEntries(), entryOf(1)
+	all, special := noEntries(), entryOf(1)
 	special.Fault = "malformed"
 	for _, e := range []Entry{entryOf(1), special, entryOf(1)} {
-		all.put(e, 1)
+		all.put(e)
 
-		ids, others := all.names()
-		if got, _, _ := all.find(e.Tenant); got != e || len(ids)+len(others) != 1 {
-			t.Errorf("got %+v of %d and %d, want %+v", got, len(ids), len(others), e)
+		names := slices.Collect(all.names())
+		if got, _ := all.find(e.Tenant); got != e || len(names) != 1 {
+			t.Errorf("got %+v of %d, want %+v", got, len(names), e)
 		}
 	}
 }
 
 func TestEntriesOfThoseNotSeenAreForgotten(t *testing.T) {
-	all := newEntries()
+	all := noEntries()
 	for all.reading = 1; all.reading <= 3; all.reading++ { // each sees another part of the fleet
 		want := map[string]Entry{}
 		for n := 10 * all.reading; n < 10*all.reading+20; n++ {
@@ -83,18 +87,15 @@ func TestEntriesOfThoseNotSeenAreForgotten(t *testing.T) {
 			if n%7 == 0 {
 				e.Fault = "malformed"
 			}
+			e.seen = all.reading
 			want[e.Tenant] = e
-			all.put(e, all.reading)
+			all.put(e)
 		}
 		all.forget()
 
 		got := map[string]Entry{}
-		ids, others := all.names()
-		for _, id := range ids {
-			got[id.String()], _, _ = all.find(id.String())
-		}
-		for _, name := range others {
-			got[name], _, _ = all.find(name)
+		for name := range all.names() {
+			got[name], _ = all.find(name)
 		}
 		if !maps.Equal(got, want) {
 			t.Errorf("reading %d: got %v, want %v", all.reading, got, want)
