@@ -39,8 +39,11 @@ func (a Addition) where(err error) error {
 // A dry run also asks Mailu about the users, unless registry is nil. It leaves out ids
 // that Add would create.
 func (s *Sweep) Add(ctx context.Context, registry rotator.Creator, additions []Addition, first bool) (Report, error) {
-	o := operation{started: rotator.AdditionStarted, planned: rotator.AdditionPlanned, finished: rotator.AdditionFinished, invalid: s.check(additions), process: (*run).processQueues}
+	o := operation{started: rotator.AdditionStarted, planned: rotator.AdditionPlanned, finished: rotator.AdditionFinished, process: (*run).processQueues}
 	return s.execute(ctx, o, func(r *run) ([]Decision, error) {
+		if err := s.check(additions); err != nil {
+			return nil, err
+		}
 		fleet, err := r.others(ctx, first)
 		if err != nil {
 			return nil, err

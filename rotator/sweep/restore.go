@@ -56,26 +56,25 @@ func (r *run) done(j *job) {
 // Rollback restores an earlier password of a tenant, see [Rotator.Rollback]. It reads
 // the fleet first, because a password is pushed. An error means that nothing was
 // started.
-func (s *Sweep) Rollback(ctx context.Context, tenant rotator.TenantID, version int) (Row, error) {
-	s.Observe.Notify(rotator.Event{Name: rotator.RollbackStarted, Tenant: string(tenant)})
-	r, err := s.open(ctx, Selection{Tenants: []rotator.TenantID{tenant}})
-	if err != nil {
-		return Row{}, err
-	}
-	defer r.keys.Wipe()
-	c, err := r.unrivalled(ctx, tenant)
-	if err != nil {
-		return Row{}, err
-	}
-	ctx, cancel := r.graceful(ctx)
-	defer cancel()
-	result, err := r.rotator.Rollback(ctx, c.Credential, version, true)
-	if err != nil {
-		return Row{}, err
-	}
-	j := &job{Decision: &Decision{Candidate: c, Action: rotator.Rotate}, result: result}
-	r.done(j)
-	return r.row(j), nil
+func (s *Sweep) Rollback(ctx context.Context, tenant rotator.TenantID, version int) (row Row, err error) {
+	started := rotator.Event{Name: rotator.RollbackStarted, Tenant: string(tenant)}
+	err = s.inRun(ctx, started, "", Selection{Tenants: []rotator.TenantID{tenant}}, func(r *run) error {
+		c, err := r.unrivalled(ctx, tenant)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := r.graceful(ctx)
+		defer cancel()
+		result, err := r.rotator.Rollback(ctx, c.Credential, version, true)
+		if err != nil {
+			return err
+		}
+		j := &job{Decision: &Decision{Candidate: c, Action: rotator.Rotate}, result: result}
+		r.done(j)
+		row = r.row(j)
+		return nil
+	})
+	return row, err
 }
 
 // unrivalled reads the fleet for one tenant, to which a password will be pushed.

@@ -58,7 +58,6 @@ type Sweep struct {
 type run struct {
 	*Sweep
 	clock   rotator.Clock // the shared one
-	keys    *crypto.Keyring
 	sel     Selection
 	until   time.Time // no rotation starts at or after this time; zero: no limit
 	rotator *rotator.Rotator
@@ -100,71 +99,68 @@ type operation struct {
 	started, planned, finished rotator.EventName
 	interrupted                rotator.EventName // "": it is finished in any case
 	sel                        Selection
-	invalid                    error // why it cannot start
 	process                    func(*run, context.Context, []*job)
 }
 
 // execute plans and, unless it is a dry run, has the jobs of the plan processed. A dry
 // run reports no events.
 func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Decision, error)) (report Report, err error) {
+	if s.DryRun {
+		silent := *s
+		silent.Observe = nil
+		s = &silent
+	}
 	report.Started, report.DryRun = s.Clock.Now(), s.DryRun
-	observe := s.Observe
-	if s.DryRun {
-		observe = nil
-	}
-	observe.Notify(rotator.Event{Name: o.started})
-	defer func() {
-		if err != nil && ctx.Err() != nil && o.interrupted != "" { // before it had a plan
-			observe.Notify(rotator.Event{Name: o.interrupted})
+	err = s.inRun(ctx, rotator.Event{Name: o.started}, o.interrupted, o.sel, func(r *run) error {
+		decisions, err := plan(r)
+		if err != nil {
+			return err
 		}
-	}()
-	if o.invalid != nil {
-		return report, o.invalid
-	}
-	r, err := s.open(ctx, o.sel)
-	if err != nil {
-		return report, err
-	}
-	defer r.keys.Wipe()
-	decisions, err := plan(r)
-	if err != nil {
-		return report, err
-	}
-	report.RotatedBefore = r.sel.RotatedBefore
-	if s.DryRun {
-		report.Rows = r.dryRunRows(decisions)
-	} else {
-		report.Rows = r.act(ctx, decisions, o)
-	}
-	report.Finished = s.Clock.Now()
-	ended := rotator.Event{Name: o.finished, Count: report.Failures()}
-	if o.interrupted != "" {
-		ended.Deferred = report.Count(rotator.Deferred)
-		if ctx.Err() != nil && report.Incomplete() {
-			ended.Name = o.interrupted
+		report.RotatedBefore = r.sel.RotatedBefore
+		if s.DryRun {
+			report.Rows = r.dryRunRows(decisions)
+		} else {
+			report.Rows = r.act(ctx, decisions, o)
 		}
-	}
-	observe.Notify(ended)
-	return report, nil
+		report.Finished = s.Clock.Now()
+		ended := rotator.Event{Name: o.finished, Count: report.Failures()}
+		if o.interrupted != "" {
+			ended.Deferred = report.Count(rotator.Deferred)
+			if ctx.Err() != nil && report.Incomplete() {
+				ended.Name = o.interrupted
+			}
+		}
+		s.Observe.Notify(ended)
+		return nil
+	})
+	return report, err
 }
 
-// open compares the clocks and reads the master key. The caller must wipe the keys.
-func (s *Sweep) open(ctx context.Context, sel Selection) (*run, error) {
+// inRun compares the clocks, reads the master key, and calls do with it. The event of an
+// interrupted run is sent if it could not start for that; it may be empty.
+func (s *Sweep) inRun(ctx context.Context, started rotator.Event, interrupted rotator.EventName, sel Selection, do func(*run) error) (err error) {
+	s.Observe.Notify(started)
+	defer func() {
+		if err != nil && ctx.Err() != nil && interrupted != "" {
+			s.Observe.Notify(rotator.Event{Name: interrupted})
+		}
+	}()
 	clock, err := rotator.GuardClock(ctx, s.Clock, s.Time)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	keys, err := s.masterKeys(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	defer keys.Wipe()
 	sel.NewestKey = keys.Newest().Version
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()
 	}
-	r := &run{Sweep: s, clock: clock, keys: keys, sel: sel, rotator: s.newRotator(clock, keys), store: &storeHealth{}}
+	r := &run{Sweep: s, clock: clock, sel: sel, rotator: s.newRotator(clock, keys), store: &storeHealth{}}
 	r.rotator.Rivals = r.namesakes(nil)
-	return r, nil
+	return do(r)
 }
 
 func (s *Sweep) newRotator(clock rotator.Clock, keys *crypto.Keyring) *rotator.Rotator {

@@ -32,31 +32,23 @@ func (v VerifyReport) Count(s rotator.State) int {
 // push.
 func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result VerifyReport, err error) {
 	result.Started = s.Clock.Now()
-	s.Observe.Notify(rotator.Event{Name: rotator.VerificationStarted})
-	defer func() {
-		if err != nil && ctx.Err() != nil {
-			s.Observe.Notify(rotator.Event{Name: rotator.VerificationInterrupted})
+	err = s.inRun(ctx, rotator.Event{Name: rotator.VerificationStarted}, rotator.VerificationInterrupted, sel, func(r *run) error {
+		candidates, err := r.scan(ctx, everything)
+		if err != nil {
+			return err
 		}
-	}()
-	r, err := s.open(ctx, sel)
-	if err != nil {
-		return result, err
-	}
-	defer r.keys.Wipe()
-	candidates, err := r.scan(ctx, everything)
-	if err != nil {
-		return result, err
-	}
-	rivals := duplicateUsers(candidates)
-	candidates = slices.DeleteFunc(candidates, func(c rotator.Candidate) bool { return !sel.covers(c) })
-	s.Observe.Notify(rotator.Event{Name: rotator.VerificationPlanned, Count: len(candidates)})
-	result.Findings = r.inspect(ctx, candidates, repair, rivals)
-	if err := ctx.Err(); err != nil {
-		return result, err
-	}
-	result.Finished = s.Clock.Now()
-	s.Observe.Notify(rotator.Event{Name: rotator.VerificationFinished, Count: result.Problems()})
-	return result, nil
+		rivals := duplicateUsers(candidates)
+		candidates = slices.DeleteFunc(candidates, func(c rotator.Candidate) bool { return !sel.covers(c) })
+		s.Observe.Notify(rotator.Event{Name: rotator.VerificationPlanned, Count: len(candidates)})
+		result.Findings = r.inspect(ctx, candidates, repair, rivals)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		result.Finished = s.Clock.Now()
+		s.Observe.Notify(rotator.Event{Name: rotator.VerificationFinished, Count: result.Problems()})
+		return nil
+	})
+	return result, err
 }
 
 // maxUnanswered is how many tenants in a row a server may leave without an answer, after
@@ -100,7 +92,13 @@ func (r *run) find(ctx context.Context, c rotator.Candidate, repair bool, rivals
 		if rotator.UserKey(c) != planned { // it now names another user
 			rivals = r.users.count(c) + 1
 		}
-		listen(silent, asked, f.State)
+		switch {
+		case !asked || f.State == rotator.StateUnreadable: // the server was not involved
+		case f.State == rotator.StateUnreachable:
+			silent.Add(1)
+		default:
+			silent.Store(0)
+		}
 	}
 	switch {
 	case rivals > 1 && f.Problem():
@@ -112,17 +110,6 @@ func (r *run) find(ctx context.Context, c rotator.Candidate, repair bool, rivals
 		r.Observe.Notify(rotator.Event{Name: rotator.TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.ProblemError()})
 	}
 	return f
-}
-
-// listen counts the consecutive tenants without an answer from a server.
-func listen(silent *atomic.Int64, asked bool, s rotator.State) {
-	switch {
-	case !asked || s == rotator.StateUnreadable: // the server was not involved
-	case s == rotator.StateUnreachable:
-		silent.Add(1)
-	default:
-		silent.Store(0)
-	}
 }
 
 // repair is bounded by the grace time after an interrupt.
