@@ -122,7 +122,7 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 		if err == nil {
 			return &withdrawnError{possession(winner)}
 		}
-		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) {
+		if isAny(err, ErrForbidden, ErrAbsent) {
 			return err
 		}
 		if err := r.reread(ctx, err); err != nil {

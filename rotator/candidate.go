@@ -56,7 +56,7 @@ func (c Candidate) Transient() bool {
 	if errors.Is(c.Err, ErrUnavailable) {
 		return true // even if it is ErrForbidden: no login is accepted any longer
 	}
-	return c.Err != nil && !errors.Is(c.Err, ErrAbsent) && !errors.Is(c.Err, ErrMalformed) && !errors.Is(c.Err, ErrForbidden)
+	return c.Err != nil && !isAny(c.Err, ErrAbsent, ErrMalformed, ErrForbidden)
 }
 
 // whyIgnored says why the entry is ignored.

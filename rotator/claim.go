@@ -85,7 +85,11 @@ func parsePending(raw any) (*Pending, error) {
 		}
 	}
 	p.Claim.Takeovers = r.wholeNumber(fieldTakeovers, 0)
-	p.Admitted = r.flag(fieldAdmitted)
+	admitted, isBool := fields[fieldAdmitted].(bool)
+	if stored := fields[fieldAdmitted]; stored != nil && !isBool {
+		r.check(fieldAdmitted, fmt.Errorf("%s is not true or false but %s", fieldAdmitted, describe(stored)))
+	}
+	p.Admitted = admitted
 	if err := r.err(); err != nil {
 		return nil, fmt.Errorf("%s is malformed: %w", fieldPending, err)
 	}

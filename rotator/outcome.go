@@ -3,6 +3,7 @@ package rotator
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"mailu-rotator/crypto"
 )
@@ -41,11 +42,7 @@ func Outcomes() []Outcome {
 
 // Failure reports whether the tenant needs attention, and the exit status is 2.
 func (o Outcome) Failure() bool {
-	switch o {
-	case Invalid, Blocked, Claimed, Refused, Unfinished, Stuck, Failed:
-		return true
-	}
-	return false
+	return slices.Contains([]Outcome{Invalid, Blocked, Claimed, Refused, Unfinished, Stuck, Failed}, o)
 }
 
 // Result is how a rotation ended.
@@ -88,16 +85,13 @@ func (r *rotation) ended(err error) Outcome {
 
 // Permanent reports whether a retry in the same run would not change the result.
 func (r Result) Permanent() bool {
-	switch r.Outcome {
-	case Fresh, Refused, Stuck, Deferred:
-		return true
-	}
-	for _, lasting := range []error{ErrRefused, ErrAbsent, ErrMalformed, ErrOriginNotListed, errUnreadable, errNotAlone, errImproper} {
-		if errors.Is(r.Err, lasting) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains([]Outcome{Fresh, Refused, Stuck, Deferred}, r.Outcome) ||
+		isAny(r.Err, ErrRefused, ErrAbsent, ErrMalformed, ErrOriginNotListed, errUnreadable, errNotAlone, errImproper)
+}
+
+// isAny reports whether an error is one of the targets.
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 // sendable refuses a stored password that cannot be one of ours: everyone who types or
@@ -107,11 +101,6 @@ func sendable(password crypto.Secret) error {
 		return fmt.Errorf("%w, so %w", err, errImproper)
 	}
 	return nil
-}
-
-// notSent reports whether the push certainly had no effect, so that asking is needless.
-func notSent(err error) bool {
-	return errors.Is(err, errClaimed) || errors.Is(err, errOvertaken) || errors.Is(err, errStuck) || errors.Is(err, errImproper) || IsWithdrawn(err)
 }
 
 // MayNotBeAsked reports whether no further request may be sent to the server.

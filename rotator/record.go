@@ -77,7 +77,12 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 			r.check(FieldUsername, fmt.Errorf("%s %w", FieldUsername, err))
 		}
 	}
-	c.Password = r.currentPassword(doc.Version)
+	// The password may be missing while the tenant is being added: from a record that has a
+	// pending one, and from the one that is not written yet.
+	pending, _ := doc.Fields[fieldPending].(map[string]any)
+	if doc.Fields[fieldPassword] != nil || len(pending) == 0 && doc.Version != 0 {
+		c.Password = crypto.SealedPassword(r.required(fieldPassword))
+	}
 	if webmail := r.required(fieldWebmailURL); webmail != "" {
 		var err error
 		if c.Origin, err = ParseOrigin(webmail); err != nil {
@@ -254,16 +259,6 @@ func (r *fieldReader) required(name string) string {
 	return s
 }
 
-// currentPassword may be missing while the tenant is being added: from a record that
-// has a pending one, and from the one that is not written yet.
-func (r *fieldReader) currentPassword(version int) crypto.SealedPassword {
-	pending, _ := r.fields[fieldPending].(map[string]any)
-	if r.fields[fieldPassword] == nil && (len(pending) > 0 || version == 0) {
-		return ""
-	}
-	return crypto.SealedPassword(r.required(fieldPassword))
-}
-
 // policy returns the record's policy, or the default one.
 func (r *fieldReader) policy(byDefault Policy) Policy {
 	value := r.fields[FieldPolicy]
@@ -302,16 +297,6 @@ func (r *fieldReader) pending() *Pending {
 // keyVersion reads a number, or a string of digits as `vault kv put` stores it.
 func (r *fieldReader) keyVersion() crypto.KeyVersion {
 	return crypto.KeyVersion(r.wholeNumber(fieldKeyVersion, 1))
-}
-
-// flag returns false if the field is absent or invalid.
-func (r *fieldReader) flag(name string) bool {
-	value := r.fields[name]
-	set, isBool := value.(bool)
-	if value != nil && !isBool {
-		r.check(name, fmt.Errorf("%s is not true or false but %s", name, describe(value)))
-	}
-	return set
 }
 
 // wholeNumber returns 0 if the field is absent or invalid. It also reads 2.0, which some

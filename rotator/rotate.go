@@ -250,7 +250,7 @@ func (r *rotation) verifyPush(ctx context.Context, pushed error) (refused bool, 
 	case certain && MayNotBeAsked(pushed):
 		return false, fmt.Errorf("push: %w; not proven, so the password stays pending", pushed)
 	case certain:
-	case notSent(pushed) || MayNotBeAsked(pushed):
+	case isAny(pushed, errClaimed, errOvertaken, errStuck, errImproper) || IsWithdrawn(pushed) || MayNotBeAsked(pushed): // not sent, or not to be asked
 		return false, fmt.Errorf("push: %w", pushed)
 	default: // a timeout, a reset, an answer that says nothing
 		r.note(PushUncertain, pushed)

@@ -22,20 +22,16 @@ func NextTick(schedule cron.Schedule, t time.Time) time.Time {
 	case cron.ConstantDelaySchedule:
 		return t.Truncate(s.Delay).Add(s.Delay)
 	case *cron.SpecSchedule:
+		const everyHour = 1<<24 - 1 // one bit for each hour
 		switch {
 		case s.Location != time.Local: // it has its own zone
 			return s.Next(t)
-		case everyHour(s):
+		case s.Hour&everyHour == everyHour:
 			return nextShown(s, t)
 		}
 		return nextReached(s, t)
 	}
 	return schedule.Next(t)
-}
-
-func everyHour(s *cron.SpecSchedule) bool {
-	const all = 1<<24 - 1 // one bit for each hour
-	return s.Hour&all == all
 }
 
 // nextShown is the first time after t at which the clock shows a time of the schedule.

@@ -37,7 +37,7 @@ func (r *rotation) update(ctx context.Context, step change) error {
 			r.cred, r.uncertain, r.fenced = next.writtenAs(version, r.Clock.Now()), false, true
 			return nil
 		}
-		if errors.Is(err, ErrForbidden) || errors.Is(err, ErrAbsent) || errors.Is(err, errNothingWritten) {
+		if isAny(err, ErrForbidden, ErrAbsent, errNothingWritten) {
 			return err
 		}
 		r.uncertain = true

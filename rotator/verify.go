@@ -34,11 +34,7 @@ func States() []State {
 // password only if the server was asked, and any state if the record deletes itself,
 // which the finding shows.
 func (s State) Problem() bool {
-	switch s {
-	case StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser:
-		return true
-	}
-	return false
+	return slices.Contains([]State{StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser}, s)
 }
 
 // Finding is the verification's result for one tenant. The tags are those of the JSON
@@ -113,7 +109,7 @@ func (r *Rotator) examine(ctx context.Context, c Candidate) Finding {
 	switch {
 	case c.Ignored:
 		f.State, f.Reason = StateIgnored, c.whyIgnored()
-	case errors.Is(c.Err, ErrAbsent) || errors.Is(c.Err, ErrMalformed):
+	case isAny(c.Err, ErrAbsent, ErrMalformed):
 		f.State, f.Reason = StateUnreadable, c.Err.Error()
 	case c.Err != nil:
 		f.State, f.Reason = StateUnreachable, c.Err.Error()
