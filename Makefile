@@ -62,6 +62,8 @@ all: build man completions licences ## all that install installs
 install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	@test -x $(BINARY) -a -d $(OUT)/man -a -d $(OUT)/completions -a -s $(OUT)/THIRD_PARTY_LICENSES || { echo "not made yet: make all"; exit 1; }
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/mailu-rotator
+	install -m 755 systemd/mailu-rotator-as-service $(DESTDIR)$(PREFIX)/bin/
+	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/bin/mailu-rotator-as-service
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 $(OUT)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -D -m 644 $(OUT)/completions/mailu-rotator $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailu-rotator

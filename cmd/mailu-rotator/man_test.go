@@ -49,7 +49,7 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 	}))
 
 	want := []string{
-		"-rwxr-xr-x bin/mailu-rotator",
+		"-rwxr-xr-x bin/mailu-rotator", "-rwxr-xr-x bin/mailu-rotator-as-service",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator-.service.d/10-hardening.conf",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator-emergency.service",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator-sweep.service",

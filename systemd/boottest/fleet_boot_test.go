@@ -29,6 +29,7 @@ const (
 	credentials = "/etc/mailu-rotator/credentials"
 	never       = "0 0 1 1 *"
 	often       = "@every 1s"
+	asService   = "mailu-rotator-as-service"
 )
 
 // fleet is a Vault and a Mailu on this host, with tenants that are all due.

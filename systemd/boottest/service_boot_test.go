@@ -247,22 +247,57 @@ func TestTimersSweepRotatesWhatIsDue(t *testing.T) {
 // Secrets can be encrypted for the host; the program notices no difference.
 func TestEncryptedCredentials(t *testing.T) {
 	f := openFleet(t)
-	for _, name := range []string{"vault-token", "mailu.token"} {
-		plain := filepath.Join(credentials, name)
-		run(t, "systemd-creds", "encrypt", "--name="+name, plain, plain+".cred")
-	}
 	f.configure(t, often)
 	f.start(t)
 	run(t, "systemctl", "stop", daemon)
-	dropIn(t, daemon, "credentials", strings.ReplaceAll(strings.ReplaceAll(loadCredentials,
-		"LoadCredential=", "LoadCredentialEncrypted="), "token\n", "token.cred\n"))
-	for _, name := range []string{"vault-token", "mailu.token"} {
-		must(t, os.Remove(filepath.Join(credentials, name)))
-	}
+	f.encryptCredentials(t)
 
 	run(t, "systemctl", "start", daemon)
 
 	f.awaitRotation(t, 1)
+}
+
+// encryptCredentials leaves only encrypted files, which only the daemon's unit names.
+func (f *fleet) encryptCredentials(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"vault-token", "mailu.token"} {
+		plain := filepath.Join(credentials, name)
+		run(t, "systemd-creds", "encrypt", "--name="+name, plain, plain+".cred")
+		must(t, os.Remove(plain))
+	}
+	must(t, os.RemoveAll("/etc/systemd/system/mailu-rotator-.service.d"))
+	dropIn(t, daemon, "credentials", strings.ReplaceAll(strings.ReplaceAll(loadCredentials,
+		"LoadCredential=", "LoadCredentialEncrypted="), "token\n", "token.cred\n"))
+}
+
+// Commands by hand run as the service does: with its user, its credentials, encrypted
+// ones too, and a token of the shell that no other user of the host can read.
+func TestCommandsRunAsTheService(t *testing.T) {
+	f := openFleet(t)
+	f.encryptCredentials(t)
+
+	if report := run(t, asService, "doctor"); !strings.Contains(report, "well-formed  3 of 3") {
+		t.Errorf("doctor says %s", report)
+	}
+	run(t, asService, "--run-now", "--tenant", f.tenants[0])
+	if sets := f.mailu.PasswordSets(user(f.tenants[0])); sets != 1 {
+		t.Errorf("%d new passwords", sets)
+	}
+	f.mustBeSettled(t)
+
+	f.mailu.AddUser("admin@new.example", "set by hand")
+	run(t, "env", "VAULT_TOKEN="+f.client.Token(), asService, "tenant", "add", "--vault-token-from-env",
+		"--user", "admin@new.example", "--webmail-url", f.mailu.Origin()+"/webmail")
+	if sets := f.mailu.PasswordSets("admin@new.example"); sets == 0 {
+		t.Error("no tenant was added")
+	}
+
+	if _, err := try(asService, "show", "nobody"); err == nil || !strings.Contains(err.Error(), "exit status 1") {
+		t.Errorf("an unknown tenant: %v", err)
+	}
+	if left, err := filepath.Glob("/run/mailu-rotator-environment.*"); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 // This test must be the last: it removes the service.
