@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/syslog"
 	"os"
 	"os/user"
 	"slices"
@@ -256,6 +257,11 @@ func (l *logger) audit(system func() (io.WriteCloser, error), event string, fiel
 		return fmt.Errorf("%s: it can be recorded nowhere, so it is not done: %w", event, errors.Join(err, inSystem))
 	}
 	return nil
+}
+
+// openSystemLog opens the host's authorisation log, which auditors read.
+func openSystemLog() (io.WriteCloser, error) {
+	return syslog.New(syslog.LOG_AUTHPRIV|syslog.LOG_NOTICE, "mailu-rotator")
 }
 
 func writeTo(open func() (io.WriteCloser, error), line string) error {

@@ -191,8 +191,16 @@ func recordLines(v recordView, now time.Time) (lines [][2]string) {
 	add("origin", string(c.Origin))
 	add("created_at", c.CreatedAt)
 	add("last_rotated", c.LastRotated)
-	add("age", ageOf(r))
-	add("rotation_policy", policyOf(r))
+	if r.AgeKnown {
+		add("age", age(r.Age))
+	} else {
+		add("age", "unknown")
+	}
+	if r.ByDefault {
+		add("rotation_policy", c.Policy.String()+", by default")
+	} else {
+		add("rotation_policy", c.Policy.String())
+	}
 	add("due", dueOf(r, now))
 	if c.KeyVersion != 0 {
 		add("key_version", fmt.Sprint(c.KeyVersion))
@@ -204,8 +212,14 @@ func recordLines(v recordView, now time.Time) (lines [][2]string) {
 		add("pending", pendingOf(r))
 		add("pending password", fmt.Sprintf("sealed, %d characters, made %s", len(p.Password), p.LastRotated))
 	}
-	add("version", versionOf(c))
-	add("deletes itself", expiryOf(c))
+	version := fmt.Sprint(c.Version)
+	if !c.Written.IsZero() {
+		version += ", written " + inSeconds(c.Written)
+	}
+	add("version", version)
+	if !c.Expires.IsZero() {
+		add("deletes itself", inSeconds(c.Expires)+" (delete_version_after), if it is not written anew; its password is lost then")
+	}
 	add("other fields", strings.Join(c.OtherFields(), ", "))
 	if r.Problem != nil {
 		add("problem", r.Problem.Error())
@@ -217,23 +231,11 @@ func recordLines(v recordView, now time.Time) (lines [][2]string) {
 	return lines
 }
 
-func ageOf(r sweep.Record) string {
-	if !r.AgeKnown {
-		return "unknown"
-	}
-	return age(r.Age)
-}
-
-func policyOf(r sweep.Record) string {
-	policy := r.Credential.Policy.String()
-	if r.ByDefault {
-		policy += ", by default"
-	}
-	return policy
-}
-
 func dueOf(r sweep.Record, now time.Time) string {
-	date := r.Due.UTC().Format(time.DateOnly)
+	date, spread := r.Due.UTC().Format(time.DateOnly), ""
+	if r.Due.Before(r.PolicyEnd) {
+		spread = ", spread from " + r.PolicyEnd.UTC().Format(time.DateOnly)
+	}
 	switch {
 	case r.Credential.Policy.Manual():
 		return "never, only when asked for"
@@ -242,25 +244,16 @@ func dueOf(r sweep.Record, now time.Time) string {
 	case r.Due.IsZero():
 		return "now, since its age is unknown"
 	case !r.Due.After(now):
-		return "since " + date + spreadFrom(r)
+		return "since " + date + spread
 	}
-	return fmt.Sprintf("%s, in %s%s", date, age(r.Due.Sub(now)), spreadFrom(r))
-}
-
-// spreadFrom returns the due date by the policy alone, if spread makes it earlier.
-func spreadFrom(r sweep.Record) string {
-	if !r.Due.Before(r.PolicyEnd) {
-		return ""
-	}
-	return ", spread from " + r.PolicyEnd.UTC().Format(time.DateOnly)
+	return fmt.Sprintf("%s, in %s%s", date, age(r.Due.Sub(now)), spread)
 }
 
 func pendingOf(r sweep.Record) string {
 	claim := r.Credential.Pending.Claim
-	until := claim.Until.UTC().Format(time.RFC3339)
-	text := fmt.Sprintf("half-finished by %s, whose claim ended %s", claim.Owner, until)
+	text := fmt.Sprintf("half-finished by %s, whose claim ended %s", claim.Owner, inSeconds(claim.Until))
 	if r.UnderWay {
-		text = fmt.Sprintf("under way by %s, until %s", claim.Owner, until)
+		text = fmt.Sprintf("under way by %s, until %s", claim.Owner, inSeconds(claim.Until))
 	}
 	if claim.Takeovers > 0 {
 		text += fmt.Sprintf(", taken over %d times", claim.Takeovers)
@@ -268,19 +261,8 @@ func pendingOf(r sweep.Record) string {
 	return text + "; Mailu accepts the current or the pending password"
 }
 
-func versionOf(c rotator.Credential) string {
-	if c.Written.IsZero() {
-		return fmt.Sprint(c.Version)
-	}
-	return fmt.Sprintf("%d, written %s", c.Version, c.Written.UTC().Format(time.RFC3339))
-}
-
-func expiryOf(c rotator.Credential) string {
-	if c.Expires.IsZero() {
-		return ""
-	}
-	return c.Expires.UTC().Format(time.RFC3339) + " (delete_version_after), if it is not written anew; its password is lost then"
-}
+// inSeconds is in UTC, like the records.
+func inSeconds(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // recordJSON is the document of show --output json; docs/report.md describes
 // it.
@@ -328,12 +310,12 @@ func recordDocument(v recordView) recordJSON {
 		Account:     v.account, Revealed: v.revealed, Password: v.password.RevealString(),
 	}
 	if !r.Due.IsZero() {
-		doc.Due = r.Due.UTC().Format(time.RFC3339)
+		doc.Due = inSeconds(r.Due)
 	}
 	if p := c.Pending; p != nil {
 		doc.Pending = &pendingJSON{
 			LastRotated: p.LastRotated, KeyVersion: int(p.KeyVersion), Owner: p.Claim.Owner,
-			ClaimedUntil: p.Claim.Until.UTC().Format(time.RFC3339), UnderWay: r.UnderWay, Takeovers: p.Claim.Takeovers,
+			ClaimedUntil: inSeconds(p.Claim.Until), UnderWay: r.UnderWay, Takeovers: p.Claim.Takeovers,
 		}
 	}
 	if r.Problem != nil {
