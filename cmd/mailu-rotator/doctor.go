@@ -47,7 +47,7 @@ servers; 1 a run could not take place; 130 interrupted.`,
 			return runDoctor(cmd, *path, output)
 		},
 	}
-	registerOutput(cmd.Flags(), &output)
+	registerOutput(cmd, &output)
 	return cmd
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/config"
@@ -22,9 +21,11 @@ type selectionFlags struct {
 	servers []string
 }
 
-func (f *selectionFlags) register(flags *pflag.FlagSet) {
+func (f *selectionFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringArrayVar(&f.tenants, "tenant", nil, "only the tenant with this `id` (repeatable)")
 	flags.StringArrayVar(&f.servers, "server", nil, "only tenants of the Mailu server with this `origin` (repeatable)")
+	complete(cmd, "server", completeOrigins)
 }
 
 // parse returns the selection that the flags describe.
@@ -57,13 +58,14 @@ type reportFlags struct {
 	output string
 }
 
-func (f *reportFlags) register(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
-	registerOutput(flags, &f.output)
+func (f *reportFlags) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
+	registerOutput(cmd, &f.output)
 }
 
-func registerOutput(flags *pflag.FlagSet, output *string) {
-	flags.StringVar(output, "output", "table", "`format` of the result: table or json")
+func registerOutput(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVar(output, "output", "table", "`format` of the result: table or json")
+	complete(cmd, "output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func checkOutput(output string) error {
@@ -77,8 +79,8 @@ func checkOutput(output string) error {
 // token, because the program's policy does not allow what they do.
 type operatorLogin struct{ fromEnv bool }
 
-func (l *operatorLogin) register(flags *pflag.FlagSet) {
-	flags.BoolVar(&l.fromEnv, "vault-token-from-env", false, "use the token in VAULT_TOKEN instead of the configured login")
+func (l *operatorLogin) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&l.fromEnv, "vault-token-from-env", false, "use the token in VAULT_TOKEN instead of the configured login")
 }
 
 // apply replaces the app's login, if the flag is set. We never revoke an operator's
@@ -99,42 +101,19 @@ func (l *operatorLogin) apply(a *app) error {
 	return nil
 }
 
-// completeValues lets the shell complete the values of flags without network access:
-// fixed values, and names from the configuration. A flag's own completion function
-// stays.
-func completeValues(root *cobra.Command, path *string) {
-	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	values := map[string]cobra.CompletionFunc{
-		"config": cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt),
-		"output": cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp),
-		"server": origins(path),
-	}
-	commands := []*cobra.Command{root}
-	for i := 0; i < len(commands); i++ {
-		cmd := commands[i]
-		commands = append(commands, cmd.Commands()...)
-		register := func(f *pflag.Flag) {
-			if complete := values[f.Name]; complete != nil {
-				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // an error: it has its own completion
-			}
-		}
-		cmd.LocalNonPersistentFlags().VisitAll(register)
-		cmd.PersistentFlags().VisitAll(register)
-	}
+// complete lets the shell complete the values of a flag, without network access.
+func complete(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, values) // the flag was defined just before
 }
 
-// origins returns the origins of the configuration that --config names. An unreadable
-// or invalid one completes nothing: the command itself reports it.
-func origins(path *string) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		cfg, err := config.Load(*path, secretless)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var all []cobra.Completion
+// completeOrigins returns the origins of the configuration that --config names. An
+// unreadable or invalid one completes nothing: the command itself reports it.
+func completeOrigins(cmd *cobra.Command, _ []string, _ string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
+	cfg, err := config.Load(cmd.Flag("config").Value.String(), secretless)
+	if err == nil {
 		for _, server := range cfg.Mailu.Servers {
 			all = append(all, string(server.Origin))
 		}
-		return all, cobra.ShellCompDirectiveNoFileComp
 	}
+	return all, cobra.ShellCompDirectiveNoFileComp
 }

@@ -43,7 +43,7 @@ the table says why; 130 interrupted.`,
 			})
 		},
 	}
-	selection.register(cmd.Flags())
-	flags.register(cmd.Flags())
+	selection.register(cmd)
+	flags.register(cmd)
 	return cmd
 }

@@ -41,7 +41,7 @@ Exit status: 0 restored; 1 could not run, or the history has no such password;
 		},
 	}
 	cmd.Flags().UintVar(&to, "to", 0, "`version` of the record that had the password (default the newest that differs from the current one)")
-	registerOutput(cmd.Flags(), &output)
+	registerOutput(cmd, &output)
 	return cmd
 }
 

@@ -50,15 +50,16 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 		},
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", defaultConfigPath, "configuration `file`")
+	complete(root, "config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
 	root.Flags().BoolVar(&isRunNow, "run-now", false, "rotate everything now, whatever its age, then exit")
-	now.register(root.Flags())
+	now.register(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return errors.New(err.Error() + "; see mailu-rotator --help")
 	})
 	root.AddCommand(newStatusCommand(&path), newDoctorCommand(&path), newShowCommand(&path), newVerifyCommand(&path), newRollbackCommand(&path),
 		newTenantCommand(&path), newResealCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand())
 	addManCommand(root)
-	completeValues(root, &path)
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return root
 }
 
@@ -81,9 +82,10 @@ type runNowFlags struct {
 	limit         uint
 }
 
-func (f *runNowFlags) register(flags *pflag.FlagSet) {
-	f.selectionFlags.register(flags)
-	f.reportFlags.register(flags)
+func (f *runNowFlags) register(cmd *cobra.Command) {
+	f.selectionFlags.register(cmd)
+	f.reportFlags.register(cmd)
+	flags := cmd.Flags()
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
 	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339 or a date; default the start of this run)")
 	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")

@@ -62,8 +62,8 @@ interrupted.`,
 	cmd.Flags().BoolVar(&flags.raw, "raw", false, "with --reveal: print the password and nothing else")
 	cmd.Flags().BoolVar(&flags.pending, "pending", false, "with --reveal: the pending password of a half-finished rotation")
 	cmd.Flags().BoolVar(&flags.accepted, "accepted", false, "with --reveal: the current or the pending one, whichever Mailu takes")
-	flags.login.register(cmd.Flags())
-	registerOutput(cmd.Flags(), &flags.output)
+	flags.login.register(cmd)
+	registerOutput(cmd, &flags.output)
 	return cmd
 }
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/monitor"
@@ -64,18 +63,20 @@ whole sweep.`,
 			return runStatus(cmd, *path, flags)
 		},
 	}
-	flags.register(cmd.Flags())
+	flags.register(cmd)
 	return cmd
 }
 
-func (f *statusFlags) register(flags *pflag.FlagSet) {
-	f.selectionFlags.register(flags)
+func (f *statusFlags) register(cmd *cobra.Command) {
+	f.selectionFlags.register(cmd)
+	flags := cmd.Flags()
 	flags.BoolVar(&f.due, "due", false, "show only what is due or overdue")
 	flags.BoolVar(&f.overdue, "overdue", false, "show only what is overdue")
 	flags.StringArrayVar(&f.states, "state", nil, "show only what is in this `state` (repeatable)")
 	flags.UintVar(&f.limit, "limit", 0, "show at most this many tenants, most urgent first (0 means no limit)")
 	flags.BoolVar(&f.check, "check", false, "exit with 2 if a tenant needs attention, shown or not")
-	flags.StringVar(&f.output, "output", "table", "`format`: table, wide, json or csv")
+	registerOutput(cmd, &f.output)
+	flags.Lookup("output").Usage = "`format`: table, wide, json or csv"
 	flags.StringVar(&f.color, "color", "auto", "color tables: `when` is auto (on a terminal, without NO_COLOR), always or never")
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
@@ -33,9 +32,10 @@ type addingFlags struct {
 	unreadable []string
 }
 
-func (f *addingFlags) register(flags *pflag.FlagSet) {
-	f.operatorLogin.register(flags)
-	f.reportFlags.register(flags)
+func (f *addingFlags) register(cmd *cobra.Command) {
+	f.operatorLogin.register(cmd)
+	f.reportFlags.register(cmd)
+	flags := cmd.Flags()
 	flags.BoolVar(&f.first, "first", false, "there is no tenant in Vault yet")
 	flags.StringArrayVar(&f.unreadable, "unreadable", nil, "the record of this `tenant` cannot be read, and names none of these users (repeatable)")
 }
@@ -82,7 +82,7 @@ half-added, the table says how; 130 interrupted.`,
 	for _, required := range []string{"user", "webmail-url"} {
 		_ = cmd.MarkFlagRequired(required) // the flag is defined above
 	}
-	flags.register(cmd.Flags())
+	flags.register(cmd)
 	return cmd
 }
 
@@ -143,7 +143,7 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
 			})
 		},
 	}
-	flags.register(cmd.Flags())
+	flags.register(cmd)
 	return cmd
 }
 

@@ -39,9 +39,9 @@ Exit status: 0 no problems, or all repaired; 2 problems remain; 1 could not run;
 			return runVerify(cmd, *path, selection, repair, output)
 		},
 	}
-	selection.register(cmd.Flags())
+	selection.register(cmd)
 	cmd.Flags().BoolVar(&repair, "repair", false, "bring Vault and Mailu back together where they differ")
-	registerOutput(cmd.Flags(), &output)
+	registerOutput(cmd, &output)
 	return cmd
 }
 
