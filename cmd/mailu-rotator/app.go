@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -75,7 +74,7 @@ func newOwner() string {
 	}
 	var id [4]byte
 	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(id[:]))
+	return fmt.Sprintf("%s/%d/%x", host, os.Getpid(), id)
 }
 
 // session is a sweep with its login to Vault and its Mailu servers.
@@ -262,9 +261,11 @@ func attachHooks(hooks *hook.Runner, a *app) {
 // closeHooks waits for the remaining hooks, at most for their grace period after
 // ctx has ended.
 func closeHooks(ctx context.Context, hooks *hook.Runner) {
-	ctx, cancel := outlasting(ctx, hooksGrace)
+	limit, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	hooks.Close(ctx)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(hooksGrace, cancel) })
+	defer stop()
+	hooks.Close(limit)
 }
 
 // observers calls all of them, in this order.
@@ -274,16 +275,6 @@ func observers(all ...rotator.Observer) rotator.Observer {
 			observe(e)
 		}
 	}
-}
-
-// outlasting returns a context that ends that long after parent.
-func outlasting(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
-	stop := context.AfterFunc(parent, func() {
-		_ = rotator.SystemClock{}.Sleep(ctx, grace) // ends early when cancelled
-		cancel()
-	})
-	return ctx, func() { stop(); cancel() }
 }
 
 // refused runs the hooks of an operator's run that could not start. For the daemon's runs

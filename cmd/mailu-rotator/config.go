@@ -12,14 +12,7 @@ import (
 )
 
 func newConfigCommand(path *string) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Check the configuration",
-		Args:  cobra.NoArgs,
-		// For a command that cannot run cobra takes any argument as a request for help.
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(&cobra.Command{
+	return newGroup("config", "Check the configuration", &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration and every file that it names",
 		Long: `Check the configuration and every file that it names: unknown keys, values,
@@ -40,7 +33,6 @@ together; the exit status is then 1. A hook that cannot be run is a warning.`,
 			return nil
 		},
 	})
-	return cmd
 }
 
 func newPolicyCommand(path *string) *cobra.Command {

@@ -63,6 +63,17 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 	return root
 }
 
+// newGroup returns a command that only holds others.
+func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		// For a command that cannot run cobra takes any argument as a request for help.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	group.AddCommand(commands...)
+	return group
+}
+
 // flagOfRunNow returns the first flag that was given and requires --run-now.
 func flagOfRunNow(flags *pflag.FlagSet) (name string) {
 	flags.Visit(func(f *pflag.Flag) {

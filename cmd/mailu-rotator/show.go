@@ -281,8 +281,8 @@ type recordJSON struct {
 	KeyVersion  int          `json:"key_version,omitempty"`
 	Pending     *pendingJSON `json:"pending,omitempty"`
 	Version     int          `json:"version"`
-	Written     string       `json:"written,omitempty"`
-	Expires     string       `json:"expires,omitempty"`
+	Written     time.Time    `json:"written,omitzero"`
+	Expires     time.Time    `json:"expires,omitzero"`
 	OtherFields []string     `json:"other_fields"`
 	Problem     string       `json:"problem,omitempty"`
 	Account     string       `json:"account,omitempty"`
@@ -305,7 +305,7 @@ func recordDocument(v recordView) recordJSON {
 		Tenant: string(c.Tenant), Username: c.Username, WebmailURL: c.WebmailURL(), Origin: string(c.Origin),
 		CreatedAt: c.CreatedAt, LastRotated: c.LastRotated, Policy: c.Policy.String(), ByDefault: r.ByDefault,
 		Overdue: r.Overdue, KeyVersion: int(c.KeyVersion), Version: c.Version,
-		AgeSeconds: spanOf(r.Age, r.AgeKnown), Written: instant(c.Written), Expires: instant(c.Expires),
+		AgeSeconds: spanOf(r.Age, r.AgeKnown), Written: c.Written.UTC(), Expires: c.Expires.UTC(),
 		OtherFields: append([]string{}, c.OtherFields()...),
 		Account:     v.account, Revealed: v.revealed, Password: v.password.RevealString(),
 	}

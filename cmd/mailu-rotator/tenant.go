@@ -13,15 +13,7 @@ import (
 )
 
 func newTenantCommand(path *string) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "tenant",
-		Short: "Add tenants",
-		Args:  cobra.NoArgs,
-		// For a command that cannot run cobra takes any argument as a request for help.
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(newTenantAddCommand(path), newTenantImportCommand(path))
-	return cmd
+	return newGroup("tenant", "Add tenants", newTenantAddCommand(path), newTenantImportCommand(path))
 }
 
 // addingFlags are the common flags of adding one tenant and many.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,76 +63,17 @@ func runVerify(cmd *cobra.Command, path string, selection selectionFlags, repair
 	if err != nil {
 		return err
 	}
-	show := printVerificationTable
-	if output == "json" {
-		show = printVerificationJSON
-	}
-	if err := show(cmd.OutOrStdout(), found, repair); err != nil {
+	if err := printVerification(cmd.OutOrStdout(), found, repair, output); err != nil {
 		return err
 	}
 	return statusOf(found.Problems(), interrupted)
 }
 
-func printVerificationTable(out io.Writer, v sweep.VerifyReport, repair bool) error {
-	t := newTable("TENANT", "USER", "ORIGIN", "STATE", "REASON")
-	for _, f := range v.Findings {
-		state := string(f.State)
-		if f.Repaired {
-			state += ", repaired"
-		}
-		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, text.Quote(f.Reason)})
-	}
-	return printTable(out, t, verificationSummary(v, repair))
-}
-
-// verificationSummary is the last line, and the remedy if there is one.
-func verificationSummary(v sweep.VerifyReport, repair bool) string {
-	var counts []string
-	for _, state := range rotator.States() {
-		if n := v.Count(state); n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n, state))
-		}
-	}
-	if n := repaired(v); n > 0 {
-		counts = append(counts, fmt.Sprintf("%d repaired", n))
-	}
-	text := fmt.Sprintf("%s: %s in %s", tenants(len(v.Findings)), strings.Join(counts, ", "), v.Finished.Sub(v.Started).Round(10*time.Millisecond))
-	if !repair && repairable(v) {
-		text += "\nto bring Vault and Mailu back together: mailu-rotator verify --repair"
-	}
-	return text
-}
-
-func repaired(v sweep.VerifyReport) int {
-	n := 0
-	for _, f := range v.Findings {
-		if f.Repaired {
-			n++
-		}
-	}
-	return n
-}
-
-// repairable reports whether a repair may help some tenant.
-func repairable(v sweep.VerifyReport) bool {
-	for _, f := range v.Findings {
-		switch f.State {
-		case rotator.StateDrift:
-			return true
-		case rotator.StatePending, rotator.StateUnproven:
-			if !f.UnderWay && (f.Unprovable || f.State == rotator.StatePending) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // verificationJSON is the document of verify --output json; docs/report.md
 // describes it.
 type verificationJSON struct {
-	Started  string                `json:"started"`
-	Finished string                `json:"finished"`
+	Started  time.Time             `json:"started"`
+	Finished time.Time             `json:"finished"`
 	Repair   bool                  `json:"repair"`
 	Summary  map[rotator.State]int `json:"summary"`
 	Repaired int                   `json:"repaired"`
@@ -146,14 +88,59 @@ type findingJSON struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-func printVerificationJSON(out io.Writer, v sweep.VerifyReport, repair bool) error {
+func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format string) error {
 	doc := verificationJSON{
-		Started: instant(v.Started), Finished: instant(v.Finished), Repair: repair, Summary: map[rotator.State]int{},
-		Repaired: repaired(v), Problems: v.Problems(), Tenants: make([]findingJSON, len(v.Findings)),
+		Started: v.Started.UTC(), Finished: v.Finished.UTC(), Repair: repair, Summary: map[rotator.State]int{},
+		Problems: v.Problems(), Tenants: make([]findingJSON, len(v.Findings)),
 	}
 	for i, f := range v.Findings {
+		if f.Repaired {
+			doc.Repaired++
+		}
 		doc.Summary[f.State]++
 		doc.Tenants[i] = findingJSON{f, f.Problem(), f.Reason}
 	}
-	return encodeJSON(out, doc)
+	if format == "json" {
+		return encodeJSON(out, doc)
+	}
+	t := newTable("TENANT", "USER", "ORIGIN", "STATE", "REASON")
+	for _, f := range v.Findings {
+		state := string(f.State)
+		if f.Repaired {
+			state += ", repaired"
+		}
+		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, text.Quote(f.Reason)})
+	}
+	return printTable(out, t, doc.summary())
+}
+
+// summary is the last line, and the remedy if there is one.
+func (doc verificationJSON) summary() string {
+	var counts []string
+	for _, state := range rotator.States() {
+		if n := doc.Summary[state]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if doc.Repaired > 0 {
+		counts = append(counts, fmt.Sprintf("%d repaired", doc.Repaired))
+	}
+	text := fmt.Sprintf("%s: %s in %s", tenants(len(doc.Tenants)), strings.Join(counts, ", "), doc.Finished.Sub(doc.Started).Round(10*time.Millisecond))
+	if !doc.Repair && slices.ContainsFunc(doc.Tenants, findingJSON.repairable) {
+		text += "\nto bring Vault and Mailu back together: mailu-rotator verify --repair"
+	}
+	return text
+}
+
+// repairable reports whether a repair may help.
+func (f findingJSON) repairable() bool {
+	switch f.State {
+	case rotator.StateDrift:
+		return true
+	case rotator.StatePending:
+		return !f.UnderWay
+	case rotator.StateUnproven:
+		return f.Unprovable
+	}
+	return false
 }
