@@ -25,7 +25,6 @@ package config
 //go:generate go run ./reference . ../../docs/configuration.md
 
 import (
-	"strings"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -267,9 +266,6 @@ type Hooks struct {
 // Command is the absolute path of a program and its arguments; no shell is
 // involved. Empty means none.
 type Command []string
-
-// String is for people.
-func (c Command) String() string { return strings.Join(c, " ") }
 
 // Log says what is logged, to stderr.
 type Log struct {

@@ -45,37 +45,32 @@ const (
 
 // Of returns the kind of an error from net/http, or of one that wraps it.
 func Of(err error) Kind {
-	var (
-		dns     *net.DNSError
-		op      *net.OpError
-		alert   tls.AlertError
-		timeout net.Error
-	)
 	if kind := ofCertificate(err); kind != Other {
 		return kind
 	}
+	op, isOp := errors.AsType[*net.OpError](err)
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	timeout, isTimeout := errors.AsType[net.Error](err)
 	switch {
-	case errors.As(err, &op) && op.Op == "proxyconnect":
+	case isOp && op.Op == "proxyconnect":
 		return Proxy
-	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert, whose type is not exported
+	case isOp && op.Op == "remote error": // a TLS alert, whose type is not exported
 		return ofAlert(op.Err.Error())
-	case errors.As(err, &alert): // over QUIC only
-		return ofAlert(alert.Error())
 	case strings.Contains(err.Error(), "server selected unsupported protocol version"):
 		return OldTLS
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
 		return NotTLS
 	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert in TLS, read as HTTP
 		return IsTLS
-	case errors.As(err, &dns) && dns.IsNotFound:
+	case isDNS && dns.IsNotFound:
 		return UnknownName
-	case errors.As(err, &dns):
+	case isDNS:
 		return NoNameService
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return Unroutable
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout && timeout.Timeout():
 		return TimedOut
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return Closed

@@ -88,16 +88,9 @@ func (r *row) halfFinished() bool {
 	return r.Standing == rotator.StandingPending && !r.now.Before(r.Pending.Until)
 }
 
-// none is shown where there is no value.
-const none = "–"
-
 // AgeText is the age in words.
 func (r *row) AgeText() string {
-	age, known := r.Age(r.now)
-	switch {
-	case r.Standing == rotator.StandingIgnored:
-		return none
-	case known:
+	if age, known := r.Age(r.now); known {
 		return words(age)
 	}
 	return "unknown"
@@ -107,26 +100,16 @@ func (r *row) AgeText() string {
 func (r *row) Share() string {
 	age, known := r.Age(r.now)
 	most := r.Policy.MaxAge()
-	if !known || most <= 0 || r.Standing == rotator.StandingIgnored {
+	if !known || most <= 0 {
 		return ""
 	}
 	return percent(float64(min(age, most)), int(most))
-}
-
-// PolicyText is the policy in words; empty if it could not be read.
-func (r *row) PolicyText() string {
-	if r.Standing == rotator.StandingIgnored {
-		return none
-	}
-	return policyText(r.Policy)
 }
 
 // LeftText is the time until the tenant falls due, or since; empty if unknown.
 func (r *row) LeftText() string {
 	left, comes := r.Left(r.now)
 	switch {
-	case r.Standing == rotator.StandingIgnored:
-		return none
 	case comes && left <= 0:
 		return words(left) + " over"
 	case comes:

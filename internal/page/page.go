@@ -64,7 +64,7 @@ func New(config Config) http.Handler {
 	return &handler{
 		Config: config,
 		page: template.Must(template.New("").Funcs(template.FuncMap{
-			"number": number, "count": count, "name": name[string], "origin": name[rotator.Origin], "reason": reason, "took": took, "share": share, "onServer": onServer,
+			"number": number, "count": count, "name": name[string], "origin": name[rotator.Origin], "reason": reason, "policy": policyText, "took": took, "share": share, "onServer": onServer,
 		}).ParseFS(templates, "*.html")),
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; img-src data:; " +
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

@@ -74,12 +74,14 @@ func columns(q query) []column {
 
 // selected returns the tenants that match the query, most urgent first.
 func (f fleet) selected(q query) []*row {
-	wanted := strings.Fields(strings.ToLower(q.Text))
-	on := f.originFilter(q.Server)
+	words, part := strings.Fields(strings.ToLower(q.Text)), strings.ToLower(q.Server)
+	// A known origin is matched exactly; other text is a part of one.
+	exact := slices.ContainsFunc(f.rows, func(r *row) bool { return string(r.Origin) == q.Server })
 	var found []*row
 	for _, r := range f.rows {
+		on := string(r.Origin) == q.Server || !exact && strings.Contains(string(r.Origin), part)
 		missing := func(word string) bool { return !r.shows(word) }
-		if r.inState(q.State) && on(r.Origin) && !slices.ContainsFunc(wanted, missing) {
+		if r.inState(q.State) && (q.Server == "" || on) && !slices.ContainsFunc(words, missing) {
 			found = append(found, r)
 		}
 	}
@@ -96,15 +98,6 @@ func (r *row) inState(state string) bool {
 		return r.State.Problem()
 	}
 	return string(r.Standing) == state
-}
-
-// originFilter matches a known origin exactly, and treats other text as part of one.
-func (f fleet) originFilter(wanted string) func(rotator.Origin) bool {
-	exact := slices.ContainsFunc(f.rows, func(r *row) bool { return string(r.Origin) == wanted })
-	part := strings.ToLower(wanted)
-	return func(origin rotator.Origin) bool {
-		return wanted == "" || string(origin) == wanted || !exact && strings.Contains(string(origin), part)
-	}
 }
 
 // shows reports whether the word, in lower case, occurs somewhere in the tenant's row.
