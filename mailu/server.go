@@ -109,9 +109,7 @@ func bearer(token crypto.Secret) string {
 	return string(header)
 }
 
-// maxIntercepted is how many users in a row may get answers from a device in front of
-// Mailu before the server counts as unusable.
-const maxIntercepted = 3
+const maxIntercepted = 3 // users in a row, after which the server counts as unusable
 
 // hostState is what one run knows about an API host, whichever entries lead there. Once
 // disabled it stays disabled: for all entries, or, if only one api_url was found to be

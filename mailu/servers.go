@@ -1,11 +1,9 @@
 // Package mailu is the rotator's client for Mailu's admin API: [Servers] is a
-// [rotator.Mailu], [Server] a [rotator.Server]. It sends four kinds of request:
+// [rotator.Mailu], [Server] a [rotator.Server]. It sends four kinds of request, the last
+// two only for a tenant that is being added:
 //
 //	PATCH {api}/user/{email}  {"raw_password": …}  push
 //	GET   {api}/user/{email}                       look up; the hash, for the proof; the check
-//
-// These two are only for a tenant that is being added:
-//
 //	GET   {api}/domain/{domain}                    look up, before
 //	POST  {api}/user          {"email": …, …}      create
 //
@@ -142,7 +140,7 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 
 // Fresh returns the same servers for another run: all of them open again, but with
 // shared connections and concurrency limits, so that two runs at once do not double a
-// server's load. It is cheap.
+// server's load.
 func (s *Servers) Fresh() *Servers {
 	states := make(map[string]*hostState, len(s.endpoints))
 	for _, e := range s.endpoints {

@@ -14,9 +14,7 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// maxRetryAfter limits the pause that a server can ask for; Mailu's own block is an
-// hour.
-const maxRetryAfter = time.Hour
+const maxRetryAfter = time.Hour // as long as Mailu's own block
 
 // verdict is the result of one attempt. The zero verdict is the careful one: the
 // request may have taken effect and is not sent again.
@@ -42,14 +40,10 @@ func (v verdict) is(kind error) bool { return errors.Is(errors.Join(v.kinds...),
 
 // UnknownUserError says that a server has no such user. It comes with
 // [rotator.ErrUnverifiable] from a proof and with [rotator.ErrRefused] otherwise.
-type UnknownUserError struct {
-	Username string
-}
+type UnknownUserError struct{ Username string }
 
-// Unwrap makes it a [rotator.ErrUnknownUser].
 func (e *UnknownUserError) Unwrap() error { return rotator.ErrUnknownUser }
 
-// Error names the user; the errors that hold this one name the server.
 func (e *UnknownUserError) Error() string {
 	return fmt.Sprintf("user %s unknown to this server", e.Username)
 }

@@ -21,9 +21,8 @@ import (
 // Otherwise the check costs this host 0.3 s of one core at Mailu's 12 rounds, and at
 // most 2 s.
 //
-// An error, from Verify or from the check, is [rotator.ErrUnverifiable] if the answer is
-// Mailu's but unusable: another scheme, another user's, no such user. It is never
-// [rotator.ErrRefused], which is about pushes.
+// An error, also of the check, is [rotator.ErrUnverifiable] if the answer is Mailu's but
+// unusable: another scheme, another user's, no such user.
 func (s *Server) Verify(ctx context.Context, username string, password crypto.Secret) (rotator.HashCheck, error) {
 	if s.config.Verify == VerifyNone {
 		return nil, nil

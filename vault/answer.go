@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"mailu-rotator/internal/netfault"
 	"mailu-rotator/rotator"
 )
 
@@ -134,4 +136,114 @@ func isAboutVault(err error) bool {
 	}
 	_, unanswered := errors.AsType[*url.Error](err)
 	return errors.Is(err, errLogin) || errors.Is(err, context.DeadlineExceeded) || unanswered && !errors.Is(err, context.Canceled)
+}
+
+const (
+	fixAddress  = "set vault.address to Vault's API"
+	fixNotVault = fixAddress + "; what answers there is not Vault"
+	fixTLS      = "see whether Vault's listener offers TLS 1.2 or later"
+	fixName     = "set vault.address to a name that this host can resolve"
+	fixScheme   = "set vault.address to the scheme that Vault's listener has"
+	fixPort     = "see whether Vault's host is up and a firewall lets this host reach the port of vault.address"
+)
+
+// fixOf returns the next action if Vault itself did not answer. It is empty if Vault
+// answered, or if the cause is unknown.
+func fixOf(err error) string {
+	if other, ok := errors.AsType[*foreignError](err); ok {
+		return other.fix
+	}
+	if errors.Is(err, errNotHealth) {
+		return fixNotVault
+	}
+	if answer, ok := errors.AsType[*api.ResponseError](err); ok {
+		return fixOfAnswer(answer)
+	}
+	return fixOfFault(netfault.Of(err))
+}
+
+// fixOfAnswer recognizes answers of proxies in front of Vault; Vault's own always list
+// errors.
+func fixOfAnswer(answer *api.ResponseError) string {
+	if !answer.RawError && len(answer.Errors) > 0 {
+		return ""
+	}
+	switch code := answer.StatusCode; code {
+	case http.StatusBadRequest:
+		if strings.Contains(strings.Join(answer.Errors, ""), "HTTPS") { // of Go's server and of nginx
+			return fixScheme
+		}
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return "let the proxy before Vault pass /v1/ on to Vault without a login of its own"
+	case http.StatusNotFound:
+		return fixAddress + "; what answers there has no /v1/"
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return "look at the proxy or load balancer before Vault: it does not reach Vault"
+	}
+	return fmt.Sprintf("see what answers at vault.address with status %d: it is not Vault", answer.StatusCode)
+}
+
+func fixOfFault(kind netfault.Kind) string {
+	return map[netfault.Kind]string{
+		netfault.Untrusted:     "set vault.ca_file to the root that signed Vault's certificate",
+		netfault.WrongName:     "set vault.address to a name that Vault's certificate is for",
+		netfault.Expired:       "renew Vault's certificate; or set this host's clock, if it is ahead",
+		netfault.NotYetValid:   "compare the clocks of this host and of Vault's: by this one the certificate is not valid yet",
+		netfault.Certificate:   "replace Vault's certificate",
+		netfault.OldTLS:        fixTLS,
+		netfault.WantsClient:   "give vault.auth.method cert a certificate that Vault's listener accepts, or let the listener do without one",
+		netfault.Handshake:     fixTLS + ", and whether it demands a client certificate",
+		netfault.NotTLS:        fixScheme,
+		netfault.IsTLS:         fixScheme,
+		netfault.UnknownName:   fixName,
+		netfault.NoNameService: fixName,
+		netfault.Refused:       "on Vault's host: systemctl start vault",
+		netfault.Unroutable:    fixPort,
+		netfault.TimedOut:      fixPort,
+		netfault.Closed:        "see what listens at vault.address: it closes the connection without an answer",
+		netfault.Proxy:         "see whether the proxy of HTTPS_PROXY is up, or name Vault's host in NO_PROXY",
+	}[kind]
+}
+
+// foreignError is an answer that Vault's API never gives. It is permanent, and the
+// request had no effect.
+type foreignError struct {
+	text       string
+	found, fix string // for the doctor
+}
+
+func (e *foreignError) Error() string { return e.text }
+
+// foreign returns a [foreignError] for a redirect and for an HTML page. A redirect is
+// never followed: the request holds the token, or the credentials for one.
+func foreign(req *http.Request, resp *http.Response) error {
+	switch code := resp.StatusCode; {
+	case code >= 300 && code < 400:
+		place, fix := redirected(req, resp)
+		found := fmt.Sprintf("redirected to %s (status %d), which is not followed, as it would get the token or the login", place, code)
+		return &foreignError{found + ": " + fix, found, fix}
+	case code >= 200 && code < 300:
+		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); strings.EqualFold(kind, "text/html") {
+			const page = "answered with an HTML page (not in vault's form: is vault.address right, or is there a proxy in between?)"
+			return &foreignError{page, page, fixNotVault}
+		}
+	}
+	return nil
+}
+
+// redirected returns scheme and host of the place only: the rest of the address may
+// hold text that does not belong in a log.
+func redirected(req *http.Request, resp *http.Response) (place, fix string) {
+	to, err := resp.Location()
+	if err != nil || to.Host == "" {
+		return "an unknown place", "see what stands before Vault at vault.address"
+	}
+	place = to.Scheme + "://" + to.Host
+	switch from := req.URL; {
+	case to.Hostname() == from.Hostname() && from.Scheme == "http" && to.Scheme == "https":
+		return place, "set vault.address to " + place + " if that is Vault"
+	case to.Path == from.Path: // as a standby that cannot forward redirects clients to the active node
+		return place, "set vault.address to the active node, or to a load balancer that leads to it"
+	}
+	return place, "set vault.address to Vault itself, or let what stands before it pass /v1/ on to Vault without a login of its own"
 }

@@ -24,17 +24,15 @@
 //   - It follows no redirect: a token is sent to Config.Address only.
 //   - Tokens, keys and passwords appear in no error and no log.
 //
-// It may import the domain (rotator), crypto, internal/netfault and Vault's API client,
-// and nothing else of this project. It logs nothing and starts no goroutine that Close
-// does not wait for.
-//
-// Its assumptions were taken from Vault 1.21 and its API client 1.23 and are tested
-// against a real server. The Kubernetes logins are tested without a real cluster,
-// against a server that reviews tokens as a cluster does.
+// It imports rotator, crypto and internal/netfault, logs nothing, and starts no goroutine
+// that Close does not wait for. Its assumptions were taken from Vault 1.21 and its API
+// client 1.23 and are tested against a real server; the Kubernetes logins against one
+// that reviews tokens as a cluster does.
 package vault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -75,7 +73,6 @@ func Open(ctx context.Context, cfg Config, login *Login) (*Client, error) {
 	return c, nil
 }
 
-// openUnchecked is Open without the check of the mount.
 func openUnchecked(ctx context.Context, cfg Config, login *Login) (*Client, error) {
 	cfg, err := cfg.checked()
 	if err != nil {
@@ -88,10 +85,10 @@ func openUnchecked(ctx context.Context, cfg Config, login *Login) (*Client, erro
 	return &Client{cfg: cfg, session: session}, nil
 }
 
-// Close revokes the token if it was made for this session, and wipes it. It takes ten
-// seconds at most and waits for all goroutines of the session; running calls fail. A
-// second call does nothing. An error means that the token stays valid until its lease
-// ends: worth a warning.
+// Close revokes the token if it was made for this session. It takes ten seconds at most
+// and waits for all goroutines of the session; running calls fail. A second call does
+// nothing. An error means that the token stays valid until its lease ends: worth a
+// warning.
 func (c *Client) Close() error { return c.session.close() }
 
 // call describes one request to Vault for error messages.
@@ -100,6 +97,34 @@ type call struct {
 	path       string // the requested path
 	rule       string // the path in the policy that grants it
 	capability string
+}
+
+// ask returns the data of an answer. With content the request is a PUT, otherwise a GET.
+func ask[T any](ctx context.Context, c *Client, what call, path string, content any) (*T, error) {
+	var answer struct{ Data *T }
+	err := c.do(ctx, what, func(ctx context.Context, client *api.Client) error {
+		body, err := readBody(request(ctx, client, path, content))
+		if err != nil {
+			return err
+		}
+		defer clear(body)
+		return json.Unmarshal(body, &answer)
+	})
+	if err == nil && answer.Data == nil {
+		err = fmt.Errorf("%s %s: vault's answer is empty", what.verb, what.path)
+	}
+	return answer.Data, err
+}
+
+func request(ctx context.Context, client *api.Client, path string, content any) (*api.Response, error) {
+	if content == nil {
+		return client.Logical().ReadRawWithContext(ctx, path)
+	}
+	body, err := json.Marshal(content)
+	if err != nil {
+		return nil, err
+	}
+	return client.Logical().WriteRawWithContext(ctx, path, body)
 }
 
 // do sends a request, and repeats it once if its token is no longer valid and a new one

@@ -27,15 +27,14 @@ type Config struct {
 	Address string
 	// Namespace is the Vault Enterprise or OpenBao namespace; empty for none.
 	Namespace string
-	// CAFile is a PEM file of the authorities that may sign Vault's
-	// certificate, read at every login; empty for those of the system.
+	// CAFile holds the authorities that may sign Vault's certificate, in PEM, and is read
+	// at every login; empty for those of the system.
 	CAFile string
 
 	// Mount, Prefix and Leaf place a tenant's record at
 	// <Mount>/data/<Prefix>/<tenant>/<Leaf>. Each is one or more segments.
 	Mount, Prefix, Leaf string
-	// Transit names the master key.
-	Transit Transit
+	Transit             Transit // the master key
 
 	// Workers is the number of concurrent requests for records; as many connections are
 	// kept open. 0 means 8.
@@ -166,7 +165,6 @@ func TakeEnvironment() (getenv func(string) string) {
 	}
 }
 
-// vaultVariables returns the names of the set ones.
 func vaultVariables() []string {
 	var names []string
 	for _, setting := range os.Environ() {

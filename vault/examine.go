@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hashicorp/vault/api"
-
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
@@ -107,32 +105,27 @@ func (t Transit) diagnose(err error) (found, fix string) {
 // in the mount allows this request.
 func (c *Client) checkMount(ctx context.Context) error {
 	mount := c.cfg.Mount
-	var secret *api.Secret
-	err := c.do(ctx, call{
+	found, err := ask[struct {
+		Type, Path string
+		Options    map[string]string
+	}](ctx, c, call{
 		verb: "look at the mount of", path: mount,
 		rule: listRule(c.cfg), capability: "list",
-	}, func(ctx context.Context, client *api.Client) (err error) {
-		secret, err = client.Logical().ReadWithContext(ctx, "sys/internal/ui/mounts/"+mount)
-		return err
-	})
-	if statusOf(err) == 403 || err == nil && secret == nil {
+	}, "sys/internal/ui/mounts/"+mount, nil)
+	switch {
+	case statusOf(err) == 403, statusOf(err) == 404 && isVaults(err):
 		return &mountError{
 			found: fmt.Sprintf("there is no mount %s/, or the policy grants nothing in it (vault does not tell which)", mount),
 			fix:   fmt.Sprintf("vault secrets enable -path=%s -version=2 kv", mount),
-			cause: cmp.Or(err, errors.New("vault answered 404")),
+			cause: err,
 		}
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	kind, path := textOf(secret, "type"), textOf(secret, "path")
-	options, _ := secret.Data["options"].(map[string]any)
-	switch {
-	case path != mount+"/":
-		return &mountError{found: fmt.Sprintf("mount %s/ lies inside the mount %s", mount, path), advice: "set mount to that and put the rest in front of prefix"}
-	case kind != "kv" && kind != "generic":
-		return &mountError{found: fmt.Sprintf("mount %s/ is of type %q, not kv", mount, kind), fix: "vault secrets list"}
-	case options["version"] != "2":
+	case found.Path != mount+"/":
+		return &mountError{found: fmt.Sprintf("mount %s/ lies inside the mount %s", mount, found.Path), advice: "set mount to that and put the rest in front of prefix"}
+	case found.Type != "kv" && found.Type != "generic":
+		return &mountError{found: fmt.Sprintf("mount %s/ is of type %q, not kv", mount, found.Type), fix: "vault secrets list"}
+	case found.Options["version"] != "2":
 		upgrade := "vault kv enable-versioning " + mount
 		return &mountError{found: fmt.Sprintf("mount %s/ is KV version 1, which has no check-and-set", mount), advice: "upgrade it with `" + upgrade + "`", fix: upgrade}
 	}

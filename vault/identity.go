@@ -2,14 +2,11 @@ package vault
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/rotator"
 )
@@ -23,13 +20,17 @@ func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator
 	if err != nil {
 		return nil, rotator.Broken(name, err.Error(), login.fix(err))
 	}
-	self, err := c.lookUp(ctx)
+	self, err := ask[identity](ctx, c, call{verb: "look up", path: lookupSelf, rule: lookupSelf, capability: "read"}, lookupSelf, nil)
+	if err == nil && !self.valid() {
+		err = errors.New("vault's answer has no ttl")
+	}
 	if err != nil {
 		return c, rotator.Warned(name, fmt.Sprintf("by %s, but the token cannot look itself up: %v", login.auth.Method, oneLine(err)),
 			"give the token Vault's default policy; where it has that, see whether its token_bound_cidrs leave out this host")
 	}
-	found := fmt.Sprintf("by %s: %s, policies %s", login.auth.Method, self.life(), strings.Join(self.policies, ", "))
-	if slices.Contains(self.policies, "root") {
+	policies := slices.Concat(self.Policies, self.IdentityPolicies)
+	found := fmt.Sprintf("by %s: %s, policies %s", login.auth.Method, self.life(), strings.Join(policies, ", "))
+	if slices.Contains(policies, "root") {
 		return c, rotator.Warned(name, found+": it may do everything", login.fix(nil))
 	}
 	if how := self.fades(login); how != "" {
@@ -38,78 +39,39 @@ func CheckLogin(ctx context.Context, cfg Config, login *Login) (*Client, rotator
 	return c, rotator.Passed(name, found)
 }
 
-// identity holds a token's own properties.
+// identity is a token's own properties, as the answer to its lookup has them. Times are
+// in seconds; without a field there is no such limit.
 type identity struct {
-	policies  []string
-	ttl       time.Duration // 0: it does not expire
-	renewable bool
-	periodic  bool      // each renewal restores its full period, without the limit of max_lease_ttl
-	uses      int       // requests until it becomes invalid; 0: no limit
-	created   time.Time // by Vault's clock; zero: unknown
-	latest    time.Time // no renewal extends beyond it (explicit_max_ttl, also for periodic tokens); zero: no limit
+	Policies         []string
+	IdentityPolicies []string `json:"identity_policies"`
+	TTL              *int     // 0: it does not expire
+	Renewable        bool
+	Period           int   // each renewal restores it in full, without the limit of max_lease_ttl
+	NumUses          int   `json:"num_uses"`         // requests until it becomes invalid
+	CreationTime     int64 `json:"creation_time"`    // by Vault's clock
+	ExplicitMaxTTL   int   `json:"explicit_max_ttl"` // no renewal extends beyond it, also of periodic tokens
 }
 
-func (c *Client) lookUp(ctx context.Context) (identity, error) {
-	var secret *api.Secret
-	err := c.do(ctx, call{
-		verb: "look up", path: "auth/token/lookup-self",
-		rule: "auth/token/lookup-self", capability: "read",
-	}, func(ctx context.Context, client *api.Client) (err error) {
-		secret, err = client.Auth().Token().LookupSelfWithContext(ctx)
-		return err
-	})
-	if err != nil {
-		return identity{}, err
-	}
-	return identityOf(secret)
-}
+const lookupSelf = "auth/token/lookup-self"
 
-// identityOf reads the answer to a token's lookup of itself. Only the ttl must be there:
-// other fields that are missing or malformed mean no limit.
-func identityOf(secret *api.Secret) (self identity, err error) {
-	if secret == nil || secret.Data == nil {
-		return self, errors.New("vault's answer is empty")
-	}
-	number := func(field string) (n int, ok bool) {
-		text, _ := secret.Data[field].(json.Number)
-		count, err := text.Int64()
-		if err != nil || count < 0 || count > maxSeconds {
-			return 0, false
-		}
-		return int(count), true
-	}
-	ttl, ok := number("ttl")
-	if !ok {
-		return self, errors.New("ttl: not a number, or out of range")
-	}
-	if self.policies, err = secret.TokenPolicies(); err != nil {
-		return self, errors.New("policies: not a list of names")
-	}
-	self.ttl = lifetime(ttl)
-	self.renewable, _ = secret.Data["renewable"].(bool)
-	self.uses, _ = number("num_uses")
-	period, _ := number("period")
-	self.periodic = period > 0
-	if created, _ := number("creation_time"); created > 0 {
-		self.created = time.Unix(int64(created), 0).UTC()
-		if longest, _ := number("explicit_max_ttl"); longest > 0 {
-			self.latest = self.created.Add(lifetime(longest))
-		}
-	}
-	return self, nil
-}
+func (i *identity) valid() bool { return i != nil && i.TTL != nil && *i.TTL >= 0 }
 
-func (i identity) life() string {
-	ttl := i.ttl
+func (i *identity) ttl() time.Duration { return lifetime(*i.TTL) }
+
+func (i *identity) created() time.Time { return time.Unix(i.CreationTime, 0).UTC() }
+
+func (i *identity) life() string {
+	ttl := i.ttl()
 	if ttl > 10*time.Minute {
 		ttl = ttl.Round(time.Minute) // a second of it has already passed
 	}
 	switch {
-	case i.ttl == 0:
+	case ttl == 0:
 		return "a token that does not expire"
-	case i.renewable && !i.latest.IsZero():
-		return fmt.Sprintf("a token for %s, renewable until %s (explicit_max_ttl)", ttl, i.latest.Format(time.RFC3339))
-	case i.renewable:
+	case i.Renewable && i.ExplicitMaxTTL > 0:
+		latest := i.created().Add(lifetime(i.ExplicitMaxTTL))
+		return fmt.Sprintf("a token for %s, renewable until %s (explicit_max_ttl)", ttl, latest.Format(time.RFC3339))
+	case i.Renewable:
 		return fmt.Sprintf("a token for %s, renewable", ttl)
 	}
 	return fmt.Sprintf("a token for %s, not renewable", ttl)
@@ -117,15 +79,15 @@ func (i identity) life() string {
 
 // fades says when the token ends for good, if no login can make another; empty if it
 // does not end.
-func (i identity) fades(login *Login) string {
+func (i *identity) fades(login *Login) string {
 	switch {
-	case login.auth.Method != MethodToken || i.ttl == 0:
+	case login.auth.Method != MethodToken || i.ttl() == 0:
 		return ""
-	case !i.renewable || !i.latest.IsZero():
+	case !i.Renewable || i.ExplicitMaxTTL > 0:
 		return "nothing will replace it"
-	case !i.periodic && !i.created.IsZero():
+	case i.Period == 0:
 		return fmt.Sprintf("it has no period, so no renewal goes beyond Vault's max_lease_ttl (32 days unless it was tuned) from %s on, and nothing will replace it",
-			i.created.Format(time.DateOnly))
+			i.created().Format(time.DateOnly))
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -109,18 +110,20 @@ func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (logi
 	}
 	client.SetToken(token.RevealString())
 	defer client.ClearToken()
-	secret, err := client.Auth().Token().LookupSelfWithContext(ctx)
+	body, err := readBody(client.Logical().ReadRawWithContext(ctx, lookupSelf))
+	defer clear(body)
 	if statusOf(err) == 403 {
 		return loginToken{}, fmt.Errorf("%s; %w", t.advice(), oneLine(err))
 	}
 	if err != nil {
 		return loginToken{}, fmt.Errorf("look up the token: %w", oneLine(err))
 	}
-	self, err := identityOf(secret)
-	if err != nil {
-		return loginToken{}, fmt.Errorf("look up the token: %w", err)
+	var answer struct{ Data *identity }
+	if json.Unmarshal(body, &answer) != nil || !answer.Data.valid() { // the decoder's error may quote it
+		return loginToken{}, errors.New("look up the token: vault's answer is not that to a lookup")
 	}
-	return loginToken{secret: token, ttl: self.ttl, renewable: self.renewable, uses: self.uses}, nil
+	self := answer.Data
+	return loginToken{secret: token, ttl: self.ttl(), renewable: self.Renewable, uses: self.NumUses}, nil
 }
 
 func (t *givenToken) current() (crypto.Secret, error) {

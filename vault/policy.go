@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/vault/api"
-
 	"mailu-rotator/rotator"
 )
 
@@ -100,47 +98,21 @@ func (c *Client) checkCapabilities(ctx context.Context, fix string) (list, data,
 		{"may read and change records", record, dataRule(c.cfg), []string{"read", "update"}},
 		{"may export the master key", exportPath(c.cfg), exportPath(c.cfg), []string{"read"}},
 	}
-	held, err := c.capabilities(ctx, needs)
+	const asked = "sys/capabilities-self"
+	paths := []string{needs[0].path, needs[1].path, needs[2].path}
+	held, err := ask[map[string][]string](ctx, c, call{verb: "ask", path: asked, rule: asked, capability: "update"}, asked, map[string]any{"paths": paths})
 	checks := make([]rotator.Check, len(needs))
 	for i, n := range needs {
+		if err == nil && (*held)[n.path] == nil {
+			err = fmt.Errorf("ask %s: vault's answer says nothing about %s", asked, n.path)
+		}
 		if err != nil {
 			checks[i] = rotator.Warned(n.name, "vault does not tell: "+err.Error(), "give the token Vault's default policy")
 		} else {
-			checks[i] = n.judge(held[i], fix)
+			checks[i] = n.judge((*held)[n.path], fix)
 		}
 	}
 	return checks[0], checks[1], checks[2], err == nil
-}
-
-// capabilities returns what the token may do at the path of each requirement.
-func (c *Client) capabilities(ctx context.Context, needs []requirement) ([][]string, error) {
-	const path = "sys/capabilities-self"
-	var paths []string
-	for _, n := range needs {
-		paths = append(paths, n.path)
-	}
-	var secret *api.Secret
-	err := c.do(ctx, call{verb: "ask", path: path, rule: path, capability: "update"}, func(ctx context.Context, client *api.Client) (err error) {
-		secret, err = client.Logical().WriteWithContext(ctx, path, map[string]any{"paths": paths})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if secret == nil {
-		return nil, fmt.Errorf("ask %s: vault's answer is empty", path)
-	}
-	held := make([][]string, len(needs))
-	for i, asked := range paths {
-		names, isList := secret.Data[asked].([]any)
-		if !isList {
-			return nil, fmt.Errorf("ask %s: vault's answer says nothing about %s", path, asked)
-		}
-		for _, name := range names {
-			held[i] = append(held[i], fmt.Sprint(name))
-		}
-	}
-	return held, nil
 }
 
 // judge compares the required capabilities with the token's. Extra capabilities do not

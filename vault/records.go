@@ -150,16 +150,12 @@ func (c *Client) put(ctx context.Context, tenant rotator.TenantID, capability st
 	if err != nil {
 		return 0, err
 	}
-	var secret *api.Secret
-	err = c.do(ctx, call{
+	written, err := ask[struct{ Version json.Number }](ctx, c, call{
 		verb: "write", path: path,
 		rule: dataRule(c.cfg), capability: capability,
-	}, func(ctx context.Context, client *api.Client) (err error) {
-		secret, err = client.Logical().WriteWithContext(ctx, path, map[string]any{
-			"options": map[string]any{"cas": doc.Version},
-			"data":    doc.Fields,
-		})
-		return err
+	}, path, map[string]any{
+		"options": map[string]any{"cas": doc.Version},
+		"data":    doc.Fields,
 	})
 	switch {
 	case says(err, "check-and-set parameter did not match"):
@@ -169,11 +165,7 @@ func (c *Client) put(ctx context.Context, tenant rotator.TenantID, capability st
 	case err != nil:
 		return 0, err
 	}
-	if secret == nil {
-		return 0, fmt.Errorf("write %s: vault's answer is empty", path)
-	}
-	number, _ := secret.Data["version"].(json.Number)
-	version, err := versionOf(number)
+	version, err := versionOf(written.Version)
 	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", path, err)
 	}

@@ -26,8 +26,7 @@ var (
 )
 
 // MasterKeys exports every version from the key's min_decryption_version on. The caller
-// must wipe the keyring. Its errors are [ErrNoMasterKey], [ErrNotExportable],
-// [ErrWrongKeyType], [rotator.ErrForbidden], or say that Vault did not answer.
+// must wipe the keyring.
 func (c *Client) MasterKeys(ctx context.Context) (*crypto.Keyring, error) {
 	path, key := exportPath(c.cfg), c.cfg.Transit.Key
 	var body []byte

@@ -236,7 +236,7 @@ func Operations() []string {
 func (c Config) operationOf(req *http.Request) string {
 	_, path, _ := strings.Cut(strings.TrimSuffix(req.URL.Path, "/"), "/v1/")
 	switch path {
-	case "auth/token/lookup-self":
+	case lookupSelf:
 		return opLookup
 	case "auth/token/renew-self":
 		return opRenew
