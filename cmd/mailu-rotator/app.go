@@ -60,13 +60,11 @@ func newApp(cfg *config.Config, stderr io.Writer, former *app) (*app, error) {
 	return a, nil
 }
 
-// verify is one verification.
 func (a *app) verify(ctx context.Context, sel sweep.Selection, repair bool) (sweep.VerifyReport, error) {
 	return inSession(ctx, a, func(s *session) (sweep.VerifyReport, error) { return s.Verify(ctx, sel, repair) })
 }
 
-// newOwner names this process in claims; the name is unique among processes, hosts and
-// boots.
+// newOwner names this process in claims, uniquely among processes, hosts and boots.
 func newOwner() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -84,7 +82,6 @@ type session struct {
 	vault *vault.Client
 }
 
-// inSession opens a session for do, and closes it.
 func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error)) (result R, err error) {
 	servers, err := a.servers()
 	if err != nil {
@@ -178,8 +175,8 @@ func (a *app) servers() (*mailu.Servers, error) {
 	return mailu.New(configs, options)
 }
 
-// operatorPatience is how long one call waits for a Vault that does not answer while an
-// operator watches; the daemon waits longer.
+// operatorPatience is how long one call waits for Vault while an operator watches; the
+// daemon waits longer.
 const operatorPatience = time.Minute
 
 // runOnce does work once for an operator who watches: with a progress bar on a terminal,
@@ -268,7 +265,6 @@ func closeHooks(ctx context.Context, hooks *hook.Runner) {
 	hooks.Close(limit)
 }
 
-// observers calls all of them, in this order.
 func observers(all ...rotator.Observer) rotator.Observer {
 	return func(e rotator.Event) {
 		for _, observe := range all {

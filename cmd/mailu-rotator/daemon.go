@@ -171,7 +171,6 @@ func (s *service) pageSettings() page.Settings {
 	return page.Settings{Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy}
 }
 
-// loadApp reads and checks everything that a configuration names.
 func loadApp(path string, stderr io.Writer, former *app) (*app, error) {
 	cfg, err := loadConfig(path)
 	if err != nil {

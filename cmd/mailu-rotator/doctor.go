@@ -71,8 +71,7 @@ func runDoctor(cmd *cobra.Command, path, output string) error {
 	return nil
 }
 
-// doctorReport is the doctor's result: the document of --output json, which
-// docs/report.md describes. Its times are in UTC.
+// doctorReport is the document of doctor --output json, see docs/report.md. Its times are in UTC.
 type doctorReport struct {
 	Started  time.Time                  `json:"started"`
 	Finished time.Time                  `json:"finished"`
@@ -199,12 +198,10 @@ func (d *doctor) configuration() []rotator.Check {
 }
 
 func fixFile(err error) string {
-	var known *config.FileError
-	var file *fs.PathError
-	switch {
-	case errors.As(err, &known):
+	if known, ok := errors.AsType[*config.FileError](err); ok {
 		return known.Fix
-	case errors.As(err, &file) && errors.Is(err, fs.ErrNotExist):
+	}
+	if file, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(err, fs.ErrNotExist) {
 		return "install -m 600 /dev/stdin " + file.Path
 	}
 	return "put into the file what its key names, and nothing else"

@@ -47,8 +47,7 @@ func printDoctorReport(out io.Writer, r *doctorReport, format string) error {
 	return nil
 }
 
-// writeCheck prints a check in one line, or more for a multi-line error, and a line
-// with the fix.
+// writeCheck prints a check in a line, more for a multi-line error, and one with the fix.
 func writeCheck(b *strings.Builder, p palette, c rotator.Check, width int) {
 	name := text.Quote(c.Name)
 	pad := strings.Repeat(" ", width-utf8.RuneCountInString(name))

@@ -28,7 +28,6 @@ func (f *selectionFlags) register(cmd *cobra.Command) {
 	complete(cmd, "server", completeOrigins)
 }
 
-// parse returns the selection that the flags describe.
 func (f *selectionFlags) parse(cfg *config.Config) (sel sweep.Selection, err error) {
 	for _, name := range f.tenants {
 		tenant, err := rotator.ParseTenantID(name)
@@ -83,8 +82,7 @@ func (l *operatorLogin) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&l.fromEnv, "vault-token-from-env", false, "use the token in VAULT_TOKEN instead of the configured login")
 }
 
-// apply replaces the app's login, if the flag is set. We never revoke an operator's
-// token.
+// apply replaces the app's login. We never revoke an operator's token.
 func (l *operatorLogin) apply(a *app) error {
 	if !l.fromEnv {
 		return nil

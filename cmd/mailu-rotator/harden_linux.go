@@ -6,9 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hardenProcess keeps passwords and keys out of core dumps, and prevents other
-// processes of the same user from reading this process's memory (prctl(2),
-// getrlimit(2)).
+// hardenProcess keeps passwords and keys out of core dumps, and other processes of the
+// same user from reading this process's memory (prctl(2), getrlimit(2)).
 func hardenProcess() error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("forbid core dumps: %w", err)

@@ -2,5 +2,4 @@
 
 package main
 
-// hardenProcess does nothing outside Linux.
 func hardenProcess() error { return nil }

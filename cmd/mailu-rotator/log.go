@@ -68,12 +68,10 @@ func encoder(format config.LogFormat, out io.Writer) zapcore.Encoder {
 
 func (l *logger) sync() { _ = flush(l.out) } // there is no better place to report it
 
-// vaultWaits logs why a run is waiting.
 func (l *logger) vaultWaits(cause error, pause time.Duration) {
 	l.zap.Warn("waiting for vault", zap.Error(cause), zap.Duration("wait", pause))
 }
 
-// observe is a rotator.Observer.
 func (l *logger) observe(e rotator.Event) {
 	if entry := l.zap.Check(severity(e), string(e.Name)); entry != nil {
 		entry.Write(fields(e)...)
@@ -174,14 +172,12 @@ func newJournalCore(otherwise zapcore.Core) *journalCore {
 	}
 }
 
-// With implements zapcore.Core.
 func (c *journalCore) With(fields []zapcore.Field) zapcore.Core {
 	with := *c
 	with.fields = append(c.fields[:len(c.fields):len(c.fields)], fields...)
 	return &with
 }
 
-// Check implements zapcore.Core.
 func (c *journalCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.Enabled(entry.Level) {
 		return checked.AddCore(entry, c)
@@ -189,7 +185,6 @@ func (c *journalCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) 
 	return checked
 }
 
-// Write implements zapcore.Core.
 func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	all := append(c.fields[:len(c.fields):len(c.fields)], fields...)
 	line, err := c.line.EncodeEntry(entry, all)

@@ -34,8 +34,7 @@ const (
 	exitUnread      = 141 // as a shell reports SIGPIPE, which ends the program: the report's reader has gone
 )
 
-// getenv is os.Getenv. main replaces it with a function that keeps Vault's variables
-// out of the process environment.
+// getenv is replaced by main, to keep Vault's variables out of the process environment.
 var getenv = os.Getenv
 
 func main() {
@@ -100,8 +99,7 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// provenance returns the commit of the program and its date, RFC 3339; unknown values
-// are "unknown".
+// provenance returns the commit of the program and its date, RFC 3339, or "unknown".
 func provenance(commit, epoch string, read func() (*debug.BuildInfo, bool)) (_, date string) {
 	if seconds, err := strconv.ParseInt(epoch, 10, 64); err == nil {
 		date = time.Unix(seconds, 0).UTC().Format(time.RFC3339)

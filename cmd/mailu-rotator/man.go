@@ -10,7 +10,6 @@ import (
 	"mailu-rotator/internal/manual"
 )
 
-// addManCommand adds the command that make man runs.
 func addManCommand(root *cobra.Command) {
 	root.AddCommand(&cobra.Command{
 		Use:    "man DIRECTORY",

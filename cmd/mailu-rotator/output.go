@@ -31,7 +31,6 @@ func newTable(header ...any) table.Writer {
 	return t
 }
 
-// printTable prints a table and, below it, the summary.
 func printTable(out io.Writer, t table.Writer, summary string) error {
 	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), summary); err != nil {
 		return fmt.Errorf("print the report: %w", err)
@@ -39,8 +38,7 @@ func printTable(out io.Writer, t table.Writer, summary string) error {
 	return nil
 }
 
-// palette colors words whose text already says the same; the zero palette leaves them
-// unchanged.
+// palette colors words whose text already says the same.
 type palette struct{ on bool }
 
 // newPalette decides by when: "always", "never", or otherwise only for a terminal and
@@ -77,8 +75,7 @@ func tenants(n int) string {
 	return fmt.Sprintf("%d tenants", n)
 }
 
-// maxCell limits the text from a record in a column, in characters: no user is longer
-// than 254.
+// maxCell limits the text from a record, in characters: no user is longer.
 const maxCell = 254
 
 // cell keeps an empty column's place.
@@ -139,7 +136,6 @@ func (s span) String() string {
 	return age(s.Duration)
 }
 
-// seconds is empty if the span is unknown.
 func (s span) seconds() string {
 	if !s.known {
 		return ""
@@ -147,7 +143,6 @@ func (s span) seconds() string {
 	return strconv.FormatInt(int64(s.Duration/time.Second), 10)
 }
 
-// MarshalJSON implements [json.Marshaler].
 func (s span) MarshalJSON() ([]byte, error) { return []byte(cmp.Or(s.seconds(), "null")), nil }
 
 // reportJSON is the document of --output json; docs/report.md describes it.

@@ -84,7 +84,6 @@ func flagOfRunNow(flags *pflag.FlagSet) (name string) {
 	return name
 }
 
-// runNowFlags are the flags of --run-now, as given.
 type runNowFlags struct {
 	selectionFlags
 	reportFlags
@@ -128,7 +127,6 @@ func parseTime(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is neither like 2026-01-02T15:04:05Z nor like 2026-01-02", s)
 }
 
-// runNow is --run-now.
 func runNow(cmd *cobra.Command, path string, flags runNowFlags) error {
 	return runReport(cmd, path, flags.output, func(ctx context.Context, a *app) (sweep.Report, error) {
 		sel, err := flags.selection(a.cfg)

@@ -18,7 +18,6 @@ import (
 	"mailu-rotator/rotator/sweep"
 )
 
-// showFlags are the arguments and flags of show, as given.
 type showFlags struct {
 	tenant   string
 	reveal   bool
@@ -118,7 +117,6 @@ func (a *app) view(ctx context.Context, s *sweep.Sweep, flags showFlags) (v reco
 	return v, err
 }
 
-// recordView is what show prints.
 type recordView struct {
 	record   sweep.Record
 	account  string        // what Mailu, if asked, says about the user that an operator should know
@@ -177,7 +175,6 @@ func printRaw(out io.Writer, v recordView) error {
 	return nil
 }
 
-// recordLines returns the lines of the table, each a name and a value.
 func recordLines(v recordView, now time.Time) (lines [][2]string) {
 	add := func(name, value string) {
 		if value != "" {
@@ -264,8 +261,7 @@ func pendingOf(r sweep.Record) string {
 // inSeconds is in UTC, like the records.
 func inSeconds(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// recordJSON is the document of show --output json; docs/report.md describes
-// it.
+// recordJSON is the document of show --output json, see docs/report.md.
 type recordJSON struct {
 	Tenant      string       `json:"tenant"`
 	Username    string       `json:"username,omitempty"`

@@ -21,7 +21,6 @@ import (
 	"mailu-rotator/rotator/status"
 )
 
-// statusFlags are the flags of status, as given.
 type statusFlags struct {
 	selectionFlags
 	due     bool
@@ -245,8 +244,7 @@ func (r *statusReport) count(s statusRow) {
 	}
 }
 
-// filter keeps only tenants in these states, and of them the most urgent; 0 means no
-// limit. The totals are unchanged.
+// filter keeps the tenants in these states, and of them the most urgent; 0 means no limit.
 func (r *statusReport) filter(states []rotator.Standing, limit int) {
 	r.Tenants = slices.DeleteFunc(r.Tenants, func(s statusRow) bool { return !slices.Contains(states, s.State) })
 	if limit > 0 && len(r.Tenants) > limit {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ import (
 func printStatusTable(out io.Writer, r *statusReport, wide bool, p palette) error {
 	width := 0
 	if !wide {
-		width = screenWidth(out)
+		width, _, _ = term.GetSize(descriptor(out)) // 0 if it is no terminal
 	}
 	lines := r.totals(p)
 	switch {
@@ -81,7 +82,7 @@ func (r *statusReport) narrow(p palette) string {
 	for _, s := range r.Tenants {
 		t.AppendRow(table.Row{
 			p.standing(string(s.State), s.State), s.LeftSeconds, s.AgeSeconds, cell(s.Policy),
-			s.name(), cell(strings.TrimPrefix(string(s.Origin), "https://")), s.last(),
+			text.Quote(cmp.Or(s.User, s.Tenant)), cell(strings.TrimPrefix(string(s.Origin), "https://")), s.last(),
 		})
 	}
 	return t.Render()
@@ -101,13 +102,6 @@ func (r *statusReport) wide(p palette) string {
 
 func right(column int) table.ColumnConfig {
 	return table.ColumnConfig{Number: column, Align: prettytext.AlignRight, AlignHeader: prettytext.AlignRight}
-}
-
-func (s statusRow) name() string {
-	if s.User == "" {
-		return text.Quote(s.Tenant)
-	}
-	return text.Quote(s.User)
 }
 
 // last formats the outcome, its date, and the reason.
@@ -141,15 +135,6 @@ func (p palette) standing(word string, state rotator.Standing) string {
 		return p.green(word)
 	}
 	return word
-}
-
-// screenWidth is 0 if out is not a terminal.
-func screenWidth(out io.Writer) int {
-	width, _, err := term.GetSize(descriptor(out))
-	if err != nil {
-		return 0
-	}
-	return width
 }
 
 var csvHeader = []string{

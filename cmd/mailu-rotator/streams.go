@@ -36,14 +36,12 @@ type standardOutput struct {
 	gone bool
 }
 
-// Write implements [io.Writer].
 func (r *standardOutput) Write(p []byte) (int, error) {
 	n, err := r.file.Write(p)
 	r.gone = r.gone || errors.Is(err, syscall.EPIPE)
 	return n, err
 }
 
-// Fd lets callers check for a terminal.
 func (r *standardOutput) Fd() uintptr { return r.file.Fd() }
 
 const (
@@ -66,7 +64,7 @@ type standardError struct {
 	failed atomic.Pointer[error]         // first failed write since the last flush
 }
 
-// newStandardError returns a writer to the file. The caller must close it.
+// The caller must close it.
 func newStandardError(file *os.File) *standardError {
 	s := &standardError{file: file, jobs: make(chan func() error, maxUnwritten), done: make(chan struct{})}
 	go func() {
@@ -114,7 +112,6 @@ func (s *standardError) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Fd lets callers check for a terminal or the journal.
 func (s *standardError) Fd() uintptr { return s.file.Fd() }
 
 // flush waits, for a limited time, until everything is written, and returns the first
@@ -175,12 +172,10 @@ type progress struct {
 
 func newProgress(out io.Writer) *progress { return &progress{out: out} }
 
-// Fd tells loggers whether they write to a terminal.
 func (p *progress) Fd() uintptr { return uintptr(descriptor(p.out)) }
 
 func (p *progress) flush() error { return flush(p.out) }
 
-// observe is a rotator.Observer.
 func (p *progress) observe(e rotator.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,7 +221,6 @@ func (p *progress) Write(line []byte) (int, error) {
 	return n, err
 }
 
-// end removes the bar.
 func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

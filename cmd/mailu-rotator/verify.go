@@ -69,8 +69,7 @@ func runVerify(cmd *cobra.Command, path string, selection selectionFlags, repair
 	return statusOf(found.Problems(), interrupted)
 }
 
-// verificationJSON is the document of verify --output json; docs/report.md
-// describes it.
+// verificationJSON is the document of verify --output json, see docs/report.md.
 type verificationJSON struct {
 	Started  time.Time             `json:"started"`
 	Finished time.Time             `json:"finished"`
