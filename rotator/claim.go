@@ -97,10 +97,8 @@ func parsePending(raw any) (*Pending, error) {
 }
 
 func (p Pending) fieldsOut() map[string]any {
-	fields := maps.Clone(p.fields)
-	if fields == nil {
-		fields = map[string]any{}
-	}
+	fields := map[string]any{}
+	maps.Copy(fields, p.fields)
 	fields[fieldPassword] = string(p.Password)
 	fields[fieldLastRotated] = p.LastRotated
 	putKeyVersion(fields, p.KeyVersion)

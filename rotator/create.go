@@ -79,14 +79,13 @@ func (r *Rotator) Add(ctx context.Context, creator Creator, c Credential) Result
 	user := &newUser{Server: x.server, creator: creator, origin: now.Origin}
 	x.server = user
 	result := x.run(ctx, judgeAddition)
-	if result.Outcome == Ignored { // it was withdrawn, since another tenant has the user
+	switch result.Outcome {
+	case Ignored: // it was withdrawn, since another tenant has the user
 		result.Outcome = Invalid
-	}
-	if result.Outcome == Fresh { // another process has added it in between
+	case Fresh: // another process has added it in between
 		_, result.Reason = judgeAddition(result.Credential)
 		result.Err = nil
-	}
-	if result.Outcome == Rotated || result.Outcome == Finished {
+	case Rotated, Finished:
 		result.Outcome, result.Reason = Added, joined(user.story(), result.Reason)
 		if user.fate != "" {
 			r.Observe.Notify(Event{Name: user.fate, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})

@@ -13,9 +13,9 @@
 //	commit   Vault: pending becomes current
 //
 // rotate.go has the protocol, from top to bottom. A new tenant's record begins with
-// only a pending password, and no current one (create.go). The invariant that every
-// test checks: at any moment Mailu accepts the current or the pending password of
-// Vault; at rest, the current one.
+// only a pending password (create.go). The invariant that every test checks: at any
+// moment Mailu accepts the current or the pending password of Vault; at rest, the
+// current one.
 //
 // The package knows no HTTP, no Vault and no Mailu: it declares the small interfaces
 // that it needs ([Store], [Mailu], [Server], [Envelope], [Clock], [Creator]) and the

@@ -117,11 +117,10 @@ func (c Credential) Document() Document {
 	if c.Password != "" {
 		fields[fieldPassword] = string(c.Password)
 	}
-	stored, isText := fields[fieldLastRotated].(string)
-	switch {
+	switch stored, _ := fields[fieldLastRotated].(string); {
 	case c.LastRotated != "":
 		fields[fieldLastRotated] = c.LastRotated
-	case isText && stored != "": // it belonged to another password, and would keep this one from opening
+	case stored != "": // it belonged to another password, and would keep this one from opening
 		delete(fields, fieldLastRotated)
 	}
 	putKeyVersion(fields, c.KeyVersion)
