@@ -121,14 +121,6 @@ func (r *rotation) pushExisting(ctx context.Context, p *Pending) (Outcome, error
 	return r.rotate(ctx, Restored)
 }
 
-// current is the current password as a Pending; nil while the tenant is being added.
-func (c Credential) current() *Pending {
-	if c.BeingAdded() {
-		return nil
-	}
-	return &Pending{Password: c.Password, LastRotated: c.LastRotated, KeyVersion: c.KeyVersion}
-}
-
 // proves asks Mailu about a sealed password. improper says why that cannot be one of
 // ours, whatever Mailu holds.
 func (r *rotation) proves(ctx context.Context, p *Pending) (match Verification, improper, err error) {
@@ -151,36 +143,6 @@ func (r *rotation) ask(ctx context.Context, password crypto.Secret) (Verificatio
 		return Unproven, err
 	}
 	return check.result()
-}
-
-// seal seals the password to make current with the newest key.
-func (r *rotation) seal(lastRotated string) (err error) {
-	sealed := Pending{LastRotated: lastRotated}
-	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: lastRotated}
-	sealed.Password, sealed.KeyVersion, err = r.Keys.Seal(binding, r.password)
-	r.next = &sealed
-	return err
-}
-
-func (r *rotation) unseal(p *Pending) (crypto.Secret, error) { return p.unseal(r.Keys, r.cred.Tenant) }
-
-// unseal opens a password of the tenant. Its error says what to do.
-func (p *Pending) unseal(keys Envelope, tenant TenantID) (crypto.Secret, error) {
-	binding := crypto.Binding{TenantID: string(tenant), LastRotated: p.LastRotated}
-	password, err := keys.Open(p.KeyVersion, binding, p.Password)
-	if err == nil {
-		return password, nil
-	}
-	form := p.Password.CheckForm()
-	switch {
-	case form != nil:
-		err = fmt.Errorf("%w: %w: no key opens that: mailu-rotator doctor says how to correct the record", errUnreadable, form)
-	case p.KeyVersion == 0:
-		err = fmt.Errorf("%w (no key_version is recorded, and all were tried): %w: restore the record from its KV history", errUnreadable, err)
-	default:
-		err = fmt.Errorf("%w (key_version %d): %w: restore that key version, or the record from its KV history", errUnreadable, p.KeyVersion, err)
-	}
-	return crypto.Secret{}, err
 }
 
 // Rollback restores an earlier password of a tenant, by the same protocol: the one that
@@ -313,26 +275,6 @@ func (r *rotation) restorable(ctx context.Context, p *Pending, past *opened) (an
 		return false, err
 	}
 	return false, fmt.Errorf("%w: %s was changed by hand, and is part of its sealing; version %d has the same password unharmed", errUnreadable, p.edited(unharmed), version)
-}
-
-// ErrNothingPending: the record has no pending password to reveal.
-var ErrNothingPending = errors.New("nothing is pending")
-
-// Reveal opens the current password of a record, or its pending one. The caller must
-// record that, and wipe the secret.
-func Reveal(keys Envelope, c Credential, pending bool) (crypto.Secret, error) {
-	p, missing := c.current(), errors.New("it is still being added and has no current password: ask for the pending one")
-	if pending {
-		p, missing = c.Pending, ErrNothingPending
-	}
-	if p == nil {
-		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, missing)
-	}
-	password, err := p.unseal(keys, c.Tenant)
-	if err != nil {
-		return crypto.Secret{}, fmt.Errorf("tenant %s: %w", c.Tenant, err)
-	}
-	return password, nil
 }
 
 // Accepted asks Mailu which of the passwords of a half-finished rotation it holds: the

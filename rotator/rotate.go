@@ -88,9 +88,8 @@ func (r *rotation) run(ctx context.Context, judge func(Credential) (Action, stri
 	return result
 }
 
-// rotate is the protocol (docs/architecture.md). At any moment Mailu accepts the
-// current or the pending password of Vault. Each step says what a crash leaves; "the
-// next run" is any process that reads the record then, also on another host.
+// rotate is the protocol (docs/architecture.md). Each step says what a crash leaves;
+// "the next run" is any process that reads the record then, also on another host.
 //
 // A half-finished rotation goes through the same steps with the password that is
 // pending, since no process makes a second one while one is. An earlier password that

@@ -195,12 +195,6 @@ func (c Credential) holdsPending(p *Pending) bool {
 	return c.Pending != nil && c.Pending.Password == p.Password
 }
 
-// same reports whether p and q are the same sealed string with the same fields. With
-// another last_rotated or key_version the same string does not open.
-func (p *Pending) same(q *Pending) bool {
-	return p != nil && q != nil && p.Password == q.Password && p.LastRotated == q.LastRotated && p.KeyVersion == q.KeyVersion
-}
-
 // promote makes p the current password. It keeps another rotation's pending one.
 func (c *Credential) promote(p *Pending) {
 	c.Password, c.LastRotated, c.KeyVersion = p.Password, p.LastRotated, p.KeyVersion
