@@ -27,6 +27,7 @@ type Cache struct {
 	scanned  time.Time
 	verified time.Time
 	tenants  entries
+	faulty   []rotator.Status // of the scan in progress, to record at its end
 	servers  map[rotator.Origin]ServerEntry
 	runs     []RunEntry // newest first; the first may be running
 	next     map[rotator.Task]time.Time
@@ -91,56 +92,50 @@ func NewCache(clock rotator.Clock) *Cache {
 
 // Replace replaces the tenants by those just read and keeps their last outcomes.
 func (c *Cache) Replace(all []rotator.Status) {
-	scan := c.BeginScan()
+	c.BeginScan()
 	for _, s := range all {
-		scan.Note(s, false)
+		c.Note(s, false)
 	}
-	scan.End(nil)
+	c.EndScan(nil)
 }
 
-// Scan is a scan of the whole fleet in progress. Until it ends it removes no
-// tenant from the cache, and changes no tenant's fault.
-type Scan struct {
-	*Cache
-	faulty []rotator.Status // to note at the end
-}
-
-// BeginScan starts a scan of the whole fleet.
-func (c *Cache) BeginScan() *Scan {
+// BeginScan starts a scan of the whole fleet. Until it ends it removes no tenant from the
+// cache, and changes no tenant's fault.
+func (c *Cache) BeginScan() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tenants.reading++
-	return &Scan{Cache: c}
+	c.faulty = nil
 }
 
-// Note records a tenant's state. If the store did not return its record, the cache
-// keeps what it knew, and adds the fault.
-func (b *Scan) Note(s rotator.Status, unread bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e, known := b.tenants.find(s.Tenant)
+// Note records a tenant's state in a scan. If the store did not return its record, the
+// cache keeps what it knew, and adds the fault.
+func (c *Cache) Note(s rotator.Status, unread bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, known := c.tenants.find(s.Tenant)
 	if unread && known {
 		fault := s.Fault
 		s = e.Status
 		s.Fault = fault
 	}
 	if s.Fault != "" || e.Fault != "" {
-		b.faulty = append(b.faulty, s)
+		c.faulty = append(c.faulty, s)
 		return
 	}
-	b.tenants.see(e, s)
+	c.tenants.see(e, s)
 }
 
-// End updates entries whose duplicate-user status is known only after the scan.
-func (b *Scan) End(again []rotator.Status) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, s := range slices.Concat(b.faulty, again) {
-		e, _ := b.tenants.find(s.Tenant)
-		b.tenants.see(e, s)
+// EndScan updates entries whose duplicate-user status is known only after the scan.
+func (c *Cache) EndScan(again []rotator.Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range slices.Concat(c.faulty, again) {
+		e, _ := c.tenants.find(s.Tenant)
+		c.tenants.see(e, s)
 	}
-	b.tenants.forget()
-	b.scanned = b.clock.Now()
+	c.tenants.forget()
+	c.scanned, c.faulty = c.clock.Now(), nil
 }
 
 // Observe is an [Observer].

@@ -31,22 +31,16 @@ func (r *run) act(ctx context.Context, plan []Decision, o operation) []Row {
 		}
 	}
 	r.Observe.Notify(rotator.Event{Name: o.planned, Count: len(todo)})
-	o.process(r, ctx, todo)
+	if r.DryRun {
+		for _, j := range todo {
+			j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Planned}
+		}
+	} else {
+		o.process(r, ctx, todo)
+	}
 	rows := make([]Row, len(jobs))
 	for i, j := range jobs {
 		rows[i] = r.row(j)
-	}
-	return rows
-}
-
-// dryRunRows returns the rows of a plan that is not carried out.
-func (r *run) dryRunRows(plan []Decision) []Row {
-	rows := make([]Row, len(plan))
-	for i, d := range plan {
-		if d.Action != rotator.Leave {
-			d.Outcome = rotator.Planned
-		}
-		rows[i] = d.row(r.clock.Now())
 	}
 	return rows
 }
@@ -58,7 +52,10 @@ func (r *run) processQueues(ctx context.Context, jobs []*job) {
 		if err != nil {
 			return // the plan has no such job
 		}
-		q := newQueue(r, origin, queueWidth(server), jobs)
+		// As many tenants are with Mailu as it takes, as many are prepared and push next, and
+		// for as many this host checks the hash. With fewer the server would wait for keys
+		// that are derived after those checks.
+		q := newQueue(r, origin, 3*server.MaxConcurrent(), jobs)
 		q.process(ctx)
 		q.finish(ctx)
 	})
@@ -126,6 +123,18 @@ func (r *run) skip(d Decision) {
 	if d.Outcome.Failure() || d.Outcome == rotator.Ignored {
 		r.Observe.Notify(rotator.Event{Name: rotator.TenantSkipped, Tenant: d.Name, Origin: d.Credential.Origin, Outcome: d.Outcome, Err: errors.New(d.Reason)})
 	}
+}
+
+func (r *run) report(j *job) {
+	after := rotator.Candidate{Name: j.Name, Credential: j.result.Credential}
+	if errors.Is(j.result.Err, rotator.ErrMalformed) || errors.Is(j.result.Err, rotator.ErrAbsent) {
+		after.Err, after.Ignored = j.result.Err, rotator.IsWithdrawn(j.result.Err)
+	}
+	status := rotator.StatusOf(r.clock.Now(), after, 1)
+	r.Observe.Notify(rotator.Event{
+		Name: rotator.TenantDone, Tenant: j.Name, Origin: j.Credential.Origin, Rotation: j.result.Rotation,
+		Outcome: j.result.Outcome, Status: &status, Err: j.result.Err,
+	})
 }
 
 func (r *run) row(j *job) Row {

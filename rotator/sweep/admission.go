@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,7 +27,7 @@ func (r *run) askUsers(ctx context.Context, plan []Decision) {
 		if err != nil {
 			return // the plan has no such addition
 		}
-		q := &inquiry{server: server, creator: r.creator, timeout: r.ClaimTTL}
+		q := &inquiry{run: r, server: server}
 		parallel(server.MaxConcurrent(), len(additions), func(i int) { q.ask(ctx, additions[i]) })
 	})
 }
@@ -36,9 +35,8 @@ func (r *run) askUsers(ctx context.Context, plan []Decision) {
 // inquiry asks one server about users, and stops once the server has shown that it
 // cannot be used.
 type inquiry struct {
-	server  rotator.Server
-	creator rotator.Creator
-	timeout time.Duration // of all requests for one user
+	*run
+	server rotator.Server
 
 	mu     sync.Mutex // guards the fields below
 	silent int        // users in a row without an answer
@@ -55,7 +53,7 @@ func (q *inquiry) ask(ctx context.Context, d *Decision) {
 		d.leave(rotator.Blocked, err)
 		return
 	}
-	within, cancel := context.WithTimeout(ctx, q.timeout)
+	within, cancel := context.WithTimeout(ctx, q.ClaimTTL)
 	defer cancel()
 	reason, err := rotator.ForeseeUser(within, q.server, q.creator, d.Credential, d.Reason)
 	switch {

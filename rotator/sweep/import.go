@@ -39,11 +39,8 @@ func (a Addition) where(err error) error {
 // A dry run also asks Mailu about the users, unless registry is nil. It leaves out ids
 // that Add would create.
 func (s *Sweep) Add(ctx context.Context, registry rotator.Creator, additions []Addition, first bool) (Report, error) {
-	o := operation{started: rotator.AdditionStarted, planned: rotator.AdditionPlanned, finished: rotator.AdditionFinished, process: (*run).processQueues}
+	o := operation{started: rotator.AdditionStarted, planned: rotator.AdditionPlanned, finished: rotator.AdditionFinished, invalid: s.check(additions), process: (*run).processQueues}
 	return s.execute(ctx, o, func(r *run) ([]Decision, error) {
-		if err := s.check(additions); err != nil {
-			return nil, err
-		}
 		fleet, err := r.others(ctx, first)
 		if err != nil {
 			return nil, err
@@ -187,8 +184,7 @@ func decideAddition(asked rotator.Candidate, same []rotator.Candidate, named rot
 			return refused("%s, or leave the id out", named.Err)
 		case errors.Is(named.Err, rotator.ErrAbsent):
 			return refused("its record was deleted: bring it back (`vault kv undelete`), or remove what is left of it (`vault kv metadata delete`): %s", named.Err)
-		}
-		if named.Err != nil {
+		case named.Err != nil:
 			return refused("there is a record of that id: %s", named.Err)
 		}
 		return refused("its record names another user, %s on %s: leave the id out, or give another one", named.Credential.Username, named.Credential.Origin)

@@ -73,13 +73,8 @@ func newQueue(r *run, origin rotator.Origin, width int, jobs []*job) *queue {
 	}
 }
 
-// queueWidth is three times the server's concurrent requests: as many tenants are with
-// Mailu, as many are prepared and push next, and for as many this host checks the hash.
-// With fewer the server would wait for keys that are derived after those checks.
-func queueWidth(server rotator.Server) int { return 3 * server.MaxConcurrent() }
-
-// process works through the queue and returns when nothing is in flight. Jobs that it
-// could not start stay not done.
+// process works through the queue, as far as it can, and returns when nothing is in
+// flight.
 func (q *queue) process(ctx context.Context) {
 	for q.mayBegin(ctx) {
 		waiting := len(q.waiting) + len(q.again)
@@ -309,18 +304,6 @@ func (q *queue) finish(ctx context.Context) {
 		}
 		q.report(j)
 	}
-}
-
-func (q *queue) report(j *job) {
-	after := rotator.Candidate{Name: j.Name, Credential: j.result.Credential}
-	if errors.Is(j.result.Err, rotator.ErrMalformed) || errors.Is(j.result.Err, rotator.ErrAbsent) {
-		after.Err, after.Ignored = j.result.Err, rotator.IsWithdrawn(j.result.Err)
-	}
-	status := rotator.StatusOf(q.clock.Now(), after, 1)
-	q.Observe.Notify(rotator.Event{
-		Name: rotator.TenantDone, Tenant: j.Name, Origin: q.origin, Rotation: j.result.Rotation,
-		Outcome: j.result.Outcome, Status: &status, Err: j.result.Err,
-	})
 }
 
 // effect is the consequence of an attempt for the queue.

@@ -44,21 +44,16 @@ func (r *run) resealAll(ctx context.Context, jobs []*job) {
 			defer cancel()
 			j.result = r.rotator.Reseal(ctx, j.Credential, r.sel.NewestKey)
 		}
-		r.done(j)
+		r.report(j)
 	})
-}
-
-// done reports the result of a job without a queue.
-func (r *run) done(j *job) {
-	r.Observe.Notify(rotator.Event{Name: rotator.TenantDone, Tenant: j.Name, Origin: j.Credential.Origin, Rotation: j.result.Rotation, Outcome: j.result.Outcome, Err: j.result.Err})
 }
 
 // Rollback restores an earlier password of a tenant, see [Rotator.Rollback]. It reads
 // the fleet first, because a password is pushed. An error means that nothing was
 // started.
 func (s *Sweep) Rollback(ctx context.Context, tenant rotator.TenantID, version int) (row Row, err error) {
-	started := rotator.Event{Name: rotator.RollbackStarted, Tenant: string(tenant)}
-	err = s.inRun(ctx, started, "", Selection{Tenants: []rotator.TenantID{tenant}}, func(r *run) error {
+	o := operation{started: rotator.RollbackStarted, tenant: string(tenant), sel: Selection{Tenants: []rotator.TenantID{tenant}}}
+	err = s.inRun(ctx, o, func(r *run) error {
 		c, err := r.unrivalled(ctx, tenant)
 		if err != nil {
 			return err
@@ -70,7 +65,7 @@ func (s *Sweep) Rollback(ctx context.Context, tenant rotator.TenantID, version i
 			return err
 		}
 		j := &job{Decision: &Decision{Candidate: c, Action: rotator.Rotate}, result: result}
-		r.done(j)
+		r.report(j)
 		row = r.row(j)
 		return nil
 	})

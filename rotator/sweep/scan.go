@@ -35,7 +35,7 @@ type fleetScan struct {
 	*run
 	keep  func(rotator.Candidate) bool
 	names names
-	cache *status.Scan // nil: no cache
+	cache *status.Cache // nil: the scan is not for it
 
 	mu      sync.Mutex                // guards the fields below, and run.users
 	kept    map[int]rotator.Candidate // by their places in the list
@@ -87,7 +87,8 @@ func (r *run) scan(ctx context.Context, keep func(rotator.Candidate) bool) ([]ro
 	}
 	r.users = newDuplicates(len(s.names.ids))
 	if r.Cache != nil && len(r.sel.Tenants) == 0 {
-		s.cache = r.Cache.BeginScan()
+		s.cache = r.Cache
+		s.cache.BeginScan()
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(r.Workers, 1))
@@ -229,7 +230,7 @@ func (s *fleetScan) settleRivals(ctx context.Context) error {
 			together = append(together, c)
 		}
 	}
-	s.cache.End(statuses(s.clock.Now(), together))
+	s.cache.EndScan(statuses(s.clock.Now(), together))
 	return nil
 }
 

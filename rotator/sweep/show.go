@@ -50,7 +50,7 @@ func (s *Sweep) Record(ctx context.Context, tenant rotator.TenantID) (Record, er
 // the whole fleet.
 func (s *Sweep) Find(ctx context.Context, user string) (rotator.TenantID, error) {
 	r := &run{Sweep: s, clock: s.Clock}
-	has := func(c rotator.Candidate) bool { return user != "" && rotator.SameAddress(c.Credential.Username, user) }
+	has := func(c rotator.Candidate) bool { return rotator.SameAddress(c.Credential.Username, user) }
 	candidates, err := r.scan(ctx, has)
 	if err != nil {
 		return "", err

@@ -38,11 +38,10 @@ type Sweep struct {
 	Grace         time.Duration // how long work in flight may continue after ctx ended
 	Observe       rotator.Observer
 	OnStep        func(step rotator.Step, took time.Duration) // called concurrently; may be nil
-	// Cache receives every tenant's state whenever the whole fleet is read. It may be
-	// nil.
+	// Cache receives every tenant's state whenever the whole fleet is read; may be nil.
 	Cache *status.Cache
-	// Envelope replaces the keyring of the run in simulations, where a key derivation
-	// would cost more than everything else. Nil: the keyring.
+	// Envelope, unless nil, replaces the keyring in simulations, where a key derivation
+	// would cost more than everything else.
 	Envelope func(*crypto.Keyring) rotator.Envelope
 	// Brief leaves tenants without an action out of the report of Run, and out of
 	// memory as soon as they are read.
@@ -98,7 +97,9 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (R
 type operation struct {
 	started, planned, finished rotator.EventName
 	interrupted                rotator.EventName // "": it is finished in any case
+	tenant                     string            // in the first event, of a run over one
 	sel                        Selection
+	invalid                    error // why it cannot start
 	process                    func(*run, context.Context, []*job)
 }
 
@@ -111,17 +112,13 @@ func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Dec
 		s = &silent
 	}
 	report.Started, report.DryRun = s.Clock.Now(), s.DryRun
-	err = s.inRun(ctx, rotator.Event{Name: o.started}, o.interrupted, o.sel, func(r *run) error {
+	err = s.inRun(ctx, o, func(r *run) error {
 		decisions, err := plan(r)
 		if err != nil {
 			return err
 		}
 		report.RotatedBefore = r.sel.RotatedBefore
-		if s.DryRun {
-			report.Rows = r.dryRunRows(decisions)
-		} else {
-			report.Rows = r.act(ctx, decisions, o)
-		}
+		report.Rows = r.act(ctx, decisions, o)
 		report.Finished = s.Clock.Now()
 		ended := rotator.Event{Name: o.finished, Count: report.Failures()}
 		if o.interrupted != "" {
@@ -136,15 +133,17 @@ func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Dec
 	return report, err
 }
 
-// inRun compares the clocks, reads the master key, and calls do with it. The event of an
-// interrupted run is sent if it could not start for that; it may be empty.
-func (s *Sweep) inRun(ctx context.Context, started rotator.Event, interrupted rotator.EventName, sel Selection, do func(*run) error) (err error) {
-	s.Observe.Notify(started)
+// inRun compares the clocks, reads the master key, and calls do with it.
+func (s *Sweep) inRun(ctx context.Context, o operation, do func(*run) error) (err error) {
+	s.Observe.Notify(rotator.Event{Name: o.started, Tenant: o.tenant})
 	defer func() {
-		if err != nil && ctx.Err() != nil && interrupted != "" {
-			s.Observe.Notify(rotator.Event{Name: interrupted})
+		if err != nil && ctx.Err() != nil && o.interrupted != "" { // before it had a plan
+			s.Observe.Notify(rotator.Event{Name: o.interrupted})
 		}
 	}()
+	if o.invalid != nil {
+		return o.invalid
+	}
 	clock, err := rotator.GuardClock(ctx, s.Clock, s.Time)
 	if err != nil {
 		return err
@@ -154,6 +153,7 @@ func (s *Sweep) inRun(ctx context.Context, started rotator.Event, interrupted ro
 		return err
 	}
 	defer keys.Wipe()
+	sel := o.sel
 	sel.NewestKey = keys.Newest().Version
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()

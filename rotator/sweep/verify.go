@@ -32,7 +32,8 @@ func (v VerifyReport) Count(s rotator.State) int {
 // push.
 func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result VerifyReport, err error) {
 	result.Started = s.Clock.Now()
-	err = s.inRun(ctx, rotator.Event{Name: rotator.VerificationStarted}, rotator.VerificationInterrupted, sel, func(r *run) error {
+	o := operation{started: rotator.VerificationStarted, interrupted: rotator.VerificationInterrupted, sel: sel}
+	err = s.inRun(ctx, o, func(r *run) error {
 		candidates, err := r.scan(ctx, everything)
 		if err != nil {
 			return err
