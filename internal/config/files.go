@@ -129,15 +129,15 @@ func checkPair(certFile, keyFile string) error {
 // program is a command and its key.
 type program struct {
 	key string
-	*Command
+	Command
 }
 
 // programs are the hooks, including the unset ones.
 func (h *Hooks) programs() []program {
 	return []program{
-		{"hooks.after_rotation", &h.AfterRotation},
-		{"hooks.on_failure", &h.OnFailure},
-		{"hooks.after_run", &h.AfterRun},
+		{"hooks.after_rotation", h.AfterRotation},
+		{"hooks.on_failure", h.OnFailure},
+		{"hooks.after_run", h.AfterRun},
 	}
 }
 
@@ -145,8 +145,8 @@ func (h *Hooks) programs() []program {
 // program may.
 func (h *Hooks) files() (all []file) {
 	for _, p := range h.programs() {
-		if len(*p.Command) > 0 {
-			all = append(all, file{p.key, &(*p.Command)[0], CheckProgram})
+		if len(p.Command) > 0 {
+			all = append(all, file{p.key, &p.Command[0], CheckProgram})
 		}
 	}
 	return all
@@ -183,15 +183,9 @@ const credentialsDirectory = "CREDENTIALS_DIRECTORY"
 // resolvePaths makes every path absolute.
 func (l *loader) resolvePaths(c *Config) {
 	for _, file := range c.files() {
-		if *file.path == "" {
-			continue
+		if *file.path != "" {
+			l.normalize(file.key, file.path, func(path string) (string, error) { return l.resolve(file.key, path) })
 		}
-		resolved, err := l.resolve(file.key, *file.path)
-		if err != nil {
-			l.report(file.key, "%v", err)
-			continue
-		}
-		*file.path = resolved
 	}
 }
 

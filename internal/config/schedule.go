@@ -70,40 +70,33 @@ func foldSunday(spec string) string {
 	}
 	parts := strings.Split(fields[4], ",")
 	for i, part := range parts {
-		if folded, ok := foldDays(part); ok {
-			parts[i] = folded
-		}
+		parts[i] = foldDays(part)
 	}
 	fields[4] = strings.Join(parts, ",")
 	return strings.Join(fields, " ")
 }
 
-// foldDays returns false unless the part is a range that ends on the Sunday after
-// Saturday.
-func foldDays(part string) (string, bool) {
+// foldDays changes only a 7, and a range that ends on the Sunday after Saturday.
+func foldDays(part string) string {
 	days, step, stepped := strings.Cut(part, "/")
 	from, to, isRange := strings.Cut(days, "-")
 	first, ok := dayOfWeek(from)
-	switch {
-	case !ok:
-		return "", false
-	case !isRange && first == 7:
-		return "0", !stepped
-	case !isRange || to != "7" && (!strings.EqualFold(to, "sun") || first == 0):
-		return "", false
+	if first == 7 && !isRange && !stepped {
+		return "0"
 	}
-	by := 1
-	if stepped {
-		var err error
-		if by, err = strconv.Atoi(step); err != nil || by < 1 {
-			return "", false
-		}
+	if !stepped {
+		step = "1"
+	}
+	by, err := strconv.Atoi(step)
+	toSunday := to == "7" || strings.EqualFold(to, "sun") && first > 0
+	if !ok || !toSunday || err != nil || by < 1 {
+		return part
 	}
 	var all []string
 	for day := first; day <= 7; day += by {
 		all = append(all, strconv.Itoa(day%7))
 	}
-	return strings.Join(all, ","), true
+	return strings.Join(all, ",")
 }
 
 func dayOfWeek(text string) (int, bool) {

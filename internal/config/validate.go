@@ -254,13 +254,13 @@ func (l *loader) validateListen(c *Listen) {
 
 func (l *loader) validateHooks(h *Hooks) {
 	for _, p := range h.programs() {
-		for i, word := range *p.Command {
+		for i, word := range p.Command {
 			if strings.IndexByte(word, 0) >= 0 {
 				l.report(fmt.Sprintf("%s[%d]", p.key, i), "a program cannot be given a zero byte")
 			}
 		}
-		if len(*p.Command) > 0 && !filepath.IsAbs((*p.Command)[0]) {
-			l.report(p.key+"[0]", "%.40q is not an absolute path: write the program's, and its arguments as further entries; there is no shell", (*p.Command)[0])
+		if len(p.Command) > 0 && !filepath.IsAbs(p.Command[0]) {
+			l.report(p.key+"[0]", "%.40q is not an absolute path: write the program's, and its arguments as further entries; there is no shell", p.Command[0])
 			l.broken[p.key] = true
 		}
 	}

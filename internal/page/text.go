@@ -28,11 +28,13 @@ func number(n int) string {
 }
 
 // count formats a number with its noun.
-func count(n int, noun string) string {
+func count(n int, noun string) string { return number(n) + " " + plural(n, noun, noun+"s") }
+
+func plural(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + noun
+		return one
 	}
-	return number(n) + " " + noun + "s"
+	return many
 }
 
 // words formats a duration in the largest unit that is still meaningful.

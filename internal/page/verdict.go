@@ -114,7 +114,8 @@ func concerns(f fleet) []concern {
 	}
 	if f.expiring > 0 {
 		add(concern{
-			Tone: toneBad, Text: deletes(f.expiring),
+			Tone: toneBad, Text: plural(f.expiring, "1 record deletes itself before a rotation writes it anew.",
+				count(f.expiring, "record")+" delete themselves before a rotation writes them anew."),
 			Detail: fmt.Sprintf("By delete_version_after, the first on %s, of %s: the password is lost then. mailu-rotator doctor says how to end that.",
 				f.expires.Expires.UTC().Format("2006-01-02 15:04 UTC"), name(f.expires.Tenant)),
 			Link: query{Text: "deletes itself"}.link(),
@@ -152,16 +153,4 @@ func shortList(all []concern) []concern {
 	return append(all[:maxConcerns:maxConcerns], concern{Tone: toneBad, Text: count(more, "more server") + " given up in the last run.", Link: "#servers"})
 }
 
-func deletes(n int) string {
-	if n == 1 {
-		return "1 record deletes itself before a rotation writes it anew."
-	}
-	return count(n, "record") + " delete themselves before a rotation writes them anew."
-}
-
-func are(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
-}
+func are(n int) string { return plural(n, "is", "are") }
