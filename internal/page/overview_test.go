@@ -23,7 +23,7 @@ func TestServersInTroubleComeFirst(t *testing.T) {
 		}
 	}
 	for _, row := range rows {
-		if strings.HasPrefix(row, "https://mail1.example.com closed now 365 ms") {
+		if strings.HasPrefix(row, "https://mail1.example.com ok now 365 ms") {
 			return
 		}
 	}

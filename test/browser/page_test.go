@@ -84,6 +84,9 @@ func TestNothingIsWiderThanAPhone(t *testing.T) {
 				if got := eval[int64](b, "document.documentElement.scrollWidth"); got > width {
 					t.Errorf("the page is %d pixels wide; too wide are %s", got, eval[string](b, tooWide))
 				}
+				if cut := eval[string](b, cutTables); width < 704 && cut != "" {
+					t.Errorf("columns are outside of the screen in %s", cut)
+				}
 			})
 		}
 	}
@@ -92,6 +95,10 @@ func TestNothingIsWiderThanAPhone(t *testing.T) {
 // tooWide names the elements that overflow, so that they can be found.
 const tooWide = `[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll") && e.getBoundingClientRect().right > innerWidth)
 	.map(e => e.tagName + "." + e.className).slice(0, 5).join(" ")`
+
+// cutTables names the tables that have to be scrolled sideways.
+const cutTables = `[...document.querySelectorAll(".scroll")].filter(e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth)
+	.map(e => e.getAttribute("aria-labelledby")).join(" ")`
 
 // The rows become cards, which must keep the roles of a table.
 func TestOnAPhoneTheTableIsStillATable(t *testing.T) {
