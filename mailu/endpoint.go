@@ -1,6 +1,7 @@
 package mailu
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
@@ -133,13 +134,11 @@ func isLoopback(o rotator.Origin) bool {
 }
 
 func checkToken(token crypto.Secret) error {
-	if token.Empty() {
+	switch {
+	case token.Empty():
 		return errors.New("token is empty: give Mailu's API_TOKEN")
-	}
-	for _, b := range token.Reveal() {
-		if b <= ' ' || b > '~' {
-			return errors.New("token is not fit for a header: only printable ASCII without spaces or line ends")
-		}
+	case bytes.ContainsFunc(token.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("token is not fit for a header: only printable ASCII without spaces or line ends")
 	}
 	return nil
 }

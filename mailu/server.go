@@ -117,8 +117,7 @@ const maxIntercepted = 3 // users in a row, after which the server counts as unu
 // token.
 type hostState struct {
 	mu          sync.Mutex        // guards the fields below
-	reason      string            // "": enabled
-	misplaced   map[string]string // reasons by api_url
+	reasons     map[string]string // why it is disabled, by api_url; "": for all
 	accepted    []crypto.Secret   // tokens
 	intercepted []string          // users in a row
 }
@@ -127,7 +126,7 @@ type hostState struct {
 func (h *hostState) disabled(e *endpoint) (reason string, disabled bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	reason = cmp.Or(h.reason, h.misplaced[e.api])
+	reason = cmp.Or(h.reasons[""], h.reasons[e.api])
 	return reason, reason != ""
 }
 
@@ -164,13 +163,13 @@ func (h *hostState) note(e *endpoint, user string, v verdict) verdict {
 	if !v.is(rotator.ErrServerUnusable) {
 		return v
 	}
-	switch { // the first reason stays
-	case !v.misplaced:
-		h.reason = cmp.Or(h.reason, v.cause)
-	case h.misplaced == nil:
-		h.misplaced = map[string]string{e.api: v.cause}
-	default:
-		h.misplaced[e.api] = cmp.Or(h.misplaced[e.api], v.cause)
+	if h.reasons == nil {
+		h.reasons = map[string]string{}
 	}
+	place := ""
+	if v.misplaced {
+		place = e.api
+	}
+	h.reasons[place] = cmp.Or(h.reasons[place], v.cause) // the first reason stays
 	return v
 }

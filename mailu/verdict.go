@@ -70,7 +70,7 @@ func judge(a answer, sanitizer sanitizer) verdict {
 	case code == http.StatusRequestTimeout:
 		v.next = askLater
 	case code >= 400 && code < 500 && a.fromMailu():
-		v.refuse()
+		v.certain = true
 		v.next = "correct the username in Vault, or see the log of Mailu's admin"
 	case code >= 400 && code < 500:
 		v.intercepted()
@@ -90,11 +90,6 @@ func judge(a answer, sanitizer sanitizer) verdict {
 }
 
 const askLater = "see the log of Mailu's admin if it lasts; the next run goes on from here"
-
-func (v *verdict) refuse(kinds ...error) {
-	v.certain = true
-	v.kinds = kinds
-}
 
 // unauthorised closes the server for every refusal of the token, and for any 401: a
 // device that demands another login does so for all requests.
@@ -124,7 +119,8 @@ func (v *verdict) notFound(a answer, sanitizer sanitizer) {
 	switch {
 	case a.afterToken():
 		unknown := &UnknownUserError{Username: sanitizer.user}
-		v.refuse(unknown)
+		v.certain = true
+		v.kinds = []error{unknown}
 		v.cause = unknown.Error()
 		v.next = "create the user in Mailu, or correct the username in Vault"
 	case isObject || a.claimsJSON():

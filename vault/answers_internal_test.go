@@ -124,11 +124,11 @@ func FuzzLoginAnswer(f *testing.F) {
 			return // other answers are retried
 		}
 		client := oneAnswer{status: status, body: body}.client(t)
-		given := &givenToken{auth: Auth{Method: MethodToken, Token: crypto.SecretFromString("s.hunter2hunter2")}}
+		given := Auth{Method: MethodToken, Token: crypto.SecretFromString("s.hunter2hunter2")}
 
 		for how, login := range map[string]func() (loginToken, error){
 			"minted": func() (loginToken, error) { return postLogin(t.Context(), client, "approle", nil) },
-			"given":  func() (loginToken, error) { return given.authenticate(t.Context(), client) },
+			"given":  func() (loginToken, error) { return given.byToken(t.Context(), client) },
 		} {
 			g, err := login()
 			switch {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,13 +58,9 @@ type Auth struct {
 // Login is a checked [Auth] together with credentials that can be obtained only once.
 // It lives as long as the process and is safe for concurrent use.
 type Login struct {
-	auth   Auth
-	method method
-}
-
-// method is one way to log in. It returns the token; the client has none yet.
-type method interface {
-	authenticate(ctx context.Context, client *api.Client) (loginToken, error)
+	auth Auth
+	// authenticate returns the token; the client has none yet.
+	authenticate func(ctx context.Context, client *api.Client) (loginToken, error)
 }
 
 // loginToken is a token as a login returns it.
@@ -90,18 +85,17 @@ func NewLogin(auth Auth) (*Login, error) {
 	read := auth.ReadSecret
 	switch auth.Method {
 	case MethodToken:
-		l.method, missing = &givenToken{auth}, need("token", !auth.Token.Empty())
+		l.authenticate, missing = auth.byToken, need("token", !auth.Token.Empty())
 	case MethodTokenFile:
-		l.method, missing = &givenToken{auth}, need("token_file", auth.TokenFile != "")
+		l.authenticate, missing = auth.byToken, need("token_file", auth.TokenFile != "")
 	case MethodAppRole:
-		l.method = &appRole{auth: auth}
+		l.authenticate = (&appRole{Auth: auth}).authenticate
 		missing = errors.Join(need("role_id_file", auth.RoleIDFile != ""), need("secret_id_file", auth.SecretIDFile != ""))
 	case MethodKubernetes:
-		l.method = kubernetes{auth}
+		l.authenticate, read = auth.byKubernetes, auth.ReadJWT
 		missing = errors.Join(need("role", auth.Role != ""), need("jwt_file", auth.JWTFile != ""))
-		read = auth.ReadJWT
 	case MethodCert:
-		l.method = certificate{auth}
+		l.authenticate = auth.byCertificate
 		missing = errors.Join(need("cert_file", auth.CertFile != ""), need("key_file", auth.KeyFile != ""))
 	default:
 		return nil, fmt.Errorf("vault auth method %q is not one of token, token_file, approle, kubernetes, cert", auth.Method)
@@ -113,14 +107,6 @@ func NewLogin(auth Auth) (*Login, error) {
 		return nil, fmt.Errorf("vault auth method %s: %w", auth.Method, missing)
 	}
 	return l, nil
-}
-
-// clientCertificate is the certificate of every connection, nil for most methods.
-func (l *Login) clientCertificate() (*tls.Certificate, error) {
-	if c, ok := l.method.(certificate); ok {
-		return c.load()
-	}
-	return nil, nil
 }
 
 // postLogin sends the login request of the minting methods.

@@ -21,7 +21,7 @@ var errIntercepted = errors.New("the wrapping token was used before, or has expi
 
 // appRole logs in by role-id and secret-id.
 type appRole struct {
-	auth Auth
+	Auth
 
 	mu        sync.Mutex    // one unwrapping at a time; guards the fields below
 	unwrapped crypto.Secret // the wrapping token of secretID
@@ -29,7 +29,7 @@ type appRole struct {
 }
 
 func (a *appRole) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
-	roleID, err := readTrimmed(a.auth.ReadSecret, a.auth.RoleIDFile)
+	roleID, err := readTrimmed(a.ReadSecret, a.RoleIDFile)
 	if err != nil {
 		return loginToken{}, fmt.Errorf("role-id: %w", err)
 	}
@@ -39,7 +39,7 @@ func (a *appRole) authenticate(ctx context.Context, client *api.Client) (loginTo
 		return loginToken{}, fmt.Errorf("secret-id: %w", err)
 	}
 	defer secretID.Wipe()
-	return postLogin(ctx, client, a.auth.Mount, map[string]string{
+	return postLogin(ctx, client, a.Mount, map[string]string{
 		"role_id":   roleID.RevealString(),
 		"secret_id": secretID.RevealString(),
 	})
@@ -47,8 +47,8 @@ func (a *appRole) authenticate(ctx context.Context, client *api.Client) (loginTo
 
 // currentSecretID returns a copy; the caller must wipe it.
 func (a *appRole) currentSecretID(ctx context.Context, client *api.Client) (crypto.Secret, error) {
-	content, err := readTrimmed(a.auth.ReadSecret, a.auth.SecretIDFile)
-	if err == nil && !a.auth.SecretIDWrapped {
+	content, err := readTrimmed(a.ReadSecret, a.SecretIDFile)
+	if err == nil && !a.SecretIDWrapped {
 		return content, nil
 	}
 	a.mu.Lock()
@@ -75,8 +75,8 @@ func (a *appRole) unwrap(ctx context.Context, client *api.Client, wrapping crypt
 		return unwrapError(err)
 	}
 	origin := textOf(info, "creation_path")
-	if !strings.HasPrefix(origin, "auth/"+a.auth.Mount+"/role/") || !strings.HasSuffix(origin, "secret-id") {
-		return fmt.Errorf("the wrapping token was made by %q and not by auth/%s/role/<role>/secret-id: treat it as forged", origin, a.auth.Mount)
+	if !strings.HasPrefix(origin, "auth/"+a.Mount+"/role/") || !strings.HasSuffix(origin, "secret-id") {
+		return fmt.Errorf("the wrapping token was made by %q and not by auth/%s/role/<role>/secret-id: treat it as forged", origin, a.Mount)
 	}
 	secret, err := client.Logical().UnwrapWithContext(ctx, wrapping.RevealString())
 	client.ClearToken() // unwrapping leaves the wrapping token in the client
@@ -99,12 +99,19 @@ func unwrapError(err error) error {
 	return fmt.Errorf("unwrap: %w", oneLine(err))
 }
 
-// givenToken is a token that was obtained elsewhere, as a value or in a file. This
+// byToken takes a token that was obtained elsewhere, as a value or in a file. This
 // package never revokes it.
-type givenToken struct{ auth Auth }
-
-func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
-	token, err := t.current()
+func (a Auth) byToken(ctx context.Context, client *api.Client) (loginToken, error) {
+	var token crypto.Secret
+	var err error
+	var advice string
+	if a.Method == MethodTokenFile {
+		token, err = readTrimmed(a.ReadSecret, a.TokenFile)
+		advice = fmt.Sprintf("the token in %s is revoked, expired, or lacks the default policy: is the agent that writes it running?", a.TokenFile)
+	} else {
+		token, err = trimmed("the token", a.Token.Reveal()) // a copy: the session wipes it
+		advice = "the token is revoked, expired, or lacks the default policy, and method token has no way to get another: put a new one into VAULT_TOKEN, or use another method"
+	}
 	if err != nil {
 		return loginToken{}, err
 	}
@@ -113,7 +120,7 @@ func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (logi
 	body, err := readBody(client.Logical().ReadRawWithContext(ctx, lookupSelf))
 	defer clear(body)
 	if statusOf(err) == 403 {
-		return loginToken{}, fmt.Errorf("%s; %w", t.advice(), oneLine(err))
+		return loginToken{}, fmt.Errorf("%s; %w", advice, oneLine(err))
 	}
 	if err != nil {
 		return loginToken{}, fmt.Errorf("look up the token: %w", oneLine(err))
@@ -126,59 +133,43 @@ func (t *givenToken) authenticate(ctx context.Context, client *api.Client) (logi
 	return loginToken{secret: token, ttl: self.ttl(), renewable: self.Renewable, uses: self.NumUses}, nil
 }
 
-func (t *givenToken) current() (crypto.Secret, error) {
-	if t.auth.Method == MethodTokenFile {
-		return readTrimmed(t.auth.ReadSecret, t.auth.TokenFile)
-	}
-	// A copy: the session wipes it.
-	return trimmed("the token", t.auth.Token.Reveal())
-}
-
-func (t *givenToken) advice() string {
-	if t.auth.Method == MethodTokenFile {
-		return fmt.Sprintf("the token in %s is revoked, expired, or lacks the default policy: is the agent that writes it running?", t.auth.TokenFile)
-	}
-	return "the token is revoked, expired, or lacks the default policy, and method token has no way to get another: put a new one into VAULT_TOKEN, or use another method"
-}
-
-// kubernetes logs in with a service account's token, which the kubelet renews in its
-// file about every hour.
-type kubernetes struct{ auth Auth }
-
-func (k kubernetes) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
-	jwt, err := readTrimmed(k.auth.ReadJWT, k.auth.JWTFile)
+// byKubernetes uses a service account's token, which the kubelet renews in its file
+// about every hour.
+func (a Auth) byKubernetes(ctx context.Context, client *api.Client) (loginToken, error) {
+	jwt, err := readTrimmed(a.ReadJWT, a.JWTFile)
 	if err != nil {
 		return loginToken{}, fmt.Errorf("service account token: %w", err)
 	}
 	defer jwt.Wipe()
-	return postLogin(ctx, client, k.auth.Mount, map[string]string{
-		"role": k.auth.Role,
+	return postLogin(ctx, client, a.Mount, map[string]string{
+		"role": a.Role,
 		"jwt":  jwt.RevealString(),
 	})
 }
 
-// certificate logs in by the TLS client certificate that the connection
-// presents.
-type certificate struct{ auth Auth }
-
-func (c certificate) authenticate(ctx context.Context, client *api.Client) (loginToken, error) {
-	return postLogin(ctx, client, c.auth.Mount, map[string]string{"name": c.auth.Role})
+// byCertificate uses the TLS client certificate that the connection presents.
+func (a Auth) byCertificate(ctx context.Context, client *api.Client) (loginToken, error) {
+	return postLogin(ctx, client, a.Mount, map[string]string{"name": a.Role})
 }
 
-// load reads both files again: certificates are renewed under a running daemon.
-func (c certificate) load() (*tls.Certificate, error) {
-	chain, err := os.ReadFile(c.auth.CertFile)
+// clientCertificate is the certificate of every connection, nil for most methods. It
+// reads both files again: certificates are renewed under a running daemon.
+func (a Auth) clientCertificate() (*tls.Certificate, error) {
+	if a.Method != MethodCert {
+		return nil, nil
+	}
+	chain, err := os.ReadFile(a.CertFile)
 	if err != nil {
 		return nil, fmt.Errorf("client certificate: %w", err)
 	}
-	key, err := c.auth.ReadSecret(c.auth.KeyFile)
+	key, err := a.ReadSecret(a.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("client certificate's key: %w", err)
 	}
 	defer key.Wipe()
 	pair, err := tls.X509KeyPair(chain, key.Reveal())
 	if err != nil {
-		return nil, fmt.Errorf("client certificate %s with key %s: %w", c.auth.CertFile, c.auth.KeyFile, err)
+		return nil, fmt.Errorf("client certificate %s with key %s: %w", a.CertFile, a.KeyFile, err)
 	}
 	return &pair, nil
 }

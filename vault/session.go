@@ -213,7 +213,7 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 		l.end()
 		return nil, err
 	}
-	if l.token, err = s.login.method.authenticate(ctx, client); err != nil {
+	if l.token, err = s.login.authenticate(ctx, client); err != nil {
 		l.end()
 		return nil, fmt.Errorf("log in to vault by %s: %w", s.login.auth.Method, oneLine(err))
 	}

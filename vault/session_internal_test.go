@@ -29,7 +29,6 @@ func TestKeeperEndsOnceItsLeaseIsReplaced(t *testing.T) {
 
 // timedLogin records when it was used, and takes a set time.
 type timedLogin struct {
-	method
 	at   []time.Time
 	took time.Duration
 	err  error
@@ -44,7 +43,7 @@ func (l *timedLogin) authenticate(context.Context, *api.Client) (loginToken, err
 // sessionOf returns a session whose first login has just happened.
 func sessionOf(t *testing.T, login *timedLogin) *session {
 	t.Helper()
-	s, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{method: login})
+	s, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{authenticate: login.authenticate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +158,6 @@ func TestAFailedLoginIsTheAnswerUntilTheNextMayBeTried(t *testing.T) {
 
 // countedLogin fails immediately, like a missing secret-id file.
 type countedLogin struct {
-	method
 	logins int
 }
 
@@ -175,7 +173,7 @@ func TestKeeperWhoseLoginsFailAtOnceTriesOnceAMinute(t *testing.T) {
 		failing := &countedLogin{}
 		old := &lease{ctx: ctx, since: time.Now()}
 		s := &session{
-			ctx: ctx, current: old, pause: minLoginPause, login: &Login{method: failing},
+			ctx: ctx, current: old, pause: minLoginPause, login: &Login{authenticate: failing.authenticate},
 			cfg: Config{Address: "http://127.0.0.1:1"}.withDefaults(),
 		}
 
@@ -189,7 +187,6 @@ func TestKeeperWhoseLoginsFailAtOnceTriesOnceAMinute(t *testing.T) {
 
 // keptLogin returns the same token each time.
 type keptLogin struct {
-	method
 	token loginToken
 }
 
@@ -201,7 +198,7 @@ func (l keptLogin) authenticate(context.Context, *api.Client) (loginToken, error
 func TestALoginsCopyOfTheTokenIsWiped(t *testing.T) {
 	login := keptLogin{token: loginToken{secret: crypto.SecretFromString("hvs.token")}}
 
-	s, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{method: login})
+	s, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{authenticate: login.authenticate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +212,7 @@ func TestALoginsCopyOfTheTokenIsWiped(t *testing.T) {
 func TestATokenForOneRequestIsRefused(t *testing.T) {
 	login := keptLogin{token: loginToken{secret: crypto.SecretFromString("hvs.token"), uses: 1}}
 
-	_, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{method: login})
+	_, err := openSession(t.Context(), Config{Address: "http://127.0.0.1:1"}.withDefaults(), &Login{authenticate: login.authenticate})
 
 	var limited *usesError
 	if !errors.As(err, &limited) || limited.uses != 1 {

@@ -30,7 +30,7 @@ var errTooLarge = errors.New("answer is too large")
 // dial prepares a client without a token, over connections of its own. It sends no
 // request.
 func dial(cfg Config, login *Login) (*api.Client, *http.Client, error) {
-	certificate, err := login.clientCertificate()
+	certificate, err := login.auth.clientCertificate()
 	if err != nil {
 		return nil, nil, err
 	}
