@@ -56,6 +56,8 @@ func Of(err error) Kind {
 		return Proxy
 	case isOp && op.Op == "remote error": // a TLS alert, whose type is not exported
 		return ofAlert(op.Err.Error())
+	case errors.As(err, new(tls.AlertError)): // over QUIC only
+		return ofAlert(err.Error())
 	case strings.Contains(err.Error(), "server selected unsupported protocol version"):
 		return OldTLS
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
