@@ -14,7 +14,6 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/text"
-	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
 )
 
@@ -102,16 +101,7 @@ func runShow(cmd *cobra.Command, path string, flags showFlags) error {
 
 // view reads a record, and opens its password if that is asked for.
 func (a *app) view(ctx context.Context, s *sweep.Sweep, flags showFlags) (v recordView, err error) {
-	var tenant rotator.TenantID
-	if strings.Contains(flags.tenant, "@") {
-		tenant, err = s.Find(ctx, flags.tenant)
-	} else {
-		tenant, err = rotator.ParseTenantID(flags.tenant)
-	}
-	if err != nil {
-		return v, err
-	}
-	if v.record, err = s.Record(ctx, tenant); err == nil && flags.reveal {
+	if v.record, err = s.Record(ctx, flags.tenant); err == nil && flags.reveal {
 		err = a.reveal(ctx, s, flags, &v)
 	}
 	return v, err
@@ -126,13 +116,9 @@ type recordView struct {
 
 // reveal opens a password, and records that before anybody sees it.
 func (a *app) reveal(ctx context.Context, s *sweep.Sweep, flags showFlags, shown *recordView) (err error) {
-	cred, pending := shown.record.Credential, flags.pending
-	if flags.accepted {
-		if pending, shown.account, err = s.Accepted(ctx, cred); err != nil {
-			return err
-		}
-	}
-	if shown.password, err = s.Reveal(ctx, cred, pending); err != nil {
+	var pending bool
+	cred := shown.record.Credential
+	if shown.password, pending, shown.account, err = s.Reveal(ctx, cred, flags.pending, flags.accepted); err != nil {
 		return err
 	}
 	shown.revealed = "current"

@@ -234,7 +234,7 @@ func TestWithdrawnRecordIsIgnored(t *testing.T) {
 		}
 		outcome, _, reason := status.LastOutcome(time.Now())
 		again := f.adds(t, asking(2)).Rows[0]
-		_, show := f.sweep.Record(t.Context(), tenant(2))
+		_, show := f.sweep.Record(t.Context(), string(tenant(2)))
 
 		mustEnd(t, report, "1 rotated, 2 ignored")
 		if report.Rows[1].Reason != want || report.Failures() != 0 {

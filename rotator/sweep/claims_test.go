@@ -36,7 +36,7 @@ func TestHowLongAClaimIsBelieved(t *testing.T) {
 			f.add(serverA, 1)
 			f.leave(t, 1, "another process", f.began.Add(until))
 
-			record, err := f.sweep.Record(t.Context(), tenant(1))
+			record, err := f.sweep.Record(t.Context(), string(tenant(1)))
 
 			if err != nil || record.UnderWay != want {
 				t.Errorf("until %s: %t, %v", until, record.UnderWay, err)

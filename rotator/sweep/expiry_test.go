@@ -47,7 +47,7 @@ func TestARecordThatDeletesItselfIsSaidEverywhere(t *testing.T) {
 				v := f.verify(t, false)
 				found, errExamine := f.sweep.Examine(t.Context(), nil)
 				all, now, errStatus := f.sweep.Status(t.Context(), sweep.Selection{})
-				shown, errRecord := f.sweep.Record(t.Context(), tenant(1))
+				shown, errRecord := f.sweep.Record(t.Context(), string(tenant(1)))
 
 				if err := errors.Join(errExamine, errStatus, errRecord); err != nil {
 					t.Fatal(err)

@@ -1,9 +1,11 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,75 +26,69 @@ type Record struct {
 	UnderWay   bool      // a process has a valid claim on the pending password
 }
 
-// Record reads one tenant's record. It opens nothing and needs no master key. An error
-// means that there is nothing to show.
-func (s *Sweep) Record(ctx context.Context, tenant rotator.TenantID) (Record, error) {
+// Record reads the record of a tenant: the one with this id, or the only one with a user
+// of this address in any spelling, for which it reads the whole fleet. It opens nothing
+// and needs no master key. An error means that there is nothing to show.
+func (s *Sweep) Record(ctx context.Context, name string) (Record, error) {
 	r := &run{Sweep: s, clock: s.Clock}
+	tenant, err := rotator.ParseTenantID(name)
+	if strings.Contains(name, "@") {
+		tenant, err = r.ownerOf(ctx, name)
+	}
+	if err != nil {
+		return Record{}, err
+	}
 	c := r.candidate(ctx, string(tenant))
 	if c.Err != nil && !errors.Is(c.Err, rotator.ErrMalformed) {
 		return Record{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
 	}
 	now, cred := s.Clock.Now(), c.Credential
-	rec := Record{Credential: cred, Problem: c.Err}
-	if rec.Problem == nil {
-		rec.Problem = c.Unlisted
-	}
+	rec := Record{Credential: cred, Problem: cmp.Or(c.Err, c.Unlisted), ByDefault: cred.ByDefault()}
 	rec.Age, rec.AgeKnown = cred.Age(now)
 	rec.Due, _ = cred.DueAt(now)
 	rec.PolicyEnd, _ = cred.PolicyEnd(now)
 	rec.Overdue = c.Err == nil && cred.Due(now) && !now.Before(rec.PolicyEnd)
-	rec.ByDefault = cred.ByDefault()
 	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.Live(now)
 	return rec, nil
 }
 
-// Find returns the only tenant with a user of this address, in any spelling. It reads
-// the whole fleet.
-func (s *Sweep) Find(ctx context.Context, user string) (rotator.TenantID, error) {
-	r := &run{Sweep: s, clock: s.Clock}
-	has := func(c rotator.Candidate) bool { return rotator.SameAddress(c.Credential.Username, user) }
-	candidates, err := r.scan(ctx, has)
-	if err != nil {
-		return "", err
-	}
+func (r *run) ownerOf(ctx context.Context, user string) (rotator.TenantID, error) {
 	var found []string
-	for _, c := range candidates {
-		if has(c) { // others are included because they share another user
+	keep := func(c rotator.Candidate) bool {
+		if rotator.SameAddress(c.Credential.Username, user) {
 			found = append(found, c.Name)
 		}
+		return false
 	}
-	switch len(found) {
-	case 0:
+	_, err := r.scan(ctx, keep)
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
 		return "", fmt.Errorf("no tenant has the user %.254q", user)
-	case 1:
-		return rotator.TenantID(found[0]), nil
+	case len(found) > 1:
+		slices.Sort(found)
+		return "", fmt.Errorf("%d tenants have the user %.254q, name one by its id: %s", len(found), user, strings.Join(found, ", "))
 	}
-	return "", fmt.Errorf("%d tenants have the user %.254q, name one by its id: %s", len(found), user, strings.Join(found, ", "))
+	return rotator.TenantID(found[0]), nil
 }
 
-// Reveal opens the current password of a record, or its pending one. The caller must
-// record that, and wipe the secret.
-func (s *Sweep) Reveal(ctx context.Context, c rotator.Credential, pending bool) (crypto.Secret, error) {
+// Reveal opens the current password of a record, or its pending one, or, with accepted,
+// whichever of the two Mailu holds, see [rotator.Rotator.Accepted]. It returns which one
+// that is. The caller must record that, and wipe the secret.
+func (s *Sweep) Reveal(ctx context.Context, c rotator.Credential, pending, accepted bool) (password crypto.Secret, isPending bool, remark string, err error) {
 	keys, err := s.masterKeys(ctx)
 	if err != nil {
-		return crypto.Secret{}, err
+		return crypto.Secret{}, false, "", err
 	}
 	defer keys.Wipe()
-	return rotator.Reveal(keys, c, pending)
-}
-
-// Accepted asks Mailu which of the passwords of a half-finished rotation it holds, see
-// [Rotator.Accepted].
-func (s *Sweep) Accepted(ctx context.Context, c rotator.Credential) (pending bool, remark string, err error) {
-	if c.Pending == nil {
-		return false, "", nil
+	if accepted && c.Pending != nil {
+		if pending, remark, err = s.newRotator(s.Clock, keys).Accepted(ctx, c); err != nil {
+			return crypto.Secret{}, false, "", err
+		}
 	}
-	keys, err := s.masterKeys(ctx)
-	if err != nil {
-		return false, "", err
-	}
-	defer keys.Wipe()
-	return s.newRotator(s.Clock, keys).Accepted(ctx, c)
+	password, err = rotator.Reveal(keys, c, pending)
+	return password, pending, remark, err
 }
 
 // Status reads only the records of the selection: it needs no master key, sends Mailu
