@@ -1,7 +1,8 @@
 // Command demo shows mailu-rotator at work: it starts a real Vault and two Mailu test
 // servers on loopback, seeds a dozen tenants of many ages, lets the program show its
-// plan and rotate what is due, and then checks the result in Vault and on the Mailu
-// servers, without the program. `make demo` runs it.
+// plan and rotate what is due, checks the result in Vault and on the Mailu servers,
+// without the program, and ends with the commands that an operator needs most. `make
+// demo` runs it.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -58,11 +60,32 @@ func play(ctx context.Context, binary string, keep bool) error {
 	if err := s.prove(ctx); err != nil {
 		return err
 	}
+	for _, c := range s.commands() {
+		headline(c.shows + ": mailu-rotator " + strings.Join(c.args, " "))
+		if err := s.rotator(ctx, c.args...); err != nil {
+			return err
+		}
+	}
 	if keep {
 		s.invite()
 		<-ctx.Done()
 	}
 	return nil
+}
+
+// command is one of those that an operator needs most.
+type command struct {
+	shows string
+	args  []string
+}
+
+func (s *stage) commands() []command {
+	return []command{
+		{"What is wrong, and what fixes it", []string{"doctor"}},
+		{"Every tenant's state", []string{"status"}},
+		{"One tenant", []string{"show", s.tenants[0].user}},
+		{"Does Mailu accept what Vault holds?", []string{"verify"}},
+	}
 }
 
 func headline(text string) { fmt.Printf("\n== %s\n\n", text) }

@@ -156,15 +156,16 @@ func (s *stage) describe() {
 // invite prints what the user can try while everything still runs.
 func (s *stage) invite() {
 	headline("Left running until Ctrl-C; in another terminal:")
-	lines := []string{
-		"export VAULT_ADDR=" + s.vault.Addr + " VAULT_TOKEN=" + s.vault.RootToken,
-		"vault kv get -mount=vault smtp/" + s.tenants[0].id + "/admin",
-		"curl -sH \"X-Vault-Token: $VAULT_TOKEN\" $VAULT_ADDR/v1/vault/data/smtp/" + s.tenants[0].id + "/admin",
-		s.binary + " --config " + s.config + " --run-now --dry-run",
-		s.binary + " --config " + s.config + " --run-now --server " + s.mailus[0].Origin(),
-		s.binary + " --config " + s.config + " --run-now --output json",
-		s.binary + " --config " + s.config + "        # the daemon",
-		"curl -sH \"Authorization: Bearer " + s.mailus[0].Token() + "\" " + s.mailus[0].Origin() + "/api/v1/user/" + s.tenants[0].user,
+	program := s.binary + " --config " + s.config + " "
+	var lines []string
+	for _, c := range s.commands() {
+		lines = append(lines, program+strings.Join(c.args, " "))
 	}
+	lines = append(lines,
+		program+"--run-now --server "+s.mailus[0].Origin(),
+		program+"       # the daemon; its page is at http://127.0.0.1:9180/",
+		"curl -sH \"X-Vault-Token: "+s.vault.RootToken+"\" "+s.vault.Addr+"/v1/vault/data/smtp/"+s.tenants[0].id+"/admin",
+		"curl -sH \"Authorization: Bearer "+s.mailus[0].Token()+"\" "+s.mailus[0].Origin()+"/api/v1/user/"+s.tenants[0].user,
+	)
 	fmt.Println("  " + strings.Join(lines, "\n  "))
 }
