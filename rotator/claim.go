@@ -59,9 +59,8 @@ func (c Claim) Live(now time.Time) bool {
 	return now.Before(c.Until) && c.Until.Sub(now) <= MaxClaimTTL+maxSkew
 }
 
-// parsePending parses what a rotation has left in the record. Empty values are
-// malformed, not absent: `vault kv patch` may have emptied them over a password that
-// Mailu holds, and an operator must check first.
+// parsePending takes empty values as malformed, not absent: `vault kv patch` may have
+// emptied them over a password that Mailu holds, and an operator must check first.
 func parsePending(raw any) (*Pending, error) {
 	fields, isObject := raw.(map[string]any)
 	switch {

@@ -24,8 +24,7 @@ func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ClockSkewError refuses a run: with a wrong clock, ages, claims and the timestamps
-// that keys are derived from would all be wrong.
+// ClockSkewError refuses a run: ages, claims and the timestamps of keys would be wrong.
 type ClockSkewError struct {
 	Skew time.Duration // the host's clock minus Vault's
 }

@@ -10,8 +10,7 @@ import (
 	"mailu-rotator/crypto"
 )
 
-// Creator creates what [Store] and [Server] can only change. It is separate from them
-// so that only an addition can create a record or a user.
+// Creator creates what [Store] and [Server] can only change, for additions alone.
 type Creator interface {
 	// CreateRecord stores fields as the first version of the tenant's record and
 	// returns its number. Its errors are those of [Store].Write; [ErrConflict] means

@@ -95,8 +95,8 @@ func (k IssueKind) Serious() bool {
 }
 
 // IssuesOf returns all issues of one record. rivals is how many tenants name its user.
-// keys may be nil: then key versions are not checked. restorable is asked about a
-// deleted record: whether the version before the deleted one exists.
+// keys may be nil: then key versions are not checked. restorable reports whether the
+// version before the deleted one exists.
 func IssuesOf(now time.Time, c Candidate, rivals int, keys *crypto.Keyring, restorable func(deleted int) bool) (serious, slight []Issue) {
 	version := c.Credential.Version
 	deleted, isDeleted := errors.AsType[*DeletedError](c.Err)

@@ -109,17 +109,15 @@ func (s Spread) String() string { return strconv.Itoa(s.percent) + "%" }
 // early is how much sooner than its policy demands a password created at born is due,
 // in whole seconds: from 0 to less than the spread's share of the policy.
 //
-// A hash of its id gives each tenant a fixed place in the cycle of its policy. The
-// longer ago that place was when the password was created, the earlier the next one is
-// due: each rotation closes the same share of the distance. So a wave is as wide as the
-// spread in its first cycle, evenly filled, and wider in each later one until it fills
-// the whole cycle. Then the cost is nearly zero: a tenant at its place is due after a
-// whole policy again.
+// A hash of its id gives each tenant a fixed place in the cycle of its policy. The longer
+// ago that place was when the password was created, the earlier the next one is due: each
+// rotation closes the same share of the distance. So a wave is as wide as the spread in
+// its first cycle, and wider in each later one until it fills the whole cycle. Then a
+// tenant at its place is due after a whole policy again.
 //
-// Two simpler rules are worse. With a fixed time per tenant, all tenants whose intervals
-// have the same number of sweeps stay together permanently. With a time drawn again at
-// each rotation, a wave widens only with the square root of its cycles. Both also
-// permanently rotate more often than needed.
+// Two simpler rules are worse, and permanently rotate more often than needed: with a fixed
+// time per tenant, those whose intervals have the same number of sweeps stay together; with
+// a time drawn at each rotation, a wave widens only with the square root of its cycles.
 func (p Policy) early(tenant TenantID, born time.Time) time.Duration {
 	share := p.MaxAge() / 100 * time.Duration(p.spread.percent)
 	if share == 0 {
@@ -180,17 +178,15 @@ func (c Credential) Age(now time.Time) (time.Duration, bool) {
 	return max(now.Sub(born), 0), true
 }
 
-// Due reports whether the password must be replaced: the time of [Credential.DueAt] has
-// come; equal counts. A credential of unknown age is due, one under a manual policy
-// never is.
+// Due reports whether the password must be replaced: [Credential.DueAt] has come, or its
+// age is unknown. Under a manual policy it never is.
 func (c Credential) Due(now time.Time) bool {
 	action, _ := c.ByPolicy(now)
 	return action == Rotate
 }
 
-// DueAt is when the password is due: at the end of its policy, or earlier by the spread
-// for this tenant and age. It returns false under a manual policy, or if the age is
-// unknown. Everything that shows due dates uses it.
+// DueAt is when the password is due: at the end of its policy, or earlier by the spread.
+// It returns false under a manual policy, or if the age is unknown.
 func (c Credential) DueAt(now time.Time) (time.Time, bool) {
 	born, _ := c.Born(now)
 	end, ends := c.PolicyEnd(now)
@@ -200,8 +196,7 @@ func (c Credential) DueAt(now time.Time) (time.Time, bool) {
 	return end.Add(-c.Policy.early(c.Tenant, born)), true
 }
 
-// PolicyEnd is when the password reaches the age that its policy allows, whatever the
-// spread; false as in [Credential.DueAt].
+// PolicyEnd is [Credential.DueAt] without the spread.
 func (c Credential) PolicyEnd(now time.Time) (time.Time, bool) {
 	born, known := c.Born(now)
 	if !known || c.Policy.MaxAge() == 0 {
@@ -217,8 +212,7 @@ func (c Credential) RotatedSince(cutoff, now time.Time) bool {
 	return ok && !rotated.Before(cutoff.Truncate(time.Millisecond))
 }
 
-// expiryMargin is how long a record must outlive the due date of its password, for a
-// rotation that fails for some days.
+// expiryMargin is how long a record must outlive its policy: a rotation may fail for days.
 const expiryMargin = 7 * 24 * time.Hour
 
 // vanishes reports whether the store deletes a record before its policy has it
@@ -240,8 +234,7 @@ func expiry(expires time.Time) string {
 	return fmt.Sprintf("the record deletes itself at %s (delete_version_after): mailu-rotator doctor says how to end that", FormatTime(expires))
 }
 
-// writtenAs returns the record after it was stored as a version, which lives as long as
-// the version that was read.
+// writtenAs is the record stored as a version, which lives as long as the one read.
 func (c Credential) writtenAs(version int, now time.Time) Credential {
 	c.Version = version
 	if !c.Expires.IsZero() {

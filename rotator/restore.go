@@ -259,9 +259,8 @@ func (r *rotation) chosen(ctx context.Context, version int, past *opened) (earli
 	return earlier{}, fmt.Errorf("version %d has today's password%s: name another one; `vault kv metadata get` lists them", version, sealing)
 }
 
-// restorable opens an earlier password. It reports whether that is another one than
-// those in past, and why it cannot be restored: if a manual edit keeps it from opening,
-// the error says which, and which version has the original fields.
+// restorable opens an earlier password. another: it is not in past. The error is why it
+// cannot be restored: if by a manual edit, which one, and which version is without it.
 func (r *rotation) restorable(ctx context.Context, p *Pending, past *opened) (another bool, err error) {
 	password, another, err := past.open(p)
 	if err == nil && another {

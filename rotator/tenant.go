@@ -14,9 +14,8 @@ import (
 // because that spelling is part of the key derivation.
 type TenantID string
 
-// ParseTenantID accepts a UUID v4 (RFC 9562) in 8-4-4-4-12 form, hex digits of either
-// case. It also keeps names such as "../x", which Vault's client would join into
-// another path, out of every request.
+// ParseTenantID accepts a UUID v4 (RFC 9562), hex digits of either case. It keeps names
+// such as "../x", which Vault's client would join into another path, out of requests.
 func ParseTenantID(name string) (TenantID, error) {
 	if _, ok := ParseUUID(strings.ToLower(name)); !ok {
 		return "", fmt.Errorf("%q is not a tenant id (a UUID version 4)", name)
@@ -25,8 +24,7 @@ func ParseTenantID(name string) (TenantID, error) {
 }
 
 // NewTenantID is the n-th id, from 0, for a user's new tenant. It is derived from the
-// address, so that two processes that add the user at the same time create the same
-// record, and check-and-set gives it to one of them.
+// address, so that check-and-set gives it to one of two processes that add the user.
 func NewTenantID(user Address, n int) TenantID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "mailu-rotator tenant %d %s", n, user))
 	id := UUID(sum[:])
@@ -84,9 +82,8 @@ func ParseOrigin(raw string) (Origin, error) {
 	return Origin(scheme + "://" + host), nil
 }
 
-// Host identifies a server: host and port, in one spelling. It ignores the scheme, the
-// ports 80 and 443, which belong to one server, and a final dot. All names of this
-// machine's loopback are equal.
+// Host identifies a server: host and port in one spelling, without the ports 80 and 443,
+// which belong to one server, and a final dot. All names of the loopback are equal.
 func (o Origin) Host() string {
 	u, err := url.Parse(string(o))
 	if err != nil {

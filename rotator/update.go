@@ -23,9 +23,8 @@ type change struct {
 	landed func(Credential) bool
 }
 
-// update stores a change in Vault. A version mismatch and a lost answer look alike here;
-// reading again resolves both: if the record has our change, it succeeded; otherwise
-// the change is applied to the current record.
+// update stores a change in Vault. A version mismatch and a lost answer look alike, and are
+// resolved by reading again: a record without our change gets it applied once more.
 func (r *rotation) update(ctx context.Context, step change) error {
 	for range maxRebases {
 		next := r.cred

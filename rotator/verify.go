@@ -29,10 +29,7 @@ func States() []State {
 	return []State{StateOK, StatePending, StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser, StateUnproven, StateIgnored}
 }
 
-// Problem reports whether the tenant needs attention: such findings make the exit
-// status 2. A pending rotation is a problem only without a valid claim, an unproven
-// password only if the server was asked, and any state if the record deletes itself,
-// which the finding shows.
+// Problem reports whether the state itself needs attention; [Finding.Problem] knows more.
 func (s State) Problem() bool {
 	return slices.Contains([]State{StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser}, s)
 }
@@ -54,7 +51,9 @@ type Finding struct {
 	Reason    string `json:"reason,omitempty"` // for people; empty if the state needs no explanation
 }
 
-// Problem reports whether the tenant needs attention.
+// Problem reports whether the tenant needs attention, and the exit status is 2. A pending
+// rotation does so only without a valid claim, an unproven password only if the server was
+// asked, and any state if the record deletes itself.
 func (f Finding) Problem() bool {
 	return f.State.Problem() || f.State == StatePending && !f.UnderWay || f.State == StateUnproven && f.Unprovable || f.Vanishing
 }
