@@ -57,7 +57,7 @@ func (r *rotation) update(ctx context.Context, step change) error {
 	return &storeError{fmt.Errorf("%w %d times in a row: find in Vault's audit log what keeps writing it; the next run goes on", ErrConflict, maxRebases)}
 }
 
-// store writes a record; nothing else in a rotation does. It refuses one whose current
+// store writes a record. It refuses one whose current
 // password would not open with the fields beside it: nobody could read it. It does not
 // open the known ones, with exactly their fields: the one that the rotation has itself
 // sealed or opened, and the one that was current before.
