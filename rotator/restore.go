@@ -24,7 +24,7 @@ func (r *Rotator) Repair(ctx context.Context, c Candidate, f Finding, unshared f
 		how, err = "brought back from the history of the record", x.undelete(ctx, deleted.Version, unshared)
 		f.User, f.Origin = x.cred.Username, x.cred.Origin
 	case c.Err != nil:
-		return f // a record that never existed
+		return f // a malformed record, or one that never existed
 	case c.Credential.Pending != nil:
 		how = "finished the half-finished rotation"
 		if healed := x.healed(ctx, c.Credential.Pending); healed != nil {

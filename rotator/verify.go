@@ -66,18 +66,15 @@ func (f Finding) ProblemError() error {
 	return errors.New(f.Reason)
 }
 
-// Repairable reports whether a repair may help. A malformed record cannot be restored
-// from its history.
-func (f Finding) Repairable(c Candidate) bool {
+// Repairable reports whether a repair may help.
+func (f Finding) Repairable() bool {
 	switch f.State {
-	case StateDrift:
+	case StateDrift, StateUnreadable:
 		return true
 	case StatePending:
 		return !f.UnderWay
 	case StateUnproven:
 		return f.Unprovable
-	case StateUnreadable:
-		return c.Err == nil || errors.Is(c.Err, ErrAbsent)
 	}
 	return false
 }

@@ -125,21 +125,8 @@ func (doc verificationJSON) summary() string {
 		counts = append(counts, fmt.Sprintf("%d repaired", doc.Repaired))
 	}
 	text := fmt.Sprintf("%s: %s in %s", tenants(len(doc.Tenants)), strings.Join(counts, ", "), doc.Finished.Sub(doc.Started).Round(10*time.Millisecond))
-	if !doc.Repair && slices.ContainsFunc(doc.Tenants, findingJSON.repairable) {
+	if !doc.Repair && slices.ContainsFunc(doc.Tenants, func(f findingJSON) bool { return f.Repairable() && f.State != rotator.StateUnreadable }) {
 		text += "\nto bring Vault and Mailu back together: mailu-rotator verify --repair"
 	}
 	return text
-}
-
-// repairable reports whether a repair may help.
-func (f findingJSON) repairable() bool {
-	switch f.State {
-	case rotator.StateDrift:
-		return true
-	case rotator.StatePending:
-		return !f.UnderWay
-	case rotator.StateUnproven:
-		return f.Unprovable
-	}
-	return false
 }

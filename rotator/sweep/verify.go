@@ -104,7 +104,7 @@ func (r *run) find(ctx context.Context, c rotator.Candidate, repair bool, rivals
 	switch {
 	case rivals > 1 && f.Problem():
 		f.Reason += "; " + rotator.DuplicateUser(c, rivals).Error()
-	case repair && f.Repairable(c):
+	case repair && f.Repairable():
 		f = r.repair(ctx, c, f)
 	}
 	if ctx.Err() == nil || f.Repaired { // an interrupted check is no finding
