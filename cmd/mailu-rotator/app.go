@@ -101,18 +101,12 @@ func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error))
 }
 
 func (a *app) sweepOn(client *vault.Client, servers *mailu.Servers) *sweep.Sweep {
+	r := a.cfg.Rotation
 	s := &sweep.Sweep{
 		Store: client, Keys: client, Time: client, Mailu: servers,
-		Clock:         rotator.SystemClock{},
-		NewPassword:   a.passwords.Generate,
-		DefaultPolicy: a.cfg.Rotation.DefaultPolicy.WithSpread(a.cfg.Rotation.Spread),
-		Owner:         a.owner,
-		Workers:       a.cfg.Rotation.Workers,
-		ClaimTTL:      a.cfg.Rotation.ClaimTTL,
-		Canary:        a.cfg.Rotation.Canary,
-		Grace:         a.cfg.Rotation.ShutdownGrace,
-		Observe:       a.observe,
-		Cache:         a.cache,
+		Clock: rotator.SystemClock{}, NewPassword: a.passwords.Generate, DefaultPolicy: r.DefaultPolicy.WithSpread(r.Spread),
+		Owner: a.owner, ClaimTTL: r.ClaimTTL, Workers: r.Workers, Canary: r.Canary, Grace: r.ShutdownGrace,
+		Observe: a.observe, Cache: a.cache,
 	}
 	if a.metrics != nil {
 		s.OnStep = a.metrics.Step

@@ -190,12 +190,10 @@ func loadConfig(path string) (*config.Config, error) {
 // settingsOf makes the settings of the daemon's runs. Their reports and findings go to
 // the log, which does not name tenants without a change.
 func settingsOf(a *app) sweep.Settings {
+	r := a.cfg.Rotation
 	s := sweep.Settings{
-		Schedule: a.cfg.Rotation.Schedule,
-		Timezone: a.cfg.Rotation.Timezone,
-		Jitter:   a.cfg.Rotation.Jitter,
-		Window:   a.cfg.Rotation.Window,
-		Observe:  a.observe,
+		Schedule: r.Schedule, Timezone: r.Timezone, Jitter: r.Jitter, Window: r.Window,
+		Observe: a.observe,
 		Sweep: func(ctx context.Context, sel sweep.Selection, window time.Duration) error {
 			defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
 			_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
@@ -208,7 +206,7 @@ func settingsOf(a *app) sweep.Settings {
 		Lapsed: func(ctx context.Context, tenants []rotator.TenantID) (bool, error) {
 			return inSession(ctx, a, func(s *session) (bool, error) { return s.Lapsed(ctx, tenants) })
 		},
-		Overdue: func() int { return a.cache.Overdue(timetableOf(a.cfg.Rotation)) },
+		Overdue: func() int { return a.cache.Overdue(timetableOf(r)) },
 	}
 	if !a.cfg.Verify.Schedule.Off() {
 		s.VerifySchedule = a.cfg.Verify.Schedule

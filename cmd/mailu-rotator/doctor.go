@@ -221,7 +221,8 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 		return skip("there is no way to Vault", everythingElse)
 	}
 	defer health.Close()
-	if checks = health.Check(ctx); failed(checks) {
+	checks = health.Check(ctx)
+	if slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed }) {
 		return skip("Vault does not serve", "clock", checkLogin, everythingElse)
 	}
 	checks = append(checks, rotator.CheckClock(ctx, rotator.SystemClock{}, health))
@@ -244,10 +245,6 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 	}
 	listed, wellFormed := d.records(ctx, client, found.Keys, report)
 	return append(checks, listed), []rotator.Check{wellFormed}
-}
-
-func failed(checks []rotator.Check) bool {
-	return slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
 }
 
 // records examines every record without opening it, see [sweep.Sweep.Examine].

@@ -241,11 +241,11 @@ const passwordRevealed = "password revealed"
 func (l *logger) audit(system func() (io.WriteCloser, error), event string, fields ...zap.Field) error {
 	fields = append(fields, callerFields()...)
 	inSystem := writeTo(system, event+" "+inOneLine(fields))
-	if inSystem == nil {
-		fields = append(fields, zap.String("system_log", "written"))
-	} else {
-		fields = append(fields, zap.String("system_log", "not written: "+inSystem.Error()))
+	written := "written"
+	if inSystem != nil {
+		written = "not written: " + inSystem.Error()
 	}
+	fields = append(fields, zap.String("system_log", written))
 	// Bypass Check, which would apply log.level.
 	entry := zapcore.Entry{Level: zap.WarnLevel, Time: time.Now(), Message: event}
 	if err := errors.Join(l.zap.Core().Write(entry, fields), flush(l.out)); err != nil && inSystem != nil {

@@ -99,12 +99,24 @@ func runShow(cmd *cobra.Command, path string, flags showFlags) error {
 	return printRecord(cmd.OutOrStdout(), shown, flags)
 }
 
-// view reads a record, and opens its password if that is asked for.
+// view reads a record, and opens its password if that is asked for: it records that
+// before anybody sees it.
 func (a *app) view(ctx context.Context, s *sweep.Sweep, flags showFlags) (v recordView, err error) {
-	if v.record, err = s.Record(ctx, flags.tenant); err == nil && flags.reveal {
-		err = a.reveal(ctx, s, flags, &v)
+	if v.record, err = s.Record(ctx, flags.tenant); err != nil || !flags.reveal {
+		return v, err
 	}
-	return v, err
+	var pending bool
+	cred := v.record.Credential
+	if v.password, pending, v.account, err = s.Reveal(ctx, cred, flags.pending, flags.accepted); err != nil {
+		return v, err
+	}
+	v.revealed = "current"
+	if pending {
+		v.revealed = "pending"
+	}
+	return v, a.log.audit(openSystemLog, passwordRevealed,
+		zap.String("tenant", string(cred.Tenant)), zap.String("user", cred.Username), zap.String("origin", string(cred.Origin)),
+		zap.Int("version", cred.Version), zap.String("password", v.revealed))
 }
 
 type recordView struct {
@@ -112,22 +124,6 @@ type recordView struct {
 	account  string        // what Mailu, if asked, says about the user that an operator should know
 	revealed string        // "current" or "pending"; empty: no password is shown
 	password crypto.Secret // also empty then
-}
-
-// reveal opens a password, and records that before anybody sees it.
-func (a *app) reveal(ctx context.Context, s *sweep.Sweep, flags showFlags, shown *recordView) (err error) {
-	var pending bool
-	cred := shown.record.Credential
-	if shown.password, pending, shown.account, err = s.Reveal(ctx, cred, flags.pending, flags.accepted); err != nil {
-		return err
-	}
-	shown.revealed = "current"
-	if pending {
-		shown.revealed = "pending"
-	}
-	return a.log.audit(openSystemLog, passwordRevealed,
-		zap.String("tenant", string(cred.Tenant)), zap.String("user", cred.Username), zap.String("origin", string(cred.Origin)),
-		zap.Int("version", cred.Version), zap.String("password", shown.revealed))
 }
 
 func printRecord(out io.Writer, v recordView, flags showFlags) error {

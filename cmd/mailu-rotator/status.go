@@ -146,11 +146,10 @@ func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 	if err := printStatus(stdout, r, flags.output, newPalette(flags.color, stdout)); err != nil {
 		return err
 	}
-	problems := 0
-	if flags.check {
-		problems = r.Problems
+	if !flags.check {
+		return statusOf(0, interrupted)
 	}
-	return statusOf(problems, interrupted)
+	return statusOf(r.Problems, interrupted)
 }
 
 func timetableOf(r config.Rotation) rotator.Timetable {
