@@ -62,10 +62,17 @@ func (c *call) do(ctx context.Context, method, path string, body []byte) (answer
 		if err != nil {
 			return answer{}, c.refuse(fmt.Sprintf("no valid request to %s", c.server.host), "correct api_url")
 		}
-		c.attempt(req)
+		c.tries++
+		c.earlier = c.last.cause
+		c.last = c.server.attempt(req, c.sanitizer)
 		if c.last.accepted {
 			return c.last.answer, nil
 		}
+		if c.creation {
+			c.last = c.last.ofCreation(c.sanitizer)
+		}
+		// A 200 with a refusal in its body counts as a refusal only of a question.
+		c.certain = c.certain && c.last.certain && c.last.answer.status != http.StatusOK
 		wait, again := c.worthAnother(ctx)
 		if !again {
 			return answer{}, c.failed(ctx.Err())
@@ -91,17 +98,6 @@ func (c *call) request(ctx context.Context, method, path string, body []byte) (*
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, nil
-}
-
-func (c *call) attempt(req *http.Request) {
-	c.tries++
-	c.earlier = c.last.cause
-	c.last = c.server.attempt(req, c.sanitizer)
-	if c.creation {
-		c.last = c.last.ofCreation(c.sanitizer)
-	}
-	// A 200 with a refusal in its body counts as a refusal only of a question.
-	c.certain = c.certain && c.last.certain && c.last.answer.status != http.StatusOK
 }
 
 // worthAnother returns the wait before the next try, or false if there is none: not if

@@ -59,8 +59,7 @@ func (s *Server) attempt(req *http.Request, sanitizer sanitizer) verdict {
 }
 
 // trial lets one request at a time through until this run has seen the token accepted,
-// since Mailu blocks the sender's network after five wrong ones. Once the token is
-// proven it lets all through.
+// since Mailu blocks the sender's network after five wrong ones.
 func (s *Server) trial(ctx context.Context) (end func(), err error) {
 	if !s.state.proven(s.endpoint) {
 		if err := s.limiter.alone.Acquire(ctx, 1); err != nil {
@@ -113,8 +112,7 @@ const maxIntercepted = 3 // users in a row, after which the server counts as unu
 
 // hostState is what one run knows about an API host, whichever entries lead there. Once
 // disabled it stays disabled: for all entries, or, if only one api_url was found to be
-// wrong, for the entries with that one. The zero value is enabled, and knows no valid
-// token.
+// wrong, for the entries with that one.
 type hostState struct {
 	mu          sync.Mutex        // guards the fields below
 	reasons     map[string]string // why it is disabled, by api_url; "": for all

@@ -180,24 +180,19 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (resp *http.Response, er
 	if operation == opList {
 		limit = maxListSize
 	}
-	resp.Body = &boundedBody{body: resp.Body, left: limit, done: func() { cancel(); done() }}
+	resp.Body = &boundedBody{io.LimitedReader{R: resp.Body, N: limit + 1}, resp.Body, func() { cancel(); done() }}
 	return resp, nil
 }
 
 type boundedBody struct {
-	body io.ReadCloser
-	left int64
-	done func()
+	io.LimitedReader // of one byte more than allowed, which distinguishes a full answer from a cut one
+	body             io.Closer
+	done             func()
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, errTooLarge
-	}
-	// One byte more than allowed distinguishes a full answer from a cut one.
-	n, err := b.body.Read(p[:min(int64(len(p)), b.left+1)])
-	b.left -= int64(n)
-	if b.left < 0 {
+	n, err := b.LimitedReader.Read(p)
+	if b.N <= 0 {
 		return 0, errTooLarge
 	}
 	return n, err
