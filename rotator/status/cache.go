@@ -23,14 +23,11 @@ const maxRuns = 20
 type Cache struct {
 	clock rotator.Clock
 
-	mu       sync.Mutex // guards the fields below
-	scanned  time.Time
-	verified time.Time
-	tenants  entries
-	faulty   []rotator.Status // of the scan in progress, to record at its end
-	servers  map[rotator.Origin]ServerEntry
-	runs     []RunEntry // newest first; the first may be running
-	next     map[rotator.Task]time.Time
+	mu      sync.Mutex // guards the fields below
+	state   Snapshot   // without Now, Tenants and Servers; its first run may be running
+	tenants entries
+	faulty  []rotator.Status // of the scan in progress, to record at its end
+	servers map[rotator.Origin]ServerEntry
 }
 
 // Entry is one tenant on a [Cache]. It omits LastRotated, which Born repeats; times
@@ -85,7 +82,7 @@ type RunEntry struct {
 // NewCache returns an empty cache.
 func NewCache(clock rotator.Clock) *Cache {
 	return &Cache{
-		clock: clock, servers: map[rotator.Origin]ServerEntry{}, next: map[rotator.Task]time.Time{},
+		clock: clock, servers: map[rotator.Origin]ServerEntry{},
 		tenants: entries{small: map[rotator.UUID]smallEntry{}, whole: map[string]Entry{}},
 	}
 }
@@ -135,7 +132,7 @@ func (c *Cache) EndScan(again []rotator.Status) {
 		c.tenants.see(e, s)
 	}
 	c.tenants.forget()
-	c.scanned, c.faulty = c.clock.Now(), nil
+	c.state.Scanned, c.faulty = c.clock.Now(), nil
 }
 
 // Observe is an [Observer].
@@ -144,8 +141,10 @@ func (c *Cache) Observe(e rotator.Event) {
 	defer c.mu.Unlock()
 	now := c.clock.Now()
 	switch e.Name {
-	case rotator.TickScheduled, rotator.VerificationScheduled:
-		c.next[e.Name.Task()] = now.Add(e.Wait)
+	case rotator.TickScheduled:
+		c.state.NextSweep = now.Add(e.Wait)
+	case rotator.VerificationScheduled:
+		c.state.NextVerification = now.Add(e.Wait)
 	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
 		c.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
@@ -158,7 +157,7 @@ func (c *Cache) Observe(e rotator.Event) {
 	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
 		c.current(func(r *RunEntry) { r.Finished, r.Failures, r.Deferred = now, e.Count, e.Deferred })
 		if e.Name == rotator.VerificationFinished {
-			c.verified = now
+			c.state.Verified = now
 		}
 	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		c.refuse(e, now)
@@ -176,25 +175,25 @@ func (c *Cache) Observe(e rotator.Event) {
 
 // begin adds a run. The caller holds the lock, here and below.
 func (c *Cache) begin(r RunEntry) {
-	c.runs = slices.Insert(c.runs, 0, r)
-	c.runs = c.runs[:min(len(c.runs), maxRuns)]
+	runs := slices.Insert(c.state.Runs, 0, r)
+	c.state.Runs = runs[:min(len(runs), maxRuns)]
 }
 
 // current changes the running run; the daemon has one at a time.
 func (c *Cache) current(change func(*RunEntry)) {
-	if len(c.runs) > 0 && c.runs[0].Finished.IsZero() {
-		change(&c.runs[0])
+	if runs := c.state.Runs; len(runs) > 0 && runs[0].Finished.IsZero() {
+		change(&runs[0])
 	}
 }
 
 // refuse ends a run that could not start. It also adds a run that did not even begin,
 // because Vault could not be reached, but only once: its repetitions follow closely.
 func (c *Cache) refuse(e rotator.Event, now time.Time) {
-	task := string(e.Name.Task())
-	if len(c.runs) == 0 || c.runs[0].Task != task || !c.runs[0].Finished.IsZero() && c.runs[0].Err == "" {
+	task, runs := string(e.Name.Task()), c.state.Runs
+	if len(runs) == 0 || runs[0].Task != task || !runs[0].Finished.IsZero() && runs[0].Err == "" {
 		c.begin(RunEntry{Task: task, Started: now})
 	}
-	c.runs[0].Finished, c.runs[0].Err = now, reason(e.Err)
+	c.state.Runs[0].Finished, c.state.Runs[0].Err = now, reason(e.Err)
 }
 
 func (c *Cache) outcome(e rotator.Event, now time.Time) {
@@ -277,7 +276,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// Snapshot is a copy of a [Cache] at one moment.
+// Snapshot is a copy of a [Cache].
 type Snapshot struct {
 	Now              time.Time
 	Scanned          time.Time     // when the records were last read; zero: not yet
@@ -302,10 +301,8 @@ func (c *Cache) Snapshot() Snapshot {
 func (c *Cache) Outline() Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Snapshot{
-		Now: c.clock.Now(), Scanned: c.scanned, Verified: c.verified, Runs: slices.Clone(c.runs),
-		NextSweep: c.next[rotator.TaskSweep], NextVerification: c.next[rotator.TaskVerification],
-	}
+	s := c.state
+	s.Now, s.Runs = c.clock.Now(), slices.Clone(s.Runs)
 	for _, origin := range slices.Sorted(maps.Keys(c.servers)) {
 		s.Servers = append(s.Servers, c.servers[origin])
 	}

@@ -16,13 +16,10 @@ import (
 	"mailu-rotator/rotator/status"
 )
 
+// When the store has failed, and the records are not a few bad entries:
 const (
-	// If maxUnread records cannot be read, and none can, the store has failed: these
-	// are not a few bad entries.
-	maxUnread = 3
-	// maxUnreadInARow bounds the consecutive failed reads, after the store's own
-	// retries, until the scan gives up: the store has then failed since the start.
-	maxUnreadInARow = 50
+	maxUnread       = 3  // cannot be read, and none can
+	maxUnreadInARow = 50 // cannot be read, after the store's own retries
 )
 
 // errNobody: a run that selects no tenant is a mistake and not a success.

@@ -235,12 +235,13 @@ func (d *Daemon) newScheduler() *scheduler {
 		if schedule == nil {
 			continue
 		}
-		if tick := rotator.LastTick(schedule, now.In(a.by.Timezone), open); tick.IsZero() {
+		tick := rotator.LastTick(schedule, now.In(a.by.Timezone), open)
+		if tick.IsZero() {
 			a.done(t)
-		} else {
-			a.appoint(t, tick)
-			a.next[t].until = tick.Add(open)
+			continue
 		}
+		a.appoint(t, tick)
+		a.next[t].until = tick.Add(open)
 	}
 	return a
 }
