@@ -41,7 +41,7 @@ type Config struct {
 	Settings func() Settings
 	Version  string // of the program
 	// Latency returns the recent duration of requests to a server, or false if it is
-	// unknown. If nil, the page shows no latency.
+	// unknown.
 	Latency func(rotator.Origin) (time.Duration, bool)
 }
 

@@ -171,10 +171,7 @@ func servers(f fleet, latency func(rotator.Origin) (time.Duration, bool)) []*ser
 	at := func(origin rotator.Origin) *server {
 		s := byOrigin[origin]
 		if s == nil {
-			s = &server{ServerEntry: status.ServerEntry{Origin: origin}}
-			if latency != nil {
-				s.Latency = milliseconds(latency(origin))
-			}
+			s = &server{ServerEntry: status.ServerEntry{Origin: origin}, Latency: milliseconds(latency(origin))}
 			byOrigin[origin], all = s, append(all, s)
 		}
 		return s

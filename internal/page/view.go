@@ -25,7 +25,6 @@ type view struct {
 	Servers     []*server
 	MoreServers int // beyond those
 	Origins     []string
-	Latency     bool // whether latency is measured
 	Runs        []status.RunEntry
 	Table       table
 	Policy      string
@@ -41,7 +40,7 @@ func (h *handler) view(q query) view {
 	v := view{
 		fleet: f, Query: q, Style: template.CSS(style), Overview: q.overview(), Refresh: q.refresh && q.overview(),
 		Tiles: tiles(f), Histogram: newHistogram(f), Calendar: newCalendar(f), Table: newTable(f, q),
-		Servers: all[:min(len(all), maxServers)], MoreServers: max(0, len(all)-maxServers), Latency: h.Latency != nil,
+		Servers: all[:min(len(all), maxServers)], MoreServers: max(0, len(all)-maxServers),
 		Runs: f.Runs[:min(len(f.Runs), maxRuns)], Policy: policyText(settings.DefaultPolicy), Timezone: settings.Timetable.Timezone.String(),
 		Version: h.Version, Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
 	}
