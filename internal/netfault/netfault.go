@@ -49,6 +49,7 @@ func Of(err error) Kind {
 		return kind
 	}
 	op, isOp := errors.AsType[*net.OpError](err)
+	alert, isAlert := errors.AsType[tls.AlertError](err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	timeout, isTimeout := errors.AsType[net.Error](err)
 	switch {
@@ -56,8 +57,8 @@ func Of(err error) Kind {
 		return Proxy
 	case isOp && op.Op == "remote error": // a TLS alert, whose type is not exported
 		return ofAlert(op.Err.Error())
-	case errors.As(err, new(tls.AlertError)): // over QUIC only
-		return ofAlert(err.Error())
+	case isAlert: // over QUIC only
+		return ofAlert(alert.Error())
 	case strings.Contains(err.Error(), "server selected unsupported protocol version"):
 		return OldTLS
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
