@@ -144,8 +144,6 @@ func checkPath(what, path string) error {
 
 const pathRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/-_.~@:="
 
-const vaultVariable = "VAULT_"
-
 // TakeEnvironment removes every VAULT_* variable from the environment of this process
 // and returns a replacement for os.Getenv that still has them. Vault's API client
 // parses all variables that it knows each time one is made, even if the [Config]
@@ -157,18 +155,13 @@ func TakeEnvironment() (getenv func(string) string) {
 		taken[name] = os.Getenv(name)
 		_ = os.Unsetenv(name) // fails only for names that the environment cannot have
 	}
-	return func(name string) string {
-		if strings.HasPrefix(name, vaultVariable) {
-			return taken[name]
-		}
-		return os.Getenv(name)
-	}
+	return func(name string) string { return cmp.Or(taken[name], os.Getenv(name)) }
 }
 
 func vaultVariables() []string {
 	var names []string
 	for _, setting := range os.Environ() {
-		if name, _, _ := strings.Cut(setting, "="); strings.HasPrefix(name, vaultVariable) {
+		if name, _, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "VAULT_") {
 			names = append(names, name)
 		}
 	}

@@ -141,7 +141,11 @@ func (s *session) succeed(l *lease) {
 // renew ends with the first renewal that fails: otherwise the watcher repeats requests
 // without a pause when Vault answers 400.
 func (s *session) renew(l *lease) {
-	watcher, err := l.renewal.NewLifetimeWatcher(&api.LifetimeWatcherInput{
+	client, err := newRenewalAPI(l.ctx, s.cfg, l.connections)
+	if err != nil {
+		return
+	}
+	watcher, err := client.NewLifetimeWatcher(&api.LifetimeWatcherInput{
 		Secret: &api.Secret{Auth: &api.SecretAuth{
 			ClientToken:   l.api.Token(),
 			LeaseDuration: int(l.token.ttl / time.Second),
@@ -190,7 +194,6 @@ func (s *session) close() error {
 type lease struct {
 	token       loginToken
 	api         *api.Client
-	renewal     *api.Client
 	connections *http.Client
 	since       time.Time
 	ctx         context.Context // ends when the lease is replaced or the session closed
@@ -206,13 +209,8 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lease{api: client, connections: connections}
 	life, stop := context.WithCancel(s.ctx)
-	l.ctx, l.end = life, func() { stop(); connections.CloseIdleConnections() }
-	if l.renewal, err = newRenewalAPI(life, s.cfg, connections); err != nil {
-		l.end()
-		return nil, err
-	}
+	l := &lease{api: client, connections: connections, ctx: life, end: func() { stop(); connections.CloseIdleConnections() }}
 	if l.token, err = s.login.authenticate(ctx, client); err != nil {
 		l.end()
 		return nil, fmt.Errorf("log in to vault by %s: %w", s.login.auth.Method, oneLine(err))
