@@ -181,8 +181,19 @@ func runOnce(cmd *cobra.Command, path string, work func(context.Context, *app) e
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program immediately
 
-	bar := newProgress(cmd.ErrOrStderr())
-	app, err := loadApp(path, bar, nil)
+	quiet, verbose := cmd.Flag("quiet").Changed, cmd.Flag("verbose").Changed
+	bar := newProgress(cmd.ErrOrStderr(), quiet)
+	cfg, err := loadConfig(path)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case quiet:
+		cfg.Log.Level = config.LogError
+	case verbose:
+		cfg.Log.Level = config.LogDebug
+	}
+	app, err := newApp(cfg, bar, nil)
 	if err != nil {
 		return false, err
 	}

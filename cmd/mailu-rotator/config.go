@@ -12,7 +12,11 @@ import (
 )
 
 func newConfigCommand(path *string) *cobra.Command {
-	return newGroup("config", "Check the configuration", &cobra.Command{
+	return newGroup("config", "Check and show the configuration", newConfigCheckCommand(path), newConfigShowCommand(path))
+}
+
+func newConfigCheckCommand(path *string) *cobra.Command {
+	return &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration and every file that it names",
 		Long: `Check the configuration and every file that it names: unknown keys, values,
@@ -32,7 +36,31 @@ together; the exit status is then 1. A hook that cannot be run is a warning.`,
 				*path, cfg.Vault.Address, cfg.Vault.Auth.Method, len(cfg.Mailu.Servers))
 			return nil
 		},
-	})
+	}
+}
+
+func newConfigShowCommand(path *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show",
+		Short: "Print the effective configuration",
+		Long: `Print the configuration with every default, and with what the environment gave, as
+YAML that may replace the file. It holds no secret: the files that it names are not
+read.`,
+		Example: "  mailu-rotator config show",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(*path, secretless)
+			if err != nil {
+				return err
+			}
+			shown, err := cfg.YAML()
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(shown)
+			return err
+		},
+	}
 }
 
 func newPolicyCommand(path *string) *cobra.Command {

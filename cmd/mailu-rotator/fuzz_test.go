@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"mailu-rotator/internal/text"
@@ -56,7 +57,7 @@ func FuzzParseTime(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		at, err := parseTime(text)
+		at, err := parseTime(text, time.Now())
 		if err != nil && !at.IsZero() {
 			t.Errorf("%q: %s beside %v", text, at, err)
 		}

@@ -91,12 +91,13 @@ func newVersionCommand() *cobra.Command {
 		Short:   "Print the version, its commit and the date of that",
 		Example: "  mailu-rotator version",
 		Args:    cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			commit, date := provenance(commit, epoch, debug.ReadBuildInfo)
-			fmt.Fprintf(cmd.OutOrStdout(), "mailu-rotator %s (commit %s of %s, %s %s/%s)\n",
-				version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		},
+		Run:     func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), versionLine()) },
 	}
+}
+
+func versionLine() string {
+	commit, date := provenance(commit, epoch, debug.ReadBuildInfo)
+	return fmt.Sprintf("mailu-rotator %s (commit %s of %s, %s %s/%s)", version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // provenance returns the commit of the program and its date, RFC 3339, or "unknown".

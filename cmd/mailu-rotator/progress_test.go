@@ -9,7 +9,7 @@ import (
 
 func TestProgressIsSilentWhereThereIsNoTerminal(t *testing.T) {
 	var out bytes.Buffer
-	p := newProgress(&out)
+	p := newProgress(&out, false)
 
 	p.observe(rotator.Event{Name: rotator.SweepPlanned, Count: 2})
 	p.observe(rotator.Event{Name: rotator.TenantDone})
@@ -25,7 +25,7 @@ func TestProgressIsSilentWhereThereIsNoTerminal(t *testing.T) {
 
 func TestProgressEndsWithoutHavingBegun(t *testing.T) {
 	var out bytes.Buffer
-	p := newProgress(&out)
+	p := newProgress(&out, false)
 
 	p.end()
 	p.end()

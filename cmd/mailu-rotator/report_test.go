@@ -185,20 +185,23 @@ func TestExitStatus(t *testing.T) {
 }
 
 func TestTimesThatFlagsTake(t *testing.T) {
+	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	for text, want := range map[string]string{
 		"2026-01-02T15:04:05Z":           "2026-01-02T15:04:05Z",
 		"2026-01-02T15:04:05.123456789Z": "2026-01-02T15:04:05.123456789Z",
 		"2026-01-02T15:04:05+02:00":      "2026-01-02T13:04:05Z",
 		"2026-01-02":                     "2026-01-02T00:00:00Z",
+		"2h":                             "2026-01-02T13:04:05Z",
+		"1h30m":                          "2026-01-02T13:34:05Z",
 	} {
-		got, err := parseTime(text)
+		got, err := parseTime(text, now)
 		must(t, err)
 		if got.UTC().Format(time.RFC3339Nano) != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
-	for _, text := range []string{"yesterday", "2026-13-01", "15:04", "1767366245", "2026-01-02 15:04:05"} {
-		if got, err := parseTime(text); err == nil {
+	for _, text := range []string{"yesterday", "2026-13-01", "15:04", "1767366245", "2026-01-02 15:04:05", "-2h", "0s", "2d"} {
+		if got, err := parseTime(text, now); err == nil {
 			t.Errorf("%q was taken for %s", text, got)
 		}
 	}

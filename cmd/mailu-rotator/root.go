@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,8 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 		Example: `  mailu-rotator --config /etc/mailu-rotator/config.yaml
   mailu-rotator --run-now --dry-run
   mailu-rotator --run-now --server https://mail.example.com`,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
+		Version:       versionLine(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,8 +55,13 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 			return runNow(cmd, path, now)
 		},
 	}
-	root.PersistentFlags().StringVarP(&path, "config", "c", defaultConfigPath, "configuration `file`")
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.PersistentFlags().StringVarP(&path, "config", "c", cmp.Or(getenv("MAILU_ROTATOR_CONFIG"), defaultConfigPath), "configuration `file`")
+	root.PersistentFlags().BoolP("quiet", "q", false, "log errors only, and show no progress")
+	root.PersistentFlags().BoolP("verbose", "v", false, "log every step")
+	root.MarkFlagsMutuallyExclusive("quiet", "verbose")
 	complete(root, "config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
+	root.Flags().Bool("version", false, "print the version")
 	root.Flags().BoolVar(&isRunNow, "run-now", false, "rotate everything now, whatever its age, then exit")
 	now.register(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -67,10 +74,23 @@ With --run-now it rotates every tenant at once, whatever its age, and exits:
 	return root
 }
 
+// noArgs refuses an argument, and names the command that it may have meant.
+func noArgs(cmd *cobra.Command, args []string) error {
+	err := cobra.NoArgs(cmd, args)
+	if err == nil {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		return fmt.Errorf("%w: did you mean %s?", err, strings.Join(meant, " or "))
+	}
+	return err
+}
+
 // newGroup returns a command that only holds others.
 func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
 	group := &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs,
+		Use: use, Short: short, Args: noArgs,
 		// For a command that cannot run cobra takes any argument as a request for help.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -101,7 +121,7 @@ func (f *runNowFlags) register(cmd *cobra.Command) {
 	f.reportFlags.register(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
-	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339 or a date; default the start of this run)")
+	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339, a date, or 2h for two hours ago; default the start of this run)")
 	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")
 }
 
@@ -110,7 +130,7 @@ func (f *runNowFlags) selection(cfg *config.Config) (sel sweep.Selection, err er
 	if f.dueOnly && f.rotatedBefore != "" {
 		return sel, errors.New("--due-only and --rotated-before exclude each other")
 	}
-	before, err := parseTime(f.rotatedBefore)
+	before, err := parseTime(f.rotatedBefore, time.Now())
 	if err != nil {
 		return sel, fmt.Errorf("--rotated-before: %w", err)
 	}
@@ -119,7 +139,7 @@ func (f *runNowFlags) selection(cfg *config.Config) (sel sweep.Selection, err er
 	return sel, err
 }
 
-func parseTime(s string) (time.Time, error) {
+func parseTime(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
@@ -128,7 +148,10 @@ func parseTime(s string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is neither like 2026-01-02T15:04:05Z nor like 2026-01-02", s)
+	if ago, err := time.ParseDuration(s); err == nil && ago > 0 {
+		return now.Add(-ago), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is not like 2026-01-02T15:04:05Z, 2026-01-02 or 2h", s)
 }
 
 func runNow(cmd *cobra.Command, path string, flags runNowFlags) error {
@@ -196,7 +219,12 @@ func (f *reportFlags) register(cmd *cobra.Command) {
 }
 
 func registerOutput(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVar(output, "output", "table", "`format` of the result: table or json")
+	flags := cmd.Flags()
+	flags.StringVarP(output, "output", "o", "table", "`format` of the result: table or json")
+	flags.BoolFunc("json", "the same as --output json", func(string) error {
+		*output = "json"
+		return nil
+	})
 	complete(cmd, "output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 

@@ -74,7 +74,7 @@ func (f showFlags) check(cmd *cobra.Command) error {
 	if f.pending && f.accepted {
 		return errors.New("--pending and --accepted exclude each other")
 	}
-	if f.raw && cmd.Flags().Changed("output") {
+	if f.raw && (cmd.Flags().Changed("output") || cmd.Flags().Changed("json")) {
 		return errors.New("--raw and --output exclude each other")
 	}
 	return checkOutput(f.output)

@@ -165,12 +165,13 @@ func flush(w io.Writer) error {
 // progress is a bar with counts, rate and time left, if its output is a terminal. Log
 // lines go through it, so that they do not run into the bar.
 type progress struct {
-	mu  sync.Mutex
-	out io.Writer
-	bar *progressbar.ProgressBar // nil until the plan is known
+	mu   sync.Mutex
+	out  io.Writer
+	none bool                     // no bar is wanted
+	bar  *progressbar.ProgressBar // nil until the plan is known
 }
 
-func newProgress(out io.Writer) *progress { return &progress{out: out} }
+func newProgress(out io.Writer, none bool) *progress { return &progress{out: out, none: none} }
 
 func (p *progress) Fd() uintptr { return uintptr(descriptor(p.out)) }
 
@@ -197,7 +198,7 @@ func (p *progress) observe(e rotator.Event) {
 
 // begin shows the bar. The caller holds the lock.
 func (p *progress) begin(doing string, count int) {
-	if count == 0 || !isTerminal(p) {
+	if count == 0 || p.none || !isTerminal(p) {
 		return
 	}
 	p.bar = progressbar.NewOptions(count,

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +15,15 @@ import (
 )
 
 func newTenantCommand(path *string) *cobra.Command {
-	return newGroup("tenant", "Add tenants", newTenantAddCommand(path), newTenantImportCommand(path))
+	return newGroup("tenant", "Add and list tenants", newTenantAddCommand(path), newTenantImportCommand(path), newTenantListCommand(path))
+}
+
+// newTenantListCommand is status by the name at which people look for it.
+func newTenantListCommand(path *string) *cobra.Command {
+	cmd := newStatusCommand(path)
+	cmd.Use, cmd.Short = "list", "List the tenants, as status does"
+	cmd.Example = strings.ReplaceAll(cmd.Example, "mailu-rotator status", "mailu-rotator tenant list")
+	return cmd
 }
 
 // addingFlags are the common flags of adding one tenant and many.
@@ -110,10 +120,11 @@ func (s *session) CreateRecord(ctx context.Context, tenant rotator.TenantID, fie
 func newTenantImportCommand(path *string) *cobra.Command {
 	var flags addingFlags
 	cmd := &cobra.Command{
-		Use:   "import FILE.csv",
+		Use:   "import FILE.csv|-",
 		Short: "Add the tenants of a CSV file",
-		Long: `Add the tenants of a CSV file, each as tenant add does. The first line names the
-columns: user and webmail_url, and if wanted tenant and policy.
+		Long: `Add the tenants of a CSV file, or of standard input (-), each as tenant add does.
+The first line names the columns: user and webmail_url, and if wanted tenant and
+policy.
 
 The file is read as spreadsheets write it: separated by commas, semicolons or tabs,
 with names in any case; empty lines and columns are ignored. It must be UTF-8;
@@ -131,7 +142,7 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runAdditions(cmd, *path, flags, func() ([]sweep.Addition, error) {
-				return readRoster(args[0])
+				return readCSV(args[0], cmd.InOrStdin())
 			})
 		},
 	}
@@ -139,13 +150,18 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
 	return cmd
 }
 
-func readRoster(path string) ([]sweep.Addition, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
+func readCSV(path string, in io.Reader) ([]sweep.Addition, error) {
+	if path == "-" {
+		path = "standard input"
+	} else {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
 	}
-	defer file.Close()
-	additions, err := sweep.ReadRoster(file)
+	additions, err := sweep.ReadRoster(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
