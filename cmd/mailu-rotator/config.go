@@ -98,12 +98,6 @@ of --with-create.`,
 // secretless lets an administrator print the policy on a host without the secrets,
 // before the service has any. The files are not read.
 func secretless(name string) string {
-	value := getenv(name)
-	switch name {
-	case "VAULT_TOKEN":
-		return cmp.Or(value, "none")
-	case "CREDENTIALS_DIRECTORY":
-		return cmp.Or(value, "/nonexistent")
-	}
-	return value
+	absent := map[string]string{"VAULT_TOKEN": "none", "CREDENTIALS_DIRECTORY": "/nonexistent"}
+	return cmp.Or(getenv(name), absent[name])
 }

@@ -219,17 +219,15 @@ func settingsOf(a *app) sweep.Settings {
 	return s
 }
 
-func listenOf(c config.Listen) (monitor.Listen, error) {
-	network, address := c.Endpoint()
-	l := monitor.Listen{Network: network, Address: address, PProf: c.PProf}
-	if c.TokenFile == "" || network == "" {
-		return l, nil
+func listenOf(c config.Listen) (l monitor.Listen, err error) {
+	l.PProf = c.PProf
+	l.Network, l.Address = c.Endpoint()
+	if c.TokenFile != "" && l.Network != "" {
+		if l.Token, err = config.ReadSecret(c.TokenFile); err != nil {
+			err = fmt.Errorf("listen.token_file: %w", err)
+		}
 	}
-	var err error
-	if l.Token, err = config.ReadSecret(c.TokenFile); err != nil {
-		return l, fmt.Errorf("listen.token_file: %w", err)
-	}
-	return l, nil
+	return l, err
 }
 
 func scopeOf(c *config.Config) monitor.Scope {

@@ -147,13 +147,10 @@ func (s span) MarshalJSON() ([]byte, error) { return []byte(cmp.Or(s.seconds(), 
 
 // reportJSON is the document of --output json; docs/report.md describes it.
 type reportJSON struct {
-	Started       time.Time               `json:"started"`
-	Finished      time.Time               `json:"finished"`
-	DryRun        bool                    `json:"dry_run"`
-	RotatedBefore time.Time               `json:"rotated_before,omitzero"`
-	Summary       map[rotator.Outcome]int `json:"summary"`
-	Failures      int                     `json:"failures"`
-	Tenants       []rowJSON               `json:"tenants"`
+	sweep.Report
+	Summary  map[rotator.Outcome]int `json:"summary"`
+	Failures int                     `json:"failures"`
+	Tenants  []rowJSON               `json:"tenants"`
 }
 
 // rowJSON repeats outcome and reason so that they come after the age.
@@ -166,10 +163,8 @@ type rowJSON struct {
 }
 
 func printReport(out io.Writer, r sweep.Report, format string) error {
-	doc := reportJSON{
-		Started: r.Started.UTC(), Finished: r.Finished.UTC(), DryRun: r.DryRun, RotatedBefore: r.RotatedBefore.UTC(),
-		Summary: map[rotator.Outcome]int{}, Failures: r.Failures(), Tenants: make([]rowJSON, len(r.Rows)),
-	}
+	r.Started, r.Finished, r.RotatedBefore = r.Started.UTC(), r.Finished.UTC(), r.RotatedBefore.UTC()
+	doc := reportJSON{Report: r, Summary: map[rotator.Outcome]int{}, Failures: r.Failures(), Tenants: make([]rowJSON, len(r.Rows))}
 	for i, row := range r.Rows {
 		doc.Summary[row.Outcome]++
 		doc.Tenants[i] = rowJSON{row, spanOf(row.Age, row.Age >= 0), row.Outcome, row.Outcome.Failure(), row.Reason}

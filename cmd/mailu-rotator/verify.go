@@ -71,8 +71,7 @@ func runVerify(cmd *cobra.Command, path string, selection selectionFlags, repair
 
 // verificationJSON is the document of verify --output json, see docs/report.md.
 type verificationJSON struct {
-	Started  time.Time             `json:"started"`
-	Finished time.Time             `json:"finished"`
+	sweep.VerifyReport
 	Repair   bool                  `json:"repair"`
 	Summary  map[rotator.State]int `json:"summary"`
 	Repaired int                   `json:"repaired"`
@@ -88,9 +87,9 @@ type findingJSON struct {
 }
 
 func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format string) error {
+	v.Started, v.Finished = v.Started.UTC(), v.Finished.UTC()
 	doc := verificationJSON{
-		Started: v.Started.UTC(), Finished: v.Finished.UTC(), Repair: repair, Summary: map[rotator.State]int{},
-		Problems: v.Problems(), Tenants: make([]findingJSON, len(v.Findings)),
+		VerifyReport: v, Repair: repair, Summary: map[rotator.State]int{}, Problems: v.Problems(), Tenants: make([]findingJSON, len(v.Findings)),
 	}
 	for i, f := range v.Findings {
 		if f.Repaired {

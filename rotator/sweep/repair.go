@@ -10,11 +10,11 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// VerifyReport is the result of one run of Verify.
+// VerifyReport is the result of one run of Verify. The tags are those of the JSON report.
 type VerifyReport struct {
-	Started  time.Time
-	Finished time.Time
-	Findings []rotator.Finding // in the order of the list
+	Started  time.Time         `json:"started"`
+	Finished time.Time         `json:"finished"`
+	Findings []rotator.Finding `json:"-"` // in the order of the list
 }
 
 // Problems is the number of findings that need attention.

@@ -202,16 +202,16 @@ func (d Decision) row(now time.Time) Row {
 	return row
 }
 
-// Report is the result of one sweep.
+// Report is the result of one sweep. The tags are those of the JSON report.
 type Report struct {
-	Started  time.Time
-	Finished time.Time
-	DryRun   bool
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	DryRun   bool      `json:"dry_run"`
 	// RotatedBefore is the cut-off of a run over everything: tenants rotated at or
 	// after it were skipped. It is zero in other runs. The next run continues from here
 	// if it gets the same one.
-	RotatedBefore time.Time
-	Rows          []Row // in the order of the plan
+	RotatedBefore time.Time `json:"rotated_before,omitzero"`
+	Rows          []Row     `json:"-"` // in the order of the plan
 }
 
 // Count is the number of rows with the outcome.
