@@ -253,7 +253,7 @@ func attachHooks(hooks *hook.Runner, a *app) {
 		Check:    config.CheckProgram,
 		Report:   a.log.hookEnded,
 	})
-	for _, err := range lines(a.cfg.CheckHooks()) {
+	for _, err := range a.cfg.CheckHooks() {
 		a.log.zap.Warn("hook cannot be run", zap.Error(err))
 	}
 	a.hooks = hooks.Observe

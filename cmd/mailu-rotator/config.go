@@ -29,7 +29,7 @@ together; the exit status is then 1. A hook that cannot be run is a warning.`,
 			if err != nil {
 				return err
 			}
-			for _, err := range lines(cfg.CheckHooks()) {
+			for _, err := range cfg.CheckHooks() {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: this hook is not run: %s\n", text.Escape(err.Error()))
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: Vault %s, login by %s, %d Mailu server(s)\n",

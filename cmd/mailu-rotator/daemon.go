@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -184,7 +185,7 @@ func loadConfig(path string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cfg, cfg.CheckFiles()
+	return cfg, errors.Join(cfg.CheckFiles()...)
 }
 
 // settingsOf makes the settings of the daemon's runs. Their reports and findings go to

@@ -123,18 +123,6 @@ func (r *doctorReport) add(section string, checks ...rotator.Check) {
 	}
 }
 
-// lines splits an error that joins several, such as the configuration's.
-func lines(err error) []error {
-	if err == nil {
-		return nil
-	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return joined.Unwrap()
-	}
-	return []error{err}
-}
-
 // doctor checks an installation, from what everything depends on to the single record.
 // It skips checks whose requirements failed.
 type doctor struct {
@@ -182,10 +170,10 @@ func (d *doctor) configuration() []rotator.Check {
 		return append([]rotator.Check{rotator.Broken(checkConfig, err.Error(), fix)}, rotator.Skipped("the configuration is not in order", checkFiles)...)
 	}
 	checks := []rotator.Check{rotator.Passed(checkConfig, d.path)}
-	for _, err := range lines(cfg.CheckFiles()) {
+	for _, err := range cfg.CheckFiles() {
 		checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
 	}
-	for _, err := range lines(cfg.CheckHooks()) {
+	for _, err := range cfg.CheckHooks() {
 		checks = append(checks, rotator.Warned(checkFiles, err.Error(), fixFile(err)))
 	}
 	if len(checks) == 1 {

@@ -54,7 +54,7 @@ func (c *Config) read() []file {
 // CheckFiles opens every file that the configuration names, except the programs of
 // hooks, checks its permissions and its content, and returns all errors. It proves
 // nothing about a later moment: an agent may replace a file at any time.
-func (c *Config) CheckFiles() error {
+func (c *Config) CheckFiles() []error {
 	errs := c.check(c.read())
 	// The errors above, one per file, are more specific than this one.
 	if len(errs) == 0 && c.Vault.Auth.Method == AuthCert {
@@ -62,12 +62,12 @@ func (c *Config) CheckFiles() error {
 			errs = append(errs, fmt.Errorf("vault.auth.key_file: %w", err))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // CheckHooks returns all errors of the hooks' programs. They stop no run: only the hook
 // itself is skipped, see [CheckProgram].
-func (c *Config) CheckHooks() error { return errors.Join(c.check(c.Hooks.files())...) }
+func (c *Config) CheckHooks() []error { return c.check(c.Hooks.files()) }
 
 func (c *Config) check(files []file) (errs []error) {
 	for _, file := range files {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ func TestCheckFilesAcceptsWhatIsInOrder(t *testing.T) {
 	writeFile(t, dir, "client-key.pem", key, 0o600)
 	writeFile(t, dir, "mail.token", "token\n", 0o600)
 
-	if err := config.CheckFiles(); err != nil {
+	if err := errors.Join(config.CheckFiles()...); err != nil {
 		t.Error(err)
 	}
 }
@@ -38,7 +39,7 @@ func TestCheckFilesReportsEverythingAtOnce(t *testing.T) {
 	writeFile(t, dir, "client-key.pem", key, 0o644)
 	writeFile(t, dir, "mail.token", "two words", 0o600)
 
-	err := config.CheckFiles()
+	err := errors.Join(config.CheckFiles()...)
 
 	if err == nil {
 		t.Fatal("accepted")
@@ -65,7 +66,7 @@ func TestCheckFilesRefusesAKeyOfAnotherCertificate(t *testing.T) {
 	writeFile(t, dir, "client-key.pem", key, 0o600)
 	writeFile(t, dir, "mail.token", "token", 0o600)
 
-	err := config.CheckFiles()
+	err := errors.Join(config.CheckFiles()...)
 
 	if err == nil || !strings.Contains(err.Error(), "are not a pair") {
 		t.Errorf("got %v", err)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -37,7 +38,7 @@ func TestCheckHooksLooksAtPrograms(t *testing.T) {
 	} {
 		config := Config{Hooks: Hooks{OnFailure: Command{c.path, "argument"}}}
 
-		err := config.CheckHooks()
+		err := errors.Join(config.CheckHooks()...)
 		if files := config.CheckFiles(); files != nil {
 			t.Errorf("%s stops a run: %v", name, files)
 		}
