@@ -14,12 +14,10 @@ func (SystemClock) Now() time.Time { return time.Now() }
 
 // Sleep implements [Clock].
 func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	}
 }
