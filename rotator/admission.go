@@ -8,13 +8,11 @@ import (
 )
 
 // Two commands may add one user under two ids, and check-and-set does not order writes
-// to two records. So an addition is open when its record is written: nothing is pushed
-// for it yet. Its process then reads the fleet once more. Of two processes that do so
-// at least the later one sees the other record, and the same rule tells both of them
-// which record loses. Either process withdraws the losing record by check-and-set; the
-// process that sees no other record sets [Pending].Admitted in its own by
-// check-and-set. Only one of these two writes succeeds. An admitted record may have
-// been pushed, and is never withdrawn.
+// to two records (docs/architecture.md). So an addition is open when its record is
+// written: nothing is pushed for it yet. Its process then reads the fleet once more; of
+// two, at least the later one sees the other, and one rule tells both which record loses.
+// That one is withdrawn, and the other one admitted, by check-and-set on the open version:
+// only one of these writes succeeds. An admitted record is never withdrawn.
 
 // fieldWithdrawn replaces all other fields of this program in a withdrawn record. Such
 // a record names no user. It must stay, because a write of its first version may still
