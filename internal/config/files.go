@@ -205,7 +205,11 @@ func (l *loader) resolve(key, path string) (string, error) {
 	case first == "$"+credentialsDirectory && rest != "":
 		dir := l.env(credentialsDirectory)
 		if dir == "" {
-			return "", fmt.Errorf("%s is not set: it is when systemd starts the program with LoadCredential=; set it by hand otherwise", credentialsDirectory)
+			// By hand: where the credentials of the service are kept, for those who may read them.
+			dir = filepath.Join(l.dir, "credentials")
+			if unix.Access(dir, unix.X_OK) != nil {
+				return "", fmt.Errorf("%s is not set, and %s cannot be read: the variable is set when systemd starts the program with LoadCredential=; set it by hand otherwise, or use root", credentialsDirectory, dir)
+			}
 		}
 		return filepath.Join(dir, rest), nil
 	case strings.HasPrefix(first, "$"), strings.HasPrefix(first, "~"):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"mailu-rotator/crypto"
 )
@@ -54,12 +55,25 @@ func checkSecret(secret []byte) error {
 	if len(secret) == 0 {
 		return errors.New("empty: write the secret into it")
 	}
+	if isEncrypted(secret) {
+		return &FileError{
+			Err: errors.New("encrypted for systemd, which alone can read it: use mailu-rotator-as-service, which runs a command as the service"),
+			Fix: "mailu-rotator-as-service doctor",
+		}
+	}
 	for i, c := range secret {
 		if c <= ' ' || c > '~' {
 			return fmt.Errorf("holds a space, control or non-ASCII character (byte %d): it should be one line with nothing but the secret", i+1)
 		}
 	}
 	return nil
+}
+
+// isEncrypted recognizes what systemd-creds(1) writes: several long lines of base64.
+func isEncrypted(secret []byte) bool {
+	return bytes.IndexByte(secret, '\n') >= 64 && !bytes.ContainsFunc(secret, func(c rune) bool {
+		return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\n", c)
+	})
 }
 
 // fileRule says which permissions a file must not have and how much of it is read.

@@ -28,16 +28,18 @@ func TestReadSecretCutsOneNewline(t *testing.T) {
 
 func TestReadSecretRefusesWhatIsNoToken(t *testing.T) {
 	for content, want := range map[string]string{
-		"":                                   "empty",
-		"\n":                                 "empty",
-		"s3cret\n\n":                         "byte 7",
-		"s3cret ":                            "byte 7",
-		" s3cret":                            "byte 1",
-		"s3c\x00ret":                         "byte 4",
-		"s3cr\xc3\xa9t":                      "byte 5",
-		"\xef\xbb\xbfs3cret":                 "byte 1",
-		"s3cret\nmore":                       "byte 7",
-		strings.Repeat("x", MaxSecretSize+1): "larger than 65536 bytes",
+		"":                                       "empty",
+		"\n":                                     "empty",
+		"s3cret\n\n":                             "byte 7",
+		"s3cret ":                                "byte 7",
+		" s3cret":                                "byte 1",
+		"s3c\x00ret":                             "byte 4",
+		"s3cr\xc3\xa9t":                          "byte 5",
+		"\xef\xbb\xbfs3cret":                     "byte 1",
+		"s3cret\nmore":                           "byte 7",
+		strings.Repeat("k6iUCUh0", 9) + "\nRJA=": "use mailu-rotator-as-service",
+		strings.Repeat("k6iUCUh0", 9) + "\n-":    "byte 73",
+		strings.Repeat("x", MaxSecretSize+1):     "larger than 65536 bytes",
 	} {
 		path := writeFile(t, t.TempDir(), "token", content, 0o600)
 
