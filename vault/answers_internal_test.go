@@ -127,7 +127,7 @@ func FuzzLoginAnswer(f *testing.F) {
 		given := Auth{Method: MethodToken, Token: crypto.SecretFromString("s.hunter2hunter2")}
 
 		for how, login := range map[string]func() (loginToken, error){
-			"minted": func() (loginToken, error) { return postLogin(t.Context(), client, "approle", nil) },
+			"minted": func() (loginToken, error) { return Auth{Mount: "approle"}.post(t.Context(), client, nil) },
 			"given":  func() (loginToken, error) { return given.byToken(t.Context(), client) },
 		} {
 			g, err := login()
@@ -293,7 +293,7 @@ func TestATimeThatVaultDoesNotGiveIsAnError(t *testing.T) {
 func TestALoginThatWantsASecondFactorIsRefused(t *testing.T) {
 	client := oneAnswer{status: http.StatusOK, body: `{"auth":{"client_token":"s.x","mfa_requirement":{"mfa_request_id":"1"}}}`}.client(t)
 
-	if token, err := postLogin(t.Context(), client, "approle", nil); err == nil || !token.secret.Empty() {
+	if token, err := (Auth{Mount: "approle"}).post(t.Context(), client, nil); err == nil || !token.secret.Empty() {
 		t.Errorf("got %v, %v", token, err)
 	}
 }

@@ -220,7 +220,7 @@ func (s *session) logIn(ctx context.Context) (*lease, error) {
 	l.token.secret.Wipe()
 	if uses := l.token.uses; uses > 0 {
 		retire(l)
-		return nil, fmt.Errorf("log in to vault by %s: %w", s.login.auth.Method, &usesError{uses, s.login.auth.unlimited(l.token.role)})
+		return nil, fmt.Errorf("log in to vault by %s: %w", s.login.auth.Method, &usesError{uses, l.token.unlimited})
 	}
 	l.since = time.Now()
 	s.cfg.OnToken(expiry(l.since, l.token.ttl))
