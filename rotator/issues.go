@@ -55,9 +55,11 @@ func Skipped(because string, names ...string) []Check {
 // Issue is a problem of one tenant's record that needs attention. The tags are those of
 // the doctor's JSON report.
 type Issue struct {
-	Tenant string    `json:"tenant"` // as listed
-	Kind   IssueKind `json:"kind"`
-	Reason string    `json:"reason"` // for people
+	Tenant  string    `json:"tenant"` // as listed
+	Kind    IssueKind `json:"kind"`
+	Serious bool      `json:"serious"`       // set by the doctor, see [IssueKind.Serious]
+	Reason  string    `json:"reason"`        // for people
+	Fix     string    `json:"fix,omitempty"` // set by the doctor: the command that fixes it; empty if none is needed
 
 	Version int      `json:"-"` // of the record that was read, or is deleted; 0: none
 	Fields  []string `json:"-"` // to correct, as "name" or "pending.name"; may be empty

@@ -206,7 +206,7 @@ func TestReportDocHasEveryField(t *testing.T) {
 		"The JSON document of a run":  {reportJSON{}, rowJSON{}},
 		"The JSON document of verify": {verificationJSON{}, findingJSON{}},
 		"The JSON document of status": {statusReport{}, statusRow{}},
-		"The JSON document of doctor": {doctorReport{}, checkJSON{}, examinedRecords{}, flaw{}},
+		"The JSON document of doctor": {doctorReport{}, checkJSON{}, sweep.Examination{}, rotator.Issue{}},
 		"The JSON document of show":   {recordJSON{}, pendingJSON{}},
 	} {
 		page := reportSection(t, title)
@@ -262,9 +262,9 @@ func TestReportDocHasEveryStateAndFlawOfDoctor(t *testing.T) {
 // TestDoctorListsSomeFlawsAndCountsTheRest: a long list must not scroll the
 // important checks away.
 func TestDoctorListsSomeFlawsAndCountsTheRest(t *testing.T) {
-	r := &doctorReport{Records: &examinedRecords{}}
+	r := &doctorReport{Records: &sweep.Examination{}}
 	for range 10_000 {
-		r.Records.Flaws = append(r.Records.Flaws, flaw{Issue: rotator.Issue{Tenant: "x", Kind: rotator.IssueAbsent}, Reason: "no such record"})
+		r.Records.Issues = append(r.Records.Issues, rotator.Issue{Tenant: "x", Kind: rotator.IssueAbsent, Reason: "no such record"})
 	}
 
 	var table, document bytes.Buffer

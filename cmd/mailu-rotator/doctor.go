@@ -79,27 +79,13 @@ type doctorReport struct {
 	Status   int                        `json:"status"`
 	Summary  map[rotator.CheckState]int `json:"summary"`
 	Checks   []checkJSON                `json:"checks"`
-	Records  *examinedRecords           `json:"records,omitempty"` // nil if they could not be read
+	Records  *sweep.Examination         `json:"records,omitempty"` // nil if they could not be read
 }
 
 // checkJSON is a check of one part of the installation.
 type checkJSON struct {
 	Section string `json:"section"`
 	rotator.Check
-}
-
-type examinedRecords struct {
-	sweep.Examination
-	Flaws []flaw `json:"flaws"`
-}
-
-// flaw is an issue with the command that fixes it. Reason is the issue's, in the
-// document's order.
-type flaw struct {
-	rotator.Issue
-	Serious bool   `json:"serious"`
-	Reason  string `json:"reason"`
-	Fix     string `json:"fix,omitempty"`
 }
 
 const (
@@ -249,10 +235,11 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
 			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
 	}
-	report.Records = &examinedRecords{found, make([]flaw, len(found.Issues))}
+	found.Issues = append([]rotator.Issue{}, found.Issues...) // [] in JSON, not null
 	for i, issue := range found.Issues {
-		report.Records.Flaws[i] = flaw{issue, issue.Kind.Serious(), issue.Reason, d.fixFlaw(issue)}
+		found.Issues[i].Serious, found.Issues[i].Fix = issue.Kind.Serious(), d.fixFlaw(issue)
 	}
+	report.Records = &found
 	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
 	switch {
 	case found.Serious() > 0:

@@ -38,7 +38,7 @@ func printDoctorReport(out io.Writer, r *doctorReport, format string) error {
 		writeCheck(&b, p, c.Check, width[section])
 	}
 	if r.Records != nil {
-		writeFlaws(&b, p, r.Records.Flaws)
+		writeFlaws(&b, p, r.Records.Issues)
 	}
 	b.WriteString("\n" + doctorSummary(r) + "\n")
 	if _, err := io.WriteString(out, b.String()); err != nil {
@@ -78,14 +78,14 @@ func mark(p palette, state rotator.CheckState) string {
 	return p.dim("–")
 }
 
-func writeFlaws(b *strings.Builder, p palette, flaws []flaw) {
+func writeFlaws(b *strings.Builder, p palette, flaws []rotator.Issue) {
 	for i, f := range flaws {
 		if i == shownFlaws {
 			fmt.Fprintf(b, "    … and %d more: --output json has them all\n", len(flaws)-i)
 			return
 		}
 		state := rotator.CheckWarned
-		if f.Serious {
+		if f.Kind.Serious() {
 			state = rotator.CheckFailed
 		}
 		fmt.Fprintf(b, "    %s %s  %s\n", mark(p, state), text.Quote(f.Tenant), text.Quote(f.Reason))

@@ -135,7 +135,7 @@ func statuses(now time.Time, candidates []rotator.Candidate) []rotator.Status {
 type Examination struct {
 	Tenants    int             `json:"tenants"`     // tenant ids found
 	WellFormed int             `json:"well_formed"` // those without a serious issue
-	Issues     []rotator.Issue `json:"-"`           // the serious ones first, each in the order of the list
+	Issues     []rotator.Issue `json:"flaws"`       // the serious ones first, each in the order of the list
 }
 
 // Serious is the number of serious issues, which come first.
