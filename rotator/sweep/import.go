@@ -263,11 +263,6 @@ func (q *inquiry) ask(ctx context.Context, d *Decision) {
 	q.learn(err)
 }
 
-// leave removes an addition from the plan.
-func (d *Decision) leave(outcome rotator.Outcome, err error) {
-	d.Action, d.Outcome, d.Reason = rotator.Leave, outcome, err.Error()
-}
-
 // learn closes the server as a run would: immediately if nothing more may be sent to
 // it, or after no answer about several users in a row.
 func (q *inquiry) learn(err error) {

@@ -72,16 +72,20 @@ func decide(now time.Time, c rotator.Candidate, sel Selection, rivals int) Decis
 	switch {
 	case d.Outcome != "":
 	case rivals > 1:
-		d.Err = rotator.DuplicateUser(c, rivals)
-		d.Outcome, d.Reason = rotator.Invalid, d.Err.Error()
+		d.leave(rotator.Invalid, rotator.DuplicateUser(c, rivals))
 	default:
 		d.Action, d.Reason = judge(now, c.Credential, sel)
 		d.Outcome = rotator.Fresh
 		if d.Action != rotator.Leave && c.Unlisted != nil { // nothing may be prepared for it
-			d.Action, d.Outcome, d.Reason, d.Err = rotator.Leave, rotator.Invalid, c.Unlisted.Error(), c.Unlisted
+			d.leave(rotator.Invalid, c.Unlisted)
 		}
 	}
 	return d
+}
+
+// leave makes it a tenant that is not changed, because of an error.
+func (d *Decision) leave(outcome rotator.Outcome, err error) {
+	d.Action, d.Outcome, d.Reason, d.Err = rotator.Leave, outcome, err.Error(), err
 }
 
 // judge decides about one well-formed credential. It is called again whenever the

@@ -132,7 +132,7 @@ func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Dec
 	return report, err
 }
 
-// inRun compares the clocks, reads the master key, and calls do with it.
+// inRun reports the start, compares the clocks, reads the master key, and calls do.
 func (s *Sweep) inRun(ctx context.Context, o operation, do func(*run) error) (err error) {
 	s.Observe.Notify(rotator.Event{Name: o.started, Tenant: o.tenant})
 	defer func() {
