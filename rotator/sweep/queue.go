@@ -279,8 +279,7 @@ func (q *queue) pause(ctx context.Context) {
 	if !q.own {
 		wait = q.pauses.next()
 	}
-	var limited *rotator.RateLimitedError
-	if errors.As(q.fault, &limited) {
+	if limited, ok := errors.AsType[*rotator.RateLimitedError](q.fault); ok {
 		wait = max(wait, limited.After)
 	}
 	if wait > maxAsked {

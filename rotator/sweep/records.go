@@ -239,8 +239,7 @@ func (r *run) shortHistories(ctx context.Context, candidates []rotator.Candidate
 func (r *run) kept(ctx context.Context, c rotator.Credential) int {
 	for back := 1; back < usefulHistory; back++ {
 		_, err := rotator.ReadVersion(ctx, r.Store, c.Tenant, c.Version-back, r.DefaultPolicy)
-		var deleted *rotator.DeletedError
-		if errors.Is(err, rotator.ErrAbsent) && !errors.As(err, &deleted) {
+		if _, deleted := errors.AsType[*rotator.DeletedError](err); errors.Is(err, rotator.ErrAbsent) && !deleted {
 			return back
 		}
 	}

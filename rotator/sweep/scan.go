@@ -280,17 +280,12 @@ func (d *duplicates) hash(c rotator.Candidate) uint64 {
 }
 
 // count is the number of tenants with the candidate's user; 0 if it names none.
-func (d *duplicates) count(c rotator.Candidate) (n int) {
+func (d *duplicates) count(c rotator.Candidate) int {
 	wanted := d.hash(c)
 	if wanted == 0 {
 		return 0
 	}
-	for _, hash := range d.hashes {
-		if hash == wanted {
-			n++
-		}
-	}
-	return n
+	return count(d.hashes, func(hash uint64) bool { return hash == wanted })
 }
 
 // places returns the places of all tenants that may share a user.
