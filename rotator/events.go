@@ -12,7 +12,10 @@ type Event struct {
 	Outcome  Outcome
 	State    State         // of a verification
 	Count    int           // of tenants; the name says which are counted
-	Deferred int           // at the end of a sweep: tenants not started
+	Rotated  int           // at the end of a run: tenants with a new password,
+	Finished int           // half-finished ones that were completed,
+	Deferred int           // and those not started
+	Took     time.Duration // at the end of a run
 	Wait     time.Duration // how long until the next try
 	Status   *Status       // of TenantDone: the tenant's state afterwards
 	Err      error         // never contains a secret
@@ -42,7 +45,7 @@ const (
 	TenantDone        EventName = "tenant done"         // Outcome; Err if it failed
 	ServerPaused      EventName = "server paused"       // breaker open: Wait, then one tenant tries
 	ServerStopped     EventName = "server stopped"      // nothing more is sent to it in this run
-	SweepFinished     EventName = "sweep finished"      // Count: tenants that failed; Deferred
+	SweepFinished     EventName = "sweep finished"      // Count: tenants that failed; Rotated, Finished, Deferred, Took
 	SweepInterrupted  EventName = "sweep interrupted"   // like SweepFinished; the program was stopped before the end
 
 	// A recovery is a sweep that finishes half-finished rotations, and starts none.

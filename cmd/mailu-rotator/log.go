@@ -69,7 +69,7 @@ func encoder(format config.LogFormat, out io.Writer) zapcore.Encoder {
 func (l *logger) sync() { _ = flush(l.out) } // there is no better place to report it
 
 func (l *logger) vaultWaits(cause error, pause time.Duration) {
-	l.zap.Warn("waiting for vault", zap.Error(cause), zap.Duration("wait", pause))
+	l.zap.Warn("waiting for vault", zap.Error(cause), zap.Duration("wait", pause.Round(time.Millisecond)))
 }
 
 func (l *logger) observe(e rotator.Event) {
@@ -84,7 +84,7 @@ func severity(e rotator.Event) zapcore.Level {
 	switch e.Name {
 	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
 		return zap.DebugLevel
-	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.RecordRebased, rotator.PendingRestored, rotator.AccountRestricted, rotator.ServerPaused,
+	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.PendingRestored, rotator.AccountRestricted, rotator.ServerPaused,
 		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed, rotator.RecordExpires, rotator.TenantSkipped:
 		return zap.WarnLevel
 	case rotator.ServerStopped, rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
@@ -103,7 +103,7 @@ func severity(e rotator.Event) zapcore.Level {
 		}
 		return zap.DebugLevel
 	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished, rotator.AdditionFinished, rotator.ResealFinished:
-		if e.Count > 0 {
+		if e.Count > 0 || e.Deferred > 0 {
 			return zap.WarnLevel
 		}
 	}
@@ -130,11 +130,16 @@ func fields(e rotator.Event) []zap.Field {
 		all = append(all, zap.Int("overdue", e.Count))
 	case rotator.SweepFinished, rotator.SweepInterrupted, rotator.RecoveryFinished, rotator.RecoveryInterrupted, rotator.AdditionFinished, rotator.ResealFinished:
 		all = append(all, zap.Int("failures", e.Count))
-		if e.Deferred > 0 {
-			all = append(all, zap.Int("deferred", e.Deferred))
+		for _, counted := range []zap.Field{zap.Int("rotated", e.Rotated), zap.Int("finished", e.Finished), zap.Int("deferred", e.Deferred)} {
+			if counted.Integer > 0 {
+				all = append(all, counted)
+			}
 		}
 	case rotator.VerificationFinished:
 		all = append(all, zap.Int("problems", e.Count))
+	}
+	if e.Took > 0 {
+		all = append(all, zap.Duration("took", e.Took.Round(time.Millisecond)))
 	}
 	if e.Wait > 0 {
 		all = append(all, zap.Duration("wait", e.Wait.Round(time.Millisecond)))

@@ -43,8 +43,10 @@ func TestSeverity(t *testing.T) {
 		{rotator.Event{Name: rotator.TenantDone, Outcome: rotator.Blocked, Err: failure}, zapcore.WarnLevel},
 		{rotator.Event{Name: rotator.TenantDone, Outcome: rotator.Unfinished, Err: failure}, zapcore.ErrorLevel},
 		{rotator.Event{Name: rotator.TenantDone, Outcome: rotator.Stuck, Err: failure}, zapcore.ErrorLevel},
+		{rotator.Event{Name: rotator.RecordRebased}, zapcore.InfoLevel},
 		{rotator.Event{Name: rotator.SweepFinished}, zapcore.InfoLevel},
 		{rotator.Event{Name: rotator.SweepFinished, Count: 1}, zapcore.WarnLevel},
+		{rotator.Event{Name: rotator.SweepFinished, Deferred: 1}, zapcore.WarnLevel},
 	} {
 		if got := severity(c.event); got != c.want {
 			t.Errorf("%s, outcome %q: %s, want %s", c.event.Name, c.event.Outcome, got, c.want)
@@ -60,6 +62,9 @@ func TestLogLineHasTheFieldsThatApply(t *testing.T) {
 		{rotator.Event{Name: rotator.SweepStarted}, map[string]any{}},
 		{rotator.Event{Name: rotator.SweepPlanned}, map[string]any{"tenants": 0.0}},
 		{rotator.Event{Name: rotator.SweepFinished, Count: 2}, map[string]any{"failures": 2.0}},
+		{rotator.Event{Name: rotator.SweepFinished, Rotated: 7, Finished: 1, Deferred: 3, Took: 4500*time.Millisecond + 1}, map[string]any{
+			"failures": 0.0, "rotated": 7.0, "finished": 1.0, "deferred": 3.0, "took": "4.5s",
+		}},
 		{
 			rotator.Event{Name: rotator.ServerPaused, Origin: "https://a.example", Wait: 1500*time.Millisecond + 1, Err: errors.New("status 502")},
 			map[string]any{"origin": "https://a.example", "wait": "1.5s", "error": "status 502"},

@@ -73,7 +73,7 @@ func (m *Metrics) makeRunMetrics() {
 		m.steps.WithLabelValues(string(step))
 	}
 	for _, task := range tasks() {
-		for _, result := range []string{runOK, runFailures, runInterrupted, runRefused} {
+		for _, result := range []string{runOK, runFailures, runIncomplete, runInterrupted, runRefused} {
 			m.runs.WithLabelValues(task, result)
 		}
 		// Not runFailures: a 0 that no run has counted would resolve an alert.
@@ -169,6 +169,7 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 const (
 	runOK          = "ok"          // completed without failures
 	runFailures    = "failures"    // completed, and some tenants need attention
+	runIncomplete  = "incomplete"  // completed without failures, but the window closed before every tenant was begun
 	runInterrupted = "interrupted" // the daemon was stopped before the end
 	runRefused     = "refused"     // could not start
 )
@@ -188,8 +189,11 @@ func (m *Metrics) Observe(e rotator.Event) {
 		m.started = now
 	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
 		result := runOK
-		if e.Count > 0 {
+		switch {
+		case e.Count > 0:
 			result = runFailures
+		case e.Deferred > 0:
+			result = runIncomplete
 		}
 		m.ended(task, result, now)
 		m.runFailures.WithLabelValues(task).Set(float64(e.Count))

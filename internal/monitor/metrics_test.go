@@ -43,8 +43,11 @@ func TestARunIsTimedAndCountedByHowItEnds(t *testing.T) {
 	w.tell(rotator.Event{Name: rotator.VerificationStarted}, rotator.Event{Name: rotator.VerificationFinished})
 	w.clock.Advance(time.Hour)
 	w.tell(rotator.Event{Name: rotator.SweepRefused, Err: errFault})
+	w.tell(rotator.Event{Name: rotator.RecoveryStarted}, rotator.Event{Name: rotator.RecoveryFinished, Deferred: 2})
 
 	w.want(t, map[string]float64{
+		`runs_total{result="incomplete",task="recovery"}`:                    1,
+		`runs_total{result="ok",task="recovery"}`:                            0,
 		`runs_total{result="failures",task="sweep"}`:                         1,
 		`runs_total{result="refused",task="sweep"}`:                          1,
 		`runs_total{result="ok",task="sweep"}`:                               0,

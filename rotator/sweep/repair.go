@@ -46,7 +46,7 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 			return err
 		}
 		result.Finished = s.Clock.Now()
-		s.Observe.Notify(rotator.Event{Name: rotator.VerificationFinished, Count: result.Problems()})
+		s.Observe.Notify(rotator.Event{Name: rotator.VerificationFinished, Count: result.Problems(), Took: result.Finished.Sub(result.Started)})
 		return nil
 	})
 	return result, err

@@ -265,6 +265,26 @@ func TestARecoveryIsToldAsSuch(t *testing.T) {
 	})
 }
 
+func TestTheEndOfASweepSaysWhatItDid(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1, 2, 3)
+		f.leave(t, 3, "another process", f.began.Add(-time.Hour))
+		f.fault = func(c rotatortest.Call) rotatortest.Fault {
+			if c.Op == rotatortest.OpSetPassword {
+				time.Sleep(time.Second)
+			}
+			return rotatortest.Fault{}
+		}
+
+		f.runWithin(t, t.Context(), sweep.Selection{}, 0)
+
+		told := f.told(rotator.SweepFinished)
+		if len(told) != 1 || told[0].Rotated != 2 || told[0].Finished != 1 || told[0].Deferred != 0 || told[0].Took < 2*time.Second {
+			t.Errorf("%+v, want 2 rotated and 1 finished in 2 seconds or more", told)
+		}
+	})
+}
+
 func TestASweepThatIsStoppedIsNotFinished(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 2, 3, 4, 5)

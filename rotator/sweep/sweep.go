@@ -119,7 +119,10 @@ func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Dec
 		report.RotatedBefore = r.sel.RotatedBefore
 		report.Rows = r.act(ctx, decisions, o)
 		report.Finished = s.Clock.Now()
-		ended := rotator.Event{Name: o.finished, Count: report.Failures()}
+		ended := rotator.Event{
+			Name: o.finished, Count: report.Failures(), Took: report.Finished.Sub(report.Started),
+			Rotated: report.Count(rotator.Rotated), Finished: report.Count(rotator.Finished),
+		}
 		if o.interrupted != "" {
 			ended.Deferred = report.Count(rotator.Deferred)
 			if ctx.Err() != nil && report.Incomplete() {
