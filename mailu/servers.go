@@ -100,8 +100,7 @@ func (o Options) withDefaults() Options {
 }
 
 // Servers finds the server of an origin. It belongs to one run: a server whose token
-// was refused stays closed in it. [Servers.Fresh] begins the next run. Its methods are
-// safe for concurrent use.
+// was refused stays closed in it. Its methods are safe for concurrent use.
 type Servers struct {
 	endpoints map[rotator.Origin]*endpoint
 	unusable  map[rotator.Origin]ServerConfig
@@ -143,21 +142,11 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 		}
 		return nil, err
 	}
+	states := make(map[string]*hostState, len(endpoints))
 	for _, e := range endpoints {
-		e.limiter = limiters[e.host]
+		e.limiter, states[e.host] = limiters[e.host], new(hostState)
 	}
-	return (&Servers{endpoints: endpoints, unusable: unusable}).Fresh(), nil
-}
-
-// Fresh returns the same servers for another run: all of them open again, but with
-// shared connections and concurrency limits, so that two runs at once do not double a
-// server's load.
-func (s *Servers) Fresh() *Servers {
-	states := make(map[string]*hostState, len(s.endpoints))
-	for _, e := range s.endpoints {
-		states[e.host] = new(hostState)
-	}
-	return &Servers{endpoints: s.endpoints, unusable: s.unusable, states: states}
+	return &Servers{endpoints: endpoints, unusable: unusable, states: states}, nil
 }
 
 // Server implements [rotator.Mailu]. The value has type [*Server].

@@ -171,24 +171,6 @@ func TestAProvenTokenLetsThoseWhoWaitedGoTogether(t *testing.T) {
 	})
 }
 
-// Two concurrent runs must each prove the token, but not at the same time.
-func TestRunsAtOnceTryATokenOneAfterTheOther(t *testing.T) {
-	fake := mailutest.Run(t, mailutest.Config{})
-	fake.AddUser(user, oldPassword)
-	slowly(fake)
-	servers, err := New([]ServerConfig{entry(fake.Origin())}, quick())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Close)
-
-	atOnce(2, func() error { return push(t, serverOf(t, servers.Fresh(), rotator.Origin(fake.Origin()))) })
-
-	if fake.MaxInFlight() != 1 || fake.Count("") != 2 {
-		t.Errorf("%d of %d at a time", fake.MaxInFlight(), fake.Count(""))
-	}
-}
-
 func TestATrialEndsWithItsContext(t *testing.T) {
 	fake, server := pair(t, mailutest.Config{})
 	fake.Inject(mailutest.Fault{Kind: mailutest.HangBefore})
