@@ -187,6 +187,7 @@ func runOnce(cmd *cobra.Command, path string, work func(context.Context, *app) e
 	if err != nil {
 		return false, err
 	}
+	level := cfg.Log.Level
 	switch {
 	case quiet:
 		cfg.Log.Level = config.LogError
@@ -197,6 +198,7 @@ func runOnce(cmd *cobra.Command, path string, work func(context.Context, *app) e
 	if err != nil {
 		return false, err
 	}
+	app.log.alsoToJournal(level)
 	defer app.log.sync()
 	app.patience = operatorPatience
 	app.observe = func(e rotator.Event) { app.log.observe(e); bar.observe(e) }

@@ -45,6 +45,18 @@ func newLogger(cfg config.Log, out io.Writer) *logger {
 	return l
 }
 
+// alsoToJournal copies what a command by hand logs to the journal of the host, where
+// there is one: those who look for a tenant's history there should miss no run.
+func (l *logger) alsoToJournal(level config.LogLevel) {
+	if !journal.Enabled() || isJournal(l.out) {
+		return
+	}
+	atLeast, _ := zapcore.ParseLevel(string(level))
+	inJournal := newJournalCore(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), atLeast))
+	inJournal.later = standardErrorOf(l.out)
+	l.zap = l.zap.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return zapcore.NewTee(core, inJournal) }))
+}
+
 // standardErrorOf finds standard error, even behind a progress bar.
 func standardErrorOf(out io.Writer) *standardError {
 	if bar, isBar := out.(*progress); isBar {

@@ -300,6 +300,20 @@ func TestCommandsRunAsTheService(t *testing.T) {
 	}
 }
 
+func TestARunByHandIsInTheJournal(t *testing.T) {
+	f := openFleet(t)
+
+	run(t, "mailu-rotator", "--run-now", "--quiet", "--tenant", f.tenants[2])
+
+	await(t, "the run in the journal", func() error {
+		found, err := try("journalctl", "--no-pager", "-o", "cat", "-t", "mailu-rotator", "TENANT="+f.tenants[2], "EVENT=rotation committed")
+		if err == nil && !strings.HasPrefix(found, "rotation committed") {
+			err = fmt.Errorf("found %q", found)
+		}
+		return err
+	})
+}
+
 // This test must be the last: it removes the service.
 func TestRemovalStopsTheDaemonAndLeavesTheSecrets(t *testing.T) {
 	f := openFleet(t)
