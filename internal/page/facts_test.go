@@ -239,6 +239,23 @@ func TestTheHeadlineIsWhatMatters(t *testing.T) {
 	}
 }
 
+func TestTheOldestIsNamedByItsUser(t *testing.T) {
+	s := pagetest.Mixed(12)
+	for i := range s.Tenants {
+		s.Tenants[i].User = "admin@customer.example"
+	}
+
+	if said := open(t, s, "/").one(tag("section.verdict"), "the verdict").text(); !strings.Contains(said, " The longest: admin@customer.example, 18") {
+		t.Errorf("the verdict is %s", said)
+	}
+	for i := range s.Tenants {
+		s.Tenants[i].User = ""
+	}
+	if said := open(t, s, "/").one(tag("section.verdict"), "the verdict").text(); !strings.Contains(said, " The longest: 9e3779b1-0001-") {
+		t.Errorf("the verdict is %s", said)
+	}
+}
+
 func TestRecordsThatDeleteThemselvesAreListed(t *testing.T) {
 	s := pagetest.Healthy(12)
 	s.Tenants[3].Expires, s.Tenants[5].Expires = s.Now.Add(2*time.Hour), s.Now.Add(time.Hour)
@@ -247,7 +264,7 @@ func TestRecordsThatDeleteThemselvesAreListed(t *testing.T) {
 	d := open(t, s, "/")
 
 	said := d.one(tag("section.verdict"), "the verdict").text()
-	if !strings.HasPrefix(said, "2 records delete themselves before a rotation writes them anew.") || !strings.Contains(said, s.Tenants[5].Tenant) {
+	if !strings.HasPrefix(said, "2 records delete themselves before a rotation writes them anew.") || !strings.Contains(said, s.Tenants[5].User) {
 		t.Errorf("the verdict is %s", said)
 	}
 	found := open(t, s, "/?q=deletes+itself")

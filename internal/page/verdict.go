@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 
 	"mailu-rotator/rotator"
@@ -72,6 +73,9 @@ func ages(f fleet) concern {
 	return all
 }
 
+// nameOf is the name by which people know a tenant.
+func nameOf(r *row) string { return name(cmp.Or(r.User, r.Tenant)) }
+
 // oldest names the tenant that has been due the longest.
 func oldest(f fleet) string {
 	r := f.rows[0]
@@ -79,7 +83,7 @@ func oldest(f fleet) string {
 	if !known {
 		return ""
 	}
-	return fmt.Sprintf(" The longest: %s, %s old under a policy of %s.", name(r.Tenant), words(age), policyText(r.Policy))
+	return fmt.Sprintf(" The longest: %s, %s old under a policy of %s.", nameOf(r), words(age), policyText(r.Policy))
 }
 
 // concerns lists problems other than ages.
@@ -117,7 +121,7 @@ func concerns(f fleet) []concern {
 			Tone: toneBad, Text: plural(f.expiring, "1 record deletes itself before a rotation writes it anew.",
 				count(f.expiring, "record")+" delete themselves before a rotation writes them anew."),
 			Detail: fmt.Sprintf("By delete_version_after, the first on %s, of %s: the password is lost then. mailu-rotator doctor says how to end that.",
-				f.expires.Expires.UTC().Format("2006-01-02 15:04 UTC"), name(f.expires.Tenant)),
+				f.expires.Expires.UTC().Format("2006-01-02 15:04 UTC"), nameOf(f.expires)),
 			Link: query{Text: "deletes itself"}.link(),
 		})
 	}
