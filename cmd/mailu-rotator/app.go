@@ -35,6 +35,7 @@ type app struct {
 	observe   rotator.Observer
 	hooks     rotator.Observer // part of observe
 	patience  time.Duration    // for a Vault that does not answer; 0: vault's default
+	opening   time.Duration    // the same, until it is logged in; 0: patience
 	cache     *status.Cache    // of the daemon, else nil
 	metrics   *monitor.Metrics // likewise
 }
@@ -88,7 +89,7 @@ func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error))
 		return result, err
 	}
 	defer servers.Close()
-	client, err := vault.Open(ctx, a.vaultConfig(), a.login)
+	client, err := a.open(ctx)
 	if err != nil {
 		return result, err
 	}
@@ -98,6 +99,16 @@ func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error))
 		}
 	}()
 	return do(&session{a.sweepOn(client, servers), servers, client})
+}
+
+// open logs in to Vault; the session outlives the time limit.
+func (a *app) open(ctx context.Context) (*vault.Client, error) {
+	if a.opening > 0 {
+		limited, cancel := context.WithTimeout(ctx, a.opening)
+		defer cancel()
+		ctx = limited
+	}
+	return vault.Open(ctx, a.vaultConfig(), a.login)
 }
 
 func (a *app) sweepOn(client *vault.Client, servers *mailu.Servers) *sweep.Sweep {

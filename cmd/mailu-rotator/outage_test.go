@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -76,5 +77,36 @@ func TestUntrustedVaultEndsTheRun(t *testing.T) {
 
 	if !strings.Contains(run.stderr.String(), "certificate signed by unknown authority") {
 		t.Errorf("it does not say why:\n%s", &run.stderr)
+	}
+}
+
+// Somebody who asks for the status wants to know soon that there is no answer; the
+// error says what is wrong.
+func TestStatusGivesUpOnADeadVaultAfterSeconds(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it never accepts
+	must(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+
+	for address, want := range map[string]string{
+		"http://127.0.0.1:1":               "connection refused",
+		"http://" + silent.Addr().String(): "context deadline exceeded",
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := newTestSite(t)
+			s.mustSeed(t, "acme")
+			s.address = address
+			must(t, s.writeConfig())
+			started := time.Now()
+
+			run := s.start(t, "status")
+			run.mustEnd(t, exitCannotRun)
+
+			if took := time.Since(started); took > 2*statusPatience {
+				t.Errorf("it took %v", took)
+			}
+			if !strings.Contains(run.stderr.String(), want) {
+				t.Errorf("it does not say why:\n%s", &run.stderr)
+			}
+		})
 	}
 }

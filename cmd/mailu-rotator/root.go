@@ -218,14 +218,14 @@ func (f *reportFlags) register(cmd *cobra.Command) {
 	registerOutput(cmd, &f.output)
 }
 
-func registerOutput(cmd *cobra.Command, output *string) {
+func registerOutput(cmd *cobra.Command, output *string, more ...string) {
 	flags := cmd.Flags()
 	flags.StringVarP(output, "output", "o", "table", "`format` of the result: table or json")
 	flags.BoolFunc("json", "the same as --output json", func(string) error {
 		*output = "json"
 		return nil
 	})
-	complete(cmd, "output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "output", cobra.FixedCompletions(append([]string{"table", "json"}, more...), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func checkOutput(output string) error {

@@ -21,6 +21,10 @@ import (
 	"mailu-rotator/rotator/status"
 )
 
+// statusPatience is how long status waits for a Vault that does not answer, until it is
+// logged in: somebody wants to know now.
+const statusPatience = 5 * time.Second
+
 type statusFlags struct {
 	selectionFlags
 	due     bool
@@ -74,9 +78,11 @@ func (f *statusFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.states, "state", nil, "show only what is in this `state` (repeatable)")
 	flags.UintVar(&f.limit, "limit", 0, "show at most this many tenants, most urgent first (0 means no limit)")
 	flags.BoolVar(&f.check, "check", false, "exit with 2 if a tenant needs attention, shown or not")
-	registerOutput(cmd, &f.output)
+	registerOutput(cmd, &f.output, "wide", "csv")
 	flags.Lookup("output").Usage = "`format`: table, wide, json or csv"
 	flags.StringVar(&f.color, "color", "auto", "color tables: `when` is auto (on a terminal, without NO_COLOR), always or never")
+	complete(cmd, "state", cobra.FixedCompletions(namesOf(rotator.Standings()), cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // shown checks the flags against each other and returns the states to show.
@@ -100,19 +106,19 @@ func (f *statusFlags) shown() ([]rotator.Standing, error) {
 	var shown []rotator.Standing
 	for _, state := range f.states {
 		if !slices.Contains(rotator.Standings(), rotator.Standing(state)) {
-			return nil, fmt.Errorf("--state %q is none of %s", state, joined(rotator.Standings()))
+			return nil, fmt.Errorf("--state %q is none of %s", state, strings.Join(namesOf(rotator.Standings()), ", "))
 		}
 		shown = append(shown, rotator.Standing(state))
 	}
 	return shown, nil
 }
 
-func joined(all []rotator.Standing) string {
-	texts := make([]string, len(all))
+func namesOf(all []rotator.Standing) []string {
+	names := make([]string, len(all))
 	for i, s := range all {
-		texts[i] = string(s)
+		names[i] = string(s)
 	}
-	return strings.Join(texts, ", ")
+	return names
 }
 
 func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
@@ -126,6 +132,7 @@ func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 		if err != nil {
 			return err
 		}
+		a.opening = statusPatience
 		r, err = inSession(ctx, a, func(s *session) (*statusReport, error) {
 			all, now, err := s.Status(ctx, sel)
 			if err != nil {

@@ -139,7 +139,8 @@ Exit status: 0 all added, or tenants already; 1 could not run, or the file has
 errors; 2 some failed, the table says which; 130 interrupted.`,
 		Example: `  mailu-rotator tenant import --dry-run tenants.csv
   mailu-rotator tenant import --vault-token-from-env tenants.csv`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeCSV,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runAdditions(cmd, *path, flags, func() ([]sweep.Addition, error) {
 				return readCSV(args[0], cmd.InOrStdin())
@@ -148,6 +149,14 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
 	}
 	flags.register(cmd)
 	return cmd
+}
+
+// completeCSV completes the one file's name.
+func completeCSV(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return []cobra.Completion{"csv"}, cobra.ShellCompDirectiveFilterFileExt
 }
 
 func readCSV(path string, in io.Reader) ([]sweep.Addition, error) {
