@@ -15,11 +15,11 @@ import (
 	"mailu-rotator/rotator/rotatortest"
 )
 
-// newLot is a house without a record. Mailu has the user with the given password, or
+// newAddition is a fixture without a record. Mailu has the user with the given password, or
 // for "" no such user.
-func newLot(t testing.TB, password string) *house {
+func newAddition(t testing.TB, password string) *fixture {
 	t.Helper()
-	h := newHouse(t)
+	h := newFixture(t)
 	h.store = &rotatortest.Store{Clock: h.clock}
 	h.mailu = &rotatortest.Mailu{Origins: []rotator.Origin{originA}}
 	if password != "" {
@@ -30,7 +30,7 @@ func newLot(t testing.TB, password string) *house {
 }
 
 // add runs `tenant add` as the named owner. It reports whether the process survived.
-func (h *house) add(t testing.TB, owner string) (result rotator.Result, lived bool) {
+func (h *fixture) add(t testing.TB, owner string) (result rotator.Result, lived bool) {
 	t.Helper()
 	c, err := rotator.ParseCredential(tenantA, rotator.Document{Fields: map[string]any{
 		"username": userA, "webmail_url": "https://mail.a.example/webmail", "created_at": "2026-11-23T03:00:00.000Z",
@@ -47,7 +47,7 @@ func (h *house) add(t testing.TB, owner string) (result rotator.Result, lived bo
 // checkAdded is the invariant before, while and after a tenant is added: until the
 // record has a current password Mailu may hold what it held before, and then only what
 // the record holds.
-func (h *house) checkAdded(t testing.TB) {
+func (h *fixture) checkAdded(t testing.TB) {
 	t.Helper()
 	held, known := h.mailu.Password(userA), h.accepted(t)
 	fields, _ := h.store.Get(tenantA)
@@ -59,7 +59,7 @@ func (h *house) checkAdded(t testing.TB) {
 	}
 }
 
-func (h *house) mustBeAdded(t testing.TB) {
+func (h *fixture) mustBeAdded(t testing.TB) {
 	t.Helper()
 	known := h.accepted(t)
 	fields, _ := h.store.Get(tenantA)
@@ -74,7 +74,7 @@ func (h *house) mustBeAdded(t testing.TB) {
 func TestAnAdditionTakesTheUserOverOrCreatesIt(t *testing.T) {
 	for before, reason := range map[string]string{"by hand": "took over the user in Mailu", "": "created the user in Mailu"} {
 		t.Run(reason, func(t *testing.T) {
-			h := newLot(t, before)
+			h := newAddition(t, before)
 
 			result, _ := h.add(t, "tenant add")
 
@@ -89,7 +89,7 @@ func TestAnAdditionTakesTheUserOverOrCreatesIt(t *testing.T) {
 
 func TestNoPasswordIsNamedCurrentBeforeMailuIsProvenToHoldIt(t *testing.T) {
 	for _, before := range []string{"by hand", ""} {
-		h := newLot(t, before)
+		h := newAddition(t, before)
 		pushes := 0
 		h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
 			fields, _ := h.store.Get(tenantA)
@@ -116,8 +116,8 @@ func TestAnAdditionIsFinishedWhereverItDied(t *testing.T) {
 	for _, before := range []string{"by hand", ""} {
 		for _, fault := range []rotatortest.Fault{{CrashBefore: true}, {CrashAfter: true}, {After: rotatortest.ErrLost}} {
 			t.Run(fmt.Sprintf("over %q, %+v", before, fault), func(t *testing.T) {
-				for nth := 1; dies(t, nth, fault, before, (*house).daemon); nth++ {
-					dies(t, nth, fault, before, (*house).addAgain)
+				for nth := 1; dies(t, nth, fault, before, (*fixture).daemon); nth++ {
+					dies(t, nth, fault, before, (*fixture).addAgain)
 				}
 			})
 		}
@@ -126,9 +126,9 @@ func TestAnAdditionIsFinishedWhereverItDied(t *testing.T) {
 
 // dies gives the nth call of an addition a fault, and lets others continue. It is false
 // if there is no such call.
-func dies(t *testing.T, nth int, fault rotatortest.Fault, before string, recover func(*house, *testing.T) error) bool {
+func dies(t *testing.T, nth int, fault rotatortest.Fault, before string, recover func(*fixture, *testing.T) error) bool {
 	t.Helper()
-	h := newLot(t, before)
+	h := newAddition(t, before)
 	met := h.meetNth(nth, fault)
 	h.add(t, "tenant add")
 	h.checkAdded(t)
@@ -157,7 +157,7 @@ func dies(t *testing.T, nth int, fault rotatortest.Fault, before string, recover
 }
 
 // daemon finishes what is pending.
-func (h *house) daemon(t *testing.T) error {
+func (h *fixture) daemon(t *testing.T) error {
 	switch fields, _ := h.store.Get(tenantA); {
 	case fields == nil:
 		return rotator.ErrAbsent
@@ -167,14 +167,14 @@ func (h *house) daemon(t *testing.T) error {
 	return h.attempt(t, "daemon").Err
 }
 
-func (h *house) addAgain(t *testing.T) error {
+func (h *fixture) addAgain(t *testing.T) error {
 	result, _ := h.add(t, "another tenant add")
 	return result.Err
 }
 
 // meetNth gives the nth outside call a fault, and reports whether there was such a
 // call.
-func (h *house) meetNth(nth int, fault rotatortest.Fault) *bool {
+func (h *fixture) meetNth(nth int, fault rotatortest.Fault) *bool {
 	met := new(bool)
 	hook := func(rotatortest.Call) rotatortest.Fault {
 		if nth--; nth != 0 {
@@ -189,7 +189,7 @@ func (h *house) meetNth(nth int, fault rotatortest.Fault) *bool {
 
 func TestARefusedFirstPushLeavesThePendingPasswordAndNoClaim(t *testing.T) {
 	for _, before := range []string{"by hand", ""} {
-		h := newLot(t, before)
+		h := newAddition(t, before)
 		op := rotatortest.OpSetPassword
 		if before == "" {
 			op = rotatortest.OpCreateUser
@@ -214,7 +214,7 @@ func TestARefusedFirstPushLeavesThePendingPasswordAndNoClaim(t *testing.T) {
 }
 
 func TestNothingIsWrittenForADomainThatMailuDoesNotHave(t *testing.T) {
-	h := newLot(t, "")
+	h := newAddition(t, "")
 	h.mailu.NoDomain = "a.example"
 
 	result, _ := h.add(t, "tenant add")
@@ -226,7 +226,7 @@ func TestNothingIsWrittenForADomainThatMailuDoesNotHave(t *testing.T) {
 }
 
 func TestAUserThatSomebodyMakesMeanwhileIsTakenOverByTheNextAttempt(t *testing.T) {
-	h := newLot(t, "")
+	h := newAddition(t, "")
 	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpCreateUser {
 			h.mailu.AddUser(userA, "somebody's")
@@ -247,7 +247,7 @@ func TestAUserThatSomebodyMakesMeanwhileIsTakenOverByTheNextAttempt(t *testing.T
 
 // verify: none: the user must still be looked up, or it would never be created.
 func TestAnAdditionWhereHashesAreNotAskedFor(t *testing.T) {
-	h := newLot(t, "")
+	h := newAddition(t, "")
 	h.mailu.Unverified = true
 	h.meet(rotatortest.OpCreateUser, 1, crashBefore)
 	h.add(t, "tenant add")
@@ -263,7 +263,7 @@ func TestAnAdditionWhereHashesAreNotAskedFor(t *testing.T) {
 }
 
 func TestARecordThatIsThereIsLeftAlone(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 
 	result, _ := h.add(t, "tenant add")
 
@@ -273,7 +273,7 @@ func TestARecordThatIsThereIsLeftAlone(t *testing.T) {
 }
 
 func TestTwoWhoAddTheSameTenantMakeOnePassword(t *testing.T) {
-	h := newLot(t, "by hand")
+	h := newAddition(t, "by hand")
 	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpCreate {
 			h.undisturbed()
@@ -295,7 +295,7 @@ func TestTwoWhoAddTheSameTenantMakeOnePassword(t *testing.T) {
 // see checkAdded; and an undisturbed run afterwards leaves a tenant like any other.
 func TestNoFaultBreaksAnAddition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		h := newLot(t, rapid.SampledFrom([]string{"by hand", ""}).Draw(rt, "before"))
+		h := newAddition(t, rapid.SampledFrom([]string{"by hand", ""}).Draw(rt, "before"))
 		h.disturb(t, rt, h.checkAdded)
 
 		for range rapid.IntRange(1, 6).Draw(rt, "runs") {
@@ -318,7 +318,7 @@ func TestNoFaultBreaksAnAddition(t *testing.T) {
 }
 
 func TestAdditionTellsOfARestrictedAccount(t *testing.T) {
-	h := newLot(t, "by hand")
+	h := newAddition(t, "by hand")
 	h.mailu.Accounts = map[string]rotator.Account{userA: {NoIMAP: true, ChangeAtLogin: true}}
 
 	result, _ := h.add(t, "tenant add")

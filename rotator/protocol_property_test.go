@@ -23,8 +23,8 @@ const (
 	ttl     = 5 * time.Minute
 )
 
-// house is one tenant with everything around it, in memory.
-type house struct {
+// fixture is one tenant with everything around it, in memory.
+type fixture struct {
 	store  *rotatortest.Store
 	mailu  *rotatortest.Mailu
 	clock  *rotatortest.Clock
@@ -34,10 +34,10 @@ type house struct {
 	before string            // Mailu's password before the tenant was added
 }
 
-func newHouse(t testing.TB) *house {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	clock := rotatortest.NewClock(time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC))
-	h := &house{
+	h := &fixture{
 		store: &rotatortest.Store{Clock: clock},
 		mailu: &rotatortest.Mailu{Origins: []rotator.Origin{originA}},
 		clock: clock,
@@ -58,10 +58,10 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-// sealedBefore caches seal's results: all houses have the same key and tenant.
+// sealedBefore caches seal's results: all fixtures have the same key and tenant.
 var sealedBefore sync.Map
 
-func (h *house) seal(t testing.TB, lastRotated, password string) string {
+func (h *fixture) seal(t testing.TB, lastRotated, password string) string {
 	t.Helper()
 	if sealed, found := sealedBefore.Load(lastRotated + password); found {
 		h.known[sealed.(string)] = password
@@ -76,7 +76,7 @@ func (h *house) seal(t testing.TB, lastRotated, password string) string {
 }
 
 // process is a rotator that acts as the named owner.
-func (h *house) process(owner string) *rotator.Rotator {
+func (h *fixture) process(owner string) *rotator.Rotator {
 	policy, _ := rotator.ParsePolicy("180_days")
 	return &rotator.Rotator{
 		Store: h.store, Mailu: h.mailu, Keys: remembering{h.ring, h.known}, Clock: h.clock,
@@ -115,7 +115,7 @@ func as(version crypto.KeyVersion, binding crypto.Binding, sealed crypto.SealedP
 }
 
 // rotate reads the record and takes it through the protocol.
-func (h *house) rotate(t testing.TB, owner string) (result rotator.Result) {
+func (h *fixture) rotate(t testing.TB, owner string) (result rotator.Result) {
 	t.Helper()
 	process := h.process(owner)
 	always := func(c rotator.Credential) (rotator.Action, string) {
@@ -140,7 +140,7 @@ func (h *house) rotate(t testing.TB, owner string) (result rotator.Result) {
 }
 
 // accepted returns the passwords that Vault holds: current, then pending.
-func (h *house) accepted(t testing.TB) (passwords []string) {
+func (h *fixture) accepted(t testing.TB) (passwords []string) {
 	t.Helper()
 	fields, _ := h.store.Get(tenantA)
 	open := func(fields map[string]any) {
@@ -165,14 +165,14 @@ func (h *house) accepted(t testing.TB) (passwords []string) {
 	return passwords
 }
 
-func (h *house) checkInvariant(t testing.TB) {
+func (h *fixture) checkInvariant(t testing.TB) {
 	t.Helper()
 	if held, known := h.mailu.Password(userA), h.accepted(t); !slices.Contains(known, held) {
 		t.Fatalf("locked out: Mailu accepts %q, Vault holds %q", held, known)
 	}
 }
 
-func (h *house) checkAtRest(t testing.TB) {
+func (h *fixture) checkAtRest(t testing.TB) {
 	t.Helper()
 	if held, known := h.mailu.Password(userA), h.accepted(t); len(known) != 1 || known[0] != held {
 		t.Fatalf("not at rest: Mailu accepts %q, Vault holds %q", held, known)
@@ -187,7 +187,7 @@ func (h *house) checkAtRest(t testing.TB) {
 // exactly one is left.
 func TestNoFaultBreaksTheInvariant(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.disturb(t, rt, h.checkInvariant)
 
 		for range rapid.IntRange(1, 6).Draw(rt, "runs") {
@@ -206,7 +206,7 @@ func TestNoFaultBreaksTheInvariant(t *testing.T) {
 }
 
 // disturb lets rapid decide the fate of every call, and checks before each.
-func (h *house) disturb(t testing.TB, rt *rapid.T, check func(testing.TB)) {
+func (h *fixture) disturb(t testing.TB, rt *rapid.T, check func(testing.TB)) {
 	refused := fmt.Errorf("bad request: %w", rotator.ErrRefused)
 	hook := func(c rotatortest.Call) rotatortest.Fault {
 		check(t)

@@ -18,7 +18,7 @@ func TestNothingIsPushedInTheLastTenthOfAClaim(t *testing.T) {
 		"in the middle of it":     {ttl / 20, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
 				if c.Op == rotatortest.OpWrite {
 					h.clock.Advance(ttl - test.left) // between creating the claim and writing it

@@ -16,7 +16,7 @@ import (
 // differ, and never affects a rotation.
 func TestAResealBesideRotationsBreaksNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		h := newHouse(t)
+		h := newFixture(t)
 		ring, err := crypto.NewKeyring(map[crypto.KeyVersion][]byte{1: make([]byte, crypto.KeySize), 2: bytes.Repeat([]byte{2}, crypto.KeySize)})
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestAResealBesideRotationsBreaksNothing(t *testing.T) {
 	})
 }
 
-func (h *house) reseal(t testing.TB, owner string) (result rotator.Result) {
+func (h *fixture) reseal(t testing.TB, owner string) (result rotator.Result) {
 	t.Helper()
 	process := h.process(owner)
 	rotatortest.Survive(func() {

@@ -14,7 +14,7 @@ const meanwhile = "2026-11-23T03:00:00.500Z"
 
 // overwrite is an operator who writes their own password into the record, as `vault kv
 // put` does: pending is gone.
-func (h *house) overwrite(t *testing.T, password string) {
+func (h *fixture) overwrite(t *testing.T, password string) {
 	t.Helper()
 	sealed := h.seal(t, meanwhile, password)
 	h.store.Edit(tenantA, func(fields map[string]any) {
@@ -24,7 +24,7 @@ func (h *house) overwrite(t *testing.T, password string) {
 }
 
 func TestAnOperatorsPasswordMidwayGivesWayWhereMailuHoldsOurs(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault {
 		h.overwrite(t, "the operator's")
 		return rotatortest.Fault{}
@@ -40,7 +40,7 @@ func TestAnOperatorsPasswordMidwayGivesWayWhereMailuHoldsOurs(t *testing.T) {
 }
 
 func TestAnOperatorsPasswordMidwayStandsWhereMailuHoldsIt(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault {
 		h.overwrite(t, "the operator's")
 		h.mailu.AddUser(userA, "the operator's")
@@ -55,7 +55,7 @@ func TestAnOperatorsPasswordMidwayStandsWhereMailuHoldsIt(t *testing.T) {
 }
 
 func TestAnOperatorsPasswordBesideOurPendingOneStandsWhereMailuHoldsIt(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault {
 		sealed := h.seal(t, meanwhile, "the operator's")
 		h.store.Edit(tenantA, func(fields map[string]any) { fields["password"], fields["last_rotated"] = sealed, meanwhile })
@@ -70,7 +70,7 @@ func TestAnOperatorsPasswordBesideOurPendingOneStandsWhereMailuHoldsIt(t *testin
 }
 
 func TestOursIsPutBackBesideAnOperatorsWhileMailuCannotBeAsked(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault {
 		h.overwrite(t, "the operator's")
 		h.meet(rotatortest.OpVerify, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
@@ -90,7 +90,7 @@ func TestOursIsPutBackBesideAnOperatorsWhileMailuCannotBeAsked(t *testing.T) {
 }
 
 func TestWhereMailuHoldsNeitherPasswordNothingIsWritten(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault {
 		h.overwrite(t, "the operator's")
 		h.mailu.AddUser(userA, "a third one")
@@ -108,7 +108,7 @@ func TestWhereMailuHoldsNeitherPasswordNothingIsWritten(t *testing.T) {
 func TestOtherFieldsEditedMidwayAreKept(t *testing.T) {
 	for write, name := range map[int]string{1: "at prepare", 2: "at commit"} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.meet(rotatortest.OpWrite, write, func() rotatortest.Fault {
 				h.store.Edit(tenantA, func(fields map[string]any) {
 					fields["ticket"], fields["rotation_policy"] = "OPS-1", "7_days"
@@ -137,7 +137,7 @@ func TestARecordThatNamesAnotherUserOrServerByNowIsNotPushedTo(t *testing.T) {
 	}
 	for name, edit := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.mailu.AddUser("other@a.example", "first password")
 			h.meet(rotatortest.OpWrite, 1, func() rotatortest.Fault {
 				h.store.Edit(tenantA, edit)
@@ -156,7 +156,7 @@ func TestARecordThatNamesAnotherUserOrServerByNowIsNotPushedTo(t *testing.T) {
 }
 
 func TestARecordRetargetedAfterThePushKeepsItsPendingPassword(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault {
 		h.store.Edit(tenantA, func(fields map[string]any) { fields["username"] = "other@a.example" })
 		return rotatortest.Fault{}
@@ -170,7 +170,7 @@ func TestARecordRetargetedAfterThePushKeepsItsPendingPassword(t *testing.T) {
 }
 
 func TestACommitThatIsForbiddenIsLeftHalfFinished(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpWrite, 2, func() rotatortest.Fault { return rotatortest.Fault{Before: rotator.ErrForbidden} })
 
 	result := h.attempt(t, "daemon")
@@ -197,7 +197,7 @@ func TestWhatAPushLeavesBehind(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.meet(test.op, 1, func() rotatortest.Fault { return test.fault })
 
 			result := h.attempt(t, "daemon")
@@ -212,7 +212,7 @@ func TestWhatAPushLeavesBehind(t *testing.T) {
 }
 
 func TestARefusalAfterATakeoverAbandonsNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.clock.Advance(ttl)
@@ -227,7 +227,7 @@ func TestARefusalAfterATakeoverAbandonsNothing(t *testing.T) {
 }
 
 func TestASuccessWithoutEffectIsNotCommitted(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpVerify, 1, func() rotatortest.Fault {
 		h.mailu.AddUser(userA, "first password") // the push had no effect
 		return rotatortest.Fault{}
@@ -240,7 +240,7 @@ func TestASuccessWithoutEffectIsNotCommitted(t *testing.T) {
 }
 
 func TestWithoutVerificationAnAcceptedPushIsCommitted(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.mailu.Unverified = true
 
 	result := h.attempt(t, "daemon")
@@ -250,7 +250,7 @@ func TestWithoutVerificationAnAcceptedPushIsCommitted(t *testing.T) {
 }
 
 func TestWithoutVerificationAnUncertainPushIsPushedAgain(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.mailu.Unverified = true
 	h.meet(rotatortest.OpSetPassword, 1, func() rotatortest.Fault { return rotatortest.Fault{After: rotatortest.ErrLost} })
 
@@ -270,22 +270,22 @@ func TestWithoutVerificationAnUncertainPushIsPushedAgain(t *testing.T) {
 // lost meanwhile.
 func TestACommitOnTopOfAnEditIsVerifiedAgain(t *testing.T) {
 	tests := map[string]struct {
-		meanwhile func(*house)
+		meanwhile func(*fixture)
 		outcome   rotator.Outcome
 		proofs    int
 	}{
-		"no edit": {func(*house) {}, rotator.Rotated, 1},
-		"an edit": {func(h *house) {
+		"no edit": {func(*fixture) {}, rotator.Rotated, 1},
+		"an edit": {func(h *fixture) {
 			h.store.Edit(tenantA, func(fields map[string]any) { fields["note"] = "edited" })
 		}, rotator.Rotated, 2},
-		"an edit, and another password in Mailu": {func(h *house) {
+		"an edit, and another password in Mailu": {func(h *fixture) {
 			h.store.Edit(tenantA, func(fields map[string]any) { fields["note"] = "edited" })
 			h.mailu.AddUser(userA, "by hand")
 		}, rotator.Unfinished, 2},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			proofs, writes := 0, 0
 			hook := func(c rotatortest.Call) rotatortest.Fault {
 				switch c.Op {
@@ -312,7 +312,7 @@ func TestACommitOnTopOfAnEditIsVerifiedAgain(t *testing.T) {
 
 // After a commit whose answer is lost another process may have begun a rotation.
 func TestALostCommitBesideAnotherRotationIsNoSuccess(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	theirs := h.seal(t, meanwhile, "theirs")
 	writes := 0
 	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
@@ -338,7 +338,7 @@ func TestALostCommitBesideAnotherRotationIsNoSuccess(t *testing.T) {
 }
 
 func TestAFirstWriteOfUnknownEffectIsHalfFinished(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	written := false
 	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpWrite {
@@ -357,7 +357,7 @@ func TestAFirstWriteOfUnknownEffectIsHalfFinished(t *testing.T) {
 }
 
 func TestARecordThatIsGoneIsNotReadAgain(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	reads := 0
 	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		switch c.Op {
@@ -379,7 +379,7 @@ func TestARecordThatIsGoneIsNotReadAgain(t *testing.T) {
 
 // The server refused the token in the push: no request may follow.
 func TestARefusedTokenIsNotFollowedByAQuestion(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	asked := 0
 	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		switch c.Op {
@@ -401,7 +401,7 @@ func TestARefusedTokenIsNotFollowedByAQuestion(t *testing.T) {
 }
 
 func TestARecordThatOthersKeepWritingIsLeft(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	writes := 0
 	h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpWrite {

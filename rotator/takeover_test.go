@@ -13,12 +13,12 @@ import (
 
 // attempt rotates what is due and finishes what is pending, as the named owner, without
 // insist.
-func (h *house) attempt(t *testing.T, owner string) rotator.Result {
+func (h *fixture) attempt(t *testing.T, owner string) rotator.Result {
 	t.Helper()
 	return h.take(t, owner, false)
 }
 
-func (h *house) take(t *testing.T, owner string, insist bool) (result rotator.Result) {
+func (h *fixture) take(t *testing.T, owner string, insist bool) (result rotator.Result) {
 	t.Helper()
 	doc, err := h.store.Read(t.Context(), tenantA)
 	if err != nil {
@@ -42,7 +42,7 @@ func (h *house) take(t *testing.T, owner string, insist bool) (result rotator.Re
 }
 
 // meet gives the nth call of one kind from now on, counted from 1, a fault.
-func (h *house) meet(op rotatortest.Op, nth int, fault func() rotatortest.Fault) {
+func (h *fixture) meet(op rotatortest.Op, nth int, fault func() rotatortest.Fault) {
 	seen := 0
 	hook := func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == op {
@@ -55,7 +55,7 @@ func (h *house) meet(op rotatortest.Op, nth int, fault func() rotatortest.Fault)
 	h.store.Hook, h.mailu.Hook = hook, hook
 }
 
-func (h *house) undisturbed() { h.store.Hook, h.mailu.Hook = nil, nil }
+func (h *fixture) undisturbed() { h.store.Hook, h.mailu.Hook = nil, nil }
 
 func crashBefore() rotatortest.Fault { return rotatortest.Fault{CrashBefore: true} }
 
@@ -68,7 +68,7 @@ func mustBe(t *testing.T, result rotator.Result, want rotator.Outcome) {
 	}
 }
 
-func (h *house) mustHaveVersions(t *testing.T, want int) {
+func (h *fixture) mustHaveVersions(t *testing.T, want int) {
 	t.Helper()
 	if _, version := h.store.Get(tenantA); version != want {
 		t.Errorf("the record is at version %d, want %d", version, want)
@@ -76,7 +76,7 @@ func (h *house) mustHaveVersions(t *testing.T, want int) {
 }
 
 func TestTakeoverResumesWithPendingPassword(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -93,7 +93,7 @@ func TestTakeoverResumesWithPendingPassword(t *testing.T) {
 }
 
 func TestTakeoverOnlyCommitsWhereMailuHasThePassword(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -110,7 +110,7 @@ func TestTakeoverOnlyCommitsWhereMailuHasThePassword(t *testing.T) {
 }
 
 func TestAClaimIsRespectedToItsVeryEnd(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -127,7 +127,7 @@ func TestAClaimIsRespectedToItsVeryEnd(t *testing.T) {
 // An earlier attempt's last write may still be in transit, and must not take effect
 // during the push.
 func TestAProcessWritesItsClaimAgainBeforeItPushesOnceMore(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -140,7 +140,7 @@ func TestAProcessWritesItsClaimAgainBeforeItPushesOnceMore(t *testing.T) {
 }
 
 func TestAnOwnClaimThatIsNearlyOverIsRenewedBeforeThePush(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -153,7 +153,7 @@ func TestAnOwnClaimThatIsNearlyOverIsRenewedBeforeThePush(t *testing.T) {
 }
 
 func TestTakeoversAreBounded(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpSetPassword {
 			return rotatortest.Fault{Before: rotatortest.ErrLost}
@@ -175,9 +175,9 @@ func TestTakeoversAreBounded(t *testing.T) {
 }
 
 // stuck has a rotation with the maximum number of take-overs.
-func stuck(t *testing.T) *house {
+func stuck(t *testing.T) *fixture {
 	t.Helper()
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -218,7 +218,7 @@ func TestAStuckRotationIsFinishedOnceMailuHoldsItsPassword(t *testing.T) {
 }
 
 func TestWhileMailuDoesNotAnswerATakeoverCostsNoVersion(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.clock.Advance(ttl)
@@ -231,7 +231,7 @@ func TestWhileMailuDoesNotAnswerATakeoverCostsNoVersion(t *testing.T) {
 }
 
 func TestAPendingPasswordThatDoesNotOpenIsLeftAsItIs(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -250,7 +250,7 @@ func TestAPendingPasswordThatDoesNotOpenIsLeftAsItIs(t *testing.T) {
 }
 
 func TestAPendingPasswordWithoutKeyVersionIsFinishedWithoutOne(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -272,7 +272,7 @@ func TestAPendingPasswordWithoutKeyVersionIsFinishedWithoutOne(t *testing.T) {
 // What was unknown about the pushes of the finished password is not unknown about those
 // of the next one.
 func TestARefusedPasswordAfterAFinishedOneIsAbandoned(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
 	h.rotate(t, "dead")
 	h.clock.Advance(ttl)
@@ -288,7 +288,7 @@ func TestARefusedPasswordAfterAFinishedOneIsAbandoned(t *testing.T) {
 }
 
 func TestAFinishedPasswordThatIsStillDueIsFollowedByAnother(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashAfter)
 	h.attempt(t, "first")
 	h.undisturbed()
@@ -304,7 +304,7 @@ func TestAFinishedPasswordThatIsStillDueIsFollowedByAnother(t *testing.T) {
 }
 
 // claim writes another claim into the pending field, as a process of that name does.
-func (h *house) claim(owner string, left time.Duration) {
+func (h *fixture) claim(owner string, left time.Duration) {
 	h.store.Edit(tenantA, func(fields map[string]any) {
 		pending := fields["pending"].(map[string]any)
 		pending["owner"], pending["claimed_until"] = owner, h.clock.Now().Add(left)
@@ -315,7 +315,7 @@ func (h *house) claim(owner string, left time.Duration) {
 func TestARefusalAfterTheClaimWasLostAbandonsNothing(t *testing.T) {
 	for name, late := range map[string]bool{"it lapsed": false, "it lapsed, and an earlier write of ours came late": true} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			writes := 0
 			h.store.Hook = func(c rotatortest.Call) rotatortest.Fault {
 				if c.Op != rotatortest.OpWrite {
@@ -345,7 +345,7 @@ func TestARefusalAfterTheClaimWasLostAbandonsNothing(t *testing.T) {
 
 // The push of the first attempt may still take effect.
 func TestARefusalInALaterAttemptAbandonsNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, func() rotatortest.Fault { return rotatortest.Fault{Before: rotatortest.ErrLost} })
 	mustBe(t, h.attempt(t, "daemon"), rotator.Unfinished)
 	h.mailu.Hook = rotatortest.On(rotatortest.OpSetPassword, rotatortest.Fault{Before: rotator.ErrRefused})
@@ -360,7 +360,7 @@ func TestARefusalInALaterAttemptAbandonsNothing(t *testing.T) {
 
 // While the refusal was on its way another process took the rotation over.
 func TestAnAbandonmentStopsAtAnotherClaim(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.mailu.Hook = func(c rotatortest.Call) rotatortest.Fault {
 		if c.Op == rotatortest.OpSetPassword {
 			h.claim("another process", ttl)
@@ -379,7 +379,7 @@ func TestAnAbandonmentStopsAtAnotherClaim(t *testing.T) {
 
 func TestAClaimIsRenewedOnceHalfOfItIsOver(t *testing.T) {
 	for spent, versions := range map[time.Duration]int{ttl/2 - time.Second: 3, ttl / 2: 4} {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.meet(rotatortest.OpWrite, 1, func() rotatortest.Fault {
 			h.clock.Advance(spent)
 			return rotatortest.Fault{}
@@ -394,7 +394,7 @@ func TestAClaimIsRenewedOnceHalfOfItIsOver(t *testing.T) {
 
 // The pending password is gone, and the current one is still due.
 func TestATakeoverThatComesTooLateRotates(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.clock.Advance(ttl)
@@ -414,7 +414,7 @@ func TestATakeoverThatComesTooLateRotates(t *testing.T) {
 
 // Another process has finished it, and has begun another rotation.
 func TestATakeoverLeavesTheNextRotationAlone(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.meet(rotatortest.OpSetPassword, 1, crashBefore)
 	h.attempt(t, "first")
 	h.clock.Advance(ttl)

@@ -170,7 +170,7 @@ func readCSV(path string, in io.Reader) ([]sweep.Addition, error) {
 		defer file.Close()
 		in = file
 	}
-	additions, err := sweep.ReadRoster(in)
+	additions, err := sweep.ReadCSV(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -23,15 +23,15 @@ type fleetCollector struct {
 func newFleetCollector(cache *status.Cache) *fleetCollector {
 	c := &fleetCollector{cache: cache, descs: map[string]*prometheus.Desc{}}
 	for name, text := range map[string][]string{ // the help, then the labels
-		"tenants":                       {"Tenants, by how they stand against their policy.", "state"},
-		"oldest_age_seconds":            {"Age of the oldest password among tenants whose policy gives it an end."},
-		"next_due_timestamp_seconds":    {"When the tenant that is due first is, or was, due."},
-		"last_survey_timestamp_seconds": {"When all records were last read; 0 if never."},
-		"oldest_pending_age_seconds":    {"Age of the oldest pending password; 0 if none is pending."},
-		"records_expiring":              {"Records that Vault deletes by itself before their policy has them written anew."},
-		"findings":                      {"Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"},
-		"breaker_state":                 {"1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"},
-		"next_run_timestamp_seconds":    {"When the next run begins; 0 if none is scheduled.", "task"},
+		"tenants":                     {"Tenants, by how they stand against their policy.", "state"},
+		"oldest_age_seconds":          {"Age of the oldest password among tenants whose policy gives it an end."},
+		"next_due_timestamp_seconds":  {"When the tenant that is due first is, or was, due."},
+		"last_scan_timestamp_seconds": {"When all records were last read; 0 if never."},
+		"oldest_pending_age_seconds":  {"Age of the oldest pending password; 0 if none is pending."},
+		"records_expiring":            {"Records that Vault deletes by itself before their policy has them written anew."},
+		"findings":                    {"Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"},
+		"breaker_state":               {"1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"},
+		"next_run_timestamp_seconds":  {"When the next run begins; 0 if none is scheduled.", "task"},
 		// Per tenant, if enabled.
 		"tenant_password_timestamp_seconds": {"When the tenant's password was made.", "tenant", "origin"},
 		"tenant_due_timestamp_seconds":      {"When the tenant is, or was, due.", "tenant", "origin"},
@@ -55,7 +55,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(name string, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, value, labels...)
 	}
-	gauge("last_survey_timestamp_seconds", seconds(s.Scanned))
+	gauge("last_scan_timestamp_seconds", seconds(s.Scanned))
 	gauge("next_run_timestamp_seconds", seconds(s.NextSweep), string(rotator.TaskSweep))
 	gauge("next_run_timestamp_seconds", seconds(s.NextVerification), string(rotator.TaskVerification))
 	f := tally(c.cache.Tenants(), s.Now, scope.Timetable)

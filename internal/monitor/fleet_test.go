@@ -31,10 +31,10 @@ func TestAgesAreThoseOfTheOldest(t *testing.T) {
 	w.clock.Advance(time.Hour)
 
 	w.want(t, map[string]float64{
-		`oldest_age_seconds`:            (40*day + time.Hour).Seconds(),
-		`next_due_timestamp_seconds`:    seconds(noon.Add(-10 * day)),
-		`oldest_pending_age_seconds`:    (4 * time.Hour).Seconds(),
-		`last_survey_timestamp_seconds`: seconds(noon),
+		`oldest_age_seconds`:          (40*day + time.Hour).Seconds(),
+		`next_due_timestamp_seconds`:  seconds(noon.Add(-10 * day)),
+		`oldest_pending_age_seconds`:  (4 * time.Hour).Seconds(),
+		`last_scan_timestamp_seconds`: seconds(noon),
 	})
 }
 
@@ -61,7 +61,7 @@ func TestNothingIsSaidOfTenantsBeforeTheFirstSurvey(t *testing.T) {
 	w := watch(t)
 
 	w.wantNone(t, `tenants{state="ok"}`, `oldest_age_seconds`, `next_due_timestamp_seconds`, `oldest_pending_age_seconds`, `records_expiring`)
-	w.want(t, map[string]float64{`last_survey_timestamp_seconds`: 0})
+	w.want(t, map[string]float64{`last_scan_timestamp_seconds`: 0})
 }
 
 func TestAFleetWithoutAgesHasNoOldest(t *testing.T) {

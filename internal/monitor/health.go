@@ -15,12 +15,12 @@ const stalled = 2 * time.Hour
 type Health struct {
 	clock rotator.Clock
 
-	mu       sync.Mutex           // guards the fields below
-	last     time.Time            // of an event
-	next     map[string]time.Time // when each task begins; missing: not scheduled, or unknown
-	running  bool
-	surveyed bool
-	refused  string // the task that was last refused
+	mu      sync.Mutex           // guards the fields below
+	last    time.Time            // of an event
+	next    map[string]time.Time // when each task begins; missing: not scheduled, or unknown
+	running bool
+	scanned bool
+	refused string // the task that was last refused
 }
 
 // NewHealth returns the health of a daemon that starts now.
@@ -41,7 +41,7 @@ func (h *Health) Observe(e rotator.Event) {
 	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
 		h.running = true
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
-		h.surveyed = true
+		h.scanned = true
 	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
 		h.running, h.refused = false, ""
 	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
@@ -80,7 +80,7 @@ func (h *Health) Ready() (missing string) {
 	switch {
 	case h.refused != "":
 		return "the last " + h.refused + " could not take place: the log says why"
-	case !h.surveyed:
+	case !h.scanned:
 		return "the records have not been read yet"
 	}
 	return ""

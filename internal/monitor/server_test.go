@@ -109,7 +109,7 @@ func TestProbesSayInOneLineWhatIsMissing(t *testing.T) {
 		t.Errorf("healthz: status %d, %q", status, body)
 	}
 	if status, body := r.get(address, "/readyz"); status != 503 || body != "the records have not been read yet\n" {
-		t.Errorf("readyz before the survey: status %d, %q", status, body)
+		t.Errorf("readyz before the scan: status %d, %q", status, body)
 	}
 	r.Health.Observe(rotator.Event{Name: rotator.SweepStarted})
 	r.Health.Observe(rotator.Event{Name: rotator.SweepPlanned})

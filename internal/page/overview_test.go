@@ -126,7 +126,7 @@ func TestAnInterruptedRunIsNoneThatEnded(t *testing.T) {
 }
 
 func TestARefusedRunSaysWhyAndThePageStaysUseful(t *testing.T) {
-	for name, s := range map[string]status.Snapshot{"before the first survey": pagetest.Refused(), "later": pagetest.Sealed(300)} {
+	for name, s := range map[string]status.Snapshot{"before the first scan": pagetest.Refused(), "later": pagetest.Sealed(300)} {
 		d := open(t, s, "/")
 
 		reason := "vault at https://vault.example.com:8200 is sealed: unseal it"

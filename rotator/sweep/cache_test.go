@@ -31,7 +31,7 @@ func TestBoardFollowsASweep(t *testing.T) {
 
 		s := board.Snapshot()
 		if err != nil || len(s.Tenants) != 2 || s.Scanned.IsZero() {
-			t.Fatalf("%d tenants, surveyed %s, %v", len(s.Tenants), s.Scanned, err)
+			t.Fatalf("%d tenants, scanned %s, %v", len(s.Tenants), s.Scanned, err)
 		}
 		old, young := s.Tenants[0], s.Tenants[1]
 		if old.Outcome != rotator.Rotated || old.Standing(s.Now, nightly(t)) != rotator.StandingOK {

@@ -16,8 +16,8 @@ import (
 
 // Limits of a CSV file.
 const (
-	maxRosterSize  = 16 << 20 // bytes
-	maxRosterLines = 100_000  // tenants
+	maxCSVSize  = 16 << 20 // bytes
+	maxCSVLines = 100_000  // tenants
 )
 
 // The columns of a CSV file.
@@ -28,7 +28,7 @@ const (
 	columnPolicy  = "policy"
 )
 
-// ReadRoster reads additions from CSV (RFC 4180), as spreadsheets write it: separated
+// ReadCSV reads additions from CSV (RFC 4180), as spreadsheets write it: separated
 // by commas, semicolons or tabs, as in the first line. That line names the columns, in
 // any order and case: user and webmail_url, and optionally tenant and policy, which may
 // be empty in a line. It ignores white space around a value, a byte order mark, empty
@@ -36,55 +36,55 @@ const (
 //
 // The error has all errors of the form, a line each; values are checked when they are
 // added.
-func ReadRoster(in io.Reader) ([]Addition, error) {
-	text, err := io.ReadAll(io.LimitReader(in, maxRosterSize+1))
+func ReadCSV(in io.Reader) ([]Addition, error) {
+	text, err := io.ReadAll(io.LimitReader(in, maxCSVSize+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(text) > maxRosterSize:
-		return nil, fmt.Errorf("larger than %d MiB: split the file", maxRosterSize>>20)
+	case len(text) > maxCSVSize:
+		return nil, fmt.Errorf("larger than %d MiB: split the file", maxCSVSize>>20)
 	}
 	if text, err = plainText(text); err != nil {
 		return nil, err
 	}
 	text, separator := separatorOf(text)
-	roster := readerOf(text, separator)
-	header, err := firstLine(roster)
+	lines := readerOf(text, separator)
+	header, err := firstLine(lines)
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("empty: the first line names the columns, " + columnUser + "," + columnWebmail)
 	}
 	if err != nil {
 		return nil, err
 	}
-	line, _ := roster.FieldPos(0)
+	line, _ := lines.FieldPos(0)
 	columns, err := columnsOf(header)
 	if err != nil {
 		return nil, fmt.Errorf("line %d: %w", line, err)
 	}
-	return readLines(roster, columns)
+	return readLines(lines, columns)
 }
 
 func readerOf(text []byte, separator rune) *csv.Reader {
-	roster := csv.NewReader(bytes.NewReader(text))
-	roster.Comma = separator
-	roster.FieldsPerRecord = -1 // checked here, to name every line
-	return roster
+	lines := csv.NewReader(bytes.NewReader(text))
+	lines.Comma = separator
+	lines.FieldsPerRecord = -1 // checked here, to name every line
+	return lines
 }
 
 // firstLine skips lines without any value.
-func firstLine(roster *csv.Reader) ([]string, error) {
+func firstLine(lines *csv.Reader) ([]string, error) {
 	for {
-		values, err := roster.Read()
+		values, err := lines.Read()
 		if err != nil || strings.TrimSpace(strings.Join(values, "")) != "" {
 			return values, err
 		}
 	}
 }
 
-func readLines(roster *csv.Reader, columns []string) (additions []Addition, err error) {
+func readLines(lines *csv.Reader, columns []string) (additions []Addition, err error) {
 	var wrong []error
 	for {
-		values, err := roster.Read()
+		values, err := lines.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -93,15 +93,15 @@ func readLines(roster *csv.Reader, columns []string) (additions []Addition, err 
 			break
 		}
 		a, found, err := readAddition(columns, values)
-		a.Line, _ = roster.FieldPos(0)
+		a.Line, _ = lines.FieldPos(0)
 		switch {
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("line %d: %w", a.Line, err))
 		case found:
 			additions = append(additions, a)
 		}
-		if len(additions)+len(wrong) > maxRosterLines {
-			return nil, fmt.Errorf("more than %d tenants: split the file", maxRosterLines)
+		if len(additions)+len(wrong) > maxCSVLines {
+			return nil, fmt.Errorf("more than %d tenants: split the file", maxCSVLines)
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {

@@ -8,13 +8,13 @@ import (
 	"mailu-rotator/rotator/sweep"
 )
 
-func TestARosterIsReadByTheNamesOfItsColumns(t *testing.T) {
-	const roster = "\ufeffpolicy, webmail_url ,user,tenant\r\n" +
+func TestCSVIsReadByTheNamesOfItsColumns(t *testing.T) {
+	const lines = "\ufeffpolicy, webmail_url ,user,tenant\r\n" +
 		"30_days,https://mail.a.example,admin@a.example," + t1 + "\r\n" +
 		"\r\n" +
 		",\"https://mail.b.example/?a=1,2\", admin@b.example ,\r\n"
 
-	got, err := sweep.ReadRoster(strings.NewReader(roster))
+	got, err := sweep.ReadCSV(strings.NewReader(lines))
 
 	want := []sweep.Addition{
 		{Line: 2, Policy: "30_days", WebmailURL: "https://mail.a.example", Username: "admin@a.example", Tenant: t1},
@@ -25,7 +25,7 @@ func TestARosterIsReadByTheNamesOfItsColumns(t *testing.T) {
 	}
 }
 
-func TestARosterIsReadAsSpreadsheetsWriteIt(t *testing.T) {
+func TestCSVIsReadAsSpreadsheetsWriteIt(t *testing.T) {
 	plain := []sweep.Addition{
 		{Line: 2, Username: "a@a.example", WebmailURL: "https://a.example", Policy: "30_days"},
 		{Line: 3, Username: "b@b.example", WebmailURL: "https://b.example/?x=1;2"},
@@ -42,8 +42,8 @@ func TestARosterIsReadAsSpreadsheetsWriteIt(t *testing.T) {
 	tabs := strings.ReplaceAll(commas, ",", "\t")
 	crlf := func(text string) string { return strings.ReplaceAll(text, "\n", "\r\n") }
 	tests := []struct {
-		name, roster string
-		want         []sweep.Addition
+		name, lines string
+		want        []sweep.Addition
 	}{
 		{"commas", commas, plain},
 		{"semicolons, with a byte order mark and CRLF", "\ufeff" + crlf(semicolons), plain},
@@ -67,7 +67,7 @@ func TestARosterIsReadAsSpreadsheetsWriteIt(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := sweep.ReadRoster(strings.NewReader(test.roster))
+			got, err := sweep.ReadCSV(strings.NewReader(test.lines))
 
 			if err != nil || !slices.Equal(got, test.want) {
 				t.Errorf("got %+v, %v", got, err)
@@ -85,10 +85,10 @@ func utf16(text, before, after string) string {
 	return out.String()
 }
 
-func TestWhatIsWrongWithARoster(t *testing.T) {
+func TestWhatIsWrongWithCSV(t *testing.T) {
 	tests := []struct {
-		name, roster string
-		complaints   []string
+		name, lines string
+		complaints  []string
 	}{
 		{"nothing", "", []string{"empty: the first line names the columns"}},
 		{"names alone", "user,webmail_url\n", []string{"no tenant below"}},
@@ -116,7 +116,7 @@ func TestWhatIsWrongWithARoster(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := sweep.ReadRoster(strings.NewReader(test.roster))
+			got, err := sweep.ReadCSV(strings.NewReader(test.lines))
 
 			if err == nil || got != nil {
 				t.Fatalf("got %v, %v", got, err)
@@ -132,7 +132,7 @@ func TestWhatIsWrongWithARoster(t *testing.T) {
 
 // Every addition has its own line, in order, and values without white space around
 // them; nothing makes the reader panic.
-func FuzzReadRoster(f *testing.F) {
+func FuzzReadCSV(f *testing.F) {
 	f.Add("user,webmail_url\nadmin@a.example,https://mail.a.example\n")
 	f.Add("tenant,policy,user,webmail_url\n" + t1 + ",manual,a@a.example,https://a\n\n,,b@b.example,https://b\n")
 	f.Add("\ufeffuser,webmail_url\n\"a\nb\",\"c\"\"d\"\n")
@@ -140,18 +140,18 @@ func FuzzReadRoster(f *testing.F) {
 	f.Add("sep=;\r\nUser;Webmail_URL;;\r\na@a.example;https://a;;\r\n;;;\r\n")
 	f.Add("user\twebmail_url\ra@a.example\thttps://a\r")
 	f.Add("\xff\xfeu\x00s\x00")
-	f.Fuzz(func(t *testing.T, roster string) {
-		additions, err := sweep.ReadRoster(strings.NewReader(roster))
+	f.Fuzz(func(t *testing.T, lines string) {
+		additions, err := sweep.ReadCSV(strings.NewReader(lines))
 		if (err == nil) != (len(additions) > 0) {
 			t.Fatalf("%d additions and error %v", len(additions), err)
 		}
 		last := 1
 		for _, a := range additions {
-			if a.Line <= last || a.Line > strings.Count(roster, "\n")+strings.Count(roster, "\r")+1 {
+			if a.Line <= last || a.Line > strings.Count(lines, "\n")+strings.Count(lines, "\r")+1 {
 				t.Errorf("line %d after line %d", a.Line, last)
 			}
 			last = a.Line
-			if text := a.Username + a.WebmailURL + a.Policy + string(a.Tenant); a.Username != strings.TrimSpace(a.Username) || len(text) > len(roster) {
+			if text := a.Username + a.WebmailURL + a.Policy + string(a.Tenant); a.Username != strings.TrimSpace(a.Username) || len(text) > len(lines) {
 				t.Errorf("read %+v", a)
 			}
 		}

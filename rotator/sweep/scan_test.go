@@ -75,7 +75,7 @@ func TestAListThatBreaksOffIsNoFleet(t *testing.T) {
 			t.Errorf("%d reads, %d questions, %d writes", len(f.of(rotatortest.OpRead)), len(f.of(rotatortest.OpKnows)), f.store.Writes())
 		}
 		if s := board.Snapshot(); !s.Scanned.IsZero() {
-			t.Errorf("the fleet was surveyed at %s", s.Scanned)
+			t.Errorf("the fleet was scanned at %s", s.Scanned)
 		}
 	})
 }
@@ -199,7 +199,7 @@ func TestASurveyThatFailsChangesNobodysFault(t *testing.T) {
 
 		after := board.Snapshot()
 		if err == nil || !after.Scanned.Equal(before.Scanned) {
-			t.Fatalf("got %v, surveyed at %s", err, after.Scanned)
+			t.Fatalf("got %v, scanned at %s", err, after.Scanned)
 		}
 		for i, e := range after.Tenants {
 			if e != before.Tenants[i] {
