@@ -226,7 +226,7 @@ func runOnce(cmd *cobra.Command, path string, work func(context.Context, *app) e
 }
 
 // runReport runs a command that changes tenants, and prints its report.
-func runReport(cmd *cobra.Command, path, output string, work func(context.Context, *app) (sweep.Report, error)) error {
+func runReport(cmd *cobra.Command, path, output string, all bool, work func(context.Context, *app) (sweep.Report, error)) error {
 	var report sweep.Report
 	interrupted, err := runOnce(cmd, path, func(ctx context.Context, a *app) (err error) {
 		if err = checkOutput(output); err == nil {
@@ -237,7 +237,7 @@ func runReport(cmd *cobra.Command, path, output string, work func(context.Contex
 	if err != nil {
 		return err
 	}
-	if err := printReport(cmd.OutOrStdout(), report, output); err != nil {
+	if err := printReport(cmd.OutOrStdout(), report, output, all); err != nil {
 		return err
 	}
 	return statusOf(report.Failures(), interrupted)

@@ -94,7 +94,7 @@ func TestReportDocShowsWhatIsPrinted(t *testing.T) {
 	}
 
 	var out bytes.Buffer
-	if err := printReport(&out, report, "json"); err != nil {
+	if err := printReport(&out, report, "json", false); err != nil {
 		t.Fatal(err)
 	}
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,11 +32,60 @@ func newTable(header ...any) table.Writer {
 	return t
 }
 
+// printTable prints only the summary if the table has no rows.
 func printTable(out io.Writer, t table.Writer, summary string) error {
-	if _, err := fmt.Fprintf(out, "%s\n\n%s\n", t.Render(), summary); err != nil {
+	if t.Length() > 0 {
+		summary = t.Render() + "\n\n" + summary
+	}
+	if _, err := fmt.Fprintln(out, summary); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
 	return nil
+}
+
+// arrange returns the rows of a table, failures last, right above the summary. Quiet
+// rows are left out and counted by kind, unless all are wanted.
+func arrange[R any, K comparable](rows []R, all bool, inspect func(R) (kind K, quiet, failed bool)) (shown []R, omitted map[K]int) {
+	var failures []R
+	omitted = map[K]int{}
+	for _, row := range rows {
+		kind, quiet, failed := inspect(row)
+		switch {
+		case failed:
+			failures = append(failures, row)
+		case quiet && !all:
+			omitted[kind]++
+		default:
+			shown = append(shown, row)
+		}
+	}
+	return append(shown, failures...), omitted
+}
+
+// counts is a part of a summary: the numbers above zero, in order.
+func counts[K ~string](numbers map[K]int, order []K) (all []string) {
+	for _, kind := range order {
+		if n := numbers[kind]; n > 0 {
+			all = append(all, thousands(n)+" "+string(kind))
+		}
+	}
+	return all
+}
+
+// notShown is the line of a summary that counts the rows that arrange omitted.
+func notShown(counts []string) string {
+	if len(counts) == 0 {
+		return ""
+	}
+	return "\n" + strings.Join(counts, ", ") + " not shown; --all"
+}
+
+func thousands(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // palette colors words whose text already says the same.
@@ -72,7 +122,7 @@ func tenants(n int) string {
 	if n == 1 {
 		return "1 tenant"
 	}
-	return fmt.Sprintf("%d tenants", n)
+	return thousands(n) + " tenants"
 }
 
 // maxCell limits the text from a record, in characters: no user is longer.
@@ -162,39 +212,45 @@ type rowJSON struct {
 	Reason     string          `json:"reason,omitempty"`
 }
 
-func printReport(out io.Writer, r sweep.Report, format string) error {
+func newReportJSON(r sweep.Report) reportJSON {
 	r.Started, r.Finished, r.RotatedBefore = r.Started.UTC(), r.Finished.UTC(), r.RotatedBefore.UTC()
 	doc := reportJSON{Report: r, Summary: map[rotator.Outcome]int{}, Failures: r.Failures(), Tenants: make([]rowJSON, len(r.Rows))}
 	for i, row := range r.Rows {
 		doc.Summary[row.Outcome]++
 		doc.Tenants[i] = rowJSON{row, spanOf(row.Age, row.Age >= 0), row.Outcome, row.Outcome.Failure(), row.Reason}
 	}
+	return doc
+}
+
+// printReport shows in a table what changed and what failed, and the rest only if all
+// is set. JSON always has every tenant.
+func printReport(out io.Writer, r sweep.Report, format string, all bool) error {
+	doc := newReportJSON(r)
 	if format == "json" {
 		return encodeJSON(out, doc)
 	}
+	rows, omitted := arrange(doc.Tenants, all, func(r rowJSON) (kind rotator.Outcome, quiet, failed bool) {
+		return r.Outcome, slices.Contains([]rotator.Outcome{rotator.Fresh, rotator.Deferred, rotator.Ignored}, r.Outcome), r.Failed
+	})
 	t := newTable("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
-	for _, row := range doc.Tenants {
+	for _, row := range rows {
 		t.AppendRow(table.Row{cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
 			cell(row.LastRotated), row.AgeSeconds, string(row.Outcome), text.Quote(row.Reason)})
 	}
-	return printTable(out, t, summary(r))
+	return printTable(out, t, doc.summary(omitted))
 }
 
-// summary is the last line: the number of tenants by outcome.
-func summary(report sweep.Report) string {
-	var counts []string
-	for _, outcome := range rotator.Outcomes() {
-		if n := report.Count(outcome); n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n, outcome))
-		}
+// summary is the number of tenants by outcome, also of those that the table omits, and
+// the command that continues the run.
+func (doc reportJSON) summary(omitted map[rotator.Outcome]int) string {
+	text := tenants(len(doc.Rows)) + ": " + strings.Join(counts(doc.Summary, rotator.Outcomes()), ", ")
+	hidden := notShown(counts(omitted, rotator.Outcomes()))
+	if doc.DryRun {
+		return text + " (dry run: nothing was changed)" + hidden
 	}
-	text := fmt.Sprintf("%s: %s", tenants(len(report.Rows)), strings.Join(counts, ", "))
-	if report.DryRun {
-		return text + " (dry run: nothing was changed)"
-	}
-	text += fmt.Sprintf(" in %s", report.Finished.Sub(report.Started).Round(10*time.Millisecond))
-	if !report.RotatedBefore.IsZero() && report.Incomplete() {
-		text += "\nto go on where this run ended: --run-now --rotated-before " + instant(report.RotatedBefore)
+	text += fmt.Sprintf(" in %s", doc.Finished.Sub(doc.Started).Round(10*time.Millisecond)) + hidden
+	if !doc.RotatedBefore.IsZero() && doc.Incomplete() {
+		text += "\nto go on where this run ended: --run-now --rotated-before " + instant(doc.RotatedBefore)
 	}
 	return text
 }

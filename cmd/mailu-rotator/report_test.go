@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +39,7 @@ func TestTableIsAligned(t *testing.T) {
 		{Tenant: "a tenant with a longer name", Age: -1, Outcome: rotator.Invalid, Reason: "malformed"},
 	}}
 
-	must(t, printReport(&out, report, "table"))
+	must(t, printReport(&out, report, "table", true))
 
 	lines := strings.Split(out.String(), "\n")
 	for _, column := range []string{"USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON"} {
@@ -57,7 +59,7 @@ func TestWideCharactersDoNotMoveColumns(t *testing.T) {
 		{Tenant: "b", User: "user4@site.example", Origin: "https://b.example", Outcome: rotator.Fresh},
 	}}
 
-	must(t, printReport(&out, report, "table"))
+	must(t, printReport(&out, report, "table", true))
 
 	// Each of the four takes two cells of a terminal.
 	for _, row := range []string{"\na       用户@例子.example   https://", "\nb       user4@site.example  https://"} {
@@ -89,7 +91,7 @@ func TestReasonCannotBreakTheTable(t *testing.T) {
 	var out strings.Builder
 	rows := []sweep.Row{{Tenant: "x", Outcome: rotator.Failed, Reason: "first\nsecond\x1b[0m"}}
 
-	must(t, printReport(&out, sweep.Report{Rows: rows}, "table"))
+	must(t, printReport(&out, sweep.Report{Rows: rows}, "table", true))
 
 	if strings.Contains(out.String(), "\nsecond") || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("printed raw:\n%q", out.String())
@@ -103,12 +105,52 @@ func TestSummaryCountsOutcomesInOrder(t *testing.T) {
 		Rows: rows(rotator.Invalid, rotator.Rotated, rotator.Fresh, rotator.Rotated),
 	}
 
-	got := summary(report)
+	got := newReportJSON(report).summary(nil)
 
 	want := "4 tenants: 2 rotated, 1 fresh, 1 invalid in 1.23s\n" +
 		"to go on where this run ended: --run-now --rotated-before 2026-11-23T10:00:00.125Z"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestSummaryCountsWhatTheTableDoesNotShow(t *testing.T) {
+	var out strings.Builder
+	all := slices.Concat(slices.Repeat(rows(rotator.Failed), 2), slices.Repeat(rows(rotator.Fresh), 1_009_812), slices.Repeat(rows(rotator.Deferred), 1000), rows(rotator.Rotated))
+
+	must(t, printReport(&out, sweep.Report{Rows: all}, "table", false))
+
+	want := regexp.MustCompile(`^TENANT .*\n.* rotated\n.* failed\n.* failed\n\n` +
+		`1,010,815 tenants: 1 rotated, 1,009,812 fresh, 1,000 deferred, 2 failed in 0s\n1,009,812 fresh, 1,000 deferred not shown; --all\n$`)
+	if !want.MatchString(out.String()) {
+		t.Error(out.String())
+	}
+}
+
+func TestVerificationShowsWhatNeedsSomebody(t *testing.T) {
+	for name, test := range map[string]struct {
+		finding rotator.Finding
+		want    bool
+	}{
+		"ok":                   {rotator.Finding{State: rotator.StateOK}, false},
+		"the server not asked": {rotator.Finding{State: rotator.StateUnproven, Reason: "verify: none"}, false},
+		"not a tenant":         {rotator.Finding{State: rotator.StateIgnored, Reason: "no UUID"}, false},
+
+		"an account that is disabled":     {rotator.Finding{State: rotator.StateOK, Reason: "disabled"}, true},
+		"repaired":                        {rotator.Finding{State: rotator.StateOK, Repaired: true, Reason: "pushed"}, true},
+		"a record that deletes itself":    {rotator.Finding{State: rotator.StateOK, Vanishing: true}, true},
+		"a hash of another kind":          {rotator.Finding{State: rotator.StateUnproven, Unprovable: true}, true},
+		"a rotation in another process":   {rotator.Finding{State: rotator.StatePending, UnderWay: true}, true},
+		"Mailu holds another password":    {rotator.Finding{State: rotator.StateDrift}, true},
+		"a record that cannot be reached": {rotator.Finding{State: rotator.StateUnreachable}, true},
+	} {
+		var out strings.Builder
+
+		must(t, printVerification(&out, sweep.VerifyReport{Findings: []rotator.Finding{test.finding}}, false, "table", false))
+
+		if shown := strings.HasPrefix(out.String(), "TENANT"); shown != test.want || strings.Contains(out.String(), "not shown; --all") == test.want {
+			t.Errorf("%s: shown is %t, want %t:\n%s", name, shown, test.want, &out)
+		}
 	}
 }
 
@@ -119,11 +161,11 @@ func TestSummaryOffersToGoOnOnlyWhereThatMakesSense(t *testing.T) {
 		"dry run":    {RotatedBefore: cutoff, DryRun: true, Rows: rows(rotator.Planned, rotator.Invalid)},
 		"no cut-off": {Rows: rows(rotator.Failed)},
 	} {
-		if got := summary(report); strings.Contains(got, "--rotated-before") {
+		if got := newReportJSON(report).summary(nil); strings.Contains(got, "--rotated-before") {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if got := summary(sweep.Report{RotatedBefore: cutoff, Rows: rows(rotator.Deferred)}); !strings.Contains(got, "--rotated-before") {
+	if got := newReportJSON(sweep.Report{RotatedBefore: cutoff, Rows: rows(rotator.Deferred)}).summary(nil); !strings.Contains(got, "--rotated-before") {
 		t.Errorf("deferred: %s", got)
 	}
 }
@@ -137,7 +179,7 @@ func rows(outcomes ...rotator.Outcome) (all []sweep.Row) {
 
 func TestReportThatCannotBePrintedIsAnError(t *testing.T) {
 	for _, format := range []string{"table", "json"} {
-		if err := printReport(fullDisk{}, sweep.Report{Rows: rows(rotator.Rotated)}, format); err == nil {
+		if err := printReport(fullDisk{}, sweep.Report{Rows: rows(rotator.Rotated)}, format, false); err == nil {
 			t.Errorf("%s: a report that nobody saw counts as printed", format)
 		}
 	}
@@ -150,7 +192,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 func TestJSONOfAnEmptyReportHasNoNulls(t *testing.T) {
 	var out strings.Builder
 
-	must(t, printReport(&out, sweep.Report{}, "json"))
+	must(t, printReport(&out, sweep.Report{}, "json", false))
 
 	if strings.Contains(out.String(), "null") || !strings.Contains(out.String(), `"tenants": []`) {
 		t.Error(out.String())

@@ -48,7 +48,7 @@ Exit status: 0 restored; 1 could not run, or the history has no such password;
 func runRollback(cmd *cobra.Command, path, name string, to int, output string) error {
 	started := time.Now()
 	var keep string // the command that keeps a restored password
-	err := runReport(cmd, path, output, func(ctx context.Context, a *app) (report sweep.Report, err error) {
+	err := runReport(cmd, path, output, true, func(ctx context.Context, a *app) (report sweep.Report, err error) {
 		tenant, err := rotator.ParseTenantID(name)
 		if err != nil {
 			return report, err
@@ -88,7 +88,7 @@ the table says why; 130 interrupted.`,
   mailu-rotator reseal && vault write transit/keys/smtp-master/config min_decryption_version=2`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runReport(cmd, *path, flags.output, func(ctx context.Context, a *app) (sweep.Report, error) {
+			return runReport(cmd, *path, flags.output, flags.all || selection.named(), func(ctx context.Context, a *app) (sweep.Report, error) {
 				sel, err := selection.parse(a.cfg)
 				if err != nil {
 					return sweep.Report{}, err
@@ -102,5 +102,6 @@ the table says why; 130 interrupted.`,
 	}
 	selection.register(cmd)
 	flags.register(cmd)
+	registerAll(cmd, &flags.all)
 	return cmd
 }

@@ -119,6 +119,7 @@ type runNowFlags struct {
 func (f *runNowFlags) register(cmd *cobra.Command) {
 	f.selectionFlags.register(cmd)
 	f.reportFlags.register(cmd)
+	registerAll(cmd, &f.all)
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
 	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339, a date, or 2h for two hours ago; default the start of this run)")
@@ -155,7 +156,7 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 }
 
 func runNow(cmd *cobra.Command, path string, flags runNowFlags) error {
-	return runReport(cmd, path, flags.output, func(ctx context.Context, a *app) (sweep.Report, error) {
+	return runReport(cmd, path, flags.output, flags.all || flags.named(), func(ctx context.Context, a *app) (sweep.Report, error) {
 		sel, err := flags.selection(a.cfg)
 		if err != nil {
 			return sweep.Report{}, err
@@ -184,6 +185,9 @@ func (f *selectionFlags) register(cmd *cobra.Command) {
 	complete(cmd, "server", completeOrigins)
 }
 
+// named reports whether the operator asked about single tenants: then each is shown.
+func (f *selectionFlags) named() bool { return len(f.tenants) > 0 }
+
 func (f *selectionFlags) parse(cfg *config.Config) (sel sweep.Selection, err error) {
 	for _, name := range f.tenants {
 		tenant, err := rotator.ParseTenantID(name)
@@ -211,11 +215,16 @@ func (f *selectionFlags) parse(cfg *config.Config) (sel sweep.Selection, err err
 type reportFlags struct {
 	dryRun bool
 	output string
+	all    bool
 }
 
 func (f *reportFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would be done and change nothing")
 	registerOutput(cmd, &f.output)
+}
+
+func registerAll(cmd *cobra.Command, all *bool) {
+	cmd.Flags().BoolVar(all, "all", false, "show every tenant in the table, not only what changed or failed")
 }
 
 func registerOutput(cmd *cobra.Command, output *string, more ...string) {

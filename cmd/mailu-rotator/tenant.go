@@ -72,6 +72,7 @@ half-added, the table says how; 130 interrupted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addition.Tenant = rotator.TenantID(tenant)
+			flags.all = true // it names its tenant
 			return runAdditions(cmd, *path, flags, func() ([]sweep.Addition, error) {
 				return []sweep.Addition{addition}, nil
 			})
@@ -90,7 +91,7 @@ half-added, the table says how; 130 interrupted.`,
 
 // runAdditions reads the list of additions after the configuration has been checked.
 func runAdditions(cmd *cobra.Command, path string, flags addingFlags, read func() ([]sweep.Addition, error)) error {
-	return runReport(cmd, path, flags.output, func(ctx context.Context, a *app) (report sweep.Report, err error) {
+	return runReport(cmd, path, flags.output, flags.all, func(ctx context.Context, a *app) (report sweep.Report, err error) {
 		if err := flags.apply(a); err != nil {
 			return report, err
 		}
@@ -148,6 +149,7 @@ errors; 2 some failed, the table says which; 130 interrupted.`,
 		},
 	}
 	flags.register(cmd)
+	registerAll(cmd, &flags.all)
 	return cmd
 }
 

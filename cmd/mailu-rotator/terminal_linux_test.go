@@ -293,7 +293,7 @@ func TestTerminalShowsTheProgressOfAVerification(t *testing.T) {
 			t.Errorf("left on the screen: %q", line)
 		}
 	}
-	if !strings.HasPrefix(p.stdout.String(), "TENANT ") || strings.ContainsAny(p.stdout.String(), "\r\x1b") {
+	if !strings.HasPrefix(p.stdout.String(), "6 tenants: 6 ok in ") || strings.ContainsAny(p.stdout.String(), "\r\x1b") {
 		t.Errorf("stdout is not just the result:\n%q", &p.stdout)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 func newVerifyCommand(path *string) *cobra.Command {
 	var selection selectionFlags
-	var repair bool
+	var repair, all bool
 	var output string
 	cmd := &cobra.Command{
 		Use:   "verify",
@@ -37,16 +37,17 @@ Exit status: 0 no problems, or all repaired; 2 problems remain; 1 could not run;
   mailu-rotator verify --output json | jq -r '.tenants[] | select(.problem) | .tenant'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runVerify(cmd, *path, selection, repair, output)
+			return runVerify(cmd, *path, selection, repair, output, all)
 		},
 	}
 	selection.register(cmd)
 	cmd.Flags().BoolVar(&repair, "repair", false, "bring Vault and Mailu back together where they differ")
 	registerOutput(cmd, &output)
+	registerAll(cmd, &all)
 	return cmd
 }
 
-func runVerify(cmd *cobra.Command, path string, selection selectionFlags, repair bool, output string) error {
+func runVerify(cmd *cobra.Command, path string, selection selectionFlags, repair bool, output string, all bool) error {
 	var found sweep.VerifyReport
 	interrupted, err := runOnce(cmd, path, func(ctx context.Context, a *app) error {
 		if err := checkOutput(output); err != nil {
@@ -63,7 +64,7 @@ func runVerify(cmd *cobra.Command, path string, selection selectionFlags, repair
 	if err != nil {
 		return err
 	}
-	if err := printVerification(cmd.OutOrStdout(), found, repair, output); err != nil {
+	if err := printVerification(cmd.OutOrStdout(), found, repair, output, all || selection.named()); err != nil {
 		return err
 	}
 	return statusOf(found.Problems(), interrupted)
@@ -86,7 +87,7 @@ type findingJSON struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format string) error {
+func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format string, all bool) error {
 	v.Started, v.Finished = v.Started.UTC(), v.Finished.UTC()
 	doc := verificationJSON{
 		VerifyReport: v, Repair: repair, Summary: map[rotator.State]int{}, Problems: v.Problems(), Tenants: make([]findingJSON, len(v.Findings)),
@@ -101,29 +102,34 @@ func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format 
 	if format == "json" {
 		return encodeJSON(out, doc)
 	}
+	rows, omitted := arrange(doc.Tenants, all, func(f findingJSON) (kind rotator.State, quiet, failed bool) {
+		switch f.State {
+		case rotator.StateOK:
+			quiet = f.Reason == "" // the reason of a repair, or of what else prevents logins
+		case rotator.StateUnproven, rotator.StateIgnored:
+			quiet = true
+		}
+		return f.State, quiet, f.Problem
+	})
 	t := newTable("TENANT", "USER", "ORIGIN", "STATE", "REASON")
-	for _, f := range v.Findings {
+	for _, f := range rows {
 		state := string(f.State)
 		if f.Repaired {
 			state += ", repaired"
 		}
 		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, text.Quote(f.Reason)})
 	}
-	return printTable(out, t, doc.summary())
+	return printTable(out, t, doc.summary(omitted))
 }
 
-// summary is the last line, and the remedy if there is one.
-func (doc verificationJSON) summary() string {
-	var counts []string
-	for _, state := range rotator.States() {
-		if n := doc.Summary[state]; n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n, state))
-		}
-	}
+// summary is the number of tenants by state, and the remedy if there is one.
+func (doc verificationJSON) summary(omitted map[rotator.State]int) string {
+	found := counts(doc.Summary, rotator.States())
 	if doc.Repaired > 0 {
-		counts = append(counts, fmt.Sprintf("%d repaired", doc.Repaired))
+		found = append(found, thousands(doc.Repaired)+" repaired")
 	}
-	text := fmt.Sprintf("%s: %s in %s", tenants(len(doc.Tenants)), strings.Join(counts, ", "), doc.Finished.Sub(doc.Started).Round(10*time.Millisecond))
+	text := fmt.Sprintf("%s: %s in %s", tenants(len(doc.Tenants)), strings.Join(found, ", "), doc.Finished.Sub(doc.Started).Round(10*time.Millisecond))
+	text += notShown(counts(omitted, rotator.States()))
 	if !doc.Repair && slices.ContainsFunc(doc.Tenants, func(f findingJSON) bool { return f.Repairable() && f.State != rotator.StateUnreadable }) {
 		text += "\nto bring Vault and Mailu back together: mailu-rotator verify --repair"
 	}
