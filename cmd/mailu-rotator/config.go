@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,16 +13,31 @@ import (
 )
 
 func newConfigCommand(path *string) *cobra.Command {
-	return newGroup("config", "Check and show the configuration", newConfigCheckCommand(path), newConfigShowCommand(path))
+	return newGroup("config", "Check and show the configuration", newConfigCheckCommand(path, findService), newConfigShowCommand(path))
 }
 
-func newConfigCheckCommand(path *string) *cobra.Command {
+// serviceUser is the User= of the units.
+const serviceUser = "mailu-rotator"
+
+// findService returns the account of the service on this host, for root: root can read
+// every file, and any other user learns by opening them.
+func findService() (account config.Account, found bool) {
+	if os.Geteuid() != 0 {
+		return account, false
+	}
+	account, err := config.AccountOf(serviceUser)
+	return account, err == nil
+}
+
+func newConfigCheckCommand(path *string, service func() (config.Account, bool)) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration and every file that it names",
 		Long: `Check the configuration and every file that it names: unknown keys, values,
 who may read the secret files. It sends no request. All errors are reported
-together; the exit status is then 1. A hook that cannot be run is a warning.`,
+together; the exit status is then 1. Warnings are a hook that cannot be run, and,
+for root, a file that the service's user cannot read: mailu-rotator, if this host
+has it. Credentials that systemd passes (LoadCredential=) are not such files.`,
 		Example: "  mailu-rotator config check --config /etc/mailu-rotator/config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,8 +45,14 @@ together; the exit status is then 1. A hook that cannot be run is a warning.`,
 			if err != nil {
 				return err
 			}
-			for _, err := range cfg.CheckHooks() {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: this hook is not run: %s\n", text.Escape(err.Error()))
+			warn := func(what string, errs []error) {
+				for _, err := range errs {
+					fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", what, text.Escape(err.Error()))
+				}
+			}
+			warn("this hook is not run", cfg.CheckHooks())
+			if account, found := service(); found {
+				warn("the service cannot start", cfg.CheckAccess(*path, getenv, account))
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: Vault %s, login by %s, %d Mailu server(s)\n",
 				*path, cfg.Vault.Address, cfg.Vault.Auth.Method, len(cfg.Mailu.Servers))

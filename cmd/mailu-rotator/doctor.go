@@ -57,7 +57,7 @@ func runDoctor(cmd *cobra.Command, path, output string) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &doctor{path: path, stderr: cmd.ErrOrStderr()}
+	d := &doctor{path: path, stderr: cmd.ErrOrStderr(), service: findService}
 	report := d.examine(ctx)
 	if ctx.Err() != nil {
 		return &statusError{code: exitInterrupted}
@@ -112,9 +112,10 @@ func (r *doctorReport) add(section string, checks ...rotator.Check) {
 // doctor checks an installation, from what everything depends on to the single record.
 // It skips checks whose requirements failed.
 type doctor struct {
-	path   string
-	stderr io.Writer
-	app    *app
+	path    string
+	stderr  io.Writer
+	service func() (config.Account, bool)
+	app     *app
 }
 
 const (
@@ -158,6 +159,11 @@ func (d *doctor) configuration() []rotator.Check {
 	checks := []rotator.Check{rotator.Passed(checkConfig, d.path)}
 	for _, err := range cfg.CheckFiles() {
 		checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
+	}
+	if account, found := d.service(); found {
+		for _, err := range cfg.CheckAccess(d.path, getenv, account) {
+			checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
+		}
 	}
 	for _, err := range cfg.CheckHooks() {
 		checks = append(checks, rotator.Warned(checkFiles, err.Error(), fixFile(err)))

@@ -6,15 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// maxLinks bounds the symbolic links on the path to one file; the kernel's limit is the
-// same.
-const maxLinks = 40
 
 // open opens a file for reading. It follows a symbolic link, as Kubernetes and agents
 // use them, only if the link belongs to root, to this process's user or to the owner of
@@ -64,15 +59,6 @@ func (o *secureOpen) to(path string) (*os.File, error) {
 		rest = append(components(target), rest[1:]...)
 	}
 	return nil, unix.ENOENT
-}
-
-// components splits a path; the first one of an absolute path is "/".
-func components(path string) []string {
-	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
-	if strings.HasPrefix(path, "/") {
-		return append([]string{"/"}, names...)
-	}
-	return names
 }
 
 // step enters name unless it is the last component. If name is a link, step returns its
@@ -150,4 +136,11 @@ func openat(dir int, name string, flags int) (int, error) {
 			return fd, err
 		}
 	}
+}
+
+// hasACL reports whether an access control list, beside the mode, decides who may use a
+// file; see acl(5).
+func hasACL(path string) bool {
+	n, err := unix.Lgetxattr(path, "system.posix_acl_access", nil)
+	return err == nil && n > 0
 }

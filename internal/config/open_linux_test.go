@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -113,5 +114,28 @@ func mustDo(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestCheckAccessSaysNothingOfAccessControlLists(t *testing.T) {
+	dir, path, config := accessible(t)
+	mustDo(t, os.Chmod(path, 0o600))
+	list := []byte{2, 0, 0, 0} // as setfacl -m u:987654:r writes it, see linux/posix_acl_xattr.h
+	for _, entry := range []struct {
+		tag, perm uint16
+		id        uint32
+	}{{0x01, 6, 1<<32 - 1}, {0x02, 4, stranger().UID}, {0x04, 0, 1<<32 - 1}, {0x10, 4, 1<<32 - 1}, {0x20, 0, 1<<32 - 1}} {
+		list = binary.LittleEndian.AppendUint16(list, entry.tag)
+		list = binary.LittleEndian.AppendUint16(list, entry.perm)
+		list = binary.LittleEndian.AppendUint32(list, entry.id)
+	}
+	if err := unix.Setxattr(path, "system.posix_acl_access", list, 0); errors.Is(err, unix.ENOTSUP) {
+		t.Skip("the file system has no access control lists")
+	} else {
+		mustDo(t, err)
+	}
+
+	if errs := config.CheckAccess(path, environment{}.get, stranger()); len(errs) > 0 {
+		t.Errorf("got %v, in %s", errs, dir)
 	}
 }
