@@ -33,11 +33,12 @@ type app struct {
 	owner     string
 	log       *logger
 	observe   rotator.Observer
-	hooks     rotator.Observer // part of observe
-	patience  time.Duration    // for a Vault that does not answer; 0: vault's default
-	opening   time.Duration    // the same, until it is logged in; 0: patience
-	cache     *status.Cache    // of the daemon, else nil
-	metrics   *monitor.Metrics // likewise
+	hooks     rotator.Observer  // part of observe
+	patience  time.Duration     // for a Vault that does not answer; 0: vault's default
+	opening   time.Duration     // the same, until it is logged in; 0: patience
+	cache     *status.Cache     // of the daemon, else nil
+	metrics   *monitor.Metrics  // likewise
+	waiting   func(cause error) // of the daemon: Vault is waited for
 }
 
 // newApp wires a configuration. former may be nil; a reload passes the app that it
@@ -128,7 +129,13 @@ func (a *app) sweepOn(client *vault.Client, servers *mailu.Servers) *sweep.Sweep
 func (a *app) vaultConfig() vault.Config {
 	c := vaultConfigOf(a.cfg.Vault)
 	c.Workers = a.cfg.Rotation.Workers
-	c.OnWait, c.Patience = a.log.vaultWaits, a.patience
+	c.Patience = a.patience
+	c.OnWait = func(cause error, pause time.Duration) {
+		a.log.vaultWaits(cause, pause)
+		if a.waiting != nil {
+			a.waiting(cause)
+		}
+	}
 	if a.metrics != nil {
 		c.OnRequest = a.metrics.VaultRequest
 		c.OnToken = func(expires time.Time) { a.metrics.VaultToken(string(a.cfg.Vault.Auth.Method), expires) }

@@ -58,6 +58,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 			s.notify((*notify.Socket).Reloading)
 			err := s.reload(path, stderr)
 			s.metrics.Reloaded(err == nil)
+			s.systemd.Reloaded(err)
 			if err != nil {
 				s.log().zap.Error("configuration refused, the old one stays", zap.Error(err))
 			}
@@ -139,7 +140,7 @@ func (s *service) reload(path string, stderr io.Writer) error {
 // connect makes the app report to the service's parts, and then the service use it.
 func (s *service) connect(a *app) {
 	a.observe = observers(a.log.observe, s.cache.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
-	a.cache, a.metrics = s.cache, s.metrics
+	a.cache, a.metrics, a.waiting = s.cache, s.metrics, s.systemd.Waiting
 	attachHooks(s.hooks, a)
 	s.app.Store(a)
 }

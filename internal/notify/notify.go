@@ -3,17 +3,19 @@
 // for Type=notify of systemd 247 and later.
 //
 // If systemd did not set NOTIFY_SOCKET, every method does nothing. Messages name no
-// tenant and no server, since everybody on the host can read them.
+// tenant and no Mailu server that the configuration does not, since everybody on the
+// host can read them.
 //
 // The protocol is a datagram of lines, so this package takes no more from go-systemd
-// than the clock that Go does not expose. It imports rotator for its events, and nothing
-// else of this module.
+// than the clock that Go does not expose. It imports rotator for its events, and text.
 package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
@@ -125,6 +128,8 @@ func (s *Socket) send(lines ...string) error {
 type status struct {
 	mu       sync.Mutex // guards the fields below, and the order of the messages
 	underWay string     // "": idle
+	trouble  string     // why nothing goes on; "" from the next event on
+	refused  string     // why the last reload was refused; "": it was not
 	last     string     // result of the last sweep; "": none yet
 	next     time.Time  // of sweeps; zero: not known
 	sent     string
@@ -132,19 +137,50 @@ type status struct {
 
 // Observe is a [rotator.Observer] that keeps STATUS= up to date.
 func (s *Socket) Observe(e rotator.Event) {
+	s.update(func() { s.status.learn(e, s.clock.Now()) })
+}
+
+// Waiting shows that Vault is waited for, and why, until the next event.
+func (s *Socket) Waiting(cause error) {
+	if request, ok := errors.AsType[*url.Error](cause); ok {
+		cause = request.Err // the URL may name a tenant
+	}
+	s.update(func() { s.status.trouble = "waiting for Vault: " + line(cause) })
+}
+
+// Reloaded shows why a reload was refused, until one is accepted (nil).
+func (s *Socket) Reloaded(err error) {
+	s.update(func() {
+		s.status.refused = ""
+		if err != nil {
+			s.status.refused = "reload refused: " + line(err)
+		}
+	})
+}
+
+// maxLine is in characters; `systemctl status` shows one line.
+const maxLine = 200
+
+// line is an error in one line: systemd takes each line for another message.
+func line(err error) string {
+	return fmt.Sprintf("%.*s", maxLine, text.Escape(strings.Join(strings.Fields(err.Error()), " ")))
+}
+
+func (s *Socket) update(change func()) {
 	s.status.mu.Lock()
 	defer s.status.mu.Unlock()
-	s.status.learn(e, s.clock.Now())
-	text := s.status.text()
-	if text == s.status.sent {
+	change()
+	now := s.status.text()
+	if now == s.status.sent {
 		return
 	}
-	if s.send("STATUS="+text) == nil { // on error the next event tries again
-		s.status.sent = text
+	if s.send("STATUS="+now) == nil { // on error the next event tries again
+		s.status.sent = now
 	}
 }
 
 func (s *status) learn(e rotator.Event, now time.Time) {
+	s.trouble = ""
 	switch e.Name {
 	case rotator.SweepStarted:
 		s.underWay = "sweep under way"
@@ -173,15 +209,21 @@ func (s *status) learn(e rotator.Event, now time.Time) {
 }
 
 func (s *status) text() string {
-	if s.underWay != "" {
+	switch {
+	case s.trouble != "":
+		return s.trouble
+	case s.underWay != "":
 		return s.underWay
 	}
-	text := "waiting"
+	all := "waiting"
 	if !s.next.IsZero() {
-		text = "next sweep at " + s.next.UTC().Format(time.RFC3339)
+		all = "next sweep at " + s.next.UTC().Format(time.RFC3339)
 	}
 	if s.last != "" {
-		text += "; " + s.last
+		all += "; " + s.last
 	}
-	return text
+	if s.refused != "" {
+		all += "; " + s.refused
+	}
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,6 +158,30 @@ func TestStatusSaysWhatIsUnderWayAndWhatIsNext(t *testing.T) {
 		"STATUS=next sweep at 2026-01-02T13:00:00Z; last sweep: 2 failed",
 		"STATUS=waiting; last sweep: 2 failed",
 		"STATUS=waiting; last sweep could not take place, the log says why",
+	}
+	if got := received(t, s, end); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestStatusSaysWhyNothingGoesOn(t *testing.T) {
+	end := listen(t, filepath.Join(t.TempDir(), "notify"))
+	s := open(t)
+
+	s.Observe(rotator.Event{Name: rotator.SweepStarted})
+	s.Waiting(errors.New("sealed\nSTOPPING=1"))
+	s.Waiting(&url.Error{Op: "Get", URL: "http://127.0.0.1/v1/vault/data/smtp/a-tenant/admin", Err: errors.New("connection refused")})
+	s.Observe(rotator.Event{Name: rotator.SweepFinished})
+	s.Reloaded(errors.New("config.yaml:\nline 2: unknown key " + strings.Repeat("x", 300)))
+	s.Observe(rotator.Event{Name: rotator.SweepStarted})
+	s.Observe(rotator.Event{Name: rotator.SweepFinished})
+	s.Reloaded(nil)
+
+	refused := "STATUS=waiting; last sweep: 0 failed; reload refused: config.yaml: line 2: unknown key " + strings.Repeat("x", 167)
+	want := []string{
+		"STATUS=sweep under way", "STATUS=waiting for Vault: sealed STOPPING=1", "STATUS=waiting for Vault: connection refused",
+		"STATUS=waiting; last sweep: 0 failed",
+		refused, "STATUS=sweep under way", refused, "STATUS=waiting; last sweep: 0 failed",
 	}
 	if got := received(t, s, end); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

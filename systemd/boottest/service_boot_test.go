@@ -97,6 +97,12 @@ func TestReloadTakesTheNewConfigurationAndRefusesABadOne(t *testing.T) {
 	must(t, os.WriteFile(configFile, []byte("rotation: {workrs: 2}"), 0o644))
 	run(t, "systemctl", "reload", daemon)
 	awaitEntries(t, daemon, 1, "EVENT=configuration refused, the old one stays", "_PID="+pid)
+	await(t, "the reason in the status", func() error {
+		if got := property(t, daemon, "StatusText"); !strings.Contains(got, "; reload refused: ") || !strings.Contains(got, "workrs") {
+			return fmt.Errorf("status %q", got)
+		}
+		return nil
+	})
 	f.configure(t, often)
 	run(t, "systemctl", "reload", daemon)
 
