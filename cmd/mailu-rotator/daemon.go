@@ -74,6 +74,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 // service is a running daemon. A reload replaces its app; the other parts outlive it, with
 // the tenants' states, the metrics, an open listener, queued hooks and a run under way.
 type service struct {
+	path    string // of the configuration
 	app     atomic.Pointer[app]
 	cache   *status.Cache
 	metrics *monitor.Metrics
@@ -96,7 +97,7 @@ func newService(path string, stderr io.Writer) (*service, error) {
 	}
 	defer listen.Token.Wipe()
 	clock := rotator.SystemClock{}
-	s := &service{cache: status.NewCache(clock), health: monitor.NewHealth(clock)}
+	s := &service{path: path, cache: status.NewCache(clock), health: monitor.NewHealth(clock)}
 	if s.systemd, err = notify.Open(clock); err != nil {
 		return nil, err
 	}
@@ -169,8 +170,9 @@ func (s *service) notify(what func(*notify.Socket) error) {
 }
 
 func (s *service) pageSettings() page.Settings {
-	r := s.app.Load().cfg.Rotation
-	return page.Settings{Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy}
+	cfg := s.app.Load().cfg
+	r := cfg.Rotation
+	return page.Settings{Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy, AddFirst: addFirst(s.path, cfg)}
 }
 
 func loadApp(path string, stderr io.Writer, former *app) (*app, error) {

@@ -236,8 +236,14 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 	}
 	defer servers.Close()
 	found, err := d.app.sweepOn(client, servers).Examine(ctx, keys)
+	v := d.app.cfg.Vault
+	if errors.Is(err, rotator.ErrNoTenants) { // which no sweep accepts, but a new installation has
+		report.Records = &sweep.Examination{Issues: []rotator.Issue{}}
+		listed = rotator.Passed(checkRecords, tenants(0)+": "+nothingYet(v)+"; add the first, with VAULT_TOKEN set")
+		listed.Fix = addFirst(d.path, d.app.cfg)
+		return listed, rotator.Passed(checkWellFormed, "0 of 0")
+	}
 	if err != nil {
-		v := d.app.cfg.Vault
 		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
 			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
 	}

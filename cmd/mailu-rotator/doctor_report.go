@@ -113,12 +113,25 @@ func doctorSummary(r *doctorReport) string {
 	return line
 }
 
-// command returns the command line that runs this program with this configuration.
-func (d *doctor) command(args string) string {
-	if d.path == defaultConfigPath {
+func (d *doctor) command(args string) string { return commandLine(d.path, args) }
+
+// commandLine returns the command line that runs this program with a configuration.
+func commandLine(path, args string) string {
+	if path == defaultConfigPath {
 		return "mailu-rotator " + args
 	}
-	return "mailu-rotator " + args + " -c " + d.path
+	return "mailu-rotator " + args + " -c " + path
+}
+
+// addFirst returns the command that adds the first tenant; ADDRESS stands for its user. It
+// needs the operator's token: the program's own cannot create records.
+func addFirst(path string, cfg *config.Config) string {
+	return commandLine(path, "tenant add --first --vault-token-from-env --user ADDRESS --webmail-url "+string(cfg.Mailu.Servers[0].Origin))
+}
+
+// nothingYet describes a prefix without tenants: a new one, or not the one that was meant.
+func nothingYet(v config.Vault) string {
+	return fmt.Sprintf("nothing is under the prefix %q of mount %q yet", v.Prefix, v.Mount)
 }
 
 func (d *doctor) policyCommand() string {

@@ -135,12 +135,16 @@ func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 		a.opening = statusPatience
 		r, err = inSession(ctx, a, func(s *session) (*statusReport, error) {
 			all, now, err := s.Status(ctx, sel)
-			if err != nil {
+			none := errors.Is(err, rotator.ErrNoTenants) && !flags.check // for monitoring it is a fault
+			if err != nil && !none {
 				return nil, err
 			}
 			known, daemonErr := askDaemon(ctx, a.cfg.Listen)
 			r := newStatusReport(all, known, now, timetableOf(a.cfg.Rotation))
 			r.DaemonErr = daemonErr
+			if none {
+				r.Remark = nothingYet(a.cfg.Vault) + "; add the first, with VAULT_TOKEN set:\n  " + addFirst(path, a.cfg)
+			}
 			return r, nil
 		})
 		return err
@@ -177,9 +181,10 @@ type statusReport struct {
 	OutcomesFrom    string                   `json:"outcomes_from"`
 	Tenants         []statusRow              `json:"tenants"` // most urgent first
 
-	Total     int   `json:"-"` // tenants, listed or not
-	Vanishing int   `json:"-"` // those whose record deletes itself
-	DaemonErr error `json:"-"` // why the daemon's last outcomes are missing, if it should have returned them
+	Total     int    `json:"-"` // tenants, listed or not
+	Vanishing int    `json:"-"` // those whose record deletes itself
+	Remark    string `json:"-"` // for people, without tenants
+	DaemonErr error  `json:"-"` // why the daemon's last outcomes are missing, if it should have returned them
 }
 
 // statusRow is a tenant's state at the time of the report, and a line of CSV.

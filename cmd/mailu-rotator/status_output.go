@@ -22,7 +22,7 @@ import (
 // table has one screen line for each tenant: only there longer lines are cut.
 func printStatusTable(out io.Writer, r *statusReport, wide bool, p palette) error {
 	width := 0
-	if !wide {
+	if !wide && r.Total > 0 { // the remark without tenants has a command
 		width, _, _ = term.GetSize(descriptor(out)) // 0 if it is no terminal
 	}
 	lines := r.totals(p)
@@ -47,6 +47,9 @@ func (r *statusReport) totals(p palette) []string {
 		if n := r.Summary[state]; n > 0 {
 			counts = append(counts, p.standing(fmt.Sprintf("%d %s", n, state), state))
 		}
+	}
+	if r.Total == 0 {
+		return []string{tenants(0), r.Remark}
 	}
 	lines := []string{fmt.Sprintf("%s: %s", tenants(r.Total), strings.Join(counts, ", "))}
 	if r.OldestSeconds.known {

@@ -298,3 +298,19 @@ func TestPageKeepsItsOwnSecurityPolicy(t *testing.T) {
 		t.Errorf("Content-Security-Policy: %s", policy)
 	}
 }
+
+func TestPageOfANewDaemonSaysHowToAddTheFirstTenant(t *testing.T) {
+	s := newTestSite(t)
+	must(t, s.writeConfig(everySecond, noJitter, anyPort))
+
+	daemon := s.start(t)
+	daemon.mustLog(t, "sweep refused", 1)
+	_, body := s.fetch(t, daemon.address(t, 1), "/", "")
+
+	if want := "tenant add --first --vault-token-from-env --user ADDRESS --webmail-url " + s.mailus[0].Origin() + " -c " + s.configFile(); !strings.Contains(body, want) {
+		t.Errorf("%s is not in\n%s", want, body)
+	}
+	if status, _ := s.fetch(t, daemon.address(t, 1), "/readyz", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("it is ready: status %d", status)
+	}
+}

@@ -223,6 +223,8 @@ func TestTheHeadlineIsWhatMatters(t *testing.T) {
 		"nothing was read yet":      {pagetest.Unread(), "Reading the records…"},
 		"nothing could be read yet": {pagetest.Refused(), "The last sweep could not take place."},
 		"there is nobody":           {pagetest.Empty(), "There is no tenant yet."},
+		"there never was anybody":   {pagetest.Uninhabited(), "0 tenants."},
+		"everybody is gone":         {pagetest.Emptied(300), "The last sweep could not take place."},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

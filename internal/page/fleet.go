@@ -21,6 +21,7 @@ type fleet struct {
 	halfFinished int  // rotations that the next run has to finish
 	expiring     int  // tenants whose record deletes itself too early
 	expires      *row // the first of them; nil if there is none
+	addFirst     string
 }
 
 func newFleet(s status.Snapshot, t rotator.Timetable) fleet {

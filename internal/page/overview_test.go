@@ -141,6 +141,21 @@ func TestARefusedRunSaysWhyAndThePageStaysUseful(t *testing.T) {
 	}
 }
 
+func TestBeforeTheFirstTenantThePageSaysHowToAddIt(t *testing.T) {
+	d := open(t, pagetest.Uninhabited(), "/")
+
+	verdict := d.one(tag("section.verdict"), "the verdict")
+	if !strings.HasSuffix(strings.Split(verdict.text(), " Records read")[0], "added by: "+pagetest.Settings().AddFirst) {
+		t.Errorf("the verdict is %s", verdict.text())
+	}
+	if class := attr(verdict.Node, "class"); class != "verdict notice" {
+		t.Errorf("its tone is %s", class)
+	}
+	if row := d.id("runs").text(); !strings.Contains(row, rotator.ErrNoTenants.Error()) {
+		t.Errorf("the sweep counts as one that took place: %s", row)
+	}
+}
+
 func TestTimesAreInUTCAndMachinesCanReadThem(t *testing.T) {
 	d := open(t, pagetest.Mixed(300), "/")
 

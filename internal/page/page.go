@@ -50,6 +50,7 @@ type Config struct {
 type Settings struct {
 	Timetable     rotator.Timetable // decides when due becomes overdue
 	DefaultPolicy rotator.Policy
+	AddFirst      string // the command that adds the first tenant
 }
 
 type handler struct {

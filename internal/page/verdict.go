@@ -90,12 +90,18 @@ func oldest(f fleet) string {
 func concerns(f fleet) []concern {
 	var all []concern
 	add := func(c concern) { all = append(all, c) }
-	if len(f.Runs) > 0 && f.Runs[0].Err != "" {
+	switch {
+	case len(f.Runs) > 0 && f.Runs[0].Empty && f.Scanned.IsZero(): // had there been tenants, they would be missing
+		add(concern{
+			Tone: toneNotice, Text: "0 tenants.",
+			Detail: "There is nothing under the prefix in Vault, and no sweep takes place until there is. The first tenant is added by: " + f.addFirst,
+		})
+	case len(f.Runs) > 0 && f.Runs[0].Err != "":
 		add(concern{
 			Tone: toneBad, Text: fmt.Sprintf("The last %s could not take place.", f.Runs[0].Task),
 			Detail: reason(f.Runs[0].Err), Since: f.Moment(f.Runs[0].Finished),
 		})
-	} else if !f.Scanned.IsZero() && f.Now.After(f.timetable.Deadline(f.Scanned)) {
+	case !f.Scanned.IsZero() && f.Now.After(f.timetable.Deadline(f.Scanned)):
 		add(concern{
 			Tone: toneBad, Text: "What is shown here is old.", Since: f.Moment(f.Scanned),
 			Detail: "The records were last read then, and a sweep should have read them since.",

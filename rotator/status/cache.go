@@ -4,6 +4,7 @@
 package status
 
 import (
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -77,6 +78,7 @@ type RunEntry struct {
 	Deferred    int       // of an ended sweep or recovery: tenants not started
 	Failures    int       // of a sweep or recovery: tenants that failed; of a verification: problems
 	Err         string    // why the run could not start
+	Empty       bool      // it could not start because the store has no tenant
 }
 
 // NewCache returns an empty cache.
@@ -193,7 +195,8 @@ func (c *Cache) refuse(e rotator.Event, now time.Time) {
 	if len(runs) == 0 || runs[0].Task != task || !runs[0].Finished.IsZero() && runs[0].Err == "" {
 		c.begin(RunEntry{Task: task, Started: now})
 	}
-	c.state.Runs[0].Finished, c.state.Runs[0].Err = now, reason(e.Err)
+	r := &c.state.Runs[0]
+	r.Finished, r.Err, r.Empty = now, reason(e.Err), errors.Is(e.Err, rotator.ErrNoTenants)
 }
 
 func (c *Cache) outcome(e rotator.Event, now time.Time) {

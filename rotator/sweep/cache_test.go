@@ -3,6 +3,7 @@ package sweep_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -123,6 +124,20 @@ func TestBoardCountsARefusedRunOnce(t *testing.T) {
 
 	if s := board.Snapshot(); len(s.Runs) != 1 || s.Runs[0].Err != "sealed" {
 		t.Errorf("runs: %+v", s.Runs)
+	}
+}
+
+func TestBoardKnowsWhetherTheStoreHadNoTenant(t *testing.T) {
+	board := status.NewCache(rotatortest.NewClock(noon))
+	for _, test := range []struct {
+		err   error
+		empty bool
+	}{{fmt.Errorf("list: %w", rotator.ErrNoTenants), true}, {errors.New("sealed"), false}, {rotator.ErrNoTenants, true}} {
+		board.Observe(rotator.Event{Name: rotator.SweepRefused, Err: test.err})
+
+		if s := board.Snapshot(); s.Runs[0].Empty != test.empty || s.Runs[0].Err != test.err.Error() {
+			t.Errorf("%v: runs: %+v", test.err, s.Runs)
+		}
 	}
 }
 

@@ -119,7 +119,7 @@ func (b fleetCache) trouble(all []rotator.Candidate) {
 	})
 }
 
-func (b fleetCache) refuse() {
-	b.at(6*time.Minute, func() { b.Observe(rotator.Event{Name: rotator.SweepRefused, Err: errSealed}) })
+func (b fleetCache) refuse(why error) {
+	b.at(6*time.Minute, func() { b.Observe(rotator.Event{Name: rotator.SweepRefused, Err: why}) })
 	b.schedule()
 }

@@ -31,6 +31,7 @@ func Settings() page.Settings {
 	return page.Settings{
 		Timetable:     rotator.Timetable{Schedule: schedule, Timezone: time.UTC, Jitter: 10 * time.Minute, Window: 6 * time.Hour},
 		DefaultPolicy: Policy("180_days"),
+		AddFirst:      "mailu-rotator tenant add --first --vault-token-from-env --user ADDRESS --webmail-url https://mail1.example.com",
 	}
 }
 
@@ -96,12 +97,24 @@ func Empty() status.Snapshot {
 // Refused is a daemon that has not been able to read the records yet.
 func Refused() status.Snapshot {
 	b := newCache()
-	b.refuse()
+	b.refuse(errSealed)
 	return b.Snapshot()
 }
 
+// Uninhabited is a daemon whose prefix has never had a tenant.
+func Uninhabited() status.Snapshot {
+	b := newCache()
+	b.refuse(rotator.ErrNoTenants)
+	return b.Snapshot()
+}
+
+// Emptied is a fleet whose prefix was empty at the last sweep.
+func Emptied(n int) status.Snapshot { return refused(n, rotator.ErrNoTenants) }
+
 // Sealed is a fleet whose Vault was sealed before the last sweep.
-func Sealed(n int) status.Snapshot {
+func Sealed(n int) status.Snapshot { return refused(n, errSealed) }
+
+func refused(n int, why error) status.Snapshot {
 	b := newCache()
 	b.clock.Advance(-day)
 	b.nights(slices.DeleteFunc(fleet(n, false), func(c rotator.Candidate) bool {
@@ -109,7 +122,7 @@ func Sealed(n int) status.Snapshot {
 		return !known // not made yet
 	}))
 	b.clock.Advance(day)
-	b.refuse()
+	b.refuse(why)
 	return b.Snapshot()
 }
 

@@ -28,6 +28,7 @@ func main() {
 		"unread":  pagetest.Unread,
 		"empty":   pagetest.Empty,
 		"refused": pagetest.Refused,
+		"new":     pagetest.Uninhabited,
 	}[*name]
 	if !known {
 		fmt.Fprintf(os.Stderr, "serve: no fleet is called %q\n", *name)
