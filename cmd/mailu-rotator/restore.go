@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
 )
 
@@ -24,6 +23,7 @@ rotation is finished first.
 
 Without --to it takes the newest one that opens and differs from the current
 password, however each is sealed. If Mailu already holds it, nothing is pushed.
+TENANT is the tenant's id, 4 or more first characters of it, or the address of its user.
 
 The password keeps its own age. If that makes it due, the next sweep replaces it,
 except in a record with rotation_policy "manual".
@@ -49,13 +49,12 @@ func runRollback(cmd *cobra.Command, path, name string, to int, output string) e
 	started := time.Now()
 	var keep string // the command that keeps a restored password
 	err := runReport(cmd, path, output, true, func(ctx context.Context, a *app) (report sweep.Report, err error) {
-		tenant, err := rotator.ParseTenantID(name)
-		if err != nil {
+		if err := new(sweep.Selection).Select(name); err != nil { // before the login
 			return report, err
 		}
-		row, err := inSession(ctx, a, func(s *session) (sweep.Row, error) { return s.Rollback(ctx, tenant, to) })
+		row, err := inSession(ctx, a, func(s *session) (sweep.Row, error) { return s.Rollback(ctx, name, to) })
 		if err == nil && !row.Outcome.Failure() {
-			keep = fmt.Sprintf("vault kv patch %s rotation_policy=manual", recordArgs(a.cfg.Vault, string(tenant)))
+			keep = fmt.Sprintf("vault kv patch %s rotation_policy=manual", recordArgs(a.cfg.Vault, row.Tenant))
 		}
 		return sweep.Report{Started: started, Finished: time.Now(), Rows: []sweep.Row{row}}, err
 	})

@@ -180,7 +180,7 @@ type selectionFlags struct {
 
 func (f *selectionFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.tenants, "tenant", nil, "only the tenant with this `id` (repeatable)")
+	flags.StringArrayVar(&f.tenants, "tenant", nil, "only the tenant with this `id`, beginning of an id, or user's address (repeatable)")
 	flags.StringArrayVar(&f.servers, "server", nil, "only tenants of the Mailu server with this `origin` (repeatable)")
 	complete(cmd, "server", completeOrigins)
 }
@@ -190,12 +190,8 @@ func (f *selectionFlags) named() bool { return len(f.tenants) > 0 }
 
 func (f *selectionFlags) parse(cfg *config.Config) (sel sweep.Selection, err error) {
 	for _, name := range f.tenants {
-		tenant, err := rotator.ParseTenantID(name)
-		if err != nil {
+		if err := sel.Select(name); err != nil {
 			return sel, fmt.Errorf("--tenant: %w", err)
-		}
-		if !slices.Contains(sel.Tenants, tenant) {
-			sel.Tenants = append(sel.Tenants, tenant)
 		}
 	}
 	for _, raw := range f.servers {

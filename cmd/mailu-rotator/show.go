@@ -32,9 +32,9 @@ func newShowCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show TENANT",
 		Short: "Show a tenant's record, and with --reveal its password",
-		Long: `Show a tenant's record in Vault. TENANT is its id, or the address
-of its user, for which every record is read. Of fields that belong to other
-programs only the names are shown.
+		Long: `Show a tenant's record in Vault. TENANT is its id, 4 or more first
+characters of it, or the address of its user, for which every record is read. Of
+fields that belong to other programs only the names are shown.
 
 The password is shown only with --reveal, for an emergency in which somebody must
 log in as this user. That is logged as "password revealed", with who and where, on

@@ -323,8 +323,8 @@ func TestARollbackNeverGoesBackToBeforeTheFirstPassword(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.adds(t, asking(1))
 
-		_, newest := f.sweep.Rollback(t.Context(), tenant(1), 0)
-		_, first := f.sweep.Rollback(t.Context(), tenant(1), 1)
+		_, newest := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
+		_, first := f.sweep.Rollback(t.Context(), string(tenant(1)), 1)
 
 		if newest == nil || !strings.Contains(newest.Error(), "the history of the record has no other password") {
 			t.Errorf("got %v", newest)

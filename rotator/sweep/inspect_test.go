@@ -164,7 +164,7 @@ func TestARollbackThatWasBegunEndsInARow(t *testing.T) {
 				f.mailu.AddUser(userOf(1), "second")
 				test.arrange(t, f)
 
-				row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+				row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 
 				if err != nil || row.Outcome != test.want || !row.Outcome.Failure() || row.Reason == "" {
 					t.Errorf("%s (%s): %v; want %s", row.Outcome, row.Reason, err, test.want)

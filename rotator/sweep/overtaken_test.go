@@ -11,7 +11,7 @@ import (
 // bringers bring in an existing password.
 var bringers = map[string]func(*testing.T, *fleet){
 	"repair":   func(t *testing.T, f *fleet) { f.verify(t, true) },
-	"rollback": func(t *testing.T, f *fleet) { _, _ = f.sweep.Rollback(t.Context(), tenant(1), 0) },
+	"rollback": func(t *testing.T, f *fleet) { _, _ = f.sweep.Rollback(t.Context(), string(tenant(1)), 0) },
 }
 
 // A repair and a rollback bring in a password that they read before. What another

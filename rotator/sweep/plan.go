@@ -6,41 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"mailu-rotator/crypto"
 	"mailu-rotator/rotator"
 )
-
-// Selection selects the tenants of a run.
-type Selection struct {
-	// All selects every tenant whatever its age, unless it was rotated at or after
-	// RotatedBefore and sealed with the newest master key. Otherwise the due ones are
-	// selected.
-	All           bool
-	RotatedBefore time.Time
-	// PendingOnly selects only half-finished rotations.
-	PendingOnly bool
-	// Tenants and Origins restrict the run; empty means all.
-	Tenants []rotator.TenantID
-	Origins []rotator.Origin
-	// NewestKey is the master key's newest version at the start of the run.
-	NewestKey crypto.KeyVersion
-	// Limit is the maximum number of rotations to start; 0 means no limit.
-	// Half-finished ones are finished in addition.
-	Limit int
-}
-
-// named reports whether the run names this tenant.
-func (s Selection) named(t rotator.TenantID) bool { return slices.Contains(s.Tenants, t) }
-
-// covers reports whether the candidate belongs to the run. One whose origin cannot be
-// read may belong to any server: the report shows it.
-func (s Selection) covers(c rotator.Candidate) bool {
-	if len(s.Tenants) > 0 && !s.named(rotator.TenantID(c.Name)) {
-		return false
-	}
-	origin := c.Credential.Origin
-	return len(s.Origins) == 0 || origin == "" && !c.Ignored || slices.Contains(s.Origins, origin)
-}
 
 // Decision is the plan for one candidate.
 type Decision struct {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -26,18 +24,23 @@ type Record struct {
 	UnderWay   bool      // a process has a valid claim on the pending password
 }
 
-// Record reads the record of a tenant: the one with this id, or the only one with a user
-// of this address in any spelling, for which it reads the whole fleet. It opens nothing
-// and needs no master key. An error means that there is nothing to show.
+// Record reads the record of the tenant with a name, see [Selection.Select]; for an
+// address it reads the whole fleet. It opens nothing and needs no master key. An error
+// means that there is nothing to show.
 func (s *Sweep) Record(ctx context.Context, name string) (Record, error) {
 	r := &run{Sweep: s, clock: s.Clock}
-	tenant, err := rotator.ParseTenantID(name)
-	if strings.Contains(name, "@") {
-		tenant, err = r.ownerOf(ctx, name)
+	err := r.sel.Select(name)
+	switch {
+	case err != nil: // it is no name
+	case isAddress(name):
+		_, err = r.scan(ctx, func(rotator.Candidate) bool { return false })
+	case len(r.sel.Names) > 0:
+		err = r.list(ctx, func(string) {})
 	}
 	if err != nil {
 		return Record{}, err
 	}
+	tenant := r.sel.Tenants[0]
 	c := r.candidate(ctx, string(tenant))
 	if c.Err != nil && !errors.Is(c.Err, rotator.ErrMalformed) {
 		return Record{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
@@ -50,27 +53,6 @@ func (s *Sweep) Record(ctx context.Context, name string) (Record, error) {
 	rec.Overdue = c.Err == nil && cred.Due(now) && !now.Before(rec.PolicyEnd)
 	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.Live(now)
 	return rec, nil
-}
-
-func (r *run) ownerOf(ctx context.Context, user string) (rotator.TenantID, error) {
-	var found []string
-	keep := func(c rotator.Candidate) bool {
-		if rotator.SameAddress(c.Credential.Username, user) {
-			found = append(found, c.Name)
-		}
-		return false
-	}
-	_, err := r.scan(ctx, keep)
-	switch {
-	case err != nil:
-		return "", err
-	case len(found) == 0:
-		return "", fmt.Errorf("no tenant has the user %.254q", user)
-	case len(found) > 1:
-		slices.Sort(found)
-		return "", fmt.Errorf("%d tenants have the user %.254q, name one by its id: %s", len(found), user, strings.Join(found, ", "))
-	}
-	return rotator.TenantID(found[0]), nil
 }
 
 // Reveal opens the current password of a record, or its pending one, or, with accepted,

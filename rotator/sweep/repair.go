@@ -39,7 +39,7 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 			return err
 		}
 		rivals := duplicateUsers(candidates)
-		candidates = slices.DeleteFunc(candidates, func(c rotator.Candidate) bool { return !sel.covers(c) })
+		candidates = slices.DeleteFunc(candidates, func(c rotator.Candidate) bool { return !r.sel.covers(c) })
 		s.Observe.Notify(rotator.Event{Name: rotator.VerificationPlanned, Count: len(candidates)})
 		result.Findings = r.inspect(ctx, candidates, repair, rivals)
 		if err := ctx.Err(); err != nil {
@@ -139,7 +139,7 @@ func (r *run) unshared(c rotator.Credential) error {
 func (s *Sweep) Reseal(ctx context.Context, sel Selection) (Report, error) {
 	o := operation{started: rotator.ResealStarted, planned: rotator.ResealPlanned, finished: rotator.ResealFinished, sel: sel, process: (*run).resealAll}
 	return s.execute(ctx, o, func(r *run) (plan []Decision, err error) {
-		r.alone = len(sel.Tenants) > 0
+		r.alone = len(sel.Tenants) > 0 && len(sel.Names) == 0
 		candidates, err := r.scan(ctx, everything)
 		for _, c := range candidates {
 			if !r.sel.covers(c) {
@@ -170,13 +170,16 @@ func (r *run) resealAll(ctx context.Context, jobs []*job) {
 	})
 }
 
-// Rollback restores an earlier password of a tenant, see [Rotator.Rollback]. It reads
-// the fleet first, because a password is pushed. An error means that nothing was
-// started.
-func (s *Sweep) Rollback(ctx context.Context, tenant rotator.TenantID, version int) (row Row, err error) {
-	o := operation{started: rotator.RollbackStarted, tenant: string(tenant), sel: Selection{Tenants: []rotator.TenantID{tenant}}}
+// Rollback restores an earlier password of the tenant with a name, see [Selection.Select]
+// and [Rotator.Rollback]. It reads the fleet first, because a password is pushed. An error
+// means that nothing was started.
+func (s *Sweep) Rollback(ctx context.Context, name string, version int) (row Row, err error) {
+	var o operation // it starts when the tenant is known
+	if err := o.sel.Select(name); err != nil {
+		return row, err
+	}
 	err = s.inRun(ctx, o, func(r *run) error {
-		c, err := r.unrivalled(ctx, tenant)
+		c, err := r.unrivalled(ctx)
 		if err != nil {
 			return err
 		}
@@ -194,13 +197,16 @@ func (s *Sweep) Rollback(ctx context.Context, tenant rotator.TenantID, version i
 	return row, err
 }
 
-// unrivalled reads the fleet for one tenant, to which a password will be pushed.
-func (r *run) unrivalled(ctx context.Context, tenant rotator.TenantID) (rotator.Candidate, error) {
+// unrivalled reads the fleet for the one tenant of the selection, to which a password
+// will be pushed.
+func (r *run) unrivalled(ctx context.Context) (rotator.Candidate, error) {
 	candidates, err := r.scan(ctx, everything)
 	if err != nil {
 		return rotator.Candidate{}, err
 	}
-	i := slices.IndexFunc(candidates, func(c rotator.Candidate) bool { return c.Name == string(tenant) })
+	tenant := string(r.sel.Tenants[0])
+	r.Observe.Notify(rotator.Event{Name: rotator.RollbackStarted, Tenant: tenant})
+	i := slices.IndexFunc(candidates, func(c rotator.Candidate) bool { return c.Name == tenant })
 	c := candidates[i] // a scan returns the requested tenant
 	rivals := duplicateUsers(candidates)[rotator.UserKey(c)]
 	switch {

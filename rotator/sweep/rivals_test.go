@@ -81,7 +81,7 @@ var commands = map[string]func(t *testing.T, f *fleet) error{
 		return err
 	},
 	"rollback": func(t *testing.T, f *fleet) error {
-		if _, err := f.sweep.Rollback(t.Context(), tenant(1), 2); err == nil || !strings.Contains(err.Error(), "2 tenants name the user") {
+		if _, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 2); err == nil || !strings.Contains(err.Error(), "2 tenants name the user") {
 			t.Errorf("rolled back: %v", err)
 		}
 		return nil
@@ -259,7 +259,7 @@ func TestNarrowedRunRefusesAFleetThatItCannotList(t *testing.T) {
 
 		_, run := f.sweep.Run(t.Context(), named, 0)
 		_, verify := f.sweep.Verify(t.Context(), named, true)
-		_, rollback := f.sweep.Rollback(t.Context(), tenant(1), 0)
+		_, rollback := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 		_, reseal := f.sweep.Reseal(t.Context(), named)
 
 		for _, err := range []error{run, verify, rollback} {

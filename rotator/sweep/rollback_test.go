@@ -20,7 +20,7 @@ func TestRollbackToAPasswordSealedWithoutADate(t *testing.T) {
 		f.undate(t, 1, "undated")
 		f.run(t, sweep.Selection{All: true})
 
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+		row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 
 		if err != nil || row.Outcome != rotator.Restored {
 			t.Fatalf("%s (%s): %v", row.Outcome, row.Reason, err)
@@ -77,7 +77,7 @@ func TestRollbackComparesPasswordsAndNotTheirEnvelopes(t *testing.T) {
 				f.mailu.AddUser(userOf(1), "second")
 				test.arrange(t, f)
 
-				row, err := f.sweep.Rollback(t.Context(), tenant(1), test.version)
+				row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), test.version)
 
 				if said := fmt.Sprint(row.Reason, err); !strings.Contains(said, test.says) {
 					t.Errorf("%q does not contain %q", said, test.says)
@@ -94,7 +94,7 @@ func TestRollbackOfATenantElsewhereBeginsNothing(t *testing.T) {
 		f.setCurrent(t, 1, "second")
 		f.edit(1, func(r map[string]any) { r["webmail_url"] = "https://unlisted.example" })
 
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+		row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 
 		if !errors.Is(err, rotator.ErrOriginNotListed) || row.Outcome != "" || f.store.Writes() != 0 {
 			t.Errorf("%s, %v, %d writes", row.Outcome, err, f.store.Writes())
@@ -108,7 +108,7 @@ func TestRollbackOfAMalformedRecordBeginsNothing(t *testing.T) {
 		f.setCurrent(t, 1, "second")
 		f.edit(1, func(r map[string]any) { r["rotation_policy"] = "soon" })
 
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+		row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 
 		if !errors.Is(err, rotator.ErrMalformed) || row.Outcome != "" || f.store.Writes() != 0 {
 			t.Errorf("%s, %v, %d writes", row.Outcome, err, f.store.Writes())
@@ -123,7 +123,7 @@ func TestRollbackFinishesWhatIsStuck(t *testing.T) {
 		f.leave(t, 1, "a dead process", f.began)
 		f.edit(1, func(r map[string]any) { r["pending"].(map[string]any)["takeovers"] = 6 })
 
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+		row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 
 		if err != nil || row.Outcome != rotator.Restored {
 			t.Errorf("%s (%s): %v", row.Outcome, row.Reason, err)
@@ -138,7 +138,7 @@ func TestRollbackThatVaultDoesNotTakeIsAFailure(t *testing.T) {
 		f.edit(1, func(r map[string]any) { r["last_rotated"] = "2026-11-27T00:00:00.000Z" })
 		f.fault = rotatortest.On(rotatortest.OpWrite, rotatortest.Fault{Before: rotator.ErrForbidden})
 
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 2)
+		row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 2)
 
 		if err != nil || !row.Outcome.Failure() || row.Outcome == "" {
 			t.Errorf("%s (%s): %v", row.Outcome, row.Reason, err)
@@ -161,7 +161,7 @@ func TestRollbackThatIsInterruptedSaysSo(t *testing.T) {
 			return rotatortest.Fault{}
 		}
 
-		_, err := f.sweep.Rollback(ctx, tenant(1), 0)
+		_, err := f.sweep.Rollback(ctx, string(tenant(1)), 0)
 
 		if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "history") {
 			t.Errorf("got %v", err)
@@ -174,7 +174,7 @@ func TestRollbackToWhatMailuHoldsNeedsNoPush(t *testing.T) {
 		f.sealed(t, 1, "known")
 		f.edit(1, func(r map[string]any) { r["last_rotated"] = "2026-11-27T00:00:00.000Z" })
 
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 2)
+		row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 2)
 
 		if err != nil || row.Outcome != rotator.Restored || f.mailu.Sets() != 0 {
 			t.Errorf("%s (%s), %d pushes: %v", row.Outcome, row.Reason, f.mailu.Sets(), err)
@@ -224,7 +224,7 @@ func TestNoRepairAndNoRollbackLosesAPassword(t *testing.T) {
 
 							succeeded := false
 							if rollback {
-								row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+								row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 								succeeded = err == nil && row.Outcome == rotator.Restored
 							} else {
 								v := f.verify(t, true)
@@ -260,7 +260,7 @@ func TestARollbackThatIsOvertakenIsAFailure(t *testing.T) {
 			f.mailu.AddUser(userOf(1), "the operator's")
 		})
 
-		row, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+		row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 
 		if err != nil || row.Outcome != rotator.Failed {
 			t.Errorf("%s (%s): %v", row.Outcome, row.Reason, err)

@@ -34,11 +34,12 @@ type fleetScan struct {
 	names names
 	cache *status.Cache // nil: the scan is not for it
 
-	mu      sync.Mutex                // guards the fields below, and run.users
+	mu      sync.Mutex                // guards the fields below, run.users, run.means and run.sel
 	kept    map[int]rotator.Candidate // by their places in the list
 	covered int                       // by the selection
 	reads   int                       // successful reads
 	unread  int                       // consecutive failed reads
+	lost    int                       // failed reads
 	failure error                     // of the last failed read
 }
 
@@ -83,7 +84,7 @@ func (r *run) scan(ctx context.Context, keep func(rotator.Candidate) bool) ([]ro
 		return nil, err
 	}
 	r.users = newDuplicates(len(s.names.ids))
-	if r.Cache != nil && len(r.sel.Tenants) == 0 {
+	if r.Cache != nil && !r.sel.narrowed() {
 		s.cache = r.Cache
 		s.cache.BeginScan()
 	}
@@ -101,6 +102,9 @@ func (r *run) scan(ctx context.Context, keep func(rotator.Candidate) bool) ([]ro
 	if s.reads == 0 && (s.unread >= maxUnread || errors.Is(s.failure, rotator.ErrUnavailable)) {
 		return nil, unreadRecords(s.failure)
 	}
+	if err := r.unambiguous(true, s.lost); err != nil {
+		return nil, err
+	}
 	if err := s.settleRivals(ctx); err != nil {
 		return nil, err
 	}
@@ -115,11 +119,13 @@ func (r *run) scan(ctx context.Context, keep func(rotator.Candidate) bool) ([]ro
 }
 
 // list adds the names of the fleet, and those of requested tenants that are not in it:
-// reading them shows why.
+// reading them shows why. It refuses the beginning of an id that is not that of one
+// tenant.
 func (r *run) list(ctx context.Context, add func(string)) error {
 	missing := slices.Clone(r.sel.Tenants)
 	seen := func(name string) {
 		add(name)
+		r.matchListed(name)
 		missing = slices.DeleteFunc(missing, func(t rotator.TenantID) bool { return string(t) == name })
 	}
 	if r.alone {
@@ -130,7 +136,7 @@ func (r *run) list(ctx context.Context, add func(string)) error {
 	for _, tenant := range missing {
 		add(string(tenant))
 	}
-	return nil
+	return r.unambiguous(false, 0)
 }
 
 func (r *run) listFleet(ctx context.Context, add func(string)) error {
@@ -168,6 +174,10 @@ func (s *fleetScan) read(ctx context.Context, place int) error {
 	if s.cache != nil {
 		s.cache.Note(rotator.StatusOf(s.clock.Now(), c, 1), c.Unread())
 	}
+	if c.Unread() {
+		s.lost++
+	}
+	s.matchUser(c)
 	if s.sel.covers(c) {
 		s.covered++
 		if s.keep(c) {

@@ -58,6 +58,7 @@ type run struct {
 	*Sweep
 	clock   rotator.Clock // the shared one
 	sel     Selection
+	means   meaning   // of its names
 	until   time.Time // no rotation starts at or after this time; zero: no limit
 	rotator *rotator.Rotator
 	store   *storeHealth
@@ -96,7 +97,6 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (R
 type operation struct {
 	started, planned, finished rotator.EventName
 	interrupted                rotator.EventName // "": it is finished in any case
-	tenant                     string            // in the first event, of a run over one
 	sel                        Selection
 	invalid                    error // why it cannot start
 	process                    func(*run, context.Context, []*job)
@@ -137,7 +137,9 @@ func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Dec
 
 // inRun reports the start, compares the clocks, reads the master key, and calls do.
 func (s *Sweep) inRun(ctx context.Context, o operation, do func(*run) error) (err error) {
-	s.Observe.Notify(rotator.Event{Name: o.started, Tenant: o.tenant})
+	if o.started != "" {
+		s.Observe.Notify(rotator.Event{Name: o.started})
+	}
 	defer func() {
 		if err != nil && ctx.Err() != nil && o.interrupted != "" { // before it had a plan
 			s.Observe.Notify(rotator.Event{Name: o.interrupted})

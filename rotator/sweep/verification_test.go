@@ -256,7 +256,7 @@ func TestRollbackBringsBackAnEarlierPassword(t *testing.T) {
 				f.setCurrent(t, 1, "third")
 				f.mailu.AddUser(userOf(1), "third")
 
-				row, err := f.sweep.Rollback(t.Context(), tenant(1), test.version)
+				row, err := f.sweep.Rollback(t.Context(), string(tenant(1)), test.version)
 
 				f.mustAgree(t, 1, test.want)
 				switch {
@@ -275,7 +275,7 @@ func TestRollbackFinishesWhatIsPendingFirst(t *testing.T) {
 		f.sealed(t, 1, "first")
 		f.leave(t, 1, "a dead process", f.began)
 
-		_, err := f.sweep.Rollback(t.Context(), tenant(1), 0)
+		_, err := f.sweep.Rollback(t.Context(), string(tenant(1)), 0)
 
 		if err != nil {
 			t.Fatal(err)

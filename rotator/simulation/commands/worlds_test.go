@@ -41,7 +41,7 @@ func repairing(name string) command {
 
 func rollingBack(version int) command {
 	return command{"rollback", func(ctx context.Context, p *process) (string, error) {
-		row, err := p.sweep.Rollback(ctx, tenantA, version)
+		row, err := p.sweep.Rollback(ctx, string(tenantA), version)
 		return string(row.Outcome) + " " + row.Reason, err
 	}}
 }
