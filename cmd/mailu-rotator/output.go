@@ -11,82 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	prettytext "github.com/jedib0t/go-pretty/v6/text"
 
 	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
 )
-
-// newTable returns a table without lines, which operators can pass to awk and grep. Its
-// columns are measured in terminal cells: neither escape codes nor wide characters
-// shift them.
-func newTable(header ...any) table.Writer {
-	t := table.NewWriter()
-	t.SetStyle(table.Style{
-		Name: "plain", Box: table.BoxStyle{PaddingRight: "  "}, Options: table.OptionsNoBordersAndSeparators,
-	})
-	t.SuppressTrailingSpaces()
-	t.AppendHeader(header)
-	return t
-}
-
-// printTable prints only the summary if the table has no rows.
-func printTable(out io.Writer, t table.Writer, summary string) error {
-	if t.Length() > 0 {
-		summary = t.Render() + "\n\n" + summary
-	}
-	if _, err := fmt.Fprintln(out, summary); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	return nil
-}
-
-// arrange returns the rows of a table, failures last, right above the summary. Quiet
-// rows are left out and counted by kind, unless all are wanted.
-func arrange[R any, K comparable](rows []R, all bool, inspect func(R) (kind K, quiet, failed bool)) (shown []R, omitted map[K]int) {
-	var failures []R
-	omitted = map[K]int{}
-	for _, row := range rows {
-		kind, quiet, failed := inspect(row)
-		switch {
-		case failed:
-			failures = append(failures, row)
-		case quiet && !all:
-			omitted[kind]++
-		default:
-			shown = append(shown, row)
-		}
-	}
-	return append(shown, failures...), omitted
-}
-
-// counts is a part of a summary: the numbers above zero, in order.
-func counts[K ~string](numbers map[K]int, order []K) (all []string) {
-	for _, kind := range order {
-		if n := numbers[kind]; n > 0 {
-			all = append(all, thousands(n)+" "+string(kind))
-		}
-	}
-	return all
-}
-
-// notShown is the line of a summary that counts the rows that arrange omitted.
-func notShown(counts []string) string {
-	if len(counts) == 0 {
-		return ""
-	}
-	return "\n" + strings.Join(counts, ", ") + " not shown; --all"
-}
-
-func thousands(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
 
 // palette colors words whose text already says the same.
 type palette struct{ on bool }
@@ -232,10 +162,11 @@ func printReport(out io.Writer, r sweep.Report, format string, all bool) error {
 	rows, omitted := arrange(doc.Tenants, all, func(r rowJSON) (kind rotator.Outcome, quiet, failed bool) {
 		return r.Outcome, slices.Contains([]rotator.Outcome{rotator.Fresh, rotator.Deferred, rotator.Ignored}, r.Outcome), r.Failed
 	})
-	t := newTable("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
+	t := newGrid("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
+	t.optional = []string{"LAST ROTATED", "ORIGIN", "TENANT"}
 	for _, row := range rows {
-		t.AppendRow(table.Row{cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
-			cell(row.LastRotated), row.AgeSeconds, string(row.Outcome), text.Quote(row.Reason)})
+		t.add(cell(row.Tenant), cell(row.User), cell(string(row.Origin)),
+			cell(row.LastRotated), row.AgeSeconds, string(row.Outcome), text.Quote(row.Reason))
 	}
 	return printTable(out, t, doc.summary(omitted))
 }

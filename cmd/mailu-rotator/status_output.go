@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/csv"
 	"fmt"
@@ -12,32 +11,24 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	prettytext "github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 
 	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 )
 
-// printStatusTable prints plain lines, for a pager as for a terminal. The narrow
-// table has one screen line for each tenant: only there longer lines are cut.
+// printStatusTable prints plain lines, for a pager as for a terminal. Only the narrow
+// table fits the terminal.
 func printStatusTable(out io.Writer, r *statusReport, wide bool, p palette) error {
-	width := 0
-	if !wide && r.Total > 0 { // the remark without tenants has a command
-		width, _, _ = term.GetSize(descriptor(out)) // 0 if it is no terminal
-	}
 	lines := r.totals(p)
 	switch {
 	case len(r.Tenants) == 0: // the totals show it
 	case wide:
 		lines = append(lines, "", r.wide(p))
 	default:
-		lines = append(lines, "", r.narrow(p))
+		lines = append(lines, "", r.narrow(p).render(terminalWidth(out)))
 	}
-	w := bufio.NewWriter(out)
-	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
-		fmt.Fprintln(w, prettytext.Snip(line, width, "…")) // Flush returns the first error
-	}
-	return w.Flush()
+	_, err := fmt.Fprintln(out, strings.Join(lines, "\n"))
+	return err
 }
 
 // totals come first: they are read most, and a pager shows them first.
@@ -79,16 +70,17 @@ func (r *statusReport) upcoming() string {
 
 // narrow shows user and server instead of the tenant's id, which takes half a line and
 // has no meaning for people. If a record names no user it shows the id.
-func (r *statusReport) narrow(p palette) string {
-	t := newTable("STATE", "LEFT", "AGE", "POLICY", "USER", "SERVER", "LAST OUTCOME")
-	t.SetColumnConfigs([]table.ColumnConfig{right(2), right(3)})
+func (r *statusReport) narrow(p palette) *grid {
+	t := newGrid("STATE", "LEFT", "AGE", "POLICY", "USER", "SERVER", "LAST OUTCOME")
+	t.columns = []table.ColumnConfig{right(2), right(3)}
+	t.optional = []string{"POLICY", "SERVER"}
 	for _, s := range r.Tenants {
-		t.AppendRow(table.Row{
+		t.add(
 			p.standing(string(s.State), s.State), s.LeftSeconds, s.AgeSeconds, cell(s.Policy),
 			text.Quote(cmp.Or(s.User, s.Tenant)), cell(strings.TrimPrefix(string(s.Origin), "https://")), s.last(),
-		})
+		)
 	}
-	return t.Render()
+	return t
 }
 
 func (r *statusReport) wide(p palette) string {

@@ -180,8 +180,8 @@ func TestRawPasswordEndsItsLineOnATerminalOnly(t *testing.T) {
 	}
 }
 
-// onTerminal returns what status prints to a terminal of 120 columns.
-func onTerminal(t *testing.T, s *site, env []string, args ...string) string {
+// onTerminal returns what a command prints to a terminal of 120 columns.
+func onTerminal(t *testing.T, s *site, status int, env []string, args ...string) string {
 	t.Helper()
 	screen, terminal := openTerminal(t)
 	p := &program{ended: make(chan struct{})}
@@ -192,7 +192,7 @@ func onTerminal(t *testing.T, s *site, env []string, args ...string) string {
 	must(t, terminal.Close())
 	var shown bytes.Buffer
 	_, _ = io.Copy(&shown, screen) // reading ends with EIO when the program closes its side
-	p.mustEnd(t, exitDone)
+	p.mustEnd(t, status)
 	s.ledger.record(t.Name()+" terminal", shown.String)
 	return strings.ReplaceAll(shown.String(), "\r\n", "\n")
 }
@@ -217,7 +217,7 @@ func TestTerminalShowsStatusInColorUnlessToldOtherwise(t *testing.T) {
 		{"json", []string{"TERM=xterm"}, []string{"--output", "json", "--color", "always"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := onTerminal(t, s, test.env, append([]string{"status"}, test.args...)...)
+			got := onTerminal(t, s, exitDone, test.env, append([]string{"status"}, test.args...)...)
 
 			if strings.Contains(got, "\x1b[1;31m") != test.want || strings.Contains(got, "\x1b") != test.want {
 				t.Errorf("want color: %t, got\n%q", test.want, got)
@@ -229,21 +229,33 @@ func TestTerminalShowsStatusInColorUnlessToldOtherwise(t *testing.T) {
 	}
 }
 
-func TestTerminalShowsOneLineForEachTenant(t *testing.T) {
+func TestTerminalShowsWholeReasons(t *testing.T) {
 	s := newTestSite(t)
 	s.mustSeed(t, "acme", "webmail_url=https://mail.elsewhere.example")
 	must(t, s.writeConfig())
+	for command, status := range map[string]int{"status": exitDone, "verify": exitFailures, "--run-now": exitFailures} {
+		t.Run(command, func(t *testing.T) {
+			got := onTerminal(t, s, status, []string{"TERM=xterm"}, command)
 
-	table := onTerminal(t, s, []string{"TERM=xterm"}, "status")
-	wide := onTerminal(t, s, []string{"TERM=xterm"}, "status", "--output", "wide")
-
-	row := strings.Split(table, "\n")[4]
-	if n := text.StringWidthWithoutEscSequences(row); n != 120 || !strings.HasSuffix(row, "…") {
-		t.Errorf("a row of %d cells on a screen of 120: %s", n, row)
+			for _, line := range strings.Split(got, "\n") {
+				if n := text.StringWidthWithoutEscSequences(line); n > 120 && !strings.Contains(line, "--run-now --rotated-before") {
+					t.Errorf("a line of %d cells on a screen of 120: %s", n, line)
+				}
+			}
+			words := strings.Join(strings.Fields(got), " ")
+			if !strings.Contains(words, "list the server with its token, or correct webmail_url in Vault") || strings.Contains(words, "…") {
+				t.Errorf("the reason is cut:\n%s", got)
+			}
+			if len(regexp.MustCompile(`(?m)^ {40,}\S`).FindAllString(got, -1)) < 2 {
+				t.Errorf("the reason is not wrapped:\n%s", got)
+			}
+		})
 	}
-	if !strings.Contains(wide, "or correct webmail_url in Vault\n") {
-		t.Errorf("the wide table is cut as well:\n%s", wide)
-	}
+	t.Run("wide", func(t *testing.T) {
+		if wide := onTerminal(t, s, exitDone, []string{"TERM=xterm"}, "status", "--output", "wide"); !strings.Contains(wide, ": list the server with its token, or correct webmail_url in Vault\n") {
+			t.Errorf("the wide table is wrapped as well:\n%s", wide)
+		}
+	})
 }
 
 // TestStatusIsQuietWhereNobodyReadsOn is `mailu-rotator status | head -1`.

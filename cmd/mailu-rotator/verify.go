@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"mailu-rotator/internal/text"
@@ -111,13 +110,14 @@ func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format 
 		}
 		return f.State, quiet, f.Problem
 	})
-	t := newTable("TENANT", "USER", "ORIGIN", "STATE", "REASON")
+	t := newGrid("TENANT", "USER", "ORIGIN", "STATE", "REASON")
+	t.optional = []string{"ORIGIN", "TENANT"}
 	for _, f := range rows {
 		state := string(f.State)
 		if f.Repaired {
 			state += ", repaired"
 		}
-		t.AppendRow(table.Row{cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, text.Quote(f.Reason)})
+		t.add(cell(f.Tenant), cell(f.User), cell(string(f.Origin)), state, text.Quote(f.Reason))
 	}
 	return printTable(out, t, doc.summary(omitted))
 }
