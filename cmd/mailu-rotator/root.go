@@ -37,7 +37,8 @@ Without --run-now it runs as a daemon, on the schedule of its configuration:
 SIGTERM finishes what is in flight and stops, SIGHUP reloads the configuration.
 
 With --run-now it rotates every tenant at once, whatever its age, and exits:
-0 all done, 2 some tenants failed, 1 could not run, 130 interrupted.`,
+0 all done, 2 some tenants failed, 1 could not run, 130 interrupted. On a terminal
+it first says how many, and asks, unless --yes or --tenant is given.`,
 		Example: `  mailu-rotator --config /etc/mailu-rotator/config.yaml
   mailu-rotator --run-now --dry-run
   mailu-rotator --run-now --server https://mail.example.com`,
@@ -112,6 +113,7 @@ type runNowFlags struct {
 	selectionFlags
 	reportFlags
 	dueOnly       bool
+	yes           bool
 	rotatedBefore string
 	limit         uint
 }
@@ -123,6 +125,7 @@ func (f *runNowFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
 	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339, a date, or 2h for two hours ago; default the start of this run)")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "do not ask before a run over everything, as on a terminal it does")
 	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")
 }
 
@@ -163,8 +166,14 @@ func runNow(cmd *cobra.Command, path string, flags runNowFlags) error {
 		}
 		report, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
 			s.DryRun = flags.dryRun
+			if !flags.yes && !flags.dueOnly && !flags.named() {
+				s.Confirm = confirming(cmd.InOrStdin(), cmd.ErrOrStderr(), s.Servers)
+			}
 			return s.Run(ctx, sel, 0)
 		})
+		if errors.Is(err, sweep.ErrDeclined) {
+			return report, &statusError{code: exitInterrupted}
+		}
 		if !flags.dryRun {
 			a.refused(ctx, rotator.SweepRefused, err)
 		}

@@ -145,14 +145,14 @@ func (s *standardError) close() {
 }
 
 // descriptor is -1 for what is no file.
-func descriptor(w io.Writer) int {
-	if file, isFile := w.(interface{ Fd() uintptr }); isFile {
+func descriptor(stream any) int {
+	if file, isFile := stream.(interface{ Fd() uintptr }); isFile {
 		return int(file.Fd())
 	}
 	return -1
 }
 
-func isTerminal(w io.Writer) bool { return term.IsTerminal(descriptor(w)) }
+func isTerminal(stream any) bool { return term.IsTerminal(descriptor(stream)) }
 
 // flush waits for a writer that writes asynchronously.
 func flush(w io.Writer) error {

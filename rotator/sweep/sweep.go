@@ -12,7 +12,9 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"runtime"
 	"time"
 
@@ -43,6 +45,9 @@ type Sweep struct {
 	// Envelope, unless nil, replaces the keyring in simulations, where a key derivation
 	// would cost more than everything else.
 	Envelope func(*crypto.Keyring) rotator.Envelope
+	// Confirm, unless nil, is asked with the plan before anything is written, except in a
+	// dry run. False ends the run with [ErrDeclined].
+	Confirm func(context.Context, []Decision) bool
 	// Brief leaves tenants without an action out of the report of Run, and out of
 	// memory as soon as they are read.
 	Brief bool
@@ -52,6 +57,9 @@ type Sweep struct {
 	// that Add is to add: their records need not be readable.
 	Unreadable []rotator.TenantID
 }
+
+// ErrDeclined is the error of a run that was planned, and was not confirmed.
+var ErrDeclined = errors.New("not confirmed: nothing was changed")
 
 // run is a sweep in progress.
 type run struct {
@@ -116,6 +124,9 @@ func (s *Sweep) execute(ctx context.Context, o operation, plan func(*run) ([]Dec
 		if err != nil {
 			return err
 		}
+		if s.Confirm != nil && !s.DryRun && !s.Confirm(ctx, decisions) {
+			return cmp.Or(ctx.Err(), ErrDeclined)
+		}
 		report.RotatedBefore = r.sel.RotatedBefore
 		report.Rows = r.act(ctx, decisions, o)
 		report.Finished = s.Clock.Now()
@@ -141,7 +152,7 @@ func (s *Sweep) inRun(ctx context.Context, o operation, do func(*run) error) (er
 		s.Observe.Notify(rotator.Event{Name: o.started})
 	}
 	defer func() {
-		if err != nil && ctx.Err() != nil && o.interrupted != "" { // before it had a plan
+		if (errors.Is(err, ErrDeclined) || err != nil && ctx.Err() != nil) && o.interrupted != "" { // nothing was begun
 			s.Observe.Notify(rotator.Event{Name: o.interrupted})
 		}
 	}()
