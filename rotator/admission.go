@@ -151,7 +151,7 @@ func (r *rotation) withdraw(ctx context.Context, c Credential, winner Candidate)
 	if _, err := r.Store.Write(ctx, c.Tenant, Document{Version: c.Version, Fields: fields}); err != nil {
 		return &storeError{fmt.Errorf("withdraw tenant %s: %w", c.Tenant, err)}
 	}
-	r.Observe.Notify(Event{Name: AdditionWithdrawn, Tenant: string(c.Tenant), Origin: c.Origin, Err: errors.New(possession(winner))})
+	r.Observe.Notify(Event{Name: AdditionWithdrawn, Tenant: string(c.Tenant), User: c.Username, Origin: c.Origin, Err: errors.New(possession(winner))})
 	return nil
 }
 

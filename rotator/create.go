@@ -87,7 +87,7 @@ func (r *Rotator) Add(ctx context.Context, creator Creator, c Credential) Result
 	case Rotated, Finished:
 		result.Outcome, result.Reason = Added, joined(user.story(), result.Reason)
 		if user.fate != "" {
-			r.Observe.Notify(Event{Name: user.fate, Tenant: string(c.Tenant), Origin: c.Origin, Rotation: result.Rotation})
+			r.Observe.Notify(Event{Name: user.fate, Tenant: string(c.Tenant), User: c.Username, Origin: c.Origin, Rotation: result.Rotation})
 		}
 	}
 	return result

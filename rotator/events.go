@@ -7,6 +7,7 @@ import "time"
 type Event struct {
 	Name     EventName
 	Tenant   string
+	User     string // as in the record of the tenant, if that was read
 	Origin   Origin
 	Rotation string // one attempt's id, the same in all its events
 	Outcome  Outcome
@@ -133,7 +134,7 @@ func Steps() []Step {
 }
 
 func (r *rotation) note(name EventName, err error) {
-	r.Observe.Notify(Event{Name: name, Tenant: string(r.cred.Tenant), Origin: r.cred.Origin, Rotation: r.id, Err: err})
+	r.Observe.Notify(Event{Name: name, Tenant: string(r.cred.Tenant), User: r.cred.Username, Origin: r.cred.Origin, Rotation: r.id, Err: err})
 }
 
 // timed returns the function that ends a step and reports how long it took.

@@ -314,7 +314,7 @@ func (l *logger) hookEnded(r hook.Result) {
 	fields := append([]zap.Field{
 		zap.String("hook", string(r.Hook)), zap.String("program", r.Program),
 		zap.Duration("took", r.Took.Round(time.Millisecond)), zap.String("output", r.Output),
-	}, texts("tenant", r.Tenant)...)
+	}, texts("tenant", r.Tenant, "user", loggedUser(r.User))...)
 	if r.Err != nil {
 		l.zap.Warn("hook failed", append(fields, zap.Error(r.Err))...)
 		return

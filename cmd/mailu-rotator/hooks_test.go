@@ -245,6 +245,9 @@ func TestAHookThatCannotBeRunStopsNoRotation(t *testing.T) {
 			run := s.start(t, "--run-now")
 			run.mustEnd(t, exitDone)
 			run.mustLog(t, "hook failed", 1)
+			if who := fmt.Sprintf(`"tenant":%q,"user":%q,"error"`, acme.id, acme.user); !strings.Contains(run.stderr.String(), who) {
+				t.Errorf("no %s in the log:\n%s", who, &run.stderr)
+			}
 			if _, err := os.Stat(dir + "/was-run"); err == nil {
 				t.Error("a program that anybody may write was run")
 			}

@@ -41,6 +41,7 @@ func TestJournalHasAFieldForEachOfAnEvent(t *testing.T) {
 		Name: rotator.ServerPaused, Origin: "https://a.example", Wait: 1500 * time.Millisecond, Err: errors.New("status \u202e502"),
 	})
 	log.observe(rotator.Event{Name: rotator.PasswordPushed, Tenant: "below the level"})
+	log.observe(rotator.Event{Name: rotator.RotationCommitted, Tenant: "t-2", User: "admin@a.example"})
 	log.zap.With(zap.String("tenant", "t-1")).Error("not listening")
 
 	want := []sent{
@@ -48,6 +49,10 @@ func TestJournalHasAFieldForEachOfAnEvent(t *testing.T) {
 			`server paused	{"origin": "https://a.example", "wait": "1.5s", "error": "status \u202e502"}`,
 			journal.PriWarning,
 			map[string]string{"EVENT": "server paused", "ORIGIN": "https://a.example", "WAIT": "1.5s", "ERROR": `status \u202e502`},
+		},
+		{
+			`rotation committed	{"tenant": "t-2", "user": "admin@a.example"}`, journal.PriInfo,
+			map[string]string{"EVENT": "rotation committed", "TENANT": "t-2", "USER": "admin@a.example"},
 		},
 		{
 			`not listening	{"tenant": "t-1"}`, journal.PriErr,

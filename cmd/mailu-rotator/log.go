@@ -134,7 +134,7 @@ func texts(pairs ...string) (fields []zap.Field) {
 
 // fields omits fields that do not apply to the event.
 func fields(e rotator.Event) []zap.Field {
-	all := texts("tenant", e.Tenant, "origin", string(e.Origin), "rotation", e.Rotation, "outcome", string(e.Outcome), "state", string(e.State))
+	all := texts("tenant", e.Tenant, "user", loggedUser(e.User), "origin", string(e.Origin), "rotation", e.Rotation, "outcome", string(e.Outcome), "state", string(e.State))
 	switch e.Name {
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned, rotator.AdditionPlanned, rotator.ResealPlanned, rotator.ServerStopped:
 		all = append(all, zap.Int("tenants", e.Count))
@@ -161,6 +161,9 @@ func fields(e rotator.Event) []zap.Field {
 	}
 	return all
 }
+
+// loggedUser limits the text, since a record may have any.
+func loggedUser(user string) string { return fmt.Sprintf("%.*s", maxCell, user) }
 
 // isJournal reports whether out is connected to systemd's journal (JOURNAL_STREAM of
 // systemd.exec(5)), which accepts fields.

@@ -70,8 +70,12 @@ func TestLogLineHasTheFieldsThatApply(t *testing.T) {
 			map[string]any{"origin": "https://a.example", "wait": "1.5s", "error": "status 502"},
 		},
 		{
-			rotator.Event{Name: rotator.TenantDone, Tenant: "id", Origin: "https://a.example", Rotation: "abc", Outcome: rotator.Refused, Err: errors.New("no")},
-			map[string]any{"tenant": "id", "origin": "https://a.example", "rotation": "abc", "outcome": "refused", "error": "no"},
+			rotator.Event{Name: rotator.TenantDone, Tenant: "id", User: "admin@a.example", Origin: "https://a.example", Rotation: "abc", Outcome: rotator.Refused, Err: errors.New("no")},
+			map[string]any{"tenant": "id", "user": "admin@a.example", "origin": "https://a.example", "rotation": "abc", "outcome": "refused", "error": "no"},
+		},
+		{
+			rotator.Event{Name: rotator.TenantSkipped, Tenant: "id", User: strings.Repeat("é", 1000)},
+			map[string]any{"tenant": "id", "user": strings.Repeat("é", 254)},
 		},
 	} {
 		var out bytes.Buffer

@@ -55,6 +55,7 @@ type Settings struct {
 type Result struct {
 	Hook    Name
 	Tenant  string
+	User    string
 	Program string
 	Took    time.Duration
 	Output  string // the beginning of what it printed, made printable
@@ -90,6 +91,7 @@ type job struct {
 	Settings
 	hook     Name
 	tenant   string
+	user     string
 	argv     []string
 	document []byte
 }
@@ -157,7 +159,7 @@ func (r *Runner) Observe(e rotator.Event) {
 	if hook == AfterRun {
 		r.lost = 0
 	}
-	r.queue = append(r.queue, job{r.settings, hook, e.Tenant, argv, document.encode()})
+	r.queue = append(r.queue, job{r.settings, hook, e.Tenant, e.User, argv, document.encode()})
 	r.changed.Signal()
 }
 
@@ -173,7 +175,7 @@ func (r *Runner) one(ctx context.Context) bool {
 	}
 	start := r.clock.Now()
 	output, err := j.run(ctx)
-	j.Report(Result{Hook: j.hook, Tenant: j.tenant, Program: j.argv[0], Took: r.clock.Now().Sub(start), Output: output, Err: err})
+	j.Report(Result{Hook: j.hook, Tenant: j.tenant, User: j.user, Program: j.argv[0], Took: r.clock.Now().Sub(start), Output: output, Err: err})
 	return true
 }
 

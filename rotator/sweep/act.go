@@ -122,7 +122,7 @@ func (r *run) graceful(parent context.Context) (context.Context, context.CancelF
 // skip reports tenants that are skipped although somebody may expect otherwise.
 func (r *run) skip(d Decision) {
 	if d.Outcome.Failure() || d.Outcome == rotator.Ignored {
-		r.Observe.Notify(rotator.Event{Name: rotator.TenantSkipped, Tenant: d.Name, Origin: d.Credential.Origin, Outcome: d.Outcome, Err: errors.New(d.Reason)})
+		r.Observe.Notify(rotator.Event{Name: rotator.TenantSkipped, Tenant: d.Name, User: d.Credential.Username, Origin: d.Credential.Origin, Outcome: d.Outcome, Err: errors.New(d.Reason)})
 	}
 }
 
@@ -133,7 +133,7 @@ func (r *run) report(j *job) {
 	}
 	status := rotator.StatusOf(r.clock.Now(), after, 1)
 	r.Observe.Notify(rotator.Event{
-		Name: rotator.TenantDone, Tenant: j.Name, Origin: j.Credential.Origin, Rotation: j.result.Rotation,
+		Name: rotator.TenantDone, Tenant: j.Name, User: j.Credential.Username, Origin: j.Credential.Origin, Rotation: j.result.Rotation,
 		Outcome: j.result.Outcome, Status: &status, Err: j.result.Err,
 	})
 }

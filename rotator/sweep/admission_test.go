@@ -211,8 +211,8 @@ func TestOpenAdditionDisturbsNoTenant(t *testing.T) {
 		if want := "withdrawn: tenant " + string(tenant(1)) + " has the user " + userOf(1); !strings.HasPrefix(report.Rows[0].Reason, want) {
 			t.Errorf("got %q, want %q", report.Rows[0].Reason, want)
 		}
-		if n := len(f.told(rotator.AdditionWithdrawn)); n != 1 {
-			t.Errorf("%d events", n)
+		if events := f.told(rotator.AdditionWithdrawn); len(events) != 1 || events[0].User != userOf(1) {
+			t.Errorf("events %+v", events)
 		}
 	})
 }

@@ -81,3 +81,48 @@ func TestTakeOverIsTimed(t *testing.T) {
 		}
 	})
 }
+
+func TestEventsOfATenantNameItsUser(t *testing.T) {
+	runs := map[string]func(*testing.T, *fleet){
+		"rotated":  func(t *testing.T, f *fleet) { f.run(t, sweep.Selection{All: true}) },
+		"verified": func(t *testing.T, f *fleet) { _, _ = f.sweep.Verify(t.Context(), sweep.Selection{}, true) },
+		"resealed": func(t *testing.T, f *fleet) {
+			f.store.Edit(string(tenant(1)), func(r map[string]any) { delete(r, "key_version") })
+			_, _ = f.sweep.Reseal(t.Context(), sweep.Selection{})
+		},
+		"rolled back": func(t *testing.T, f *fleet) {
+			f.run(t, sweep.Selection{All: true})
+			_, _ = f.sweep.Rollback(t.Context(), userOf(1), 0)
+		},
+		"skipped": func(t *testing.T, f *fleet) {
+			f.store.Edit(string(tenant(1)), func(r map[string]any) { r["rotation_policy"] = "soon" })
+			f.run(t, sweep.Selection{})
+		},
+		"refused": func(t *testing.T, f *fleet) {
+			f.fault = failing(rotator.ErrRefused, 1)
+			f.run(t, sweep.Selection{})
+		},
+	}
+	for name, run := range runs {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, func(t *testing.T, f *fleet) {
+				f.sealed(t, 1, "old password")
+
+				run(t, f)
+
+				named := 0
+				for _, e := range f.events {
+					if e.Tenant != "" {
+						named++
+						if e.User != userOf(1) {
+							t.Errorf("%s: user %q", e.Name, e.User)
+						}
+					}
+				}
+				if named == 0 {
+					t.Error("no event names the tenant")
+				}
+			})
+		})
+	}
+}

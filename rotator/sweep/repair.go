@@ -108,7 +108,7 @@ func (r *run) find(ctx context.Context, c rotator.Candidate, repair bool, rivals
 		f = r.repair(ctx, c, f)
 	}
 	if ctx.Err() == nil || f.Repaired { // an interrupted check is no finding
-		r.Observe.Notify(rotator.Event{Name: rotator.TenantVerified, Tenant: f.Tenant, Origin: f.Origin, State: f.State, Err: f.ProblemError()})
+		r.Observe.Notify(rotator.Event{Name: rotator.TenantVerified, Tenant: f.Tenant, User: f.User, Origin: f.Origin, State: f.State, Err: f.ProblemError()})
 	}
 	return f
 }
@@ -205,9 +205,9 @@ func (r *run) unrivalled(ctx context.Context) (rotator.Candidate, error) {
 		return rotator.Candidate{}, err
 	}
 	tenant := string(r.sel.Tenants[0])
-	r.Observe.Notify(rotator.Event{Name: rotator.RollbackStarted, Tenant: tenant})
 	i := slices.IndexFunc(candidates, func(c rotator.Candidate) bool { return c.Name == tenant })
 	c := candidates[i] // a scan returns the requested tenant
+	r.Observe.Notify(rotator.Event{Name: rotator.RollbackStarted, Tenant: tenant, User: c.Credential.Username})
 	rivals := duplicateUsers(candidates)[rotator.UserKey(c)]
 	switch {
 	case c.Err != nil:
