@@ -26,6 +26,9 @@ var errNotAlone = errors.New("nothing was pushed, since another tenant has this 
 type withdrawnError struct{ winner string }
 
 func (e *withdrawnError) Error() string {
+	if e.winner == removal {
+		return "withdrawn: its removal has not ended: run mailu-rotator tenant remove once more"
+	}
 	return fmt.Sprintf("withdrawn: %.500s; nothing was pushed for this record: remove what is left of it (`vault kv metadata delete`)", e.winner)
 }
 
@@ -143,16 +146,35 @@ func (r *rotation) giveUp(ctx context.Context, winner Candidate) error {
 func (r *rotation) withdraw(ctx context.Context, c Credential, winner Candidate) error {
 	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
 	defer cancel()
-	fields := maps.Clone(c.fields)
-	for _, name := range ownFields {
-		delete(fields, name)
-	}
-	fields[fieldWithdrawn] = possession(winner)
-	if _, err := r.Store.Write(ctx, c.Tenant, Document{Version: c.Version, Fields: fields}); err != nil {
+	if _, err := r.Store.Write(ctx, c.Tenant, Document{Version: c.Version, Fields: c.withdrawn(possession(winner))}); err != nil {
 		return &storeError{fmt.Errorf("withdraw tenant %s: %w", c.Tenant, err)}
 	}
 	r.Observe.Notify(Event{Name: AdditionWithdrawn, Tenant: string(c.Tenant), User: c.Username, Origin: c.Origin, Err: errors.New(possession(winner))})
 	return nil
+}
+
+// removal is in a record whose tenant is being removed.
+const removal = "the tenant is being removed"
+
+// Withdraw takes a tenant out of the fleet, if its record has not changed since it was
+// read: otherwise [ErrConflict]. A deletion is not check-and-set, so without this write a
+// run that has read the record could still prepare a rotation, and push a password that
+// the deletion then takes out of Vault. Its prepare now fails.
+func Withdraw(ctx context.Context, store Store, c Credential) error {
+	ctx, cancel := context.WithTimeout(ctx, StoreDeadline)
+	defer cancel()
+	_, err := store.Write(ctx, c.Tenant, Document{Version: c.Version, Fields: c.withdrawn(removal)})
+	return err
+}
+
+// withdrawn is the record's content without the fields of this program.
+func (c Credential) withdrawn(why string) map[string]any {
+	fields := maps.Clone(c.fields)
+	for _, name := range ownFields {
+		delete(fields, name)
+	}
+	fields[fieldWithdrawn] = why
+	return fields
 }
 
 func possession(c Candidate) string {

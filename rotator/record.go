@@ -107,6 +107,9 @@ func (c Credential) Address() Address {
 	return address
 }
 
+// HasPending reports whether the record has a pending password, even a malformed one.
+func (c Credential) HasPending() bool { return c.fields[fieldPending] != nil }
+
 // BeingAdded reports whether the record has no current password yet. It then has a
 // pending one, which becomes the first current one when Mailu is proven to hold it.
 func (c Credential) BeingAdded() bool { return c.Password == "" }

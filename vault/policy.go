@@ -10,20 +10,26 @@ import (
 )
 
 // Policy returns the minimal Vault policy, in HCL, for everything in this package
-// except [Client.Create]. A token also needs Vault's `default` policy. In a namespace
+// except [Client.Create] and [Client.Remove]. A token also needs Vault's `default` policy. In a namespace
 // the policy must be written there. Its error lists what is wrong with cfg.
-func Policy(cfg Config) (string, error) { return policyOf(cfg, keepingRule) }
+func Policy(cfg Config) (string, error) { return policyOf(cfg, keepingRule, exportRule) }
 
 // AddingPolicy is [Policy] plus "create", for commands that add tenants
 // ([Client.Create]). The daemon does not need it.
-func AddingPolicy(cfg Config) (string, error) { return policyOf(cfg, addingRule) }
+func AddingPolicy(cfg Config) (string, error) { return policyOf(cfg, addingRule, exportRule) }
 
-func policyOf(cfg Config, rule string) (string, error) {
+// RemovingPolicy is for the command that removes a tenant ([Client.Remove]). It lets
+// nobody open a password. The daemon does not need it.
+func RemovingPolicy(cfg Config) (string, error) {
+	return policyOf(cfg, removingRule, func(cfg Config) string { return fmt.Sprintf(metadataText, metadataRule(cfg)) })
+}
+
+func policyOf(cfg Config, rule string, last func(Config) string) (string, error) {
 	cfg, err := cfg.checked()
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf(policy, listRule(cfg), fmt.Sprintf(rule, dataRule(cfg)), exportPath(cfg)), nil
+	return fmt.Sprintf(policy, listRule(cfg), fmt.Sprintf(rule, dataRule(cfg)), last(cfg)), nil
 }
 
 const policy = `# The least that mailu-rotator needs, beside Vault's default policy, which lets
@@ -36,11 +42,27 @@ path %q {
 
 %s
 
-# To read every version of the master key, which seals the passwords.
+%s
+`
+
+func exportRule(cfg Config) string { return fmt.Sprintf(exportText, exportPath(cfg)) }
+
+const exportText = `# To read every version of the master key, which seals the passwords.
 path %q {
   capabilities = ["read"]
-}
-`
+}`
+
+const metadataText = `# To delete a record with all its versions, for good. Only whoever removes tenants
+# needs it, the daemon does not.
+path %q {
+  capabilities = ["delete"]
+}`
+
+const removingRule = `# To read the record of a tenant, and to take it out of the fleet by check-and-set
+# before it is deleted.
+path %q {
+  capabilities = ["read", "update"]
+}`
 
 const keepingRule = `# To read a tenant's record, and to replace it by check-and-set. There is no
 # "create" on purpose: a deleted tenant cannot come back by accident.
@@ -57,11 +79,19 @@ path %q {
 // dataPath returns the path of a tenant's record. It parses the name again because the
 // API client joins paths: "../x" would leave the prefix.
 func dataPath(cfg Config, tenant rotator.TenantID) (string, error) {
+	return recordPath(cfg, "data", tenant)
+}
+
+func metadataPath(cfg Config, tenant rotator.TenantID) (string, error) {
+	return recordPath(cfg, "metadata", tenant)
+}
+
+func recordPath(cfg Config, part string, tenant rotator.TenantID) (string, error) {
 	id, err := rotator.ParseTenantID(string(tenant))
 	if err != nil {
 		return "", err
 	}
-	return cfg.Mount + "/data/" + cfg.Prefix + "/" + string(id) + "/" + cfg.Leaf, nil
+	return cfg.Mount + "/" + part + "/" + cfg.Prefix + "/" + string(id) + "/" + cfg.Leaf, nil
 }
 
 func listPath(cfg Config) string { return cfg.Mount + "/metadata/" + cfg.Prefix }
@@ -75,6 +105,8 @@ func exportPath(cfg Config) string {
 func listRule(cfg Config) string { return listPath(cfg) + "/" }
 
 func dataRule(cfg Config) string { return cfg.Mount + "/data/" + cfg.Prefix + "/+/" + cfg.Leaf }
+
+func metadataRule(cfg Config) string { return listPath(cfg) + "/+/" + cfg.Leaf }
 
 // nobody is an id that no tenant has: capabilities are queried for a path, not for a
 // policy's pattern.
@@ -98,22 +130,32 @@ func (c *Client) checkCapabilities(ctx context.Context, fix string) (list, data,
 		{"may read and change records", record, dataRule(c.cfg), []string{"read", "update"}},
 		{"may export the master key", exportPath(c.cfg), exportPath(c.cfg), []string{"read"}},
 	}
-	const asked = "sys/capabilities-self"
-	paths := []string{needs[0].path, needs[1].path, needs[2].path}
-	held, err := ask[map[string][]string](ctx, c, call{verb: "ask", path: asked, rule: asked, capability: "update"}, asked, map[string]any{"paths": paths})
+	held, err := c.capabilities(ctx, needs[0].path, needs[1].path, needs[2].path)
 	checks := make([]rotator.Check, len(needs))
 	for i, n := range needs {
-		if err == nil && (*held)[n.path] == nil {
-			err = fmt.Errorf("ask %s: vault's answer says nothing about %s", asked, n.path)
+		if err == nil && held[n.path] == nil {
+			err = fmt.Errorf("ask %s: vault's answer says nothing about %s", capabilitiesSelf, n.path)
 		}
 		if err != nil {
 			checks[i] = rotator.Warned(n.name, "vault does not tell: "+err.Error(), "give the token Vault's default policy")
 		} else {
-			checks[i] = n.judge((*held)[n.path], fix)
+			checks[i] = n.judge(held[n.path], fix)
 		}
 	}
 	return checks[0], checks[1], checks[2], err == nil
 }
+
+// capabilities asks Vault, in one request, what the token may do at these paths.
+func (c *Client) capabilities(ctx context.Context, paths ...string) (map[string][]string, error) {
+	const asked = capabilitiesSelf
+	held, err := ask[map[string][]string](ctx, c, call{verb: "ask", path: asked, rule: asked, capability: "update"}, asked, map[string]any{"paths": paths})
+	if err != nil {
+		return nil, err
+	}
+	return *held, nil
+}
+
+const capabilitiesSelf = "sys/capabilities-self"
 
 // judge compares the required capabilities with the token's. Extra capabilities do not
 // prevent a run, but the program should not have them.

@@ -62,15 +62,75 @@ func adding(ctx context.Context, config vault.Config, auth vault.Auth) (err erro
 	return work(ctx, config, auth)
 }
 
+// removing does what tenant remove does, by the user's address, with a new tenant each
+// time, and then sees that nothing is left.
+func (f *fixture) removing(t *testing.T) func(context.Context, vault.Config, vault.Auth) error {
+	return func(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
+		id := rotator.NewTenantID(rotator.Address(rand.Text()+"@old.example"), 0)
+		must(t, f.server.Put(ctx, "smtp/"+string(id)+"/admin", map[string]any{"v": "1"}))
+		login, err := vault.NewLogin(auth)
+		if err != nil {
+			return err
+		}
+		c, err := vault.Open(ctx, config, login)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.Close()) }()
+		if _, err := listed(c.List(ctx)); err != nil {
+			return err
+		}
+		doc, err := c.Read(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := c.MayRemove(ctx, id); err != nil {
+			return err
+		}
+		if _, err := c.Write(ctx, id, doc); err != nil {
+			return err
+		}
+		if err := c.Remove(ctx, id); err != nil {
+			return err
+		}
+		if left, err := f.root.Logical().ReadWithContext(ctx, "vault/metadata/smtp/"+string(id)+"/admin"); err != nil || left != nil {
+			return fmt.Errorf("left: %v, %w", left, err)
+		}
+		return nil
+	}
+}
+
+func TestOnlyWhoeverMayRemoveARecordIsToldSo(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	c := f.open(t, f.appRole(t, nil))
+
+	for name, ask := range map[string]func(context.Context, rotator.TenantID) error{"MayRemove": c.MayRemove, "Remove": c.Remove} {
+		if err := ask(t.Context(), tenant); !errors.Is(err, rotator.ErrForbidden) || !strings.Contains(err.Error(), `path "vault/metadata/smtp/+/admin" { capabilities = ["delete"] }`) {
+			t.Errorf("%s: got %v, want ErrForbidden and what is missing", name, err)
+		}
+		if err := ask(t.Context(), "../../secret"); err == nil || errors.Is(err, rotator.ErrForbidden) {
+			t.Errorf("%s: a name that is no tenant's: %v", name, err)
+		}
+	}
+	root := f.open(t, f.rootAuth())
+	must(t, root.MayRemove(t.Context(), tenant))
+	must(t, root.Remove(t.Context(), tenant))
+	must(t, root.Remove(t.Context(), tenant)) // as a retry of it
+	if _, err := root.Read(t.Context(), tenant); !errors.Is(err, rotator.ErrAbsent) {
+		t.Errorf("got %v, want ErrAbsent", err)
+	}
+}
+
 func TestPolicyIsEnoughAndNotMore(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		policy       func(vault.Config) (string, error)
-		work         func(context.Context, vault.Config, vault.Auth) error
+		work         func(*fixture, *testing.T) func(context.Context, vault.Config, vault.Auth) error
 		capabilities int
 	}{
-		{"for the daemon", vault.Policy, work, 4},
-		{"for adding tenants", vault.AddingPolicy, adding, 5},
+		{"for the daemon", vault.Policy, always(work), 4},
+		{"for adding tenants", vault.AddingPolicy, always(adding), 5},
+		{"for removing tenants", vault.RemovingPolicy, (*fixture).removing, 4},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
@@ -79,18 +139,23 @@ func TestPolicyIsEnoughAndNotMore(t *testing.T) {
 			must(t, err)
 			must(t, f.server.WritePolicy(t.Context(), "rotator", policy))
 
-			if err := test.work(t.Context(), f.config, auth); err != nil {
+			work := test.work(f, t)
+			if err := work(t.Context(), f.config, auth); err != nil {
 				t.Fatalf("with the whole policy: %v", err)
 			}
 
 			for _, lesser := range lesserPolicies(t, policy, test.capabilities) {
 				must(t, f.server.WritePolicy(t.Context(), "rotator", lesser))
-				if err := test.work(t.Context(), f.config, auth); !errors.Is(err, rotator.ErrForbidden) {
+				if err := work(t.Context(), f.config, auth); !errors.Is(err, rotator.ErrForbidden) {
 					t.Errorf("got %v, want ErrForbidden under the lesser policy\n%s", err, lesser)
 				}
 			}
 		})
 	}
+}
+
+func always[F any](work F) func(*fixture, *testing.T) F {
+	return func(*fixture, *testing.T) F { return work }
 }
 
 func TestPolicyOfTheDaemonCreatesNothing(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -178,4 +179,40 @@ func versionOf(number json.Number) (int, error) {
 		return 0, errors.New("vault's answer has no version")
 	}
 	return int(version), nil
+}
+
+// MayRemove returns [rotator.ErrForbidden] if the token may not [Client.Remove] the
+// tenant's record: ask before anything is changed.
+func (c *Client) MayRemove(ctx context.Context, tenant rotator.TenantID) error {
+	what, err := removalOf(c.cfg, tenant)
+	if err != nil {
+		return err
+	}
+	held, err := c.capabilities(ctx, what.path)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(held[what.path], "root") || slices.Contains(held[what.path], what.capability) {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w; the token's policy needs: path %q { capabilities = [%q] }", what.verb, what.path, rotator.ErrForbidden, what.rule, what.capability)
+}
+
+// Remove deletes the tenant's record, with all versions and its metadata, for good. That
+// is not check-and-set, see [rotator.Withdraw]. It is no error if there is no record. It
+// needs what [RemovingPolicy] adds.
+func (c *Client) Remove(ctx context.Context, tenant rotator.TenantID) error {
+	what, err := removalOf(c.cfg, tenant)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, what, func(ctx context.Context, client *api.Client) error {
+		_, err := client.Logical().DeleteWithContext(ctx, what.path)
+		return err
+	})
+}
+
+func removalOf(cfg Config, tenant rotator.TenantID) (call, error) {
+	path, err := metadataPath(cfg, tenant)
+	return call{verb: "remove", path: path, rule: metadataRule(cfg), capability: "delete"}, err
 }

@@ -86,15 +86,16 @@ read.`,
 }
 
 func newPolicyCommand(path *string) *cobra.Command {
-	var withCreate bool
+	var withCreate, withRemove bool
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Print the minimal Vault policy for this configuration",
 		Long: `Print the minimal Vault policy for this configuration. It cannot create records, so
 that a deleted tenant cannot come back by accident; to add tenants, use the one
-of --with-create.`,
+of --with-create, and to remove them that of --with-remove.`,
 		Example: `  mailu-rotator policy | vault policy write mailu-rotator -
-  mailu-rotator policy --with-create | vault policy write mailu-rotator-add -`,
+  mailu-rotator policy --with-create | vault policy write mailu-rotator-add -
+  mailu-rotator policy --with-remove | vault policy write mailu-rotator-remove -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(*path, secretless)
@@ -102,8 +103,11 @@ of --with-create.`,
 				return err
 			}
 			least := vault.Policy
-			if withCreate {
+			switch {
+			case withCreate:
 				least = vault.AddingPolicy
+			case withRemove:
+				least = vault.RemovingPolicy
 			}
 			policy, err := least(vaultConfigOf(cfg.Vault))
 			if err != nil {
@@ -114,6 +118,8 @@ of --with-create.`,
 		},
 	}
 	cmd.Flags().BoolVar(&withCreate, "with-create", false, "the one for adding tenants")
+	cmd.Flags().BoolVar(&withRemove, "with-remove", false, "the one for removing tenants, which opens no password")
+	cmd.MarkFlagsMutuallyExclusive("with-create", "with-remove")
 	return cmd
 }
 

@@ -69,7 +69,7 @@ func TestCommandsDocHasEveryOutcome(t *testing.T) {
 func TestLogsDocHasEveryEvent(t *testing.T) {
 	page := readDoc(t, logsDoc)
 
-	for _, event := range append(documentedEvents(t), passwordRevealed) {
+	for _, event := range append(documentedEvents(t), passwordRevealed, tenantRemoved) {
 		if !strings.Contains(page, "`"+event+"`") {
 			t.Errorf("%s does not have the event %q", logsDoc, event)
 		}

@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 			"fault":     cmdFault,
 			"requests":  cmdRequests,
 			"accepts":   about((*site).accepts),
+			"removed":   about((*site).removed),
 			"rotated":   about((*site).rotated),
 			"finished":  about((*site).finished),
 			"untouched": about((*site).untouched),

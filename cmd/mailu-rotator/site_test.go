@@ -378,3 +378,17 @@ func (s *site) untouched(ctx context.Context, t *tenant) error {
 	}
 	return nil
 }
+
+// removed checks that Vault has nothing left of the tenant, and that Mailu accepts its
+// last password as before. The tenant is forgotten.
+func (s *site) removed(ctx context.Context, t *tenant) error {
+	_, err := s.root.KVv2(s.layout().Mount).GetMetadata(ctx, s.layout().Path(t.id))
+	switch {
+	case !errors.Is(err, api.ErrSecretNotFound):
+		return fmt.Errorf("%s is left in vault: %w", t.name, err)
+	case !t.mailu.Accepts(t.user, t.first) && !t.mailu.Accepts(t.user, t.begun):
+		return fmt.Errorf("mailu does not accept the last password of %s", t.name)
+	}
+	delete(s.tenants, t.name)
+	return nil
+}

@@ -15,7 +15,8 @@ import (
 )
 
 func newTenantCommand(path *string) *cobra.Command {
-	return newGroup("tenant", "Add and list tenants", newTenantAddCommand(path), newTenantImportCommand(path), newTenantListCommand(path))
+	return newGroup("tenant", "Add, list and remove tenants",
+		newTenantAddCommand(path), newTenantImportCommand(path), newTenantListCommand(path), newTenantRemoveCommand(path))
 }
 
 // newTenantListCommand is status by the name at which people look for it.

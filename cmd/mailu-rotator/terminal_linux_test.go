@@ -14,6 +14,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/sys/unix"
 
+	"mailu-rotator/vault"
 	"mailu-rotator/vault/vaulttest"
 )
 
@@ -308,4 +309,80 @@ func TestTerminalShowsTheProgressOfAVerification(t *testing.T) {
 	if !strings.HasPrefix(p.stdout.String(), "6 tenants: 6 ok in ") || strings.ContainsAny(p.stdout.String(), "\r\x1b") {
 		t.Errorf("stdout is not just the result:\n%q", &p.stdout)
 	}
+}
+
+func TestTenantRemoveAsksOnATerminal(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme", "age=20")
+	s.mustSeed(t, "beta", "age=20")
+	policy, err := vault.RemovingPolicy(vault.Config{
+		Address: s.address, Mount: s.name, Prefix: "smtp", Leaf: "admin", Transit: vault.Transit{Mount: "transit", Key: "smtp-master"},
+	})
+	must(t, err)
+	must(t, s.vault.WritePolicy(t.Context(), s.name+"-remove", policy))
+	must(t, s.issueToken(t.Context(), s.name+"-remove"))
+	must(t, s.writeConfig())
+
+	for _, test := range []struct {
+		typed  string
+		status int
+	}{{"no\n", exitInterrupted}, {"\n", exitInterrupted}, {"\x04", exitInterrupted}, {"interrupt", exitInterrupted}, {"yes\n", exitDone}} {
+		screen, terminal := openTerminal(t)
+		p := &program{ended: make(chan struct{})}
+		p.cmd = exec.Command(s.binary, "tenant", "remove", acme.id, "--config", s.configFile())
+		p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = terminal, &p.stdout, terminal
+		s.launch(t, p)
+		must(t, terminal.Close())
+		asked := readUntil(t, screen, " [y/N] ")
+		for _, want := range []string{"delete " + s.name + "/smtp/" + acme.id + "/admin with all versions, for good?", "its user in Mailu, " + acme.user + " on " + acme.mailu.Origin() + ", is left as it is"} {
+			if !strings.Contains(asked, want) {
+				t.Errorf("%q is not in %q", want, asked)
+			}
+		}
+		if test.typed == "interrupt" {
+			p.signal(t, syscall.SIGINT)
+		} else {
+			_, err := io.WriteString(screen, test.typed)
+			must(t, err)
+		}
+		_, _ = io.Copy(&p.stderr, screen) // reading ends with EIO when the program closes its side
+		p.mustEnd(t, test.status)
+		if test.status != exitDone {
+			must(t, s.untouched(t.Context(), acme))
+		}
+	}
+	must(t, s.removed(t.Context(), acme))
+}
+
+// `yes | mailu-rotator tenant remove` is no answer of a person.
+func TestTenantRemoveAsksNoPipe(t *testing.T) {
+	s := newTestSite(t)
+	acme := s.mustSeed(t, "acme", "age=20")
+	must(t, s.writeConfig())
+	screen, terminal := openTerminal(t)
+	p := &program{ended: make(chan struct{})}
+	p.cmd = exec.Command(s.binary, "tenant", "remove", acme.id, "--config", s.configFile())
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = strings.NewReader("yes\n"), &p.stdout, terminal
+
+	s.launch(t, p)
+	must(t, terminal.Close())
+	_, _ = io.Copy(&p.stderr, screen) // reading ends with EIO when the program closes its side
+	p.mustEnd(t, exitCannotRun)
+
+	if !strings.Contains(p.stderr.String(), "there is no terminal: say --yes") {
+		t.Errorf("got %s", &p.stderr)
+	}
+}
+
+// readUntil returns what the screen shows up to this text.
+func readUntil(t *testing.T, screen io.Reader, end string) string {
+	t.Helper()
+	var shown strings.Builder
+	for one := make([]byte, 1); !strings.HasSuffix(shown.String(), end); {
+		if _, err := screen.Read(one); err != nil {
+			t.Fatalf("%v after %q", err, shown.String())
+		}
+		shown.WriteByte(one[0])
+	}
+	return shown.String()
 }

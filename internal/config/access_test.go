@@ -152,7 +152,7 @@ func TestCheckAccessLeavesAloneWhatTheServiceDoesNotRead(t *testing.T) {
 	dir, path, _ := accessible(t)
 	other := filepath.Join(dir, "elsewhere")
 	mustDo(t, os.Mkdir(other, 0o700))
-	env := environment{"CREDENTIALS_DIRECTORY": other, "VAULT_CACERT": writeFile(t, other, "ca.pem", "", 0o600)}
+	env := environment{"CREDENTIALS_DIRECTORY": other, "VAULT_CACERT": writeFile(t, t.TempDir(), "ca.pem", "", 0o600)}
 	content := strings.Replace(string(readTestFile(t, path)), "  ca_file: ca.pem\n", "", 1)
 	mustDo(t, os.WriteFile(path, []byte(content), 0o644))
 	config, err := Load(path, env.get)

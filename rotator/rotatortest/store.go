@@ -66,6 +66,14 @@ func (s *Store) Delete(tenant string) {
 	s.versions[tenant][len(s.versions[tenant])-1] = nil
 }
 
+// Forget deletes all versions, as `vault kv metadata delete` does.
+func (s *Store) Forget(tenant string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.versions, tenant)
+	delete(s.lives, tenant)
+}
+
 // Edit changes the newest version in place, without adding a version.
 func (s *Store) Edit(tenant string, edit func(map[string]any)) {
 	fields, _ := s.Get(tenant)

@@ -29,18 +29,10 @@ type Record struct {
 // means that there is nothing to show.
 func (s *Sweep) Record(ctx context.Context, name string) (Record, error) {
 	r := &run{Sweep: s, clock: s.Clock}
-	err := r.sel.Select(name)
-	switch {
-	case err != nil: // it is no name
-	case isAddress(name):
-		_, err = r.scan(ctx, func(rotator.Candidate) bool { return false })
-	case len(r.sel.Names) > 0:
-		err = r.list(ctx, func(string) {})
-	}
+	tenant, err := r.named(ctx, name)
 	if err != nil {
 		return Record{}, err
 	}
-	tenant := r.sel.Tenants[0]
 	c := r.candidate(ctx, string(tenant))
 	if c.Err != nil && !errors.Is(c.Err, rotator.ErrMalformed) {
 		return Record{}, fmt.Errorf("tenant %s: %w", tenant, c.Err)
@@ -53,6 +45,22 @@ func (s *Sweep) Record(ctx context.Context, name string) (Record, error) {
 	rec.Overdue = c.Err == nil && cred.Due(now) && !now.Before(rec.PolicyEnd)
 	rec.UnderWay = cred.Pending != nil && cred.Pending.Claim.Live(now)
 	return rec, nil
+}
+
+// named returns the tenant with a name; the run must have no selection yet.
+func (r *run) named(ctx context.Context, name string) (rotator.TenantID, error) {
+	err := r.sel.Select(name)
+	switch {
+	case err != nil: // it is no name
+	case isAddress(name):
+		_, err = r.scan(ctx, func(rotator.Candidate) bool { return false })
+	case len(r.sel.Names) > 0:
+		err = r.list(ctx, func(string) {})
+	}
+	if err != nil {
+		return "", err
+	}
+	return r.sel.Tenants[0], nil
 }
 
 // Reveal opens the current password of a record, or its pending one, or, with accepted,

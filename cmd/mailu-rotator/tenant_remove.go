@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"mailu-rotator/internal/text"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
+)
+
+// tenantRemoved is the event of a removal. It is recorded before anything changes.
+const tenantRemoved = "removing tenant"
+
+func newTenantRemoveCommand(path *string) *cobra.Command {
+	var (
+		login operatorLogin
+		yes   bool
+	)
+	cmd := &cobra.Command{
+		Use:   "remove TENANT",
+		Short: "Remove a tenant: its record in Vault, with all versions",
+		Long: `Remove a tenant: delete its record in Vault, with all versions and for good. TENANT
+is its id, or the address of its user. The user in Mailu is left as it is, with its
+password, which nobody can look up any more.
+
+It asks first, on a terminal; elsewhere it needs --yes. It refuses while the record
+has a pending password: finish that rotation first.
+
+It needs a Vault token that may delete records: see policy --with-remove.
+
+Exit status: 0 removed; 1 not removed; 130 interrupted, or the answer was no.`,
+		Example: `  mailu-rotator tenant remove --vault-token-from-env admin@one.example
+  mailu-rotator tenant remove --vault-token-from-env --yes 0f8fad5b-d9cb-469f-a165-70867728950e`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runRemove(cmd, *path, args[0], login, yes)
+		},
+	}
+	login.register(cmd)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+func runRemove(cmd *cobra.Command, path, name string, login operatorLogin, yes bool) error {
+	if !yes && !(isTerminal(cmd.InOrStdin()) && isTerminal(cmd.ErrOrStderr())) {
+		return errors.New("tenant remove asks before it deletes, and there is no terminal: say --yes")
+	}
+	var said string
+	_, err := runOnce(cmd, path, func(ctx context.Context, a *app) (err error) {
+		if err := login.apply(a); err != nil {
+			return err
+		}
+		said, err = inSession(ctx, a, func(s *session) (string, error) { return a.remove(ctx, cmd, s, name, yes) })
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
+	return err
+}
+
+// remove returns what to tell the operator afterwards.
+func (a *app) remove(ctx context.Context, cmd *cobra.Command, s *session, name string, yes bool) (string, error) {
+	removal, err := s.Removable(ctx, name)
+	if err == nil {
+		err = s.vault.MayRemove(ctx, removal.Tenant)
+	}
+	if errors.Is(err, rotator.ErrForbidden) {
+		err = fmt.Errorf("%w: see mailu-rotator policy --with-remove, and --vault-token-from-env", err)
+	}
+	if err != nil {
+		return "", err
+	}
+	if !yes && !ask(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), removalQuestion(a, removal)) {
+		return "", &statusError{code: exitInterrupted}
+	}
+	err = a.log.audit(openSystemLog, tenantRemoved,
+		zap.String("tenant", string(removal.Tenant)), zap.String("user", removal.User), zap.String("origin", string(removal.Origin)))
+	if err != nil {
+		return "", err
+	}
+	if err := s.Remove(ctx, s.vault, removal); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("tenant %s is removed, with all versions of its record\n%s", removal.Tenant, leftInMailu(removal)), nil
+}
+
+func removalQuestion(a *app, r sweep.Removal) string {
+	v := a.cfg.Vault
+	question := leftInMailu(r) + "\n"
+	if r.Remark != "" {
+		question += text.Quote(r.Remark) + "\n"
+	}
+	return question + fmt.Sprintf("delete %s/%s/%s/%s with all versions, for good?", v.Mount, v.Prefix, r.Tenant, v.Leaf)
+}
+
+func leftInMailu(r sweep.Removal) string {
+	if r.User == "" {
+		return "its user in Mailu, which the record does not name, is left as it is"
+	}
+	return fmt.Sprintf("its user in Mailu, %s on %s, is left as it is: remove it there, or change its password, if nobody needs it", text.Quote(r.User), text.Quote(string(r.Origin)))
+}
