@@ -10,7 +10,7 @@
 // It promises:
 //
 //   - Every write is check-and-set against the version that was read; only
-//     [Client.Create] creates a record. It never uses Patch, whose helper ignores
+//     [Client.Create] creates a record, and only [Client.Remove] deletes one. It never uses Patch, whose helper ignores
 //     the version.
 //   - Unknown fields are written back as Vault returned them, numbers digit for
 //     digit. (Vault's KV engine itself returns numbers as 64-bit floats.)
