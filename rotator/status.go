@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Standing is a tenant's state with respect to its policy. The strings are part of the
+// PolicyState is a tenant's state with respect to its policy. The strings are part of the
 // JSON of status and the values of the metrics' label state.
-type Standing string
+type PolicyState string
 
-// The standings.
+// The states.
 const (
-	StandingOverdue Standing = "overdue" // as old as its policy or older, after a sweep that should have rotated it
-	StandingInvalid Standing = "invalid" // not rotated until the record is fixed or its origin is listed
-	StandingPending Standing = "pending" // a rotation is running or half-finished
-	StandingDue     Standing = "due"     // its time has come, or its age is unknown: the next sweep rotates it
-	StandingOK      Standing = "ok"      // not due yet, or under a manual policy
-	StandingIgnored Standing = "ignored" // not a tenant
+	PolicyStateOverdue PolicyState = "overdue" // as old as its policy or older, after a sweep that should have rotated it
+	PolicyStateInvalid PolicyState = "invalid" // not rotated until the record is fixed or its origin is listed
+	PolicyStatePending PolicyState = "pending" // a rotation is running or half-finished
+	PolicyStateDue     PolicyState = "due"     // its time has come, or its age is unknown: the next sweep rotates it
+	PolicyStateOK      PolicyState = "ok"      // not due yet, or under a manual policy
+	PolicyStateIgnored PolicyState = "ignored" // not a tenant
 )
 
-// Standings returns all of them, the most urgent first.
-func Standings() []Standing {
-	return []Standing{StandingOverdue, StandingInvalid, StandingPending, StandingDue, StandingOK, StandingIgnored}
+// PolicyStates returns all of them, the most urgent first.
+func PolicyStates() []PolicyState {
+	return []PolicyState{PolicyStateOverdue, PolicyStateInvalid, PolicyStatePending, PolicyStateDue, PolicyStateOK, PolicyStateIgnored}
 }
 
 // Status is what a tenant's record shows. It holds no secret.
@@ -66,25 +66,25 @@ func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	return s
 }
 
-// Standing is the tenant's current state, with sweeps by the timetable.
-func (s Status) Standing(now time.Time, t Timetable) Standing {
+// PolicyState is the tenant's current state, with sweeps by the timetable.
+func (s Status) PolicyState(now time.Time, t Timetable) PolicyState {
 	switch {
 	case s.Ignored:
-		return StandingIgnored
+		return PolicyStateIgnored
 	case s.Fault != "":
-		return StandingInvalid
+		return PolicyStateInvalid
 	case s.Pending != nil:
-		return StandingPending
+		return PolicyStatePending
 	case s.Policy.Manual():
-		return StandingOK
+		return PolicyStateOK
 	case s.Due.IsZero(): // its age is unknown, and so is the time since when it is due
-		return StandingDue
+		return PolicyStateDue
 	case now.Before(s.Due):
-		return StandingOK
+		return PolicyStateOK
 	case now.After(t.Deadline(s.policyEnd())):
-		return StandingOverdue
+		return PolicyStateOverdue
 	}
-	return StandingDue
+	return PolicyStateDue
 }
 
 // policyEnd is when the password reaches the age that its policy allows, if Due is set.
@@ -96,10 +96,10 @@ func (s Status) Problem(now time.Time, t Timetable) bool {
 	if s.Vanishes() {
 		return true
 	}
-	switch s.Standing(now, t) {
-	case StandingOverdue, StandingInvalid:
+	switch s.PolicyState(now, t) {
+	case PolicyStateOverdue, PolicyStateInvalid:
 		return true
-	case StandingPending:
+	case PolicyStatePending:
 		begun := s.Begun
 		if begun.IsZero() {
 			begun = s.Pending.Until
@@ -125,20 +125,20 @@ func (s Status) Left(now time.Time) (time.Duration, bool) {
 	return s.Due.Sub(now), true
 }
 
-// SortByUrgency puts the most urgent standing first, then the soonest due, then never due.
+// SortByUrgency puts the most urgent state first, then the soonest due, then never due.
 func SortByUrgency(all []Status, now time.Time, t Timetable) {
-	standing := make(map[string]Standing, len(all)) // computed once each, not in every comparison
+	state := make(map[string]PolicyState, len(all)) // computed once each, not in every comparison
 	for _, s := range all {
-		standing[s.Tenant] = s.Standing(now, t)
+		state[s.Tenant] = s.PolicyState(now, t)
 	}
 	slices.SortStableFunc(all, func(a, b Status) int {
-		return CompareUrgency(&a, standing[a.Tenant], &b, standing[b.Tenant])
+		return CompareUrgency(&a, state[a.Tenant], &b, state[b.Tenant])
 	})
 }
 
-// CompareUrgency is the order of [SortByUrgency], for tenants with known standings. An
+// CompareUrgency is the order of [SortByUrgency], for tenants with known states. An
 // unknown age counts as the oldest.
-func CompareUrgency(a *Status, standingA Standing, b *Status, standingB Standing) int {
+func CompareUrgency(a *Status, standingA PolicyState, b *Status, standingB PolicyState) int {
 	never := func(s *Status) int {
 		if s.Policy.Manual() {
 			return 1
@@ -146,7 +146,7 @@ func CompareUrgency(a *Status, standingA Standing, b *Status, standingB Standing
 		return 0
 	}
 	if standingA != standingB {
-		return cmp.Compare(slices.Index(Standings(), standingA), slices.Index(Standings(), standingB))
+		return cmp.Compare(slices.Index(PolicyStates(), standingA), slices.Index(PolicyStates(), standingB))
 	}
 	return cmp.Or(cmp.Compare(never(a), never(b)), a.Due.Compare(b.Due), strings.Compare(a.Tenant, b.Tenant))
 }

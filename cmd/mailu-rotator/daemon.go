@@ -201,7 +201,7 @@ func settingsOf(a *app) sweep.Settings {
 		Sweep: func(ctx context.Context, sel sweep.Selection, window time.Duration) error {
 			defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
 			_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
-				s.Brief = true
+				s.OmitUnchanged = true
 				return s.Run(ctx, sel, window)
 			})
 			return err

@@ -279,12 +279,12 @@ func TestDoctorListsSomeFlawsAndCountsTheRest(t *testing.T) {
 	}
 }
 
-func TestDocsHaveEveryStanding(t *testing.T) {
+func TestDocsHaveEveryPolicyState(t *testing.T) {
 	status := docSection(t, commandsDoc, "Status")
 
-	for _, standing := range rotator.Standings() {
-		if !strings.Contains(status, "\n| `"+string(standing)+"` |") {
-			t.Errorf("%s does not have the state %s of status", commandsDoc, standing)
+	for _, state := range rotator.PolicyStates() {
+		if !strings.Contains(status, "\n| `"+string(state)+"` |") {
+			t.Errorf("%s does not have the state %s of status", commandsDoc, state)
 		}
 	}
 }

@@ -81,12 +81,12 @@ func (f *statusFlags) register(cmd *cobra.Command) {
 	registerOutput(cmd, &f.output, "wide", "csv")
 	flags.Lookup("output").Usage = "`format`: table, wide, json or csv"
 	flags.StringVar(&f.color, "color", "auto", "color tables: `when` is auto (on a terminal, without NO_COLOR), always or never")
-	complete(cmd, "state", cobra.FixedCompletions(namesOf(rotator.Standings()), cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "state", cobra.FixedCompletions(namesOf(rotator.PolicyStates()), cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // shown checks the flags against each other and returns the states to show.
-func (f *statusFlags) shown() ([]rotator.Standing, error) {
+func (f *statusFlags) shown() ([]rotator.PolicyState, error) {
 	switch {
 	case !slices.Contains([]string{"table", "wide", "json", "csv"}, f.output):
 		return nil, fmt.Errorf("--output %q is none of table, wide, json and csv", f.output)
@@ -97,23 +97,23 @@ func (f *statusFlags) shown() ([]rotator.Standing, error) {
 	case (f.due || f.overdue) && len(f.states) > 0:
 		return nil, errors.New("--due and --overdue exclude --state, which can be repeated")
 	case f.due:
-		return []rotator.Standing{rotator.StandingDue, rotator.StandingOverdue}, nil
+		return []rotator.PolicyState{rotator.PolicyStateDue, rotator.PolicyStateOverdue}, nil
 	case f.overdue:
-		return []rotator.Standing{rotator.StandingOverdue}, nil
+		return []rotator.PolicyState{rotator.PolicyStateOverdue}, nil
 	case len(f.states) == 0:
-		return rotator.Standings(), nil
+		return rotator.PolicyStates(), nil
 	}
-	var shown []rotator.Standing
+	var shown []rotator.PolicyState
 	for _, state := range f.states {
-		if !slices.Contains(rotator.Standings(), rotator.Standing(state)) {
-			return nil, fmt.Errorf("--state %q is none of %s", state, strings.Join(namesOf(rotator.Standings()), ", "))
+		if !slices.Contains(rotator.PolicyStates(), rotator.PolicyState(state)) {
+			return nil, fmt.Errorf("--state %q is none of %s", state, strings.Join(namesOf(rotator.PolicyStates()), ", "))
 		}
-		shown = append(shown, rotator.Standing(state))
+		shown = append(shown, rotator.PolicyState(state))
 	}
 	return shown, nil
 }
 
-func namesOf(all []rotator.Standing) []string {
+func namesOf(all []rotator.PolicyState) []string {
 	names := make([]string, len(all))
 	for i, s := range all {
 		names[i] = string(s)
@@ -170,16 +170,16 @@ func timetableOf(r config.Rotation) rotator.Timetable {
 // statusReport is a summary of the fleet, and the tenants to list: the document of status
 // --output json, which docs/report.md describes. Its times are in UTC.
 type statusReport struct {
-	Time            time.Time                `json:"time"`
-	Summary         map[rotator.Standing]int `json:"summary"`
-	Problems        int                      `json:"problems"` // tenants that need attention
-	OldestSeconds   span                     `json:"oldest_seconds"`
-	NextDue         time.Time                `json:"next_due,omitzero"`  // when the first of the ok tenants falls due
-	DueWithin7Days  int                      `json:"due_within_7_days"`  // how many of the ok tenants,
-	DueWithin30Days int                      `json:"due_within_30_days"` // like this
-	BeyondLimit     int                      `json:"beyond_limit"`       // tenants omitted by the limit
-	OutcomesFrom    string                   `json:"outcomes_from"`
-	Tenants         []statusRow              `json:"tenants"` // most urgent first
+	Time            time.Time                   `json:"time"`
+	Summary         map[rotator.PolicyState]int `json:"summary"`
+	Problems        int                         `json:"problems"` // tenants that need attention
+	OldestSeconds   span                        `json:"oldest_seconds"`
+	NextDue         time.Time                   `json:"next_due,omitzero"`  // when the first of the ok tenants falls due
+	DueWithin7Days  int                         `json:"due_within_7_days"`  // how many of the ok tenants,
+	DueWithin30Days int                         `json:"due_within_30_days"` // like this
+	BeyondLimit     int                         `json:"beyond_limit"`       // tenants omitted by the limit
+	OutcomesFrom    string                      `json:"outcomes_from"`
+	Tenants         []statusRow                 `json:"tenants"` // most urgent first
 
 	Total     int    `json:"-"` // tenants, listed or not
 	Vanishing int    `json:"-"` // those whose record deletes itself
@@ -189,20 +189,20 @@ type statusReport struct {
 
 // statusRow is a tenant's state at the time of the report, and a line of CSV.
 type statusRow struct {
-	State       rotator.Standing `json:"state"`
-	Problem     bool             `json:"problem"`
-	Tenant      string           `json:"tenant"`
-	User        string           `json:"user,omitempty"`
-	Origin      rotator.Origin   `json:"origin,omitempty"`
-	Policy      string           `json:"policy,omitempty"`
-	AgeSeconds  span             `json:"age_seconds"`
-	LeftSeconds span             `json:"left_seconds"`
-	Due         time.Time        `json:"due,omitzero"`
-	LastRotated string           `json:"last_rotated,omitempty"`
-	Expires     time.Time        `json:"expires,omitzero"`
-	Outcome     rotator.Outcome  `json:"outcome,omitempty"`
-	OutcomeAt   time.Time        `json:"outcome_at,omitzero"`
-	Reason      string           `json:"reason,omitempty"` // of the outcome; for a record that deletes itself, when that happens
+	State       rotator.PolicyState `json:"state"`
+	Problem     bool                `json:"problem"`
+	Tenant      string              `json:"tenant"`
+	User        string              `json:"user,omitempty"`
+	Origin      rotator.Origin      `json:"origin,omitempty"`
+	Policy      string              `json:"policy,omitempty"`
+	AgeSeconds  span                `json:"age_seconds"`
+	LeftSeconds span                `json:"left_seconds"`
+	Due         time.Time           `json:"due,omitzero"`
+	LastRotated string              `json:"last_rotated,omitempty"`
+	Expires     time.Time           `json:"expires,omitzero"`
+	Outcome     rotator.Outcome     `json:"outcome,omitempty"`
+	OutcomeAt   time.Time           `json:"outcome_at,omitzero"`
+	Reason      string              `json:"reason,omitempty"` // of the outcome; for a record that deletes itself, when that happens
 }
 
 // newStatusReport sorts all tenants. known are the daemon's outcomes, nil if there is no
@@ -210,7 +210,7 @@ type statusRow struct {
 func newStatusReport(all []rotator.Status, known outcomes, now time.Time, t rotator.Timetable) *statusReport {
 	rotator.SortByUrgency(all, now, t)
 	r := &statusReport{
-		Time: now.UTC(), Summary: map[rotator.Standing]int{}, OutcomesFrom: "records", Tenants: make([]statusRow, len(all)), Total: len(all),
+		Time: now.UTC(), Summary: map[rotator.PolicyState]int{}, OutcomesFrom: "records", Tenants: make([]statusRow, len(all)), Total: len(all),
 	}
 	if known != nil {
 		r.OutcomesFrom = "daemon"
@@ -219,7 +219,7 @@ func newStatusReport(all []rotator.Status, known outcomes, now time.Time, t rota
 		last := known[s.Tenant]
 		outcome, at, reason := status.Entry{Status: s, Outcome: last.Outcome, At: last.At, Reason: last.Reason}.LastOutcome(now)
 		r.Tenants[i] = statusRow{
-			State: s.Standing(now, t), Problem: s.Problem(now, t),
+			State: s.PolicyState(now, t), Problem: s.Problem(now, t),
 			Tenant: s.Tenant, User: s.User, Origin: s.Origin, Policy: s.Policy.String(),
 			AgeSeconds: spanOf(s.Age(now)), LeftSeconds: spanOf(s.Left(now)),
 			Due: s.Due.UTC(), LastRotated: s.LastRotated, Expires: s.Expires.UTC(),
@@ -241,7 +241,7 @@ func (r *statusReport) count(s statusRow) {
 	if s.AgeSeconds.known && s.AgeSeconds.Duration >= r.OldestSeconds.Duration {
 		r.OldestSeconds = s.AgeSeconds
 	}
-	if s.State != rotator.StandingOK || !s.LeftSeconds.known {
+	if s.State != rotator.PolicyStateOK || !s.LeftSeconds.known {
 		return
 	}
 	if r.NextDue.IsZero() || s.Due.Before(r.NextDue) {
@@ -256,7 +256,7 @@ func (r *statusReport) count(s statusRow) {
 }
 
 // filter keeps the tenants in these states, and of them the most urgent; 0 means no limit.
-func (r *statusReport) filter(states []rotator.Standing, limit int) {
+func (r *statusReport) filter(states []rotator.PolicyState, limit int) {
 	r.Tenants = slices.DeleteFunc(r.Tenants, func(s statusRow) bool { return !slices.Contains(states, s.State) })
 	if limit > 0 && len(r.Tenants) > limit {
 		r.BeyondLimit = len(r.Tenants) - limit

@@ -34,9 +34,9 @@ func printStatusTable(out io.Writer, r *statusReport, wide bool, p palette) erro
 // totals come first: they are read most, and a pager shows them first.
 func (r *statusReport) totals(p palette) []string {
 	var counts []string
-	for _, state := range rotator.Standings() {
+	for _, state := range rotator.PolicyStates() {
 		if n := r.Summary[state]; n > 0 {
-			counts = append(counts, p.standing(fmt.Sprintf("%d %s", n, state), state))
+			counts = append(counts, p.ofState(fmt.Sprintf("%d %s", n, state), state))
 		}
 	}
 	if r.Total == 0 {
@@ -76,7 +76,7 @@ func (r *statusReport) narrow(p palette) *grid {
 	t.optional = []string{"POLICY", "SERVER"}
 	for _, s := range r.Tenants {
 		t.add(
-			p.standing(string(s.State), s.State), s.LeftSeconds, s.AgeSeconds, cell(s.Policy),
+			p.ofState(string(s.State), s.State), s.LeftSeconds, s.AgeSeconds, cell(s.Policy),
 			text.Quote(cmp.Or(s.User, s.Tenant)), cell(strings.TrimPrefix(string(s.Origin), "https://")), s.last(),
 		)
 	}
@@ -88,7 +88,7 @@ func (r *statusReport) wide(p palette) string {
 	t.SetColumnConfigs([]table.ColumnConfig{right(2), right(4)})
 	for _, s := range r.Tenants {
 		t.AppendRow(table.Row{
-			p.standing(string(s.State), s.State), s.LeftSeconds, cell(date(s.Due)), s.AgeSeconds, cell(s.LastRotated), cell(s.Policy),
+			p.ofState(string(s.State), s.State), s.LeftSeconds, cell(date(s.Due)), s.AgeSeconds, cell(s.LastRotated), cell(s.Policy),
 			cell(s.Tenant), cell(s.User), cell(string(s.Origin)), s.last(),
 		})
 	}
@@ -119,14 +119,14 @@ func date(t time.Time) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// standing colors a word that already names the state.
-func (p palette) standing(word string, state rotator.Standing) string {
+// ofState colors a word that already names the state.
+func (p palette) ofState(word string, state rotator.PolicyState) string {
 	switch state {
-	case rotator.StandingOverdue, rotator.StandingInvalid:
+	case rotator.PolicyStateOverdue, rotator.PolicyStateInvalid:
 		return p.alarm(word)
-	case rotator.StandingPending, rotator.StandingDue:
+	case rotator.PolicyStatePending, rotator.PolicyStateDue:
 		return p.yellow(word)
-	case rotator.StandingOK:
+	case rotator.PolicyStateOK:
 		return p.green(word)
 	}
 	return word

@@ -66,7 +66,7 @@ func sampleFleet() []rotator.Status {
 	}
 }
 
-func printedStatus(t *testing.T, all []rotator.Status, states []rotator.Standing, limit int, format string, color bool) string {
+func printedStatus(t *testing.T, all []rotator.Status, states []rotator.PolicyState, limit int, format string, color bool) string {
 	t.Helper()
 	r := newStatusReport(all, nil, statusTime, nightly(t))
 	r.filter(states, limit)
@@ -76,7 +76,7 @@ func printedStatus(t *testing.T, all []rotator.Status, states []rotator.Standing
 }
 
 func TestStatusTableHasTotalsThenTheMostUrgent(t *testing.T) {
-	got := printedStatus(t, sampleFleet(), rotator.Standings(), 0, "table", false)
+	got := printedStatus(t, sampleFleet(), rotator.PolicyStates(), 0, "table", false)
 
 	want := `10 tenants: 1 overdue, 1 invalid, 1 pending, 2 due, 4 ok, 1 ignored
 oldest 999d; next due 2026-11-28; due within 7 days: 1, within 30: 2
@@ -99,7 +99,7 @@ ignored      -     -  -         shared                                -         
 }
 
 func TestStatusTableIsNarrowWhereAllIsWell(t *testing.T) {
-	got := printedStatus(t, []rotator.Status{aged(1, "180_days", 3), aged(2, "180_days", 175)}, rotator.Standings(), 0, "table", false)
+	got := printedStatus(t, []rotator.Status{aged(1, "180_days", 3), aged(2, "180_days", 175)}, rotator.PolicyStates(), 0, "table", false)
 
 	for line := range strings.Lines(got) {
 		if n := len(line) - 1; n > 100 {
@@ -109,7 +109,7 @@ func TestStatusTableIsNarrowWhereAllIsWell(t *testing.T) {
 }
 
 func TestStatusWideHasTheTenantsIDAndDates(t *testing.T) {
-	got := printedStatus(t, []rotator.Status{aged(6, "90_days", 200)}, rotator.Standings(), 0, "wide", false)
+	got := printedStatus(t, []rotator.Status{aged(6, "90_days", 200)}, rotator.PolicyStates(), 0, "wide", false)
 
 	want := `1 tenant: 1 overdue
 oldest 200d; nothing else falls due
@@ -123,17 +123,17 @@ overdue  -110d  2026-08-05  200d  2026-05-07T12:00:00Z  90_days  0f8fad5b-d9cb-4
 }
 
 func TestStatusSaysWhatIsNotShown(t *testing.T) {
-	due := []rotator.Standing{rotator.StandingDue, rotator.StandingOverdue}
+	due := []rotator.PolicyState{rotator.PolicyStateDue, rotator.PolicyStateOverdue}
 	for _, test := range []struct {
 		name   string
-		states []rotator.Standing
+		states []rotator.PolicyState
 		limit  int
 		want   string
 		rows   int
 	}{
-		{"all", rotator.Standings(), 0, "", 10},
-		{"a limit that leaves nothing out", rotator.Standings(), 10, "", 10},
-		{"a limit", rotator.Standings(), 4, "\nshown: 4 of 10, the most urgent; --limit leaves out 6\n", 4},
+		{"all", rotator.PolicyStates(), 0, "", 10},
+		{"a limit that leaves nothing out", rotator.PolicyStates(), 10, "", 10},
+		{"a limit", rotator.PolicyStates(), 4, "\nshown: 4 of 10, the most urgent; --limit leaves out 6\n", 4},
 		{"some states", due, 0, "\nshown: 3 of 10\n", 3},
 		{"some states, and a limit", due, 2, "\nshown: 2 of 10, the most urgent; --limit leaves out 1\n", 2},
 		{"none", nil, 0, "\nshown: 0 of 10\n", -1}, // nor a header
@@ -155,8 +155,8 @@ func TestStatusSaysWhatIsNotShown(t *testing.T) {
 
 func TestStatusColorsNothingButStateWords(t *testing.T) {
 	for _, format := range []string{"table", "wide"} {
-		plain := printedStatus(t, sampleFleet(), rotator.Standings(), 0, format, false)
-		colored := printedStatus(t, sampleFleet(), rotator.Standings(), 0, format, true)
+		plain := printedStatus(t, sampleFleet(), rotator.PolicyStates(), 0, format, false)
+		colored := printedStatus(t, sampleFleet(), rotator.PolicyStates(), 0, format, true)
 
 		if strings.Contains(plain, "\x1b") || text.StripEscape(colored) != plain {
 			t.Errorf("%s: color is not all that is added:\n%s", format, colored)
@@ -171,7 +171,7 @@ func TestStatusQuotesWhatATerminalWouldObey(t *testing.T) {
 	evil := []rotator.Status{aged(1, "180_days", 3, named("a\x1b[2J@b.example"), candidateError("\x1b]0;owned\x07"))}
 
 	for _, format := range []string{"table", "wide", "csv", "json"} {
-		if got := printedStatus(t, evil, rotator.Standings(), 0, format, false); strings.ContainsAny(got, "\x1b\x07") {
+		if got := printedStatus(t, evil, rotator.PolicyStates(), 0, format, false); strings.ContainsAny(got, "\x1b\x07") {
 			t.Errorf("%s: %q", format, got)
 		}
 	}
@@ -192,8 +192,8 @@ func TestStatusOfADaemonsMemoryIsShown(t *testing.T) {
 
 func TestStatusCSVIsTheJSONInLines(t *testing.T) {
 	var doc struct{ Tenants []map[string]any }
-	must(t, json.Unmarshal([]byte(printedStatus(t, sampleFleet(), rotator.Standings(), 0, "json", false)), &doc))
-	lines, err := csv.NewReader(strings.NewReader(printedStatus(t, sampleFleet(), rotator.Standings(), 0, "csv", false))).ReadAll()
+	must(t, json.Unmarshal([]byte(printedStatus(t, sampleFleet(), rotator.PolicyStates(), 0, "json", false)), &doc))
+	lines, err := csv.NewReader(strings.NewReader(printedStatus(t, sampleFleet(), rotator.PolicyStates(), 0, "csv", false))).ReadAll()
 	must(t, err)
 
 	var fields []string

@@ -120,7 +120,7 @@ func TestStatusOnANarrowTerminal(t *testing.T) {
 	want := []string{"STATE LEFT AGE POLICY USER SERVER LAST OUTCOME", "STATE LEFT AGE USER SERVER LAST OUTCOME", "STATE LEFT AGE USER LAST OUTCOME"}
 	var seen []string
 	for width := 200; width >= 60; width-- {
-		r := statusReport{Tenants: []statusRow{{State: rotator.StandingOverdue, Policy: "180_days", User: "admin@one.example", Origin: "https://mail.example.com", Outcome: rotator.Failed, Reason: longReason}}}
+		r := statusReport{Tenants: []statusRow{{State: rotator.PolicyStateOverdue, Policy: "180_days", User: "admin@one.example", Origin: "https://mail.example.com", Outcome: rotator.Failed, Reason: longReason}}}
 
 		got := r.narrow(palette{on: true}).render(width)
 

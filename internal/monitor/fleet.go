@@ -76,8 +76,8 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	if s.Scanned.IsZero() {
 		return // nothing is known about the tenants: no value instead of 0
 	}
-	for _, standing := range rotator.Standings() {
-		gauge("tenants", float64(f.standings[standing]), string(standing))
+	for _, state := range rotator.PolicyStates() {
+		gauge("tenants", float64(f.byState[state]), string(state))
 	}
 	gauge("oldest_pending_age_seconds", f.oldestPending.Seconds())
 	gauge("records_expiring", float64(f.expiring))
@@ -95,7 +95,7 @@ func (c *fleetCollector) collectTenants(gauge func(string, float64, ...string), 
 		if e.Ignored {
 			continue // an ignored entry can have any name
 		}
-		gauge("tenant_state", 1, e.Tenant, string(e.Origin), string(e.Standing(now, t)))
+		gauge("tenant_state", 1, e.Tenant, string(e.Origin), string(e.PolicyState(now, t)))
 		if !e.Born.IsZero() {
 			gauge("tenant_password_timestamp_seconds", seconds(e.Born), e.Tenant, string(e.Origin))
 		}
@@ -107,7 +107,7 @@ func (c *fleetCollector) collectTenants(gauge func(string, float64, ...string), 
 
 // totals are the sums over the fleet.
 type totals struct {
-	standings     map[rotator.Standing]int
+	byState       map[rotator.PolicyState]int
 	findings      map[rotator.State]int
 	aged          bool // at least one age counts: oldest and nextDue are known
 	oldest        time.Duration
@@ -117,9 +117,9 @@ type totals struct {
 }
 
 func tally(tenants iter.Seq[status.Entry], now time.Time, t rotator.Timetable) totals {
-	f := totals{standings: map[rotator.Standing]int{}, findings: map[rotator.State]int{}}
+	f := totals{byState: map[rotator.PolicyState]int{}, findings: map[rotator.State]int{}}
 	for e := range tenants {
-		f.standings[e.Standing(now, t)]++
+		f.byState[e.PolicyState(now, t)]++
 		if holds(e) {
 			f.findings[e.State]++
 		}

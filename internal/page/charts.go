@@ -44,7 +44,7 @@ func newHistogram(f fleet) histogram {
 	for _, r := range f.rows {
 		age, known := r.Age(f.Now)
 		switch {
-		case r.Standing == rotator.StandingIgnored:
+		case r.PolicyState == rotator.PolicyStateIgnored:
 		case r.Policy.Manual():
 			h.Manual++
 		case r.Policy.MaxAge() == 0:
@@ -147,8 +147,8 @@ func newCalendar(f fleet) calendar {
 
 func (c *calendar) add(r *row, today time.Time) {
 	switch {
-	case r.Standing == rotator.StandingIgnored:
-	case r.Standing == rotator.StandingInvalid:
+	case r.PolicyState == rotator.PolicyStateIgnored:
+	case r.PolicyState == rotator.PolicyStateInvalid:
 		c.Halted++
 	case r.Policy.Manual():
 		c.Never++

@@ -24,11 +24,11 @@ func serve(s status.Snapshot, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// standings counts standings with the rotator package.
-func standings(s status.Snapshot) map[rotator.Standing]int {
-	n := map[rotator.Standing]int{}
+// byState counts tenants with the rotator package.
+func byState(s status.Snapshot) map[rotator.PolicyState]int {
+	n := map[rotator.PolicyState]int{}
 	for _, e := range s.Tenants {
-		n[e.Standing(s.Now, pagetest.Settings().Timetable)]++
+		n[e.PolicyState(s.Now, pagetest.Settings().Timetable)]++
 	}
 	return n
 }
@@ -38,15 +38,15 @@ func TestTheTilesCountTheFleet(t *testing.T) {
 		s := pagetest.Mixed(tenants)
 		d := open(t, s, "/")
 
-		for standing, want := range standings(s) {
+		for state, want := range byState(s) {
 			if want == 0 {
-				t.Fatalf("the fleet of %d has no tenant that is %s", tenants, standing)
+				t.Fatalf("the fleet of %d has no tenant that is %s", tenants, state)
 			}
-			if standing == rotator.StandingIgnored {
+			if state == rotator.PolicyStateIgnored {
 				continue // named below the tiles
 			}
-			if got := d.tile(string(standing)); got != want {
-				t.Errorf("of %d tenants %d are %s, want %d", tenants, got, standing, want)
+			if got := d.tile(string(state)); got != want {
+				t.Errorf("of %d tenants %d are %s, want %d", tenants, got, state, want)
 			}
 		}
 		if got := d.tile("failed"); got != 3 {
@@ -82,7 +82,7 @@ func TestEachTenantIsInTheHistogramOnceOrNamedBesideIt(t *testing.T) {
 		if sum != drawn {
 			t.Errorf("the bars have %d tenants, the table has %d", drawn, sum)
 		}
-		if want := len(s.Tenants) - standings(s)[rotator.StandingIgnored]; sum+apart != want {
+		if want := len(s.Tenants) - byState(s)[rotator.PolicyStateIgnored]; sum+apart != want {
 			t.Errorf("%d and %d tenants, want %d", sum, apart, want)
 		}
 	}
@@ -121,8 +121,8 @@ func TestEachTenantIsInTheCalendarOnceOrNamedAboveIt(t *testing.T) {
 		end := s.Now.Truncate(24*time.Hour).AddDate(0, 0, 180)
 		for _, e := range s.Tenants {
 			left, comes := e.Left(s.Now)
-			standing := e.Standing(s.Now, pagetest.Settings().Timetable)
-			if comes && left > 0 && e.Due.Before(end) && standing != rotator.StandingInvalid {
+			state := e.PolicyState(s.Now, pagetest.Settings().Timetable)
+			if comes && left > 0 && e.Due.Before(end) && state != rotator.PolicyStateInvalid {
 				want[e.Due.UTC().Format(time.DateOnly)]++
 			}
 		}
@@ -140,7 +140,7 @@ func TestEachTenantIsInTheCalendarOnceOrNamedAboveIt(t *testing.T) {
 		for _, part := range []string{" already due", " due, of unknown age", " in 180 days", " later", " never", " invalid"} {
 			total += numberBefore(calendar, sums, part)
 		}
-		if want := len(s.Tenants) - standings(s)[rotator.StandingIgnored]; total != want {
+		if want := len(s.Tenants) - byState(s)[rotator.PolicyStateIgnored]; total != want {
 			t.Errorf("the sums have %d tenants, want %d: %s", total, want, sums)
 		}
 		inTable := 0

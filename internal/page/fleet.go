@@ -9,12 +9,12 @@ import (
 	"mailu-rotator/rotator/status"
 )
 
-// fleet is a snapshot with the computed standing of each tenant.
+// fleet is a snapshot with the computed state of each tenant.
 type fleet struct {
 	status.Snapshot
 	timetable    rotator.Timetable
 	rows         []*row // most urgent first
-	standings    map[rotator.Standing]int
+	byState      map[rotator.PolicyState]int
 	manual       int  // tenants with the policy manual
 	failed       int  // tenants on which the last run failed
 	problems     int  // tenants with which the last verification found a problem
@@ -25,12 +25,12 @@ type fleet struct {
 }
 
 func newFleet(s status.Snapshot, t rotator.Timetable) fleet {
-	f := fleet{Snapshot: s, timetable: t, rows: make([]*row, len(s.Tenants)), standings: map[rotator.Standing]int{}}
+	f := fleet{Snapshot: s, timetable: t, rows: make([]*row, len(s.Tenants)), byState: map[rotator.PolicyState]int{}}
 	for i := range s.Tenants {
 		e := &s.Tenants[i]
-		r := &row{Entry: e, Standing: e.Standing(s.Now, t), now: s.Now}
+		r := &row{Entry: e, PolicyState: e.PolicyState(s.Now, t), now: s.Now}
 		f.rows[i] = r
-		f.standings[r.Standing]++
+		f.byState[r.PolicyState]++
 		f.manual += one(r.Policy.Manual())
 		f.failed += one(r.failed())
 		f.problems += one(r.State.Problem())
@@ -43,7 +43,7 @@ func newFleet(s status.Snapshot, t rotator.Timetable) fleet {
 		}
 	}
 	slices.SortFunc(f.rows, func(a, b *row) int {
-		return rotator.CompareUrgency(&a.Status, a.Standing, &b.Status, b.Standing)
+		return rotator.CompareUrgency(&a.Status, a.PolicyState, &b.Status, b.PolicyState)
 	})
 	return f
 }
@@ -59,7 +59,7 @@ func one(counts bool) int {
 func (f fleet) Moment(t time.Time) moment { return moment{At: t, Now: f.Now} }
 
 // Ignored is the number of entries under the prefix that are no tenants.
-func (f fleet) Ignored() int { return f.standings[rotator.StandingIgnored] }
+func (f fleet) Ignored() int { return f.byState[rotator.PolicyStateIgnored] }
 
 // Passwords is the number of tenants, without ignored entries.
 func (f fleet) Passwords() int { return len(f.rows) - f.Ignored() }
@@ -75,8 +75,8 @@ func (f fleet) Running() *status.RunEntry {
 // row is one tenant. The template reads the entry's own fields from it.
 type row struct {
 	*status.Entry
-	Standing rotator.Standing
-	now      time.Time
+	PolicyState rotator.PolicyState
+	now         time.Time
 }
 
 // failed reports whether a run failed on the tenant and nobody, such as another host,
@@ -86,7 +86,7 @@ func (r *row) failed() bool { return r.Outcome.Failure() && !r.Born.After(r.At) 
 // halfFinished reports whether the next run has to finish a rotation. While its claim
 // is valid, another process is working on it.
 func (r *row) halfFinished() bool {
-	return r.Standing == rotator.StandingPending && !r.now.Before(r.Pending.Until)
+	return r.PolicyState == rotator.PolicyStatePending && !r.now.Before(r.Pending.Until)
 }
 
 // AgeText is the age in words.
@@ -121,7 +121,7 @@ func (r *row) LeftText() string {
 	return ""
 }
 
-// Why explains the standing and says when the record deletes itself, if that is too
+// Why explains the state and says when the record deletes itself, if that is too
 // early; it is empty if neither is needed.
 func (r *row) Why() string {
 	var why []string

@@ -17,7 +17,7 @@ const (
 	maxServer = 300
 )
 
-// Filters in addition to the standings.
+// Filters in addition to the states.
 const (
 	stateFailed  = "failed"  // the tenant's last run failed
 	stateProblem = "problem" // the last verification found one
@@ -30,7 +30,7 @@ const byUrgency = "urgency"
 // become the default, so that old bookmarks still open.
 type query struct {
 	Text    string
-	State   string // a standing, failed or problem; empty: all
+	State   string // a state, failed or problem; empty: all
 	Server  string
 	Sort    string // a leading minus reverses the order
 	page    int    // from 1
@@ -65,7 +65,7 @@ func (query) Sorts() []string {
 // States are the values of the state filter.
 func (query) States() []string {
 	var all []string
-	for _, s := range rotator.Standings() {
+	for _, s := range rotator.PolicyStates() {
 		all = append(all, string(s))
 	}
 	return append(all, stateFailed, stateProblem)

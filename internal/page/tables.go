@@ -97,14 +97,14 @@ func (r *row) inState(state string) bool {
 	case stateProblem:
 		return r.State.Problem()
 	}
-	return string(r.Standing) == state
+	return string(r.PolicyState) == state
 }
 
 // shows reports whether the word, in lower case, occurs somewhere in the tenant's row.
 func (r *row) shows(word string) bool {
 	has := func(shown string) bool { return strings.Contains(strings.ToLower(shown), word) }
 	return has(name(r.Tenant)) || has(name(r.User)) || has(name(r.Origin)) ||
-		has(string(r.Standing)) || has(string(r.Outcome)) || has(string(r.State)) ||
+		has(string(r.PolicyState)) || has(string(r.Outcome)) || has(string(r.State)) ||
 		has(reason(r.Fault)) || has(reason(r.Reason)) || r.Vanishes() && has(r.Expiry())
 }
 
@@ -133,7 +133,7 @@ func compare(key string, a, b *row) int {
 	case "server":
 		return cmp.Compare(a.Origin, b.Origin)
 	case "state":
-		return cmp.Compare(a.Standing, b.Standing)
+		return cmp.Compare(a.PolicyState, b.PolicyState)
 	case "age":
 		return cmp.Compare(known(a.Age(a.now)), known(b.Age(b.now)))
 	case "policy":
@@ -182,7 +182,7 @@ func servers(f fleet, latency func(rotator.Origin) (time.Duration, bool)) []*ser
 		}
 		s := at(r.Origin)
 		s.Tenants++
-		if r.Standing != rotator.StandingOK && r.Standing != rotator.StandingDue {
+		if r.PolicyState != rotator.PolicyStateOK && r.PolicyState != rotator.PolicyStateDue {
 			s.Trouble++
 		}
 	}

@@ -69,8 +69,8 @@ func TestTheTableIsNarrowed(t *testing.T) {
 	s := pagetest.Mixed(300)
 	timetable := pagetest.Settings().Timetable
 	tests := map[string]func(status.Entry) bool{
-		"state=overdue":                    func(e status.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingOverdue },
-		"state=pending":                    func(e status.Entry) bool { return e.Standing(s.Now, timetable) == rotator.StandingPending },
+		"state=overdue":                    func(e status.Entry) bool { return e.PolicyState(s.Now, timetable) == rotator.PolicyStateOverdue },
+		"state=pending":                    func(e status.Entry) bool { return e.PolicyState(s.Now, timetable) == rotator.PolicyStatePending },
 		"state=ignored":                    func(e status.Entry) bool { return e.Ignored },
 		"state=failed":                     func(e status.Entry) bool { return e.Outcome.Failure() },
 		"state=problem":                    func(e status.Entry) bool { return e.State.Problem() },
@@ -82,7 +82,7 @@ func TestTheTableIsNarrowed(t *testing.T) {
 		"server=MAIL3":                     func(e status.Entry) bool { return e.Origin == pagetest.Origin(2) },
 		"server=mail3&q=customer-1+ok": func(e status.Entry) bool {
 			return e.Origin == pagetest.Origin(2) && strings.Contains(e.User, "customer-1") &&
-				(e.Standing(s.Now, timetable) == rotator.StandingOK || e.State == rotator.StateOK)
+				(e.PolicyState(s.Now, timetable) == rotator.PolicyStateOK || e.State == rotator.StateOK)
 		},
 	}
 	for query, matches := range tests {
@@ -132,7 +132,7 @@ func TestTheTableIsSorted(t *testing.T) {
 		"outcome":  func(a, b status.Entry) bool { return a.Outcome <= b.Outcome },
 		"verified": func(a, b status.Entry) bool { return a.State <= b.State },
 		"state": func(a, b status.Entry) bool {
-			return a.Standing(s.Now, pagetest.Settings().Timetable) <= b.Standing(s.Now, pagetest.Settings().Timetable)
+			return a.PolicyState(s.Now, pagetest.Settings().Timetable) <= b.PolicyState(s.Now, pagetest.Settings().Timetable)
 		},
 	}
 	byName := map[string]status.Entry{}

@@ -45,20 +45,20 @@ func verdict(f fleet) (first concern, rest []concern) {
 
 // ages says how many passwords are younger than their policy allows.
 func ages(f fleet) concern {
-	n, due, overdue := f.Passwords(), f.standings[rotator.StandingDue], f.standings[rotator.StandingOverdue]
-	invalid, pending := f.standings[rotator.StandingInvalid], f.standings[rotator.StandingPending]
+	n, due, overdue := f.Passwords(), f.byState[rotator.PolicyStateDue], f.byState[rotator.PolicyStateOverdue]
+	invalid, pending := f.byState[rotator.PolicyStateInvalid], f.byState[rotator.PolicyStatePending]
 	switch {
 	case n == 0:
 		return concern{Tone: toneNotice, Text: "There is no tenant yet.", Detail: "The prefix in Vault holds no record of one."}
 	case overdue > 0:
 		return concern{
 			Tone: toneBad, Text: fmt.Sprintf("%s of %s overdue.", number(overdue), count(n, "password")+" "+are(overdue)),
-			Detail: "The sweep that should have rotated them is over." + oldest(f), Link: inState(rotator.StandingOverdue),
+			Detail: "The sweep that should have rotated them is over." + oldest(f), Link: inState(rotator.PolicyStateOverdue),
 		}
 	case due > 0:
 		return concern{
 			Tone: toneNotice, Text: fmt.Sprintf("%s of %s due.", number(due), count(n, "password")+" "+are(due)),
-			Detail: "The next sweep takes them. None is overdue.", Link: inState(rotator.StandingDue),
+			Detail: "The next sweep takes them. None is overdue.", Link: inState(rotator.PolicyStateDue),
 		}
 	case invalid+pending > 0:
 		return concern{Tone: toneGood, Text: fmt.Sprintf("%s of %s younger than their policy.", number(n-invalid-pending), count(n, "password")+" are"),
@@ -116,9 +116,9 @@ func concerns(f fleet) []concern {
 		}
 	}
 	all = shortList(all)
-	if n := f.standings[rotator.StandingInvalid]; n > 0 {
+	if n := f.byState[rotator.PolicyStateInvalid]; n > 0 {
 		add(concern{
-			Tone: toneBad, Text: fmt.Sprintf("%s invalid.", count(n, "record")+" "+are(n)), Link: inState(rotator.StandingInvalid),
+			Tone: toneBad, Text: fmt.Sprintf("%s invalid.", count(n, "record")+" "+are(n)), Link: inState(rotator.PolicyStateInvalid),
 			Detail: "Not rotated until the record is fixed or its origin is listed.",
 		})
 	}
@@ -146,7 +146,7 @@ func concerns(f fleet) []concern {
 	if n := f.halfFinished; n > 0 {
 		add(concern{
 			Tone: toneNotice, Text: fmt.Sprintf("%s half-finished.", count(n, "rotation")+" "+are(n)),
-			Detail: "The next run finishes them, with their passwords.", Link: inState(rotator.StandingPending),
+			Detail: "The next run finishes them, with their passwords.", Link: inState(rotator.PolicyStatePending),
 		})
 	}
 	return all

@@ -60,7 +60,7 @@ type tile struct {
 	Label string
 	Count int
 	Link  string
-	Apart bool   // not a standing, so not part of the bar
+	Apart bool   // not a state, so not part of the bar
 	X     string // percent, of the bar
 	Width string
 }
@@ -69,10 +69,10 @@ type tile struct {
 func tiles(f fleet) []tile {
 	var all []tile
 	x, total := 0, max(1, f.Passwords())
-	for _, s := range []rotator.Standing{
-		rotator.StandingOK, rotator.StandingDue, rotator.StandingOverdue, rotator.StandingPending, rotator.StandingInvalid,
+	for _, s := range []rotator.PolicyState{
+		rotator.PolicyStateOK, rotator.PolicyStateDue, rotator.PolicyStateOverdue, rotator.PolicyStatePending, rotator.PolicyStateInvalid,
 	} {
-		n := f.standings[s]
+		n := f.byState[s]
 		all = append(all, tile{
 			State: string(s), Label: string(s), Count: n, Link: inState(s),
 			X: percent(float64(x), total), Width: percent(float64(n), total),

@@ -241,7 +241,7 @@ func (c *Cache) Pending() (all []rotator.Status) {
 func (c *Cache) Overdue(t rotator.Timetable) (n int) {
 	now := c.clock.Now()
 	for e := range c.Tenants() {
-		if e.Standing(now, t) == rotator.StandingOverdue {
+		if e.PolicyState(now, t) == rotator.PolicyStateOverdue {
 			n++
 		}
 	}

@@ -35,7 +35,7 @@ func TestBoardFollowsASweep(t *testing.T) {
 			t.Fatalf("%d tenants, scanned %s, %v", len(s.Tenants), s.Scanned, err)
 		}
 		old, young := s.Tenants[0], s.Tenants[1]
-		if old.Outcome != rotator.Rotated || old.Standing(s.Now, nightly(t)) != rotator.StandingOK {
+		if old.Outcome != rotator.Rotated || old.PolicyState(s.Now, nightly(t)) != rotator.PolicyStateOK {
 			t.Errorf("the rotated tenant is %+v", old)
 		}
 		if age, _ := old.Age(s.Now); age > time.Minute {

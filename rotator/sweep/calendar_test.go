@@ -24,13 +24,13 @@ func TestTimestampsAtTheEndsOfTheCalendar(t *testing.T) {
 			status := rotator.StatusOf(noon, candidate, 1)
 			left, comes := status.Left(noon)
 			age, _ := status.Age(noon)
-			standing := status.Standing(noon, nightly(t))
+			state := status.PolicyState(noon, nightly(t))
 
 			if !candidate.Credential.Due(noon) {
 				t.Errorf("%s under %s: not due", stamp, name)
 			}
-			if standing != rotator.StandingDue {
-				t.Errorf("%s under %s: %s", stamp, name, standing)
+			if state != rotator.PolicyStateDue {
+				t.Errorf("%s under %s: %s", stamp, name, state)
 			}
 			if age != 0 || left != 0 || comes || !status.Born.IsZero() {
 				t.Errorf("%s under %s: %s old and %s left", stamp, name, age, left)

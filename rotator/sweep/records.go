@@ -82,7 +82,7 @@ func (s *Sweep) Reveal(ctx context.Context, c rotator.Credential, pending, accep
 }
 
 // Status reads only the records of the selection: it needs no master key, sends Mailu
-// nothing and writes nothing. The returned time is that of the run; standings must be
+// nothing and writes nothing. The returned time is that of the run; states must be
 // computed for it. Without tenants the error is [rotator.ErrNoTenants], as of every scan.
 func (s *Sweep) Status(ctx context.Context, sel Selection) ([]rotator.Status, time.Time, error) {
 	clock, err := rotator.GuardClock(ctx, s.Clock, s.Time)

@@ -42,7 +42,7 @@ var commands = map[string]func(t *testing.T, f *fleet) error{
 		return err
 	},
 	"--run-now, brief": func(t *testing.T, f *fleet) error {
-		f.sweep.Brief = true
+		f.sweep.OmitUnchanged = true
 		_, err := f.sweep.Run(t.Context(), sweep.Selection{All: true}, 0)
 		return err
 	},

@@ -85,7 +85,7 @@ func TestABriefRunReportsWhatConcernsSomebody(t *testing.T) {
 		f.add(serverA, 1, 390, 391, 392)
 		f.store.Edit(string(tenant(391)), func(fields map[string]any) { fields["rotation_policy"] = "sometimes" })
 		f.store.Put("README", map[string]any{"text": "not a tenant"})
-		f.sweep.Brief = true
+		f.sweep.OmitUnchanged = true
 
 		report := f.run(t, sweep.Selection{})
 
@@ -105,18 +105,18 @@ func TestABriefRunFindsRivalsWhomItHasForgotten(t *testing.T) {
 		for _, n := range []int{390, 392, 393} { // the last one on another server
 			f.store.Edit(string(tenant(n)), same)
 		}
-		f.sweep.Brief = true
+		f.sweep.OmitUnchanged = true
 		board := boarded(f)
 
 		report := f.run(t, sweep.Selection{})
 
 		mustEnd(t, report, "390 invalid, 392 invalid")
-		standings := map[rotator.Standing]int{}
+		byState := map[rotator.PolicyState]int{}
 		for e := range board.Tenants() {
-			standings[e.Standing(time.Now(), nightly(t))]++
+			byState[e.PolicyState(time.Now(), nightly(t))]++
 		}
-		if standings[rotator.StandingInvalid] != 2 || standings[rotator.StandingOK] != 2 {
-			t.Errorf("on the board: %v", standings)
+		if byState[rotator.PolicyStateInvalid] != 2 || byState[rotator.PolicyStateOK] != 2 {
+			t.Errorf("on the board: %v", byState)
 		}
 	})
 }
@@ -124,7 +124,7 @@ func TestABriefRunFindsRivalsWhomItHasForgotten(t *testing.T) {
 func TestABriefRunOverAQuietFleetIsForSomebody(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 390, 391)
-		f.sweep.Brief = true
+		f.sweep.OmitUnchanged = true
 
 		report, err := f.sweep.Run(t.Context(), sweep.Selection{}, 0)
 
@@ -163,7 +163,7 @@ func TestStatusNamesRivals(t *testing.T) {
 		}
 		for _, s := range all {
 			rival := s.Tenant != string(tenant(391))
-			if got := s.Standing(now, nightly(t)) == rotator.StandingInvalid; got != rival {
+			if got := s.PolicyState(now, nightly(t)) == rotator.PolicyStateInvalid; got != rival {
 				t.Errorf("%s: %s", s.Tenant, s.Fault)
 			}
 		}

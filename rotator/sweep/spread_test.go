@@ -180,10 +180,10 @@ func TestOverdueBeginsWithThePolicyWhateverTheSpread(t *testing.T) {
 	early := entry(t1, 29, spreadBy(t, "50%"))
 	late := entry(t1, 32, spreadBy(t, "50%"))
 
-	got := rotator.StatusOf(noon, early, 1).Standing(noon, nightly(t))
-	then := rotator.StatusOf(noon, late, 1).Standing(noon, nightly(t))
+	got := rotator.StatusOf(noon, early, 1).PolicyState(noon, nightly(t))
+	then := rotator.StatusOf(noon, late, 1).PolicyState(noon, nightly(t))
 
-	if got != rotator.StandingDue || then != rotator.StandingOverdue {
+	if got != rotator.PolicyStateDue || then != rotator.PolicyStateOverdue {
 		t.Errorf("29 days old of 30: %s; 32 days old: %s", got, then)
 	}
 }

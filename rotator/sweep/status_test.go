@@ -24,31 +24,31 @@ func nightly(t *testing.T) rotator.Timetable {
 	return rotator.Timetable{Schedule: schedule, Timezone: time.UTC, Jitter: 10 * time.Minute, Window: 6 * time.Hour}
 }
 
-func TestStandings(t *testing.T) {
+func TestPolicyStates(t *testing.T) {
 	tests := []struct {
 		name      string
 		candidate rotator.Candidate
 		rivals    int
-		want      rotator.Standing
+		want      rotator.PolicyState
 	}{
-		{"younger than its policy", entry(t1, 29), 1, rotator.StandingOK},
-		{"as old as its policy", entry(t1, 30), 1, rotator.StandingDue},
-		{"due, and the next sweep has not been yet", entry(t1, 30), 1, rotator.StandingDue},
-		{"due before a sweep that is over", entry(t1, 32), 1, rotator.StandingOverdue},
-		{"manual, however old", entry(t1, 999, manual), 1, rotator.StandingOK},
-		{"of unknown age", entry(t1, 0, undated), 1, rotator.StandingDue},
-		{"half-finished, however old", entry(t1, 999, pending), 1, rotator.StandingPending},
-		{"malformed", entry(t1, 999, malformed), 1, rotator.StandingInvalid},
-		{"a record that may not be read", entry(t1, 0, unreadable), 1, rotator.StandingInvalid},
-		{"an origin that is not listed", entry(t1, 1, unlisted), 1, rotator.StandingInvalid},
-		{"a user that another tenant names", entry(t1, 1), 2, rotator.StandingInvalid},
-		{"not a tenant", entry(t1, 0, foreign), 0, rotator.StandingIgnored},
+		{"younger than its policy", entry(t1, 29), 1, rotator.PolicyStateOK},
+		{"as old as its policy", entry(t1, 30), 1, rotator.PolicyStateDue},
+		{"due, and the next sweep has not been yet", entry(t1, 30), 1, rotator.PolicyStateDue},
+		{"due before a sweep that is over", entry(t1, 32), 1, rotator.PolicyStateOverdue},
+		{"manual, however old", entry(t1, 999, manual), 1, rotator.PolicyStateOK},
+		{"of unknown age", entry(t1, 0, undated), 1, rotator.PolicyStateDue},
+		{"half-finished, however old", entry(t1, 999, pending), 1, rotator.PolicyStatePending},
+		{"malformed", entry(t1, 999, malformed), 1, rotator.PolicyStateInvalid},
+		{"a record that may not be read", entry(t1, 0, unreadable), 1, rotator.PolicyStateInvalid},
+		{"an origin that is not listed", entry(t1, 1, unlisted), 1, rotator.PolicyStateInvalid},
+		{"a user that another tenant names", entry(t1, 1), 2, rotator.PolicyStateInvalid},
+		{"not a tenant", entry(t1, 0, foreign), 0, rotator.PolicyStateIgnored},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			status := rotator.StatusOf(noon, test.candidate, test.rivals)
 
-			if got := status.Standing(noon, nightly(t)); got != test.want {
+			if got := status.PolicyState(noon, nightly(t)); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
@@ -59,10 +59,10 @@ func TestOverdueBeginsWhenTheSweepThatShouldHaveSeenToItIsOver(t *testing.T) {
 	status := rotator.StatusOf(noon, entry(t1, 30), 1) // due at noon, swept from 3:00 to 9:10
 	over := noon.Add(21*time.Hour + 10*time.Minute)
 
-	if got := status.Standing(over, nightly(t)); got != rotator.StandingDue {
+	if got := status.PolicyState(over, nightly(t)); got != rotator.PolicyStateDue {
 		t.Errorf("at the end of the sweep: %s", got)
 	}
-	if got := status.Standing(over.Add(time.Nanosecond), nightly(t)); got != rotator.StandingOverdue {
+	if got := status.PolicyState(over.Add(time.Nanosecond), nightly(t)); got != rotator.PolicyStateOverdue {
 		t.Errorf("after the sweep: %s", got)
 	}
 }

@@ -48,9 +48,9 @@ type Sweep struct {
 	// Confirm, unless nil, is asked with the plan before anything is written, except in a
 	// dry run. False ends the run with [ErrDeclined].
 	Confirm func(context.Context, []Decision) bool
-	// Brief leaves tenants without an action out of the report of Run, and out of
+	// OmitUnchanged leaves tenants without an action out of the report of Run, and out of
 	// memory as soon as they are read.
-	Brief bool
+	OmitUnchanged bool
 	// DryRun makes Run, Add and Reseal report what they would do. Nothing is written.
 	DryRun bool
 	// Unreadable are tenants that, as the operator knows, do not have any of the users
@@ -89,7 +89,7 @@ func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (R
 	return s.execute(ctx, o, func(r *run) ([]Decision, error) {
 		candidates, err := r.scan(ctx, func(c rotator.Candidate) bool {
 			d := decide(r.clock.Now(), c, r.sel, 1)
-			return !s.Brief || d.Action != rotator.Leave || d.Outcome != rotator.Fresh
+			return !s.OmitUnchanged || d.Action != rotator.Leave || d.Outcome != rotator.Fresh
 		})
 		if err != nil {
 			return nil, err

@@ -194,8 +194,8 @@ func TestABoardKeepsWhatItKnewOfAnUnreadableRecord(t *testing.T) {
 			if e.User != userOf(390) || e.Origin != serverA || e.Due.IsZero() || e.Fault != fault.Error() {
 				t.Errorf("got %+v", e)
 			}
-			if e.Standing(time.Now(), nightly(t)) != rotator.StandingInvalid {
-				t.Errorf("it is %s", e.Standing(time.Now(), nightly(t)))
+			if e.PolicyState(time.Now(), nightly(t)) != rotator.PolicyStateInvalid {
+				t.Errorf("it is %s", e.PolicyState(time.Now(), nightly(t)))
 			}
 
 			f.fault = nil
@@ -214,7 +214,7 @@ func TestARivalThatCannotBeReadAgainKeepsBothFromBeingTouched(t *testing.T) {
 	inFleet(t, func(t *testing.T, f *fleet) {
 		f.add(serverA, 1, 390, 391)
 		f.store.Edit(string(tenant(390)), func(fields map[string]any) { fields["username"] = userOf(1) })
-		f.sweep.Brief = true
+		f.sweep.OmitUnchanged = true
 		f.fault = func(c rotatortest.Call) rotatortest.Fault {
 			if c.Op == rotatortest.OpRead && c.Tenant == tenant(390) && len(f.of(rotatortest.OpRead, 390)) > 1 {
 				return rotatortest.Fault{Before: errDamaged}

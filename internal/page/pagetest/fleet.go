@@ -73,7 +73,7 @@ func Healthy(n int) status.Snapshot {
 	return b.Snapshot()
 }
 
-// Mixed is a fleet with every possible state: all standings, failures, servers given up
+// Mixed is a fleet with every possible state: all states, failures, servers given up
 // and paused, and a running sweep. It has at least 12 tenants.
 func Mixed(n int) status.Snapshot {
 	b := newCache()

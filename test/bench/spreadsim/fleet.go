@@ -158,7 +158,7 @@ func (f *fleet) overdue(day int) int {
 	midnight := epoch.Add(time.Duration(day) * aDay)
 	n := 0
 	for _, i := range f.waiting {
-		if rotator.StatusOf(midnight, f.tenants[i], 1).Standing(midnight, f.nights) == rotator.StandingOverdue {
+		if rotator.StatusOf(midnight, f.tenants[i], 1).PolicyState(midnight, f.nights) == rotator.PolicyStateOverdue {
 			n++
 		}
 	}

@@ -4,7 +4,7 @@
 // docs/performance.md.
 //
 // The program's own code decides which tenants are due, when, and in what order: [sweep.Plan],
-// [rotator.Credential.DueAt] and [rotator.Status.Standing]. This command only simulates
+// [rotator.Credential.DueAt] and [rotator.Status.PolicyState]. This command only simulates
 // the days, and what a rotation writes to a record. The random numbers have a fixed
 // seed, so two runs have the same result.
 package main
