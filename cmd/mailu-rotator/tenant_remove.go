@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -49,6 +50,9 @@ Exit status: 0 removed; 1 not removed; 130 interrupted, or the answer was no.`,
 func runRemove(cmd *cobra.Command, path, name string, login operatorLogin, yes bool) error {
 	if !yes && !(isTerminal(cmd.InOrStdin()) && isTerminal(cmd.ErrOrStderr())) {
 		return errors.New("tenant remove asks before it deletes, and there is no terminal: say --yes")
+	}
+	if _, err := rotator.ParseTenantID(name); err != nil && !strings.Contains(name, "@") {
+		return fmt.Errorf("tenant remove takes a whole id or an address, not the beginning of an id: %w", err)
 	}
 	var said string
 	_, err := runOnce(cmd, path, func(ctx context.Context, a *app) (err error) {
