@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,9 +204,11 @@ func TestQueuedCallsGiveUpWithTheirContext(t *testing.T) {
 	_ = push(t, server) // which proves the token
 	fake.Inject(mailutest.Fault{Kind: mailutest.HangBefore})
 	background, stop := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	defer others.Wait()
 	defer stop()
 	for range server.MaxConcurrent() {
-		go func() { _ = server.SetPassword(background, user, crypto.SecretFromString(newPassword)) }()
+		others.Go(func() { _ = server.SetPassword(background, user, crypto.SecretFromString(newPassword)) })
 	}
 	for fake.Count("") < 1+server.MaxConcurrent() {
 		time.Sleep(time.Millisecond)

@@ -183,8 +183,7 @@ func (s *Servers) server(origin rotator.Origin) (*Server, error) {
 	return &Server{endpoint: e, state: s.states[e.host]}, nil
 }
 
-// Close drops idle connections and wipes the tokens, including those of every
-// [Servers.Fresh] copy.
+// Close drops idle connections and wipes the tokens. The run's requests must have ended.
 func (s *Servers) Close() {
 	for _, e := range s.endpoints {
 		if t, ok := e.transport.(*http.Transport); ok {

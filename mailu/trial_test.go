@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -175,8 +176,10 @@ func TestATrialEndsWithItsContext(t *testing.T) {
 	fake, server := pair(t, mailutest.Config{})
 	fake.Inject(mailutest.Fault{Kind: mailutest.HangBefore})
 	background, stop := context.WithCancel(t.Context())
+	var other sync.WaitGroup
+	defer other.Wait()
 	defer stop()
-	go func() { _ = server.Knows(background, user) }()
+	other.Go(func() { _ = server.Knows(background, user) })
 	for fake.Count("") < 1 {
 		time.Sleep(time.Millisecond)
 	}

@@ -196,7 +196,9 @@ func TestAnotherPendingPasswordIsLookedAtAnew(t *testing.T) {
 		before := len(v.looks)
 		next := halfFinished("a", 24*time.Hour)
 		next.Begun = midnight.Add(5 * time.Hour)
+		v.mu.Lock()
 		v.pending = []rotator.Status{next} // which the sweep of 23:00 sees
+		v.mu.Unlock()
 
 		v.until(30 * time.Hour)
 
