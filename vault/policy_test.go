@@ -15,13 +15,17 @@ import (
 	"mailu-rotator/vault"
 )
 
-// work sends every request of a sweep.
-func work(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
+func open(ctx context.Context, config vault.Config, auth vault.Auth) (*vault.Client, error) {
 	login, err := vault.NewLogin(auth)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c, err := vault.Open(ctx, config, login)
+	return vault.Open(ctx, config, login)
+}
+
+// work sends every request of a sweep.
+func work(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
+	c, err := open(ctx, config, auth)
 	if err != nil {
 		return err
 	}
@@ -68,11 +72,7 @@ func (f *fixture) removing(t *testing.T) func(context.Context, vault.Config, vau
 	return func(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
 		id := rotator.NewTenantID(rotator.Address(rand.Text()+"@old.example"), 0)
 		must(t, f.server.Put(ctx, "smtp/"+string(id)+"/admin", map[string]any{"v": "1"}))
-		login, err := vault.NewLogin(auth)
-		if err != nil {
-			return err
-		}
-		c, err := vault.Open(ctx, config, login)
+		c, err := open(ctx, config, auth)
 		if err != nil {
 			return err
 		}
