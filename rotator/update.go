@@ -57,10 +57,10 @@ func (r *rotation) update(ctx context.Context, step change) error {
 	return &storeError{fmt.Errorf("%w %d times in a row: find in Vault's audit log what keeps writing it; the next run goes on", ErrConflict, maxRebases)}
 }
 
-// store writes a record. It refuses one whose current
-// password would not open with the fields beside it: nobody could read it. It does not
-// open the known ones, with exactly their fields: the one that the rotation has itself
-// sealed or opened, and the one that was current before.
+// store writes a record. It refuses one whose current password would not open with the
+// fields beside it: nobody could read it. It does not open the known ones, with exactly
+// their fields: the one that the rotation has itself sealed or opened, and the one that
+// was current before.
 func (r *rotation) store(ctx context.Context, c Credential) (int, error) {
 	doc := c.Document()
 	written, _ := parseFields(c.Tenant, doc, Policy{}) // as readers parse it; malformed parts stay unchanged

@@ -10,8 +10,9 @@ import (
 )
 
 // Policy returns the minimal Vault policy, in HCL, for everything in this package
-// except [Client.Create] and [Client.Remove]. A token also needs Vault's `default` policy. In a namespace
-// the policy must be written there. Its error lists what is wrong with cfg.
+// except [Client.Create] and [Client.Remove]. A token also needs Vault's `default`
+// policy. In a namespace the policy must be written there. Its error lists what is wrong
+// with cfg.
 func Policy(cfg Config) (string, error) { return policyOf(cfg, keepingRule, exportRule) }
 
 // AddingPolicy is [Policy] plus "create", for commands that add tenants
