@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
+
+	"mailu-rotator/test/child"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -20,19 +21,22 @@ import (
 // clashes is how often a start retries because its port was taken.
 const clashes = 20
 
+// started ends "==> Vault server started!" and "==> OpenBao server started!".
+const started = "server started!"
+
 // launch starts the process on a free port. Another process can take the port before
 // Vault listens; then launch tries another one.
 func (s *Server) launch(ctx context.Context) error {
 	var err error
 	for range clashes {
-		if s.listen, err = freePort(); err != nil {
+		if s.listen, err = child.FreePort(); err != nil {
 			return err
 		}
 		s.Addr = "http://" + s.listen
 		if s.opts.TLS {
 			s.Addr = "https://" + s.listen
 		}
-		if err = s.spawn(ctx); !errors.Is(err, errPortTaken) {
+		if err = s.spawn(ctx); !errors.Is(err, child.ErrPortTaken) {
 			return err
 		}
 	}
@@ -44,7 +48,7 @@ func (s *Server) launch(ctx context.Context) error {
 func (s *Server) relaunch(ctx context.Context) error {
 	var err error
 	for range clashes {
-		if err = s.spawn(ctx); !errors.Is(err, errPortTaken) {
+		if err = s.spawn(ctx); !errors.Is(err, child.ErrPortTaken) {
 			return err
 		}
 		select {
@@ -61,7 +65,7 @@ func (s *Server) spawn(ctx context.Context) error {
 	if err := os.WriteFile(config, []byte(s.config()), 0o600); err != nil {
 		return fmt.Errorf("write vault's configuration: %w", err)
 	}
-	p, err := startProcess(ctx, s.opts.Log, s.binary, "server", "-config="+config)
+	p, err := child.Serve(ctx, s.opts.Log, started, s.binary, "server", "-config="+config)
 	if err != nil {
 		return err
 	}
@@ -146,16 +150,6 @@ func initialise(ctx context.Context, client *api.Client, file string) (ceremony,
 		return ceremony{}, fmt.Errorf("keep the unseal key: %w", err)
 	}
 	return c, nil
-}
-
-// freePort returns an address on which nothing listens at the moment.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // newHTTPClient returns what api.DefaultConfig would, without the environment.

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"mailu-rotator/test/child"
+
 	"github.com/hashicorp/vault/api"
 )
 
@@ -50,7 +52,7 @@ type Server struct {
 	ca        *authority
 
 	mu      sync.Mutex // guards the fields below
-	process *process
+	process *child.Server
 	http    *http.Client
 	layout  Layout
 }
@@ -123,7 +125,7 @@ func (s *Server) Client() (*api.Client, error) {
 // PID is the process id, 0 if none was started.
 func (s *Server) PID() int {
 	if p := s.running(); p != nil {
-		return p.cmd.Process.Pid
+		return p.PID()
 	}
 	return 0
 }
@@ -131,7 +133,7 @@ func (s *Server) PID() int {
 // Kill ends the process immediately, like a crash, and waits until it is gone.
 func (s *Server) Kill() {
 	if p := s.running(); p != nil {
-		p.kill()
+		p.Kill()
 	}
 }
 
@@ -139,7 +141,7 @@ func (s *Server) Kill() {
 // the temporary files of a server without a Dir.
 func (s *Server) Stop() {
 	if p := s.running(); p != nil {
-		p.stop(10 * time.Second)
+		p.Stop(10 * time.Second)
 	}
 	if s.opts.Dir == "" && s.work != "" {
 		os.RemoveAll(s.work)
@@ -220,7 +222,7 @@ func (s *Server) prepare() error {
 	return nil
 }
 
-func (s *Server) running() *process {
+func (s *Server) running() *child.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.process
