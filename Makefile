@@ -28,7 +28,7 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions licences install package boot-test container-test check-units generate test test-fast bench bench-check lint vulncheck fuzz demo chaos wave vault clean
+.PHONY: help all build man completions licences install package boot-test container-test check-units generate test test-fast bench bench-check lint vulncheck fuzz demo chaos wave vault nats clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -109,9 +109,12 @@ generate: ## write the tables of docs/configuration.md anew, from internal/confi
 vault: ## find or build (once) the real Vault that demo and tests use
 	@test/devstack/vault.sh
 
+nats: ## find or build (once) the real NATS server that demo and tests use
+	@test/devstack/nats.sh
+
 # The simulations run one goroutine at a time: there the race detector finds
 # nothing, and would leave only their small bound.
-test: vault ## run every test, with the race detector, on a real Vault
+test: vault nats ## run every test, with the race detector, on a real Vault and a real NATS
 	@scripts/tools.sh node cc promtool chromium package-readers script >/dev/null
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $$(go list $(PKGS) | grep -v '/rotator/simulation')
 	go test -timeout 30m ./rotator/simulation/...
@@ -120,7 +123,7 @@ test: vault ## run every test, with the race detector, on a real Vault
 	cd test/containers && GOWORK=off go test -count 1 -timeout 15m ./... # reads files that the cache does not watch
 	cd test/bench && GOWORK=off go test -timeout 15m ./...
 
-test-fast: vault ## the same without the race detector, and cached
+test-fast: vault nats ## the same without the race detector, and cached
 	go test -timeout 15m $(PKGS)
 
 $(OUT)/bench: FORCE
@@ -156,7 +159,7 @@ vulncheck: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
 fuzz: ## run every fuzz target for FUZZTIME (default 1m) each
 	scripts/fuzz.sh $${FUZZTIME:-1m}
 
-demo: build vault ## watch it rotate passwords on a real Vault; KEEP=1 leaves it running
+demo: build vault nats ## watch it rotate passwords on a real Vault; KEEP=1 leaves it running
 	@go build -o bin/demo ./test/demo
 	@bin/demo -binary $(BINARY) $(if $(KEEP),-keep)
 
@@ -167,5 +170,5 @@ chaos: vault ## kill it and its servers at every step, then see who is locked ou
 wave: ## two years of a fleet that was imported on one day, with a rotation.spread and without (a minute)
 	cd test/bench && GOWORK=off go run ./spreadsim -svg ../../docs/images/wave.svg
 
-clean: ## remove what was built here (the cached Vault stays)
+clean: ## remove what was built here (the cached servers stay)
 	rm -rf bin dist
