@@ -213,24 +213,39 @@ func (r *rotation) whileAdded(err error) error {
 // ToBeAdded is the reason for an addition about whose user Mailu was not asked.
 const ToBeAdded = "to be added; its user in Mailu is taken over, or created"
 
-// ForeseeUser says what an addition will do with its user, or why Mailu refuses it. planned
-// is the reason of the plan so far.
-func ForeseeUser(ctx context.Context, server Server, creator Creator, c Credential, planned string) (string, error) {
+// UserPlan is what an addition will do with its user in Mailu.
+type UserPlan string
+
+// What a user's plan can be.
+const (
+	UserToBeTakenOver UserPlan = "taken over" // its password is replaced
+	UserToBeCreated   UserPlan = "created"
+	UserToBeResumed   UserPlan = "resumed" // Mailu has it, perhaps by the half-finished addition itself
+)
+
+// UserPlans returns all of them, in the order of a summary.
+func UserPlans() []UserPlan {
+	return []UserPlan{UserToBeTakenOver, UserToBeCreated, UserToBeResumed}
+}
+
+// ForeseeUser returns what an addition will do with its user, and the reason of its plan
+// with that, or why Mailu refuses the user. planned is the reason so far.
+func ForeseeUser(ctx context.Context, server Server, creator Creator, c Credential, planned string) (plan UserPlan, reason string, err error) {
 	user := &newUser{Server: server, creator: creator, origin: c.Origin}
 	if err := user.Knows(ctx, c.Username); err != nil {
-		return "", err
+		return "", "", err
 	}
 	switch {
 	case user.missing && planned == ToBeAdded:
-		return "to be added; its user in Mailu is created", nil
+		return UserToBeCreated, "to be added; its user in Mailu is created", nil
 	case user.missing:
-		return planned + "; its user in Mailu is created", nil
+		return UserToBeCreated, planned + "; its user in Mailu is created", nil
 	case planned == ToBeAdded:
-		planned = "to be added; its user in Mailu is taken over, and its password is replaced"
+		plan, reason = UserToBeTakenOver, "to be added; its user in Mailu is taken over, and its password is replaced"
 	default: // it may already have the pending password
-		planned += "; Mailu has its user"
+		plan, reason = UserToBeResumed, planned+"; Mailu has its user"
 	}
 	account := server.Account(c.Username)
 	account.ChangeAtLogin = false // an addition clears that
-	return joined(planned, account.remark()), nil
+	return plan, joined(reason, account.remark()), nil
 }

@@ -128,9 +128,10 @@ func (s span) MarshalJSON() ([]byte, error) { return []byte(cmp.Or(s.seconds(), 
 // reportJSON is the document of --output json; docs/report.md describes it.
 type reportJSON struct {
 	sweep.Report
-	Summary  map[rotator.Outcome]int `json:"summary"`
-	Failures int                     `json:"failures"`
-	Tenants  []rowJSON               `json:"tenants"`
+	Summary  map[rotator.Outcome]int  `json:"summary"`
+	Users    map[rotator.UserPlan]int `json:"users,omitempty"`
+	Failures int                      `json:"failures"`
+	Tenants  []rowJSON                `json:"tenants"`
 }
 
 // rowJSON repeats outcome and reason so that they come after the age.
@@ -144,9 +145,15 @@ type rowJSON struct {
 
 func newReportJSON(r sweep.Report) reportJSON {
 	r.Started, r.Finished, r.RotatedBefore = r.Started.UTC(), r.Finished.UTC(), r.RotatedBefore.UTC()
-	doc := reportJSON{Report: r, Summary: map[rotator.Outcome]int{}, Failures: r.Failures(), Tenants: make([]rowJSON, len(r.Rows))}
+	doc := reportJSON{
+		Report: r, Summary: map[rotator.Outcome]int{}, Users: map[rotator.UserPlan]int{},
+		Failures: r.Failures(), Tenants: make([]rowJSON, len(r.Rows)),
+	}
 	for i, row := range r.Rows {
 		doc.Summary[row.Outcome]++
+		if row.UserPlan != "" {
+			doc.Users[row.UserPlan]++
+		}
 		doc.Tenants[i] = rowJSON{row, spanOf(row.Age, row.Age >= 0), row.Outcome, row.Outcome.Failure(), row.Reason}
 	}
 	return doc
@@ -172,16 +179,29 @@ func printReport(out io.Writer, r sweep.Report, format string, all bool) error {
 }
 
 // summary is the number of tenants by outcome, also of those that the table omits, and
-// the command that continues the run.
+// of users by what an addition would do with them; and the command that continues the
+// run.
 func (doc reportJSON) summary(omitted map[rotator.Outcome]int) string {
 	text := tenants(len(doc.Rows)) + ": " + strings.Join(counts(doc.Summary, rotator.Outcomes()), ", ")
 	hidden := notShown(counts(omitted, rotator.Outcomes()))
 	if doc.DryRun {
-		return text + " (dry run: nothing was changed)" + hidden
+		return text + " (dry run: nothing was changed)" + doc.plannedUsers() + hidden
 	}
 	text += fmt.Sprintf(" in %s", doc.Finished.Sub(doc.Started).Round(10*time.Millisecond)) + hidden
 	if !doc.RotatedBefore.IsZero() && doc.Incomplete() {
 		text += "\nto go on where this run ended: --run-now --rotated-before " + instant(doc.RotatedBefore)
 	}
 	return text
+}
+
+// plannedUsers is the line of a dry run's summary that says which users lose a password.
+func (doc reportJSON) plannedUsers() string {
+	users := counts(doc.Users, rotator.UserPlans())
+	if len(users) == 0 {
+		return ""
+	}
+	if doc.Users[rotator.UserToBeTakenOver] > 0 {
+		users[0] += " (password replaced)"
+	}
+	return "\nusers in Mailu: " + strings.Join(users, ", ")
 }

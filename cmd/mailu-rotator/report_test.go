@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -111,6 +112,28 @@ func TestSummaryCountsOutcomesInOrder(t *testing.T) {
 		"to go on where this run ended: --run-now --rotated-before 2026-11-23T10:00:00.125Z"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestSummaryOfADryRunCountsUsersByTheirPlan(t *testing.T) {
+	for name, test := range map[string]struct {
+		plans []rotator.UserPlan
+		want  string
+	}{
+		"additions":       {[]rotator.UserPlan{"created", "taken over", "resumed", "taken over"}, "\nusers in Mailu: 2 taken over (password replaced), 1 created, 1 resumed"},
+		"none taken over": {[]rotator.UserPlan{"created"}, "\nusers in Mailu: 1 created"},
+		"no additions":    {[]rotator.UserPlan{"", ""}, ""},
+	} {
+		report := sweep.Report{DryRun: true}
+		for _, plan := range test.plans {
+			report.Rows = append(report.Rows, sweep.Row{Outcome: rotator.Planned, UserPlan: plan})
+		}
+
+		got := newReportJSON(report).summary(map[rotator.Outcome]int{rotator.Fresh: 3})
+
+		if want := fmt.Sprintf("%s: %d planned (dry run: nothing was changed)%s\n3 fresh not shown; --all", tenants(len(test.plans)), len(test.plans), test.want); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
 	}
 }
 

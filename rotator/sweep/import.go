@@ -251,14 +251,14 @@ func (q *inquiry) ask(ctx context.Context, d *Decision) {
 	}
 	within, cancel := context.WithTimeout(ctx, q.ClaimTTL)
 	defer cancel()
-	reason, err := rotator.ForeseeUser(within, q.server, q.creator, d.Credential, d.Reason)
+	plan, reason, err := rotator.ForeseeUser(within, q.server, q.creator, d.Credential, d.Reason)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		d.leave(rotator.Deferred, errInterrupted)
 	case err != nil:
 		d.leave(rotator.Failed, err)
 	default:
-		d.Reason = reason
+		d.UserPlan, d.Reason = plan, reason
 	}
 	q.learn(err)
 }

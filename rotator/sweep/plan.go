@@ -12,9 +12,10 @@ import (
 // Decision is the plan for one candidate.
 type Decision struct {
 	rotator.Candidate
-	Action  rotator.Action
-	Outcome rotator.Outcome // of a tenant that is not changed
-	Reason  string
+	Action   rotator.Action
+	Outcome  rotator.Outcome // of a tenant that is not changed
+	Reason   string
+	UserPlan rotator.UserPlan // of an addition in a dry run that asked Mailu
 }
 
 // Plan decides, from records alone, what a run does: half-finished rotations first,

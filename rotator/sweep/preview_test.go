@@ -32,17 +32,18 @@ func TestADryRunOfAnAdditionSaysWhatMailuSays(t *testing.T) {
 		name    string
 		arrange func(*fleet)
 		want    rotator.Outcome
+		user    rotator.UserPlan
 		reason  string
 	}{
-		{"known", known, rotator.Planned, "to be added; its user in Mailu is taken over, and its password is replaced"},
-		{"unknown", func(*fleet) {}, rotator.Planned, "to be added; its user in Mailu is created"},
-		{"no domain", func(f *fleet) { f.mailu.NoDomain = "7.example" }, rotator.Failed, "no domain 7.example: refused by Mailu"},
-		{"an address that Mailu refuses", func(f *fleet) { f.fault = failing(refused, 7) }, rotator.Failed, refused.Error()},
-		{"no answer", func(f *fleet) { f.fault = failing(rotatortest.ErrLost, 7) }, rotator.Failed, rotatortest.ErrLost.Error()},
+		{"known", known, rotator.Planned, rotator.UserToBeTakenOver, "to be added; its user in Mailu is taken over, and its password is replaced"},
+		{"unknown", func(*fleet) {}, rotator.Planned, rotator.UserToBeCreated, "to be added; its user in Mailu is created"},
+		{"no domain", func(f *fleet) { f.mailu.NoDomain = "7.example" }, rotator.Failed, "", "no domain 7.example: refused by Mailu"},
+		{"an address that Mailu refuses", func(f *fleet) { f.fault = failing(refused, 7) }, rotator.Failed, "", refused.Error()},
+		{"no answer", func(f *fleet) { f.fault = failing(rotatortest.ErrLost, 7) }, rotator.Failed, "", rotatortest.ErrLost.Error()},
 		{"disabled", func(f *fleet) {
 			known(f)
 			f.mailu.Accounts = map[string]rotator.Account{userOf(7): {Disabled: true, NoIMAP: true, ChangeAtLogin: true}}
-		}, rotator.Planned, "to be added; its user in Mailu is taken over, and its password is replaced; the user is disabled in Mailu: nobody can log in; IMAP is off for the user in Mailu: no mail can be read"},
+		}, rotator.Planned, rotator.UserToBeTakenOver, "to be added; its user in Mailu is taken over, and its password is replaced; the user is disabled in Mailu: nobody can log in; IMAP is off for the user in Mailu: no mail can be read"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,8 +53,8 @@ func TestADryRunOfAnAdditionSaysWhatMailuSays(t *testing.T) {
 
 				report := f.previews(t, t.Context(), asking(7))
 
-				if row := report.Rows[0]; row.Outcome != test.want || row.Reason != test.reason || !report.DryRun {
-					t.Errorf("got %s: %s", row.Outcome, row.Reason)
+				if row := report.Rows[0]; row.Outcome != test.want || row.UserPlan != test.user || row.Reason != test.reason || !report.DryRun {
+					t.Errorf("got %s, %q: %s", row.Outcome, row.UserPlan, row.Reason)
 				}
 			})
 		})
@@ -64,10 +65,11 @@ func TestADryRunOfAHalfFinishedAdditionAsksMailuToo(t *testing.T) {
 	tests := []struct {
 		name   string
 		user   bool
+		plan   rotator.UserPlan
 		reason string
 	}{
-		{"known", true, "half-finished addition by this process; Mailu has its user"},
-		{"unknown", false, "half-finished addition by this process; its user in Mailu is created"},
+		{"known", true, rotator.UserToBeResumed, "half-finished addition by this process; Mailu has its user"},
+		{"unknown", false, rotator.UserToBeCreated, "half-finished addition by this process; its user in Mailu is created"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -82,7 +84,7 @@ func TestADryRunOfAHalfFinishedAdditionAsksMailuToo(t *testing.T) {
 
 				report, err := dry(f.sweep).Add(t.Context(), f.registry(), []sweep.Addition{asking(1)}, false)
 
-				if err != nil || report.Rows[0].Outcome != rotator.Planned || report.Rows[0].Reason != test.reason {
+				if err != nil || report.Rows[0].Outcome != rotator.Planned || report.Rows[0].UserPlan != test.plan || report.Rows[0].Reason != test.reason {
 					t.Errorf("got %+v, %v", report.Rows, err)
 				}
 			})

@@ -205,12 +205,14 @@ type Row struct {
 	Age         time.Duration   `json:"-"`                      // after the run; negative if unknown
 	Outcome     rotator.Outcome `json:"outcome"`
 	Reason      string          `json:"reason,omitempty"` // for people; empty if the outcome needs no explanation
+
+	UserPlan rotator.UserPlan `json:"-"` // of an addition in a dry run that asked Mailu
 }
 
 func (d Decision) row(now time.Time) Row {
 	row := Row{
 		Tenant: d.Name, User: d.Credential.Username, Origin: d.Credential.Origin,
-		LastRotated: d.Credential.LastRotated, Age: -1, Outcome: d.Outcome, Reason: d.Reason,
+		LastRotated: d.Credential.LastRotated, Age: -1, Outcome: d.Outcome, Reason: d.Reason, UserPlan: d.UserPlan,
 	}
 	if age, known := d.Credential.Age(now); known {
 		row.Age = age
