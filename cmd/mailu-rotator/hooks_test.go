@@ -63,7 +63,7 @@ func TestHooksAreToldOfARun(t *testing.T) {
 	if rotated.Tenant != old.id || rotated.User != old.user || rotated.Origin != old.mailu.Origin() || rotated.Outcome != "rotated" || rotated.Rotation == "" || rotated.Error != "" {
 		t.Errorf("after_rotation was told %+v", rotated)
 	}
-	if failed.Tenant != gone.id || failed.Outcome != "failed" || !strings.Contains(failed.Error, "unknown to this server") {
+	if failed.Tenant != gone.id || failed.User != gone.user || failed.Outcome != "failed" || !strings.Contains(failed.Error, "unknown to this server") {
 		t.Errorf("on_failure was told %+v", failed)
 	}
 	if r := run.Run; r == nil || r.Task != "sweep" || r.Planned != 2 || r.Failures != 1 || !maps.Equal(r.Counts, map[string]int{"rotated": 1, "failed": 1}) {
@@ -99,10 +99,10 @@ func TestHooksAreToldOfAVerification(t *testing.T) {
 	s.start(t, "verify", "--repair").mustEnd(t, exitDone)
 
 	all := s.told(t, file)
-	if failed := all[hook.OnFailure]; len(failed) != 1 || failed[0].State != "drift" {
+	if failed := all[hook.OnFailure]; len(failed) != 1 || failed[0].State != "drift" || failed[0].User != acme.user {
 		t.Errorf("on_failure was told %+v", failed)
 	}
-	if repaired := all[hook.AfterRotation]; len(repaired) != 1 || repaired[0].Event != "tenant repaired" || repaired[0].Tenant != acme.id {
+	if repaired := all[hook.AfterRotation]; len(repaired) != 1 || repaired[0].Event != "tenant repaired" || repaired[0].Tenant != acme.id || repaired[0].User != acme.user {
 		t.Errorf("after_rotation was told %+v", repaired)
 	}
 	if runs := all[hook.AfterRun]; len(runs) != 2 || runs[0].Run.Task != "verification" || runs[0].Run.Failures != 1 || runs[1].Run.Failures != 0 {

@@ -75,11 +75,8 @@ func hookOf(e rotator.Event) Name {
 func newDocument(hook Name, e rotator.Event, now time.Time) Document {
 	d := Document{
 		Version: DocumentVersion, Hook: hook, Event: string(e.Name), Time: timestamp(now),
-		Tenant: e.Tenant, Origin: string(e.Origin), Rotation: e.Rotation,
+		Tenant: e.Tenant, User: e.User, Origin: string(e.Origin), Rotation: e.Rotation,
 		Outcome: string(e.Outcome), State: string(e.State),
-	}
-	if e.Status != nil {
-		d.User = e.Status.User
 	}
 	if e.Err != nil {
 		d.Error = e.Err.Error()

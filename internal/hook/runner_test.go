@@ -86,8 +86,8 @@ func TestProgramGetsTheEventAndNothingElse(t *testing.T) {
 	b := newBench(t, long)
 
 	b.Observe(rotator.Event{
-		Name: rotator.TenantDone, Tenant: "acme", Origin: "https://mail.example.com", Rotation: "r1", Outcome: rotator.Failed,
-		Err: errors.New("line 1\nline \x1b 2"), Status: &rotator.Status{User: "admin@acme.example"},
+		Name: rotator.TenantDone, Tenant: "acme", User: "admin@acme.example", Origin: "https://mail.example.com", Rotation: "r1", Outcome: rotator.Failed,
+		Err: errors.New("line 1\nline \x1b 2"),
 	})
 	all := b.finish()
 
