@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Boots a Debian with mailu-rotator installed under systemd-nspawn and runs
-# systemd/boottest there. The tree is made once, and kept under ~/.cache.
+# systemd/boottest there: $RELEASE, by default bookworm. The tree is made once for
+# each release, and kept under ~/.cache.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,13 +13,14 @@ scripts/tools.sh nspawn >/dev/null
 vault=$(test/devstack/vault.sh)
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mailu-rotator
-tree=$cache/debian-bookworm-systemd
+release=${RELEASE:-bookworm}
+tree=$cache/debian-$release-systemd
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work" "$tree.new"' EXIT
 
 if [[ ! -d $tree ]]; then
   mkdir -p "$cache"
-  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus bookworm "$tree.new" ${DEBIAN_MIRROR:-http://deb.debian.org/debian} >"$work/debootstrap.log" ||
+  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus "$release" "$tree.new" ${DEBIAN_MIRROR:-http://deb.debian.org/debian} >"$work/debootstrap.log" ||
     { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
   rm -rf "$tree.new"/var/cache/apt/archives/*.deb "$tree.new"/var/lib/apt/lists/*
   mv "$tree.new" "$tree"
