@@ -44,6 +44,7 @@ const (
 	RotationAbandoned EventName = "rotation abandoned"  // Mailu certainly refused; the old password stays
 	PendingRestored   EventName = "pending restored"    // it had been overwritten while Mailu may have it
 	TenantDone        EventName = "tenant done"         // Outcome; Err if it failed
+	TenantReported    EventName = "tenant reported"     // like TenantDone, of a worker of the cluster
 	ServerPaused      EventName = "server paused"       // breaker open: Wait, then one tenant tries
 	ServerStopped     EventName = "server stopped"      // nothing more is sent to it in this run
 	SweepFinished     EventName = "sweep finished"      // Count: tenants that failed; Rotated, Finished, Deferred, Took

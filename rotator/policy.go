@@ -51,6 +51,9 @@ func (p Policy) WithSpread(s Spread) Policy {
 	return p
 }
 
+// Spread returns the policy's spread.
+func (p Policy) Spread() Spread { return p.spread }
+
 // MaxAge is the age at which a credential is due at the latest; 0 under a manual
 // policy.
 func (p Policy) MaxAge() time.Duration { return time.Duration(p.days) * 24 * time.Hour }

@@ -100,6 +100,11 @@ func (r *run) attempt(ctx context.Context, j *job) rotator.Result {
 	if j.Action == rotator.Add {
 		return r.rotator.Add(ctx, r.creator, j.Credential)
 	}
+	if j.assigned != nil {
+		if result, wanted := r.decideAgain(ctx, j); !wanted {
+			return result
+		}
+	}
 	judge := func(c rotator.Credential) (rotator.Action, string) { return judge(r.clock.Now(), c, r.sel) }
 	insist := r.sel.named(j.Credential.Tenant)
 	if j.attempted {
@@ -127,13 +132,20 @@ func (r *run) skip(d Decision) {
 }
 
 func (r *run) report(j *job) {
+	r.notify(rotator.TenantDone, j)
+	if r.settled != nil {
+		r.settled(j.settled())
+	}
+}
+
+func (r *run) notify(name rotator.EventName, j *job) {
 	after := rotator.Candidate{Name: j.Name, Credential: j.result.Credential}
 	if errors.Is(j.result.Err, rotator.ErrMalformed) || errors.Is(j.result.Err, rotator.ErrAbsent) {
 		after.Err, after.Ignored = j.result.Err, rotator.IsWithdrawn(j.result.Err)
 	}
 	status := rotator.StatusOf(r.clock.Now(), after, 1)
 	r.Observe.Notify(rotator.Event{
-		Name: rotator.TenantDone, Tenant: j.Name, User: j.Credential.Username, Origin: j.Credential.Origin, Rotation: j.result.Rotation,
+		Name: name, Tenant: j.Name, User: cmp.Or(j.Credential.Username, j.result.Credential.Username), Origin: j.Credential.Origin, Rotation: j.result.Rotation,
 		Outcome: j.result.Outcome, Status: &status, Err: j.result.Err,
 	})
 }
@@ -160,6 +172,17 @@ type processor struct{ cores, keys chan struct{} }
 
 func newProcessor(cores int) processor {
 	return processor{cores: make(chan struct{}, cores), keys: make(chan struct{}, cores)}
+}
+
+// wait returns once a core is idle, or the context has ended.
+func (p processor) wait(ctx context.Context) error {
+	select {
+	case p.cores <- struct{}{}:
+		<-p.cores
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // use runs f on a core.

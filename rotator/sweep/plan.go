@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +46,11 @@ func decide(now time.Time, c rotator.Candidate, sel Selection, rivals int) Decis
 		d.Action, d.Reason = judge(now, c.Credential, sel)
 		d.Outcome = rotator.Fresh
 		if d.Action != rotator.Leave && c.Unlisted != nil { // nothing may be prepared for it
-			d.leave(rotator.Invalid, c.Unlisted)
+			outcome := rotator.Invalid
+			if errors.Is(c.Unlisted, ErrNoWorker) {
+				outcome = rotator.Blocked
+			}
+			d.leave(outcome, c.Unlisted)
 		}
 	}
 	return d

@@ -25,7 +25,8 @@ const (
 // job is one tenant to rotate or finish.
 type job struct {
 	*Decision
-	tries     int // with a fault
+	assigned  *Assignment // of a batch, until its record was read: the Decision knows only the id
+	tries     int         // with a fault
 	attempted bool
 	alone     bool           // the current attempt is alone
 	proven    int            // the successes of its queue at its last fault
@@ -64,6 +65,7 @@ type queue struct {
 	own      bool   // that fault is a tenant's own: others have succeeded since its first
 	cause    error  // the last fault that counts
 	stopped  error  // why nothing more is started in this run
+	givenUp  error  // the same, if the server is the cause
 }
 
 func newQueue(r *run, origin rotator.Origin, width int, jobs []*job) *queue {
@@ -96,8 +98,11 @@ func (q *queue) process(ctx context.Context) {
 
 // mayBegin is false if nothing more may be started in this run.
 func (q *queue) mayBegin(ctx context.Context) bool {
-	return q.stopped == nil && q.store.fault() == nil && ctx.Err() == nil
+	return q.stopped == nil && q.store.fault() == nil && ctx.Err() == nil && !q.lost()
 }
+
+// lost reports whether another worker may have this batch.
+func (q *queue) lost() bool { return q.held != nil && !q.held() }
 
 // waitsForClaims limits the wait for other processes' claims to the length of one of our own.
 func (q *queue) waitsForClaims() bool {
@@ -268,6 +273,7 @@ func (q *queue) stop(err error) {
 		return
 	}
 	q.stopped = fmt.Errorf("not begun, since its server fails: %w", err)
+	q.givenUp = q.stopped
 	if len(q.waiting) > 0 || q.proven == 0 || errors.Is(err, rotator.ErrServerUnusable) {
 		q.Observe.Notify(rotator.Event{Name: rotator.ServerStopped, Origin: q.origin, Count: len(q.waiting), Err: err})
 	}
@@ -296,6 +302,8 @@ func (q *queue) finish(ctx context.Context) {
 	for _, j := range slices.Concat(q.waiting, q.again, q.claimed) {
 		switch {
 		case j.attempted: // its last result counts
+		case q.held != nil && (ctx.Err() != nil || q.lost()): // of a batch: the next worker begins it
+			continue
 		case ctx.Err() != nil:
 			j.result = rotator.Result{Credential: j.Credential, Outcome: rotator.Deferred, Err: errInterrupted}
 		default:

@@ -42,6 +42,9 @@ type Sweep struct {
 	OnStep        func(step rotator.Step, took time.Duration) // called concurrently; may be nil
 	// Cache receives every tenant's state whenever the whole fleet is read; may be nil.
 	Cache *status.Cache
+	// Engine, unless nil, has other processes do the work of Run, except for a run that
+	// names tenants: somebody waits for those here.
+	Engine Engine
 	// Envelope, unless nil, replaces the keyring in simulations, where a key derivation
 	// would cost more than everything else.
 	Envelope func(*crypto.Keyring) rotator.Envelope
@@ -69,7 +72,11 @@ type run struct {
 	means   meaning   // of its names
 	until   time.Time // no rotation starts at or after this time; zero: no limit
 	rotator *rotator.Rotator
+	keys    *crypto.Keyring
 	store   *storeHealth
+
+	held    func() bool   // of a batch: false if another worker may have it; nil: no batch
+	settled func(Settled) // likewise: receives the results
 
 	creator rotator.Creator // of a run that adds tenants
 	users   *duplicates     // of the whole fleet, once it has been read
@@ -82,6 +89,9 @@ type run struct {
 // start; failures of single tenants are in the report.
 func (s *Sweep) Run(ctx context.Context, sel Selection, window time.Duration) (Report, error) {
 	o := operation{sel: sel, process: (*run).processQueues}
+	if s.Engine != nil && !sel.narrowed() {
+		o.process = (*run).dispatch
+	}
 	o.started, o.planned, o.finished, o.interrupted = rotator.SweepStarted, rotator.SweepPlanned, rotator.SweepFinished, rotator.SweepInterrupted
 	if sel.PendingOnly { // a recovery must not count as the scheduled sweep
 		o.started, o.planned, o.finished, o.interrupted = rotator.RecoveryStarted, rotator.RecoveryPlanned, rotator.RecoveryFinished, rotator.RecoveryInterrupted
@@ -173,17 +183,18 @@ func (s *Sweep) inRun(ctx context.Context, o operation, do func(*run) error) (er
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()
 	}
-	r := &run{Sweep: s, clock: clock, sel: sel, rotator: s.newRotator(clock, keys), store: &storeHealth{}}
+	r := &run{Sweep: s, clock: clock, sel: sel, rotator: s.newRotator(clock, keys, newProcessor(cores())), keys: keys, store: &storeHealth{}}
 	r.rotator.Rivals = r.namesakes(nil)
 	return do(r)
 }
 
-func (s *Sweep) newRotator(clock rotator.Clock, keys *crypto.Keyring) *rotator.Rotator {
+func cores() int { return runtime.GOMAXPROCS(0) }
+
+func (s *Sweep) newRotator(clock rotator.Clock, keys *crypto.Keyring, processor processor) *rotator.Rotator {
 	var envelope rotator.Envelope = keys
 	if s.Envelope != nil {
 		envelope = s.Envelope(keys)
 	}
-	processor := newProcessor(runtime.GOMAXPROCS(0))
 	return &rotator.Rotator{
 		Store: s.Store, Mailu: limitedMailu{s.Mailu, processor}, Keys: limitedEnvelope{envelope, processor}, Clock: clock, NewPassword: s.NewPassword,
 		DefaultPolicy: s.DefaultPolicy, Owner: s.Owner, ClaimTTL: s.ClaimTTL, Observe: s.Observe, OnStep: s.OnStep,

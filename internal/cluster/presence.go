@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"mailu-rotator/rotator"
+)
+
+// Presence is a worker that is alive. Only names and hashes are in it, so it is not
+// sealed: whoever forges one can delay a run.
+type Presence struct {
+	Worker  string    `json:"worker"`
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"`
+	Servers []string  `json:"servers"` // hashes of the origins
+	Batches int       `json:"batches"` // that it has now
+	At      time.Time `json:"-"`       // its last sign, by NATS' clock
+}
+
+// Lists reports whether the worker's configuration has the server.
+func (p Presence) Lists(origin rotator.Origin) bool { return slices.Contains(p.Servers, hash(origin)) }
+
+// Workers returns the workers that are alive, by name.
+func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	keys, err := c.workers.ListKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the workers: %w", explain(err))
+	}
+	var all []Presence
+	for key := range keys.Keys() {
+		entry, err := c.workers.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) { // it has just ended
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read a worker: %w", explain(err))
+		}
+		p := Presence{At: entry.Created()}
+		if err := json.Unmarshal(entry.Value(), &p); err != nil {
+			continue // of another release, or somebody else's
+		}
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b Presence) int { return strings.Compare(a.Worker, b.Worker) })
+	return all, nil
+}
+
+// announce tells the others that this worker is alive.
+func (c *Cluster) announce(ctx context.Context, p Presence) error {
+	value, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode the worker's sign of life: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if _, err := c.workers.Put(ctx, presenceKey(p.Worker), value); err != nil {
+		return fmt.Errorf("announce the worker: %w", explain(err))
+	}
+	return nil
+}
+
+// leave removes the worker's sign of life.
+func (c *Cluster) leave(ctx context.Context, worker string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	_ = c.workers.Delete(ctx, presenceKey(worker)) // else it lapses
+}
+
+// presenceKey is a worker's key in the bucket, whose alphabet has no colon or blank.
+func presenceKey(worker string) string { return hash(rotator.Origin(worker)) }

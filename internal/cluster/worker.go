@@ -1,0 +1,280 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
+)
+
+const (
+	// refusedPause is how long a batch waits that could not be opened or begun.
+	refusedPause = 30 * time.Second
+)
+
+// Session is what a worker's batches share while it has any: a login to Vault, the master
+// keys, and the limit of what this host computes at a time.
+type Session interface {
+	Keys() *crypto.Keyring
+	// WaitIdle returns once a core of this host is idle, or ctx has ended.
+	WaitIdle(ctx context.Context) error
+	// Work does as [sweep.Sweep.Work].
+	Work(ctx context.Context, b sweep.Batch, held func() bool, report func(sweep.Settled)) error
+	Close()
+}
+
+// Worker takes batches for the servers that its configuration lists.
+type Worker struct {
+	Cluster *Cluster
+	Origins []rotator.Origin
+	Open    func(context.Context) (Session, error)
+
+	sessions sessions
+	batches  atomic.Int32 // under way
+}
+
+// Run works until ctx ends, and returns when what it had begun has ended or was given
+// back. Failures are reported, and tried again.
+func (w *Worker) Run(ctx context.Context) {
+	w.sessions.open, w.sessions.clock = w.Open, w.Cluster.Clock
+	var servers sync.WaitGroup
+	for _, origin := range w.Origins {
+		servers.Go(func() { w.serve(ctx, origin) })
+	}
+	w.stayPresent(ctx)
+	servers.Wait()
+	w.sessions.renew()
+	w.Cluster.leave(ctx, w.Cluster.Name)
+}
+
+// stayPresent announces the worker until ctx ends, and ends sessions that nothing uses.
+func (w *Worker) stayPresent(ctx context.Context) {
+	since := w.Cluster.Clock.Now()
+	for {
+		p := Presence{Worker: w.Cluster.Name, Version: w.Cluster.Version, Since: since, Batches: int(w.batches.Load())}
+		for _, origin := range w.Origins {
+			p.Servers = append(p.Servers, hash(origin))
+		}
+		if err := w.Cluster.announce(ctx, p); emptied(err) {
+			_, _ = w.Cluster.create(ctx)
+			continue
+		}
+		w.sessions.endIdle()
+		if w.Cluster.Clock.Sleep(ctx, presenceTTL/4) != nil {
+			return
+		}
+	}
+}
+
+// serve takes one batch of a server after the other. The consumer gives each of them to
+// one worker, and only one of the server at a time to all of them.
+func (w *Worker) serve(ctx context.Context, origin rotator.Origin) {
+	pause := func(err error) {
+		if ctx.Err() == nil {
+			w.Cluster.Report(fmt.Errorf("take work for %s: %w", origin, err))
+			_ = w.Cluster.Clock.Sleep(ctx, retryPause)
+		}
+	}
+	for ctx.Err() == nil {
+		consumer, err := w.consumer(ctx, origin)
+		if err != nil {
+			pause(err)
+			continue
+		}
+		for ctx.Err() == nil {
+			if err = w.sessions.waitIdle(ctx); err != nil {
+				break
+			}
+			asked := w.Cluster.Clock.Now()
+			var message jetstream.Msg
+			if message, err = next(ctx, consumer, w.Cluster.AckWait/2); err != nil {
+				break
+			}
+			if message != nil {
+				w.take(ctx, origin, message, asked)
+			}
+		}
+		if err != nil {
+			pause(err)
+		}
+	}
+}
+
+// next returns a batch, or nil if none comes in time.
+func next(ctx context.Context, consumer jetstream.Consumer, wait time.Duration) (jetstream.Msg, error) {
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	fetched, err := consumer.Fetch(1, jetstream.FetchContext(waiting))
+	if err != nil {
+		return nil, fmt.Errorf("ask for a batch: %w", explain(err))
+	}
+	for message := range fetched.Messages() {
+		return message, nil
+	}
+	if err := fetched.Error(); err != nil && waiting.Err() == nil && !errors.Is(err, nats.ErrTimeout) {
+		return nil, fmt.Errorf("ask for a batch: %w", explain(err))
+	}
+	return nil, nil
+}
+
+func (w *Worker) consumer(ctx context.Context, origin rotator.Origin) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	defer cancel()
+	consumer, err := w.Cluster.work.CreateOrUpdateConsumer(ctx, w.Cluster.consumerConfig(origin))
+	if emptied(err) {
+		_, _ = w.Cluster.create(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("consumer of %s: %w", origin, explain(err))
+	}
+	return consumer, nil
+}
+
+func (c *Cluster) consumerConfig(origin rotator.Origin) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: hash(origin), Description: "one batch of this server at a time, whatever the number of workers",
+		FilterSubject: c.workSubject(hash(origin), "*"), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: c.AckWait, MaxAckPending: 1, MaxDeliver: -1, Replicas: c.Replicas,
+	}
+}
+
+// take does one batch, which was delivered no earlier than asked for.
+func (w *Worker) take(ctx context.Context, origin rotator.Origin, message jetstream.Msg, asked time.Time) {
+	w.batches.Add(1)
+	defer w.batches.Add(-1)
+	session, release, err := w.sessions.get(ctx)
+	if err != nil {
+		w.giveBack(origin, message, err)
+		return
+	}
+	defer release()
+	var t task
+	s, err := unseal(session.Keys(), message.Subject(), message.Data(), &t)
+	switch {
+	case errors.Is(err, crypto.ErrNoKey): // newer than this session, or too old
+		w.sessions.renew()
+		w.giveBack(origin, message, err)
+		return
+	case err != nil || t.Origin != origin || !strings.HasSuffix(message.Subject(), "."+t.Run):
+		w.Cluster.Report(fmt.Errorf("batch for %s refused: %w", origin, errors.Join(err, errForeign)))
+		_ = message.Term()
+		return
+	}
+	b := &delivery{cluster: w.Cluster, session: session, task: t, sealer: s, message: message, renewed: asked}
+	if err := b.do(ctx); err != nil && ctx.Err() == nil {
+		w.Cluster.Report(fmt.Errorf("batch %d of run %s for %s: %w", t.Seq, t.Run, origin, err))
+	}
+}
+
+// giveBack leaves a batch to another worker, or to this one later.
+func (w *Worker) giveBack(origin rotator.Origin, message jetstream.Msg, err error) {
+	w.Cluster.Report(fmt.Errorf("batch for %s given back: %w", origin, err))
+	_ = message.NakWithDelay(refusedPause) // else it comes back after AckWait
+}
+
+// sessions keeps one session while batches use it, and for a while after the last one.
+type sessions struct {
+	open  func(context.Context) (Session, error)
+	clock rotator.Clock
+
+	opening sync.Mutex // held while a session opens
+	mu      sync.Mutex // guards the field below
+	current *shared
+}
+
+// shared is a session with the number of its users.
+type shared struct {
+	Session
+	users int
+	idle  time.Time // since when there are none
+	old   bool      // it ends with its last user
+}
+
+// get returns the session, and what ends its use.
+func (s *sessions) get(ctx context.Context) (Session, func(), error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if mine := s.use(false); mine != nil {
+		return mine, func() { s.release(mine) }, nil
+	}
+	session, err := s.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	mine := &shared{Session: session, users: 1}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = mine
+	return mine, func() { s.release(mine) }, nil
+}
+
+// use returns the current session, whose user the caller is then; nil if there is none,
+// or, with busy, if nobody uses it.
+func (s *sessions) use(busy bool) *shared {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil || busy && s.current.users == 0 {
+		return nil
+	}
+	s.current.users++
+	return s.current
+}
+
+func (s *sessions) release(mine *shared) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mine.users--
+	mine.idle = s.clock.Now()
+	if mine.old && mine.users == 0 {
+		mine.Close()
+	}
+}
+
+// renew makes the next batch use a new session.
+func (s *sessions) renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retire()
+}
+
+// retire takes the session out of use. The caller holds the lock.
+func (s *sessions) retire() {
+	if s.current == nil {
+		return
+	}
+	s.current.old = true
+	if s.current.users == 0 {
+		s.current.Close()
+	}
+	s.current = nil
+}
+
+// endIdle ends the session if nothing has used it for a while: the master keys are not
+// kept longer than needed.
+func (s *sessions) endIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil && s.current.users == 0 && s.clock.Now().Sub(s.current.idle) > presenceTTL/4 {
+		s.retire()
+	}
+}
+
+// waitIdle waits for an idle core, as long as batches are under way.
+func (s *sessions) waitIdle(ctx context.Context) error {
+	mine := s.use(true)
+	if mine == nil {
+		return nil
+	}
+	defer s.release(mine)
+	return mine.WaitIdle(ctx)
+}
