@@ -249,10 +249,19 @@ func (c *Cluster) bucket(ctx context.Context, want jetstream.KeyValueConfig) (je
 // explain adds ErrUnreachable to errors that mean it.
 func explain(err error) error {
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrDisconnected) {
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("%w; %w", err, ErrUnreachable)
 	}
 	return err
+}
+
+// gone reports whether the bucket of runs does not exist any more. Requests to a bucket
+// that is gone, and to a NATS that has just started, are not answered.
+func (c *Cluster) gone(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := c.js.KeyValue(ctx, c.runBucket().Bucket)
+	return errors.Is(err, jetstream.ErrBucketNotFound)
 }
 
 // emptied reports whether an error means that a stream or bucket is gone: somebody

@@ -192,7 +192,7 @@ func (f *follower) check(ctx context.Context) error {
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound) && !f.planned:
 		return errNoRun
-	case errors.Is(err, jetstream.ErrKeyNotFound) || emptied(err):
+	case errors.Is(err, jetstream.ErrKeyNotFound) || emptied(err) || err != nil && f.gone(ctx):
 		return errEmptied
 	case err != nil:
 		return err
