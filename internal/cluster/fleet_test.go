@@ -190,7 +190,7 @@ func (f *fleet) eventually(what string, is func() bool) {
 // run plans a run over everything and follows it.
 func (f *fleet) run(ctx context.Context, id string) sweep.Report {
 	f.t.Helper()
-	planner, err := f.open("planner of " + id).Plan(ctx, id)
+	planner, err := f.open("planner of "+id).Plan(ctx, id)
 	if err != nil {
 		f.t.Fatal(err)
 	}
