@@ -36,6 +36,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -90,6 +91,14 @@ func openUnchecked(ctx context.Context, cfg Config, login *Login) (*Client, erro
 // nothing. An error means that the token stays valid until its lease ends: worth a
 // warning.
 func (c *Client) Close() error { return c.session.close() }
+
+// WithPatience returns the session with another [Config.Patience] for its calls. It ends
+// with the original.
+func (c *Client) WithPatience(patience time.Duration) *Client {
+	patient := &Client{cfg: c.cfg, session: c.session}
+	patient.cfg.Patience = patience
+	return patient
+}
 
 // call describes one request to Vault for error messages.
 type call struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ import (
 )
 
 // doctorPatience is how long one call waits for a Vault that does not answer: an
-// operator who runs the doctor wants to know that soon.
+// operator who runs the doctor wants to know that soon. Only the records of a large fleet
+// take longer, see whileServing.
 const doctorPatience = 5 * time.Second
 
 func newDoctorCommand(path *string) *cobra.Command {
@@ -57,7 +59,7 @@ func runDoctor(cmd *cobra.Command, path, output string) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &doctor{path: path, stderr: cmd.ErrOrStderr(), service: findService}
+	d := &doctor{path: path, stderr: cmd.ErrOrStderr(), service: findService, patience: doctorPatience}
 	report := d.examine(ctx)
 	if ctx.Err() != nil {
 		return &statusError{code: exitInterrupted}
@@ -112,10 +114,11 @@ func (r *doctorReport) add(section string, checks ...rotator.Check) {
 // doctor checks an installation, from what everything depends on to the single record.
 // It skips checks whose requirements failed.
 type doctor struct {
-	path    string
-	stderr  io.Writer
-	service func() (config.Account, bool)
-	app     *app
+	path     string
+	stderr   io.Writer
+	service  func() (config.Account, bool)
+	patience time.Duration
+	app      *app
 }
 
 const (
@@ -194,7 +197,7 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 		return append(checks, rotator.Skipped(because, rest...)...), rotator.Skipped(because, checkWellFormed)
 	}
 	cfg := d.app.vaultConfig()
-	cfg.Patience, cfg.OnWait = doctorPatience, nil
+	cfg.Patience, cfg.OnWait = d.patience, nil
 	health, err := vault.NewHealthClient(cfg, d.app.login)
 	if err != nil {
 		checks = []rotator.Check{rotator.Broken(checkLogin, err.Error(), "fix the files that the login needs")}
@@ -223,8 +226,29 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 	if !found.Readable {
 		return skip("they cannot be listed", checkRecords)
 	}
-	listed, wellFormed := d.records(ctx, client, found.Keys, report)
+	serving, end := whileServing(ctx, health, d.patience)
+	defer end()
+	listed, wellFormed := d.records(serving, client.WithPatience(rotator.StoreDeadline), found.Keys, report)
 	return append(checks, listed), []rotator.Check{wellFormed}
+}
+
+// whileServing returns a context for calls that may take as long as in a run. It ends,
+// with the reason as its cause, once Vault's health, asked for at this interval, shows
+// that Vault serves no more: those calls would wait for it for minutes.
+func whileServing(parent context.Context, health *vault.HealthClient, interval time.Duration) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for (rotator.SystemClock{}).Sleep(ctx, interval) == nil {
+			for _, check := range health.Check(ctx) {
+				if check.State == rotator.CheckFailed {
+					cancel(fmt.Errorf("vault serves no more: %s", check.Found))
+				}
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil); <-watched }
 }
 
 // records examines every record without opening it, see [sweep.Sweep.Examine].
@@ -244,6 +268,7 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 		return listed, rotator.Passed(checkWellFormed, "0 of 0")
 	}
 	if err != nil {
+		err = cmp.Or(context.Cause(ctx), err)
 		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
 			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
 	}
