@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,11 +12,17 @@ import (
 	"mailu-rotator/rotator"
 )
 
-// A `chmod 600 config.yaml` by root is else found at the next restart.
+// A `chmod 600 config.yaml` by root is else found at the next restart, and that of a hook
+// by the alert that does not come.
 func TestWhatTheServiceCannotReadIsSaidBeforeItsRestart(t *testing.T) {
 	s := newTestSite(t)
 	s.mustSeed(t, "acme")
-	must(t, s.writeConfig())
+	dir, err := os.MkdirTemp("/tmp", "hook") // everybody can reach it
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	must(t, os.Chmod(dir, 0o755))
+	must(t, os.WriteFile(dir+"/mail", []byte("#!/bin/sh\n"), 0o700))
+	must(t, s.writeConfig(fmt.Sprintf("hooks.on_failure=[%q]", dir+"/mail")))
 	path := s.configFile()
 	service := func() (config.Account, bool) {
 		return config.Account{Name: "mailu-rotator", UID: 987654, Groups: []uint32{987655}}, true
@@ -35,8 +42,14 @@ func TestWhatTheServiceCannotReadIsSaidBeforeItsRestart(t *testing.T) {
 		!strings.HasPrefix(stderr.String(), "warning: the service cannot start: configuration: the service's user mailu-rotator cannot ") {
 		t.Errorf("config check: %s%s", &stdout, &stderr)
 	}
-	last := checks[len(checks)-1]
-	if last.Name != checkFiles || last.State != rotator.CheckFailed || !strings.HasPrefix(last.Fix, "chmod a+x /") {
+	if !strings.Contains(stderr.String(), "\nwarning: the service does not run this hook: hooks.on_failure: the service's user mailu-rotator cannot execute ") {
+		t.Errorf("config check: %s", &stderr)
+	}
+	file, hook := checks[len(checks)-2], checks[len(checks)-1]
+	if file.Name != checkFiles || file.State != rotator.CheckFailed || !strings.HasPrefix(file.Fix, "chmod a+x /") {
+		t.Errorf("doctor: %+v", checks)
+	}
+	if hook.Name != checkFiles || hook.State != rotator.CheckWarned || hook.Fix != "chmod a+rx "+dir+"/mail" {
 		t.Errorf("doctor: %+v", checks)
 	}
 }

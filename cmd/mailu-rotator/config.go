@@ -36,8 +36,8 @@ func newConfigCheckCommand(path *string, service func() (config.Account, bool)) 
 		Long: `Check the configuration and every file that it names: unknown keys, values,
 who may read the secret files. It sends no request. All errors are reported
 together; the exit status is then 1. Warnings are a hook that cannot be run, and,
-for root, a file that the service's user cannot read: mailu-rotator, if this host
-has it. Credentials that systemd passes (LoadCredential=) are not such files.`,
+for root, a file that the service's user cannot read, or a hook that it cannot run:
+mailu-rotator, if this host has it. Credentials that systemd passes (LoadCredential=) are not such files.`,
 		Example: "  mailu-rotator config check --config /etc/mailu-rotator/config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,7 +52,9 @@ has it. Credentials that systemd passes (LoadCredential=) are not such files.`,
 			}
 			warn("this hook is not run", cfg.CheckHooks())
 			if account, found := service(); found {
-				warn("the service cannot start", cfg.CheckAccess(*path, getenv, account))
+				files, hooks := cfg.CheckAccess(*path, getenv, account)
+				warn("the service cannot start", files)
+				warn("the service does not run this hook", hooks)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: Vault %s, login by %s, %d Mailu server(s)\n",
 				*path, cfg.Vault.Address, cfg.Vault.Auth.Method, len(cfg.Mailu.Servers))

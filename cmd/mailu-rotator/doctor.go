@@ -163,12 +163,15 @@ func (d *doctor) configuration() []rotator.Check {
 	for _, err := range cfg.CheckFiles() {
 		checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
 	}
+	hooks := cfg.CheckHooks()
 	if account, found := d.service(); found {
-		for _, err := range cfg.CheckAccess(d.path, getenv, account) {
+		unread, unrunnable := cfg.CheckAccess(d.path, getenv, account)
+		for _, err := range unread {
 			checks = append(checks, rotator.Broken(checkFiles, err.Error(), fixFile(err)))
 		}
+		hooks = append(hooks, unrunnable...)
 	}
-	for _, err := range cfg.CheckHooks() {
+	for _, err := range hooks {
 		checks = append(checks, rotator.Warned(checkFiles, err.Error(), fixFile(err)))
 	}
 	if len(checks) == 1 {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -50,24 +51,26 @@ func AccountOf(name string) (Account, error) {
 
 // CheckAccess reports, as a [FileError] each, which files the account cannot read: the
 // configuration at path, and what it names outside the directories of the credentials,
-// which are root's and reach a service through LoadCredential=. Owner, group and mode of
-// the files and of the directories on their paths decide, not an attempt, so root can
-// ask for another user. Of a path with an access control list nothing is said.
+// which are root's and reach a service through LoadCredential=; and which hooks it cannot
+// execute. Owner, group and mode of the files and of the directories on their paths
+// decide, not an attempt, so root can ask for another user. Of a path with an access
+// control list nothing is said.
 //
-// env is as in [Load]. Files that are missing or refused are for [Config.CheckFiles].
-func (c *Config) CheckAccess(path string, env func(string) string, who Account) (errs []error) {
+// env is as in [Load]. Files that are missing or refused are for [Config.CheckFiles] and
+// [Config.CheckHooks].
+func (c *Config) CheckAccess(path string, env func(string) string, who Account) (files, hooks []error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return []error{err}
+		return []error{err}, nil
 	}
 	told := map[string]bool{} // a directory may be on every path
-	note := func(key string, obstacle *FileError) {
+	note := func(errs *[]error, key string, obstacle *FileError) {
 		if obstacle != nil && !told[obstacle.Fix] {
 			told[obstacle.Fix] = true
-			errs = append(errs, fmt.Errorf("%s: %w", key, obstacle))
+			*errs = append(*errs, fmt.Errorf("%s: %w", key, obstacle))
 		}
 	}
-	note("configuration", who.reads(path, true))
+	note(&files, "configuration", who.obstacle(path, readPublic))
 	private := []string{filepath.Join(filepath.Dir(path), "credentials"), "/run/credentials"}
 	if dir := env(credentialsDirectory); dir != "" {
 		private = append(private, dir)
@@ -78,15 +81,53 @@ func (c *Config) CheckAccess(path string, env func(string) string, who Account) 
 		if *file.path == "" || isCredential || fromShell {
 			continue
 		}
-		public := strings.HasSuffix(file.key, "ca_file") || strings.HasSuffix(file.key, "cert_file")
-		note(file.key, who.reads(*file.path, public))
+		right := readSecret
+		if strings.HasSuffix(file.key, "ca_file") || strings.HasSuffix(file.key, "cert_file") {
+			right = readPublic
+		}
+		note(&files, file.key, who.obstacle(*file.path, right))
 	}
-	return errs
+	for _, hook := range c.Hooks.files() {
+		if hook.check(*hook.path) == nil {
+			note(&hooks, hook.key, who.obstacle(*hook.path, rightToRun(*hook.path)))
+		}
+	}
+	return files, hooks
 }
 
-// reads returns the first obstacle on an absolute path, of which it follows the symbolic
-// links. public says that everybody may read the file.
-func (who Account) reads(path string, public bool) *FileError {
+// right is what an account needs of a file.
+type right struct {
+	verb    string
+	letters string // of chmod
+	bits    fs.FileMode
+	secret  bool // nobody else may have it
+}
+
+var (
+	enter      = right{verb: "enter", letters: "x", bits: 0o1}
+	readPublic = right{verb: "read", letters: "r", bits: 0o4}
+	readSecret = right{verb: "read", letters: "r", bits: 0o4, secret: true}
+)
+
+// rightToRun is what it takes to execute a program: the interpreter of a script also
+// reads it.
+func rightToRun(path string) right {
+	run := right{verb: "execute", letters: "x", bits: 0o1}
+	file, err := os.Open(path)
+	if err != nil {
+		return run
+	}
+	defer file.Close()
+	head := make([]byte, 2)
+	if _, err := io.ReadFull(file, head); err == nil && string(head) == "#!" {
+		run.letters, run.bits = "rx", 0o5
+	}
+	return run
+}
+
+// obstacle returns the first one on an absolute path, of which it follows the symbolic
+// links: a directory that the account cannot enter, or the file without the right.
+func (who Account) obstacle(path string, want right) *FileError {
 	at, links := "", 0
 	for rest := components(path); len(rest) > 0; {
 		name, last := rest[0], len(rest) == 1
@@ -106,7 +147,11 @@ func (who Account) reads(path string, public bool) *FileError {
 			}
 			continue
 		}
-		if err := who.obstacle(here, info, last, public); err != nil {
+		need := enter
+		if last {
+			need = want
+		}
+		if err := who.lacks(here, info, need); err != nil {
 			return err
 		}
 		at, rest = here, rest[1:]
@@ -114,44 +159,40 @@ func (who Account) reads(path string, public bool) *FileError {
 	return nil
 }
 
-// obstacle is the error of a directory that the account cannot enter, or of a file that
-// it cannot read. The command of the error gives no more than that.
-func (who Account) obstacle(path string, info fs.FileInfo, last, public bool) *FileError {
-	what, letter, bit := "enter", "x", fs.FileMode(0o1)
-	if last {
-		what, letter, bit = "read", "r", 0o4
-	}
+// lacks returns an error if the account does not have the right. The command of the error
+// gives no more than that.
+func (who Account) lacks(path string, info fs.FileInfo, need right) *FileError {
 	owner, group, known := ownerOf(info)
-	if !known || who.may(info.Mode(), owner, group, bit) {
+	if !known || who.may(info.Mode(), owner, group, need.bits) {
 		return nil
 	}
-	fix := "chmod a+" + letter + " " + path
+	fix := "chmod a+" + need.letters + " " + path
 	switch {
 	case who.UID == owner:
-		fix = "chmod u+" + letter + " " + path
+		fix = "chmod u+" + need.letters + " " + path
 	case slices.Contains(who.Groups, group):
-		fix = "chmod g+" + letter + " " + path
-	case last && !public:
-		fix = fmt.Sprintf("chgrp %s %s && chmod g+r %s", who.Name, path, path)
+		fix = "chmod g+" + need.letters + " " + path
+	case need.secret:
+		fix = fmt.Sprintf("chgrp %s %s && chmod g+%s %s", who.Name, path, need.letters, path)
 	}
 	return &FileError{
-		Err: fmt.Errorf("the service's user %s cannot %s %s (mode %04o, of user %d and group %d): %s", who.Name, what, path, info.Mode().Perm(), owner, group, fix),
+		Err: fmt.Errorf("the service's user %s cannot %s %s (mode %04o, of user %d and group %d): %s", who.Name, need.verb, path, info.Mode().Perm(), owner, group, fix),
 		Fix: fix,
 	}
 }
 
 // may applies the rule of path_resolution(7): the first class that fits decides, even if
-// a later one would allow more. bit is that of others.
-func (who Account) may(mode fs.FileMode, owner, group uint32, bit fs.FileMode) bool {
+// a later one would allow more. bits are those of others.
+func (who Account) may(mode fs.FileMode, owner, group uint32, bits fs.FileMode) bool {
 	switch {
 	case who.UID == 0:
 		return true
 	case who.UID == owner:
-		bit <<= 6
+		bits <<= 6
 	case slices.Contains(who.Groups, group):
-		bit <<= 3
+		bits <<= 3
 	}
-	return mode&bit != 0
+	return mode&bits == bits
 }
 
 func ownerOf(info fs.FileInfo) (owner, group uint32, known bool) {
