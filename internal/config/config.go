@@ -54,6 +54,8 @@ type Config struct {
 	Listen Listen `yaml:"listen"`
 	// Hooks are programs to run when something happened.
 	Hooks Hooks `yaml:"hooks"`
+	// Cluster spreads the work over several hosts.
+	Cluster Cluster `yaml:"cluster"`
 	// Log says what is logged and how it looks.
 	Log Log `yaml:"log"`
 }
@@ -341,7 +343,14 @@ func Default() Config {
 		// this host only; a taken port costs the metrics, not the rotations.
 		Listen: Listen{Address: "127.0.0.1:9180"},
 		Hooks:  Hooks{Timeout: 30 * time.Second},
-		Log:    Log{Level: LogInfo, Format: LogAuto},
+		Cluster: Cluster{
+			Engine:   EngineNone,
+			Prefix:   "MR",
+			Replicas: 1,
+			Batch:    200,
+			AckWait:  30 * time.Second,
+		},
+		Log: Log{Level: LogInfo, Format: LogAuto},
 	}
 }
 

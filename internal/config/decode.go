@@ -65,12 +65,10 @@ func (l *loader) decodeValue(node ast.Node, target reflect.Value, path string) {
 			l.decodeSection(entry, reflect.ValueOf(&server).Elem(), key)
 			*t = append(*t, server)
 		}
-	case *Command: // only strings: numbers must be quoted
-		for key, entry := range l.entries(node, path, "a list: [/path/to/program, argument]") {
-			if word, ok := l.text(entry, key, "text"); ok {
-				*t = append(*t, word)
-			}
-		}
+	case *Command:
+		*t = l.texts(node, path, "a list: [/path/to/program, argument]")
+	case *[]string:
+		*t = l.texts(node, path, "a list, that is, entries that begin with \"- \"")
 	case *time.Duration:
 		decodeText(l, node, path, "a duration with its unit, such as 30s", parseDuration, t)
 	case **time.Location:
@@ -122,6 +120,16 @@ func (l *loader) entries(node ast.Node, path, want string) iter.Seq2[string, ast
 			}
 		}
 	}
+}
+
+// texts reads a list of strings; a number in it must be quoted.
+func (l *loader) texts(node ast.Node, path, want string) (all []string) {
+	for key, entry := range l.entries(node, path, want) {
+		if word, ok := l.text(entry, key, "text"); ok {
+			all = append(all, word)
+		}
+	}
+	return all
 }
 
 // decodeText parses a text into target; want names the type of target.

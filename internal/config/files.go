@@ -40,6 +40,10 @@ func (c *Config) read() []file {
 		{"vault.auth.cert_file", &auth.CertFile, checkCertificates},
 		{"vault.auth.key_file", &auth.KeyFile, checkPrivate},
 		{"listen.token_file", &c.Listen.TokenFile, checkWith(ReadSecret)},
+		{"cluster.ca_file", &c.Cluster.CAFile, checkCertificates},
+		{"cluster.cert_file", &c.Cluster.CertFile, checkCertificates},
+		{"cluster.key_file", &c.Cluster.KeyFile, checkPrivate},
+		{"cluster.nkey_file", &c.Cluster.NKeyFile, checkWith(ReadSecret)},
 	}
 	for i := range c.Mailu.Servers {
 		server, path := &c.Mailu.Servers[i], fmt.Sprintf("mailu.servers[%d]", i)
@@ -56,10 +60,18 @@ func (c *Config) read() []file {
 // nothing about a later moment: an agent may replace a file at any time.
 func (c *Config) CheckFiles() []error {
 	errs := c.check(c.read())
-	// The errors above, one per file, are more specific than this one.
-	if len(errs) == 0 && c.Vault.Auth.Method == AuthCert {
-		if err := checkPair(c.Vault.Auth.CertFile, c.Vault.Auth.KeyFile); err != nil {
-			errs = append(errs, fmt.Errorf("vault.auth.key_file: %w", err))
+	if len(errs) > 0 {
+		return errs // one per file, more specific than those below
+	}
+	for _, pair := range []struct{ section, cert, key string }{
+		{"vault.auth", c.Vault.Auth.CertFile, c.Vault.Auth.KeyFile},
+		{"cluster", c.Cluster.CertFile, c.Cluster.KeyFile},
+	} {
+		if pair.cert == "" {
+			continue
+		}
+		if err := checkPair(pair.cert, pair.key); err != nil {
+			errs = append(errs, fmt.Errorf("%s.key_file: %w", pair.section, err))
 		}
 	}
 	return errs
@@ -196,6 +208,9 @@ func (l *loader) resolve(key, path string) (string, error) {
 	if looksLikeToken(path) {
 		return "", errors.New("this is a token, not a path: put it in a file (chmod 600), name that here, and revoke the token if anybody has seen this file")
 	}
+	if looksLikeSeed(path) {
+		return "", errors.New("this is the seed of an nkey, not a path: put it in a file (chmod 600), name that here, and use another nkey if anybody has seen this file")
+	}
 	if l.from[key] != "" {
 		// Like Vault's own tools: relative to the working directory.
 		return filepath.Abs(path)
@@ -225,4 +240,10 @@ func (l *loader) resolve(key, path string) (string, error) {
 func looksLikeToken(path string) bool {
 	return !strings.Contains(path, "/") &&
 		slices.ContainsFunc([]string{"hvs.", "hvb.", "hvr."}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+}
+
+// looksLikeSeed recognizes the seed of a user's nkey: 58 characters of base32.
+func looksLikeSeed(path string) bool {
+	return len(path) == 58 && strings.HasPrefix(path, "SU") &&
+		!strings.ContainsFunc(path, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '2' || r > '7') })
 }

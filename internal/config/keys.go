@@ -57,7 +57,7 @@ func join(under, name string) string {
 // the wrong place, the right key in the wrong section, a typing error.
 func unknownKey(path, name string, section reflect.Type) string {
 	what := "unknown key " + join(path, cmp.Or(text.Quote(text.Shorten(name, 40)), `""`))
-	if file := secretFile(name); file != "" && (path == "" || strings.HasPrefix(path, "vault") || strings.HasPrefix(path, "mailu")) {
+	if file := secretFile(path, name); file != "" {
 		return what + ": secrets do not belong in this file; put it in a file of its own (chmod 600) and name that in " + file
 	}
 	var here []string
@@ -75,10 +75,23 @@ func unknownKey(path, name string, section reflect.Type) string {
 	return what + "; known here: " + strings.Join(here, ", ")
 }
 
-// secretFile returns, for a name that people give to a secret, the key that takes its
-// file.
-func secretFile(name string) string {
-	switch name = strings.ToLower(name); name {
+// secretFile returns, for a name that people give to a secret in the section at path, the
+// key that takes its file.
+func secretFile(path, name string) string {
+	name = strings.ToLower(name)
+	switch section, _, _ := strings.Cut(path, "."); {
+	case section == "cluster":
+		switch name {
+		case "nkey", "nkey_seed", "seed":
+			return "nkey_file"
+		case "private_key":
+			return "key_file"
+		}
+		return ""
+	case section != "" && section != "vault" && !strings.HasPrefix(section, "mailu"):
+		return ""
+	}
+	switch name {
 	case "token", "vault_token", "api_token", "api_key", "password", "secret":
 		return "token_file"
 	case "role_id", "secret_id", "jwt":

@@ -26,6 +26,7 @@ func (l *loader) validate(c *Config) {
 	l.validatePassword(&c.Password)
 	l.validateListen(&c.Listen)
 	l.validateHooks(&c.Hooks)
+	l.validateCluster(&c.Cluster, c.Rotation.ClaimTTL)
 }
 
 // checkTags checks a value from the file against the oneof and range tags of its field.
@@ -147,19 +148,7 @@ func (l *loader) validateAuth(a *Auth) {
 	if l.isBroken(section + ".method") {
 		return // what the other fields need depends on it
 	}
-	value := reflect.ValueOf(*a)
-	for name, i := range keys(value.Type()) {
-		tag := value.Type().Field(i).Tag.Get("methods")
-		methods, set := strings.Split(tag, ","), !value.Field(i).IsZero()
-		required := slices.Contains(methods, string(a.Method)+"!")
-		switch {
-		case required && !set:
-			l.reportIn(section, name, "not set: method %s needs it", a.Method)
-		case tag != "" && set && !required && !slices.Contains(methods, string(a.Method)):
-			others := strings.NewReplacer("!", "", ",", " or ").Replace(tag)
-			l.report(join(section, name), "method %s does not use it, %s does: remove it or change vault.auth.method", a.Method, others)
-		}
-	}
+	l.validateUse(section, "method", string(a.Method), reflect.ValueOf(*a), reflect.Zero(reflect.TypeFor[Auth]()))
 	if a.Method == AuthToken && a.Token.Empty() {
 		l.report(section+".method", "method token takes the token from VAULT_TOKEN, which is not set: set it or choose another method")
 	}
@@ -169,6 +158,24 @@ func (l *loader) validateAuth(a *Auth) {
 	}
 	if a.Role != "" {
 		l.normalize("vault.auth.role", &a.Role, parseName)
+	}
+}
+
+// validateUse reports keys of a section that its chosen method or engine requires, and
+// keys that it does not use, by the tag methods or engines. unset has the values of keys
+// that are not set.
+func (l *loader) validateUse(section, choice, chosen string, value, unset reflect.Value) {
+	for name, i := range keys(value.Type()) {
+		tag := value.Type().Field(i).Tag.Get(choice + "s")
+		users, set := strings.Split(tag, ","), !reflect.DeepEqual(value.Field(i).Interface(), unset.Field(i).Interface())
+		required := slices.Contains(users, chosen+"!")
+		switch {
+		case required && !set:
+			l.reportIn(section, name, "not set: %s %s needs it", choice, chosen)
+		case tag != "" && set && !required && !slices.Contains(users, chosen):
+			others := strings.NewReplacer("!", "", ",", " or ").Replace(tag)
+			l.report(join(section, name), "%s %s does not use it, %s does: remove it or change %s.%s", choice, chosen, others, section, choice)
+		}
 	}
 }
 

@@ -45,18 +45,21 @@ func parseOrigin(text string) (rotator.Origin, error) {
 
 // parseURL accepts an absolute http or https URL and removes trailing slashes. Its
 // errors do not repeat the URL, which may contain a password.
-func parseURL(raw string) (*url.URL, error) {
+func parseURL(raw string) (*url.URL, error) { return parseURLOf(raw, "https", "http") }
+
+// parseURLOf is parseURL for two schemes, of which the first one is encrypted.
+func parseURLOf(raw, secure, plain string) (*url.URL, error) {
 	if strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
 		return nil, errors.New("white space or an invisible character in the URL: remove it")
 	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Opaque != "" || strings.HasSuffix(u.Host, ":"):
-		return nil, errors.New("not a URL such as https://host.example.com")
+		return nil, fmt.Errorf("not a URL such as %s://host.example.com", secure)
 	case u.User != nil:
 		return nil, errors.New("the URL carries credentials: remove them")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("not a URL that begins with https:// (or http://)")
+	case u.Scheme != secure && u.Scheme != plain:
+		return nil, fmt.Errorf("not a URL that begins with %s:// (or %s://)", secure, plain)
 	case u.Hostname() == "":
 		return nil, errors.New("a URL without a host")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
