@@ -4,6 +4,8 @@
 //
 // It listens on loopback, speaks plain HTTP/1.1 to its client and either scheme
 // to the server, and keeps neither headers nor bodies, which carry secrets.
+//
+// Link does less for any TCP server: it can be cut.
 package faultproxy
 
 import (
