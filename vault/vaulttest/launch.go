@@ -83,7 +83,7 @@ func (s *Server) config() string {
 	}
 	security := "tls_disable = true"
 	if s.ca != nil {
-		security = fmt.Sprintf("tls_cert_file = %q\n  tls_key_file = %q", s.ca.serverCert, s.ca.serverKey)
+		security = fmt.Sprintf("tls_cert_file = %q\n  tls_key_file = %q", s.cert, s.key)
 	}
 	return fmt.Sprintf("%s\nlistener \"tcp\" {\n  address = %q\n  %s\n}\napi_addr = %q\ndisable_mlock = true\n",
 		storage, s.listen, security, s.Addr)

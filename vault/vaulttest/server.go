@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mailu-rotator/test/authority"
 	"mailu-rotator/test/child"
 
 	"github.com/hashicorp/vault/api"
@@ -49,7 +50,8 @@ type Server struct {
 	work      string // configuration and certificates
 	listen    string // host:port of Addr
 	unsealKey string
-	ca        *authority
+	ca        *authority.Authority
+	cert, key string // PEM files of the listener
 
 	mu      sync.Mutex // guards the fields below
 	process *child.Server
@@ -191,6 +193,15 @@ func (s *Server) Unseal(ctx context.Context) error {
 	return nil
 }
 
+// ClientCert issues a client certificate with this common name, signed by the CA of
+// CACert, and returns the PEM files of the certificate and its key.
+func (s *Server) ClientCert(name string) (certFile, keyFile string, err error) {
+	if s.ca == nil {
+		return "", "", errors.New("client certificate: the server has no TLS: set Options.TLS")
+	}
+	return s.ca.Client(name)
+}
+
 // prepare makes the working directory and, with TLS, the certificates.
 func (s *Server) prepare() error {
 	s.work = s.opts.Dir
@@ -214,12 +225,13 @@ func (s *Server) prepare() error {
 		s.http = newHTTPClient(nil)
 		return nil
 	}
-	if s.ca, err = newAuthority(s.work); err != nil {
+	if s.ca, err = authority.New(s.work, "vaulttest CA"); err != nil {
 		return err
 	}
-	s.CACert = s.ca.certFile
-	s.http = newHTTPClient(s.ca.pool)
-	return nil
+	s.CACert = s.ca.CertFile
+	s.http = newHTTPClient(s.ca.Pool)
+	s.cert, s.key, err = s.ca.Server()
+	return err
 }
 
 func (s *Server) running() *child.Server {

@@ -1,4 +1,6 @@
-package vaulttest
+// Package authority makes a certificate authority for the servers of tests, and issues
+// their certificates and those of their clients.
+package authority
 
 import (
 	"crypto/ecdsa"
@@ -16,22 +18,23 @@ import (
 	"time"
 )
 
-// authority is a CA made for one server; its key exists in memory only.
-type authority struct {
-	dir, certFile         string
-	serverCert, serverKey string
-	pool                  *x509.CertPool
-	cert                  *x509.Certificate
-	key                   *ecdsa.PrivateKey
+// Authority is a CA; its key exists in memory only.
+type Authority struct {
+	CertFile string         // the CA's certificate, PEM
+	Pool     *x509.CertPool // the same
+
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
 }
 
-// newAuthority makes a CA and the server's certificate in dir.
-func newAuthority(dir string) (*authority, error) {
+// New makes a CA with this common name. Its files are in dir.
+func New(dir, name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a CA key: %w", err)
 	}
-	template := certificate("vaulttest CA")
+	template := certificate(name)
 	template.IsCA = true
 	template.BasicConstraintsValid = true
 	template.KeyUsage = x509.KeyUsageCertSign
@@ -43,31 +46,30 @@ func newAuthority(dir string) (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a CA: %w", err)
 	}
-	a := &authority{dir: dir, certFile: filepath.Join(dir, "ca.pem"), pool: x509.NewCertPool(), cert: cert, key: key}
-	a.pool.AddCert(cert)
-	if err := writePEM(a.certFile, "CERTIFICATE", der); err != nil {
-		return nil, err
-	}
+	a := &Authority{CertFile: filepath.Join(dir, "ca.pem"), Pool: x509.NewCertPool(), dir: dir, cert: cert, key: key}
+	a.Pool.AddCert(cert)
+	return a, writePEM(a.CertFile, "CERTIFICATE", der)
+}
+
+// Server issues a certificate for a server on loopback and returns the PEM files of the
+// certificate and its key.
+func (a *Authority) Server() (certFile, keyFile string, err error) {
 	server := certificate("localhost")
 	server.DNSNames = []string{"localhost"}
 	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	a.serverCert, a.serverKey, err = a.issue("server", server)
-	return a, err
+	return a.issue("server", server)
 }
 
-// ClientCert issues a client certificate with this common name, signed by the CA of
-// CACert, and returns the PEM files of the certificate and its key.
-func (s *Server) ClientCert(name string) (certFile, keyFile string, err error) {
-	if s.ca == nil {
-		return "", "", errors.New("client certificate: the server has no TLS: set Options.TLS")
-	}
+// Client issues a client certificate with this common name and returns the PEM files of
+// the certificate and its key.
+func (a *Authority) Client(name string) (certFile, keyFile string, err error) {
 	client := certificate(name)
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	return s.ca.issue("client-"+name, client)
+	return a.issue("client-"+name, client)
 }
 
-func (a *authority) issue(file string, template *x509.Certificate) (certFile, keyFile string, err error) {
+func (a *Authority) issue(file string, template *x509.Certificate) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", fmt.Errorf("make a key for %s: %w", file, err)
