@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -25,14 +27,14 @@ type Server struct {
 	exited <-chan struct{}
 }
 
-// Serve starts a server and returns when it prints ready: a connection to its port could
-// reach another server. Its output also goes to log, unless that is nil. The context
-// bounds the start, not the server's life. The error wraps ErrPortTaken if the server
-// ended for that reason.
-func Serve(ctx context.Context, log io.Writer, ready, binary string, args ...string) (*Server, error) {
+// Serve starts a server and returns when it has printed every text of ready: a connection
+// to its port could reach another server. Its output also goes to log, unless that is
+// nil. The context bounds the start, not the server's life. The error wraps ErrPortTaken
+// if the server ended for that reason.
+func Serve(ctx context.Context, log io.Writer, binary string, args []string, ready ...string) (*Server, error) {
 	s := &Server{
 		cmd:    exec.Command(binary, args...),
-		output: &output{log: log, marker: []byte(ready), ready: make(chan struct{})},
+		output: &output{log: log, awaited: slices.Clone(ready), ready: make(chan struct{})},
 	}
 	// With the same writer for both, exec uses one pipe and one reader.
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
@@ -69,11 +71,43 @@ func (s *Server) Kill() {
 // Stop ends the process in an orderly way, or by force after patience.
 func (s *Server) Stop(patience time.Duration) {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // error: it has already exited
+	_ = s.cmd.Process.Signal(syscall.SIGCONT) // a paused one obeys only then
 	select {
 	case <-s.exited:
 	case <-time.After(patience):
 		s.Kill()
 	}
+}
+
+// Pause stops the process where it is, until Continue: its connections stay open and
+// nothing is answered. It returns when every thread has stopped.
+func (s *Server) Pause() error {
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("pause process %d: %w", s.PID(), err)
+	}
+	for s.hasRunningThread() {
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// Continue lets a paused process run on.
+func (s *Server) Continue() error {
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("continue process %d: %w", s.PID(), err)
+	}
+	return nil
+}
+
+// hasRunningThread reads Linux's /proc; elsewhere it finds none.
+func (s *Server) hasRunningThread() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.PID())) // error: a bad pattern
+	return slices.ContainsFunc(threads, func(file string) bool {
+		stat, err := os.ReadFile(file)
+		// "1234 (name) T ...": the name may have any characters.
+		end := bytes.LastIndexByte(stat, ')')
+		return err == nil && !bytes.HasPrefix(stat[end+1:], []byte(" T"))
+	})
 }
 
 // FreePort returns an address of loopback on which nothing listens at the moment. The
@@ -96,13 +130,12 @@ func FreePort() (string, error) {
 // output forwards the server's output, keeps its end for error messages, and detects
 // when the server reports that it serves.
 type output struct {
-	log    io.Writer
-	marker []byte
-	ready  chan struct{}
+	log   io.Writer
+	ready chan struct{}
 
-	mu    sync.Mutex // guards the fields below
-	kept  []byte
-	found bool
+	mu      sync.Mutex // guards the fields below
+	kept    []byte
+	awaited []string // not printed yet
 }
 
 // keptBytes is enough for a server's start-up log, which has the reason for a failure.
@@ -112,9 +145,11 @@ func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.kept = append(o.kept, b...)
-	if !o.found && bytes.Contains(o.kept, o.marker) {
-		o.found = true
-		close(o.ready)
+	if len(o.awaited) > 0 {
+		o.awaited = slices.DeleteFunc(o.awaited, func(text string) bool { return bytes.Contains(o.kept, []byte(text)) })
+		if len(o.awaited) == 0 {
+			close(o.ready)
+		}
 	}
 	if extra := len(o.kept) - keptBytes; extra > 0 {
 		o.kept = append(o.kept[:0], o.kept[extra:]...)

@@ -65,7 +65,7 @@ func (s *Server) spawn(ctx context.Context) error {
 	if err := os.WriteFile(config, []byte(s.config()), 0o600); err != nil {
 		return fmt.Errorf("write vault's configuration: %w", err)
 	}
-	p, err := child.Serve(ctx, s.opts.Log, started, s.binary, "server", "-config="+config)
+	p, err := child.Serve(ctx, s.opts.Log, s.binary, []string{"server", "-config=" + config}, started)
 	if err != nil {
 		return err
 	}

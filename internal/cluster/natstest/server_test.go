@@ -1,12 +1,15 @@
 package natstest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,13 +37,13 @@ func connect(t *testing.T, url string, options ...nats.Option) (client *nats.Con
 }
 
 // withMessage creates the stream WORK, with one message.
-func withMessage(t *testing.T, client *nats.Conn) jetstream.JetStream {
+func withMessage(t *testing.T, client *nats.Conn, replicas int) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := jetstream.StreamConfig{Name: "WORK", Subjects: []string{"work.>"}, Storage: jetstream.FileStorage}
+	config := jetstream.StreamConfig{Name: "WORK", Subjects: []string{"work.>"}, Replicas: replicas}
 	if _, err := js.CreateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +78,7 @@ func TestStreamSurvivesTheEndOfItsServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := natstest.Run(t, natstest.Options{})
 			client, lost := connect(t, s.URL)
-			js := withMessage(t, client)
+			js := withMessage(t, client, 1)
 
 			end(s)
 			<-lost
@@ -104,10 +107,36 @@ func TestRestartEndsTheOldProcess(t *testing.T) {
 	<-lost
 }
 
+func TestRestartWaitsForItsPorts(t *testing.T) {
+	s := natstest.Run(t, natstest.Options{})
+	for name, addr := range map[string]string{"clients": s.Addr, "monitoring": strings.TrimPrefix(s.Monitor, "http://")} {
+		t.Run(name, func(t *testing.T) {
+			s.Kill()
+			holdPort(t, addr)
+
+			if err := s.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			connect(t, s.URL)
+		})
+	}
+}
+
+// holdPort listens there for a moment, as another process may.
+func holdPort(t *testing.T, addr string) {
+	t.Helper()
+	other, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(200*time.Millisecond, func() { other.Close() })
+}
+
 func TestEmptiedServerHasNoStream(t *testing.T) {
 	s := natstest.Run(t, natstest.Options{})
 	client, lost := connect(t, s.URL)
-	js := withMessage(t, client)
+	js := withMessage(t, client, 1)
 
 	if err := s.Empty(t.Context()); err != nil {
 		t.Fatal(err)
@@ -116,6 +145,96 @@ func TestEmptiedServerHasNoStream(t *testing.T) {
 
 	if _, err := firstMessage(t, js); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Fatalf("got %v, want %v", err, jetstream.ErrStreamNotFound)
+	}
+}
+
+func TestPausedServerAnswersOnlyAfterContinue(t *testing.T) {
+	s := natstest.Run(t, natstest.Options{})
+	client, lost := connect(t, s.URL)
+
+	if err := s.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	err := client.FlushTimeout(100 * time.Millisecond)
+	if !errors.Is(err, nats.ErrTimeout) {
+		t.Errorf("while paused: got %v, want %v", err, nats.ErrTimeout)
+	}
+	if err := s.Continue(); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := client.FlushTimeout(10 * time.Second); err != nil {
+		t.Errorf("after it continued: %v", err)
+	}
+	if len(lost) > 0 {
+		t.Error("the connection was lost")
+	}
+}
+
+func TestPausedServerStopsInOrder(t *testing.T) {
+	var log buffer
+	s := natstest.Run(t, natstest.Options{Log: &log})
+	if err := s.Pause(); err != nil {
+		t.Fatal(err)
+	}
+
+	s.Stop()
+
+	if !strings.Contains(log.String(), "Server Exiting") {
+		t.Errorf("it was killed; it printed:\n%s", log.String())
+	}
+}
+
+func TestStoreBytesHasMessagesAndNames(t *testing.T) {
+	s := natstest.Run(t, natstest.Options{})
+	client, _ := connect(t, s.URL)
+	js := withMessage(t, client, 1)
+	if _, err := js.Publish(t.Context(), "work.two", []byte("Needle in the store")); err != nil {
+		t.Fatal(err)
+	}
+
+	all, err := s.StoreBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for _, text := range []string{"Needle in the store", "work.two", "WORK"} {
+		if !bytes.Contains(all, []byte(text)) {
+			t.Errorf("%q is not there", text)
+		}
+	}
+}
+
+func TestLinkPartitionsAClient(t *testing.T) {
+	s := natstest.Run(t, natstest.Options{})
+	link, url := s.Link(t)
+	near, _ := connect(t, s.URL)
+	far, lost := connect(t, url, nats.PingInterval(50*time.Millisecond), nats.Timeout(100*time.Millisecond))
+
+	link.Cut()
+	if err := <-lost; !errors.Is(err, nats.ErrStaleConnection) {
+		t.Errorf("got %v, want %v", err, nats.ErrStaleConnection)
+	}
+	if err := far.FlushTimeout(300 * time.Millisecond); err == nil {
+		t.Error("the client beyond the link reaches the server")
+	}
+	if err := near.FlushTimeout(10 * time.Second); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	link.Heal()
+
+	if err := far.FlushTimeout(10 * time.Second); err != nil {
+		t.Errorf("after the partition: %v", err)
+	}
+}
+
+func TestConfigIsAdded(t *testing.T) {
+	s := natstest.Run(t, natstest.Options{Config: "max_payload: 2048"})
+
+	client, _ := connect(t, s.URL)
+
+	if got := client.MaxPayload(); got != 2048 {
+		t.Errorf("got a payload of %d bytes, want 2048", got)
 	}
 }
 
@@ -181,4 +300,22 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the server outlived its parent")
 	}
+}
+
+// buffer is a bytes.Buffer that the server can write while the test reads.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
