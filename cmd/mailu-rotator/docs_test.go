@@ -208,6 +208,8 @@ func TestReportDocHasEveryField(t *testing.T) {
 		"The JSON document of status": {statusReport{}, statusRow{}},
 		"The JSON document of doctor": {doctorReport{}, checkJSON{}, sweep.Examination{}, rotator.Issue{}},
 		"The JSON document of show":   {recordJSON{}, pendingJSON{}},
+
+		"The JSON document of tenant remove": {removalJSON{}},
 	} {
 		page := reportSection(t, title)
 		for _, document := range documents {
@@ -224,7 +226,7 @@ func TestReportDocHasEveryField(t *testing.T) {
 // which must all have one.
 func jsonNames(document reflect.Type) (names []string) {
 	for _, field := range reflect.VisibleFields(document) {
-		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" && !field.Anonymous {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" && !field.Anonymous && field.IsExported() {
 			names = append(names, name)
 		}
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/text"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
@@ -17,11 +19,14 @@ import (
 // tenantRemoved is the event of a removal. It is recorded before anything changes.
 const tenantRemoved = "removing tenant"
 
+type removeFlags struct {
+	login  operatorLogin
+	yes    bool
+	output string
+}
+
 func newTenantRemoveCommand(path *string) *cobra.Command {
-	var (
-		login operatorLogin
-		yes   bool
-	)
+	var flags removeFlags
 	cmd := &cobra.Command{
 		Use:   "remove TENANT",
 		Short: "Remove a tenant: its record in Vault, with all versions",
@@ -39,38 +44,62 @@ Exit status: 0 removed; 1 not removed; 130 interrupted, or the answer was no.`,
   mailu-rotator tenant remove --vault-token-from-env --yes 0f8fad5b-d9cb-469f-a165-70867728950e`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runRemove(cmd, *path, args[0], login, yes)
+			return runRemove(cmd, *path, args[0], flags)
 		},
 	}
-	login.register(cmd)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	flags.login.register(cmd)
+	cmd.Flags().BoolVarP(&flags.yes, "yes", "y", false, "do not ask")
+	registerOutput(cmd, &flags.output)
 	return cmd
 }
 
-func runRemove(cmd *cobra.Command, path, name string, login operatorLogin, yes bool) error {
-	if !yes && !(isTerminal(cmd.InOrStdin()) && isTerminal(cmd.ErrOrStderr())) {
+func runRemove(cmd *cobra.Command, path, name string, flags removeFlags) error {
+	if err := checkOutput(flags.output); err != nil {
+		return err
+	}
+	if !flags.yes && !(isTerminal(cmd.InOrStdin()) && isTerminal(cmd.ErrOrStderr())) {
 		return errors.New("tenant remove asks before it deletes, and there is no terminal: say --yes")
 	}
 	if _, err := rotator.ParseTenantID(name); err != nil && !strings.Contains(name, "@") {
 		return fmt.Errorf("tenant remove takes a whole id or an address, not the beginning of an id: %w", err)
 	}
-	var said string
+	var removed removalJSON
 	_, err := runOnce(cmd, path, func(ctx context.Context, a *app) (err error) {
-		if err := login.apply(a); err != nil {
+		if err := flags.login.apply(a); err != nil {
 			return err
 		}
-		said, err = inSession(ctx, a, func(s *session) (string, error) { return a.remove(ctx, cmd, s, name, yes) })
+		removed.Removal, err = inSession(ctx, a, func(s *session) (sweep.Removal, error) { return a.remove(ctx, cmd, s, name, flags.yes) })
+		removed.Record = recordPath(a.cfg.Vault, removed.Tenant)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
-	return err
+	return printRemoval(cmd.OutOrStdout(), removed, flags.output)
 }
 
-// remove returns what to tell the operator afterwards.
-func (a *app) remove(ctx context.Context, cmd *cobra.Command, s *session, name string, yes bool) (string, error) {
+// removalJSON is the document of --output json; docs/report.md describes it.
+type removalJSON struct {
+	sweep.Removal
+	Record string `json:"record"`
+}
+
+func printRemoval(out io.Writer, r removalJSON, format string) error {
+	if format == "json" {
+		return encodeJSON(out, r)
+	}
+	if _, err := fmt.Fprintf(out, "tenant %s is removed, with all versions of its record\n%s\n", r.Tenant, leftInMailu(r.Removal)); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
+
+func recordPath(v config.Vault, tenant rotator.TenantID) string {
+	return fmt.Sprintf("%s/%s/%s/%s", v.Mount, v.Prefix, tenant, v.Leaf)
+}
+
+// remove returns what it removed.
+func (a *app) remove(ctx context.Context, cmd *cobra.Command, s *session, name string, yes bool) (sweep.Removal, error) {
 	removal, err := s.Removable(ctx, name)
 	if err == nil {
 		err = s.vault.MayRemove(ctx, removal.Tenant)
@@ -79,29 +108,25 @@ func (a *app) remove(ctx context.Context, cmd *cobra.Command, s *session, name s
 		err = fmt.Errorf("%w: see mailu-rotator policy --with-remove, and --vault-token-from-env", err)
 	}
 	if err != nil {
-		return "", err
+		return removal, err
 	}
 	if !yes && !ask(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), removalQuestion(a, removal)) {
-		return "", &statusError{code: exitInterrupted}
+		return removal, &statusError{code: exitInterrupted}
 	}
 	err = a.log.audit(openSystemLog, tenantRemoved,
 		zap.String("tenant", string(removal.Tenant)), zap.String("user", removal.User), zap.String("origin", string(removal.Origin)))
 	if err != nil {
-		return "", err
+		return removal, err
 	}
-	if err := s.Remove(ctx, s.vault, removal); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("tenant %s is removed, with all versions of its record\n%s", removal.Tenant, leftInMailu(removal)), nil
+	return removal, s.Remove(ctx, s.vault, removal)
 }
 
 func removalQuestion(a *app, r sweep.Removal) string {
-	v := a.cfg.Vault
 	question := leftInMailu(r) + "\n"
 	if r.Remark != "" {
 		question += text.Quote(r.Remark) + "\n"
 	}
-	return question + fmt.Sprintf("delete %s/%s/%s/%s with all versions, for good?", v.Mount, v.Prefix, r.Tenant, v.Leaf)
+	return question + fmt.Sprintf("delete %s with all versions, for good?", recordPath(a.cfg.Vault, r.Tenant))
 }
 
 func leftInMailu(r sweep.Removal) string {

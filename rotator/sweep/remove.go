@@ -15,12 +15,13 @@ type Remover interface {
 	Remove(ctx context.Context, tenant rotator.TenantID) error
 }
 
-// Removal is a tenant whose record can be removed.
+// Removal is a tenant whose record can be removed. The tags are those of the JSON
+// document.
 type Removal struct {
-	Tenant rotator.TenantID
-	User   string         // "": the record does not tell, or is deleted already
-	Origin rotator.Origin // likewise
-	Remark string         // what else an operator should know first; may be empty
+	Tenant rotator.TenantID `json:"tenant"`
+	User   string           `json:"user,omitempty"`   // "": the record does not tell, or is deleted already
+	Origin rotator.Origin   `json:"origin,omitempty"` // likewise
+	Remark string           `json:"remark,omitempty"` // what else an operator should know first; may be empty
 
 	credential rotator.Credential
 	inFleet    bool // a run may rotate it
