@@ -18,7 +18,7 @@ type Event struct {
 	Deferred int           // and those not started
 	Took     time.Duration // at the end of a run
 	Wait     time.Duration // how long until the next try
-	Status   *Status       // of TenantDone: the tenant's state afterwards
+	Status   *Status       // of TenantDone and TenantReported: the tenant's state afterwards
 	Err      error         // never contains a secret
 }
 
@@ -44,7 +44,7 @@ const (
 	RotationAbandoned EventName = "rotation abandoned"  // Mailu certainly refused; the old password stays
 	PendingRestored   EventName = "pending restored"    // it had been overwritten while Mailu may have it
 	TenantDone        EventName = "tenant done"         // Outcome; Err if it failed
-	TenantReported    EventName = "tenant reported"     // like TenantDone, of a worker of the cluster
+	TenantReported    EventName = "tenant reported"     // like TenantDone, by a worker of the cluster, which has its other events
 	ServerPaused      EventName = "server paused"       // breaker open: Wait, then one tenant tries
 	ServerStopped     EventName = "server stopped"      // nothing more is sent to it in this run
 	SweepFinished     EventName = "sweep finished"      // Count: tenants that failed; Rotated, Finished, Deferred, Took
@@ -79,6 +79,7 @@ const (
 	VerificationRefused   EventName = "verification refused"        // it could not start
 	VerificationScheduled EventName = "next verification scheduled" // Wait
 	SettingsReplaced      EventName = "configuration renewed"       // effective from here on
+	WorkerReady           EventName = "worker ready"                // planners know of it; Count: of servers that it lists
 )
 
 // Task is a kind of run, as metrics, hooks and the status page name it.

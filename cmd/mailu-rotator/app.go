@@ -33,12 +33,16 @@ type app struct {
 	owner     string
 	log       *logger
 	observe   rotator.Observer
-	hooks     rotator.Observer  // part of observe
-	patience  time.Duration     // for a Vault that does not answer; 0: vault's default
-	opening   time.Duration     // the same, until it is logged in; 0: patience
-	cache     *status.Cache     // of the daemon, else nil
-	metrics   *monitor.Metrics  // likewise
-	waiting   func(cause error) // of the daemon: Vault is waited for
+	hooks     rotator.Observer // part of observe
+	// observeWork receives the events of batches that this process does as a worker.
+	observeWork rotator.Observer
+	ready       chan struct{}     // of a daemon that is a worker: closed when planners know of it
+	replaced    chan struct{}     // of the daemon: closed when a reload has replaced the app
+	patience    time.Duration     // for a Vault that does not answer; 0: vault's default
+	opening     time.Duration     // the same, until it is logged in; 0: patience
+	cache       *status.Cache     // of the daemon, else nil
+	metrics     *monitor.Metrics  // likewise
+	waiting     func(cause error) // of the daemon: Vault is waited for
 }
 
 // newApp wires a configuration. former may be nil; a reload passes the app that it
@@ -94,11 +98,7 @@ func inSession[R any](ctx context.Context, a *app, do func(*session) (R, error))
 	if err != nil {
 		return result, err
 	}
-	defer func() {
-		if err := client.Close(); err != nil {
-			a.log.zap.Warn("vault token not revoked", zap.Error(err))
-		}
-	}()
+	defer a.end(client)
 	return do(&session{a.sweepOn(client, servers), servers, client})
 }
 
@@ -277,7 +277,7 @@ func attachHooks(hooks *hook.Runner, a *app) {
 		a.log.zap.Warn("hook cannot be run", zap.Error(err))
 	}
 	a.hooks = hooks.Observe
-	a.observe = observers(a.observe, hooks.Observe)
+	a.observe, a.observeWork = observers(a.observe, hooks.Observe), observers(a.observeWork, hooks.Observe)
 }
 
 // closeHooks waits for the remaining hooks, at most for their grace period after
@@ -293,7 +293,7 @@ func closeHooks(ctx context.Context, hooks *hook.Runner) {
 func observers(all ...rotator.Observer) rotator.Observer {
 	return func(e rotator.Event) {
 		for _, observe := range all {
-			observe(e)
+			observe.Notify(e)
 		}
 	}
 }

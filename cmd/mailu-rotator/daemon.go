@@ -27,10 +27,10 @@ import (
 	"mailu-rotator/vault"
 )
 
-// runDaemon sweeps by schedule until SIGTERM or SIGINT; SIGHUP reloads the
+// runDaemon sweeps by schedule, or is only a worker of the cluster, until SIGTERM or SIGINT; SIGHUP reloads the
 // configuration, and keeps the old one if the new one is invalid.
-func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
-	s, err := newService(path, stderr)
+func runDaemon(ctx context.Context, path string, onlyWorker bool, stderr io.Writer) error {
+	s, err := newService(path, onlyWorker, stderr)
 	if err != nil {
 		return err
 	}
@@ -74,22 +74,27 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 // service is a running daemon. A reload replaces its app; the other parts outlive it, with
 // the tenants' states, the metrics, an open listener, queued hooks and a run under way.
 type service struct {
-	path    string // of the configuration
-	app     atomic.Pointer[app]
-	cache   *status.Cache
-	metrics *monitor.Metrics
-	health  *monitor.Health
-	server  *monitor.Server
-	systemd *notify.Socket
-	hooks   *hook.Runner
-	daemon  *sweep.Daemon
+	path string // of the configuration
+	// onlyWorker is for a process without a schedule: it does what others plan.
+	onlyWorker bool
+	app        atomic.Pointer[app]
+	cache      *status.Cache
+	metrics    *monitor.Metrics
+	health     *monitor.Health
+	server     *monitor.Server
+	systemd    *notify.Socket
+	hooks      *hook.Runner
+	daemon     *sweep.Daemon
 }
 
 // newService makes a daemon. The caller must close its hooks and its systemd socket.
-func newService(path string, stderr io.Writer) (*service, error) {
+func newService(path string, onlyWorker bool, stderr io.Writer) (*service, error) {
 	a, err := loadApp(path, stderr, nil)
 	if err != nil {
 		return nil, err
+	}
+	if onlyWorker && !a.clustered() {
+		return nil, errors.New("a worker needs a cluster: cluster.engine is none")
 	}
 	listen, err := listenOf(a.cfg.Listen)
 	if err != nil {
@@ -97,7 +102,7 @@ func newService(path string, stderr io.Writer) (*service, error) {
 	}
 	defer listen.Token.Wipe()
 	clock := rotator.SystemClock{}
-	s := &service{path: path, cache: status.NewCache(clock), health: monitor.NewHealth(clock)}
+	s := &service{path: path, onlyWorker: onlyWorker, cache: status.NewCache(clock), health: monitor.NewHealth(clock)}
 	if s.systemd, err = notify.Open(clock); err != nil {
 		return nil, err
 	}
@@ -141,9 +146,16 @@ func (s *service) reload(path string, stderr io.Writer) error {
 // connect makes the app report to the service's parts, and then the service use it.
 func (s *service) connect(a *app) {
 	a.observe = observers(a.log.observe, s.cache.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
+	a.observeWork = observers(a.log.observe, s.cache.ObserveWork, s.metrics.Observe, s.health.Observe)
 	a.cache, a.metrics, a.waiting = s.cache, s.metrics, s.systemd.Waiting
+	a.replaced = make(chan struct{})
+	if a.clustered() {
+		a.ready = make(chan struct{})
+	}
 	attachHooks(s.hooks, a)
-	s.app.Store(a)
+	if former := s.app.Swap(a); former != nil {
+		close(former.replaced)
+	}
 }
 
 // run runs the daemon, and the listener and systemd's watchdog beside it: until ctx ends
@@ -154,9 +166,42 @@ func (s *service) run(ctx context.Context) {
 	watchers.Go(func() { s.server.Run(watching) })
 	watchers.Go(func() { s.systemd.Guard(watching, s.health.Live) })
 	watchers.Go(func() { <-ctx.Done(); s.notify((*notify.Socket).Stopping) })
-	s.daemon.Run(ctx)
+	var worker sync.WaitGroup
+	worker.Go(func() { s.work(ctx) })
+	if !s.onlyWorker {
+		s.daemon.Run(ctx)
+	}
+	worker.Wait()
 	stop()
 	watchers.Wait()
+}
+
+// workPause is the pause before a worker tries again to reach NATS.
+const workPause = 10 * time.Second
+
+// work makes this process a worker of the cluster, if the configuration names one. After
+// a reload it works by the new configuration, once the batches under way have ended.
+func (s *service) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		a := s.app.Load()
+		current, stop := context.WithCancel(ctx)
+		var reload sync.WaitGroup
+		reload.Go(func() {
+			select {
+			case <-a.replaced:
+				stop()
+			case <-current.Done():
+			}
+		})
+		if !a.clustered() {
+			<-current.Done()
+		} else if err := a.work(current); err != nil && current.Err() == nil {
+			a.log.clusterReports(err)
+			_ = rotator.SystemClock{}.Sleep(current, workPause)
+		}
+		stop()
+		reload.Wait()
+	}
 }
 
 // log is the current one; a reload may replace it.
@@ -200,6 +245,9 @@ func settingsOf(a *app) sweep.Settings {
 		Observe: a.observe,
 		Sweep: func(ctx context.Context, sel sweep.Selection, window time.Duration) error {
 			defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
+			if a.clustered() {
+				return a.sweepTogether(ctx, sel, window)
+			}
 			_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
 				s.OmitUnchanged = true
 				return s.Run(ctx, sel, window)
@@ -216,7 +264,13 @@ func settingsOf(a *app) sweep.Settings {
 		s.VerifySchedule = a.cfg.Verify.Schedule
 		s.Verify = func(ctx context.Context) error {
 			defer debug.FreeOSMemory()
-			_, err := a.verify(ctx, sweep.Selection{}, a.cfg.Verify.Repair)
+			sel := sweep.Selection{}
+			if a.clustered() { // the other servers are those of other hosts
+				for _, server := range a.cfg.Mailu.Servers {
+					sel.Origins = append(sel.Origins, server.Origin)
+				}
+			}
+			_, err := a.verify(ctx, sel, a.cfg.Verify.Repair)
 			return err
 		}
 	}

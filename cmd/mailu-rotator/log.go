@@ -94,7 +94,7 @@ func (l *logger) observe(e rotator.Event) {
 // that an operator must.
 func severity(e rotator.Event) zapcore.Level {
 	switch e.Name {
-	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified:
+	case rotator.RotationPrepared, rotator.PasswordPushed, rotator.PasswordVerified, rotator.TenantReported:
 		return zap.DebugLevel
 	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.PendingRestored, rotator.AccountRestricted, rotator.ServerPaused,
 		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed, rotator.RecordExpires, rotator.TenantSkipped:

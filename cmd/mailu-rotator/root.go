@@ -51,7 +51,7 @@ it first says how many, and asks, unless --yes or --tenant is given.`,
 				if flag := flagOfRunNow(cmd.Flags()); flag != "" {
 					return fmt.Errorf("--%s needs --run-now", flag)
 				}
-				return runDaemon(cmd.Context(), path, cmd.ErrOrStderr())
+				return runDaemon(cmd.Context(), path, false, cmd.ErrOrStderr())
 			}
 			return runNow(cmd, path, now)
 		},
@@ -65,14 +65,31 @@ it first says how many, and asks, unless --yes or --tenant is given.`,
 	root.Flags().Bool("version", false, "print the version")
 	root.Flags().BoolVar(&isRunNow, "run-now", false, "rotate everything now, whatever its age, then exit")
 	now.register(root)
+	for _, flag := range []string{"local", "dry-run", "due-only", "rotated-before", "limit", "tenant", "server"} {
+		root.MarkFlagsMutuallyExclusive("attach", flag)
+	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return errors.New(err.Error() + "; see mailu-rotator --help")
 	})
 	root.AddCommand(newStatusCommand(&path), newDoctorCommand(&path), newShowCommand(&path), newVerifyCommand(&path), newRollbackCommand(&path),
-		newTenantCommand(&path), newResealCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand())
+		newTenantCommand(&path), newResealCommand(&path), newWorkerCommand(&path), newConfigCommand(&path), newPolicyCommand(&path), newVersionCommand())
 	addManCommand(root)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return root
+}
+
+func newWorkerCommand(path *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "worker",
+		Short: "Rotate what the daemons of the cluster plan, without a schedule of its own",
+		Long: "Rotate what the daemons of the cluster plan: takes batches for the servers in mailu.servers,\n" +
+			"until it is stopped. A daemon is a worker, too: this is for a host that should plan nothing.",
+		Example: "  mailu-rotator worker",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDaemon(cmd.Context(), *path, true, cmd.ErrOrStderr())
+		},
+	}
 }
 
 // noArgs refuses an argument, and names the command that it may have meant.
@@ -116,6 +133,8 @@ type runNowFlags struct {
 	yes           bool
 	rotatedBefore string
 	limit         uint
+	local         bool
+	attach        string
 }
 
 func (f *runNowFlags) register(cmd *cobra.Command) {
@@ -126,6 +145,8 @@ func (f *runNowFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.dueOnly, "due-only", false, "only tenants that are due, as the daemon does")
 	flags.StringVar(&f.rotatedBefore, "rotated-before", "", "only tenants last rotated before this `time` (RFC 3339, a date, or 2h for two hours ago; default the start of this run)")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "do not ask before a run over everything, as on a terminal it does")
+	flags.BoolVar(&f.local, "local", false, "do all of it in this process, whatever cluster.engine says")
+	flags.StringVar(&f.attach, "attach", "", "follow the `run` of another process and print its report")
 	flags.UintVar(&f.limit, "limit", 0, "start at most this many rotations (0 means no limit)")
 }
 
@@ -164,10 +185,16 @@ func runNow(cmd *cobra.Command, path string, flags runNowFlags) error {
 		if err != nil {
 			return sweep.Report{}, err
 		}
+		if flags.attach != "" {
+			return a.attach(ctx, flags.attach)
+		}
 		report, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
 			s.DryRun = flags.dryRun
 			if !flags.yes && !flags.dueOnly && !flags.named() {
 				s.Confirm = confirming(cmd.InOrStdin(), cmd.ErrOrStderr(), s.Servers)
+			}
+			if a.clustered() && !flags.local && !flags.named() {
+				return a.runTogether(ctx, s, sel)
 			}
 			return s.Run(ctx, sel, 0)
 		})

@@ -172,6 +172,7 @@ func (s *site) writeConfig(settings ...string) error {
 		"listen":   map[string]any{"address": ""}, // a fixed port would conflict between tests
 		"hooks":    map[string]any{},
 		"log":      map[string]any{},
+		"cluster":  map[string]any{},
 		"server":   server,
 	}
 	for _, setting := range settings {

@@ -189,7 +189,7 @@ func (p *progress) observe(e rotator.Event) {
 		p.begin("resealing", e.Count)
 	case rotator.VerificationPlanned:
 		p.begin("verifying", e.Count)
-	case rotator.TenantDone, rotator.TenantVerified:
+	case rotator.TenantDone, rotator.TenantReported, rotator.TenantVerified:
 		if p.bar != nil {
 			_ = p.bar.Add(1)
 		}

@@ -34,18 +34,28 @@ type Run struct {
 	leased sync.WaitGroup
 }
 
-// Plan returns the run with this id, for a planner. The caller must close it.
-func (c *Cluster) Plan(ctx context.Context, id string) (*Run, error) {
+// Preview returns a run that writes nothing, for a dry run.
+func (c *Cluster) Preview(ctx context.Context) (*Run, error) {
 	workers, err := c.Workers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{Cluster: c, id: id, served: map[string]bool{}}
+	r := &Run{Cluster: c, served: map[string]bool{}, stop: func() {}}
 	for _, w := range workers {
 		for _, server := range w.Servers {
 			r.served[server] = true
 		}
 	}
+	return r, nil
+}
+
+// Plan returns the run with this id, for a planner. The caller must close it.
+func (c *Cluster) Plan(ctx context.Context, id string) (*Run, error) {
+	r, err := c.Preview(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.id = id
 	if err := c.setState(ctx, id, statePlanning); err != nil {
 		return nil, err
 	}

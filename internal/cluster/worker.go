@@ -38,6 +38,7 @@ type Worker struct {
 	Cluster *Cluster
 	Origins []rotator.Origin
 	Open    func(context.Context) (Session, error)
+	Ready   func() // called once, when the others know of the worker; may be nil
 
 	sessions sessions
 	batches  atomic.Int32 // under way
@@ -59,15 +60,20 @@ func (w *Worker) Run(ctx context.Context) {
 
 // stayPresent announces the worker until ctx ends, and ends sessions that nothing uses.
 func (w *Worker) stayPresent(ctx context.Context) {
-	since := w.Cluster.Clock.Now()
+	since, ready := w.Cluster.Clock.Now(), w.Ready
 	for {
 		p := Presence{Worker: w.Cluster.Name, Version: w.Cluster.Version, Since: since, Batches: int(w.batches.Load())}
 		for _, origin := range w.Origins {
 			p.Servers = append(p.Servers, hash(origin))
 		}
-		if err := w.Cluster.announce(ctx, p); emptied(err) {
+		err := w.Cluster.announce(ctx, p)
+		if emptied(err) {
 			_, _ = w.Cluster.create(ctx)
 			continue
+		}
+		if err == nil && ready != nil {
+			ready()
+			ready = nil
 		}
 		w.sessions.endIdle()
 		if w.Cluster.Clock.Sleep(ctx, presenceTTL/4) != nil {

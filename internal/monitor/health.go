@@ -20,6 +20,7 @@ type Health struct {
 	next    map[string]time.Time // when each task begins; missing: not scheduled, or unknown
 	running bool
 	scanned bool
+	working bool   // it takes batches of the cluster
 	refused string // the task that was last refused
 }
 
@@ -42,6 +43,8 @@ func (h *Health) Observe(e rotator.Event) {
 		h.running = true
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
 		h.scanned = true
+	case rotator.WorkerReady:
+		h.working = true
 	case rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished:
 		h.running, h.refused = false, ""
 	case rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted:
@@ -80,7 +83,7 @@ func (h *Health) Ready() (missing string) {
 	switch {
 	case h.refused != "":
 		return "the last " + h.refused + " could not take place: the log says why"
-	case !h.scanned:
+	case !h.scanned && !h.working:
 		return "the records have not been read yet"
 	}
 	return ""

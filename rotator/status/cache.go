@@ -167,11 +167,27 @@ func (c *Cache) Observe(e rotator.Event) {
 		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
 	case rotator.ServerStopped:
 		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
-	case rotator.TenantSkipped, rotator.TenantDone:
+	case rotator.TenantSkipped, rotator.TenantDone, rotator.TenantReported:
+		if e.Name != rotator.TenantSkipped && e.Outcome != rotator.Deferred {
+			c.current(func(r *RunEntry) { r.Done++ })
+		}
 		c.outcome(e, now)
 	case rotator.TenantVerified:
 		c.current(func(r *RunEntry) { r.Done++ })
 		c.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
+	}
+}
+
+// ObserveWork is an [Observer] of what this process does for a run that it may not know:
+// the run itself is the planner's.
+func (c *Cache) ObserveWork(e rotator.Event) {
+	switch e.Name {
+	case rotator.ServerPaused, rotator.ServerStopped:
+		c.Observe(e)
+	case rotator.TenantDone:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.outcome(e, c.clock.Now())
 	}
 }
 
@@ -200,9 +216,6 @@ func (c *Cache) refuse(e rotator.Event, now time.Time) {
 }
 
 func (c *Cache) outcome(e rotator.Event, now time.Time) {
-	if e.Name == rotator.TenantDone && e.Outcome != rotator.Deferred {
-		c.current(func(r *RunEntry) { r.Done++ })
-	}
 	if e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished {
 		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerClosed, Since: now}
 	}
