@@ -97,15 +97,6 @@ func TestLongRetryAfterIsPassedOnAtOnce(t *testing.T) {
 	}
 }
 
-func TestUselessRetryAfterIsNoPause(t *testing.T) {
-	for _, value := range []string{"", "soon", "-5", "-99999999999999999999999", "1.5", "Fri, 31 Dec 1999 00:00:00 GMT"} {
-		after, _ := retryAfter(http.Header{"Retry-After": {value}})
-		if after != 0 {
-			t.Errorf("%q: %s", value, after)
-		}
-	}
-}
-
 func TestNoWaitThatOutlastsTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, tries := time.Now(), 0

@@ -26,7 +26,7 @@
 //
 // The facts about Mailu come from its source (core/admin/mailu/api) and from a real
 // admin, release 2024.06; the hash format is passlib's bcrypt_sha256. The package
-// imports rotator, crypto, internal/netfault and internal/text, and never logs.
+// imports rotator, crypto, internal/netfault, internal/peer and internal/text, and never logs.
 package mailu
 
 import (
@@ -38,9 +38,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +46,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/peer"
 	"mailu-rotator/rotator"
 )
 
@@ -223,7 +222,10 @@ func newLimiter(size int) *limiter {
 
 func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 	api, host, err := checkAddresses(c)
-	roots, rootsErr := readRoots(c.CAFile)
+	roots, rootsErr := peer.Authorities(c.CAFile)
+	if rootsErr != nil {
+		rootsErr = fmt.Errorf("ca_file: %w", rootsErr)
+	}
 	wrong := []error{err, checkToken(c.Token), rootsErr}
 	if c.MaxConcurrent < 1 {
 		wrong = append(wrong, fmt.Errorf("max_concurrent is %d: set it to 1 or more", c.MaxConcurrent))
@@ -287,21 +289,11 @@ func checkAddresses(c ServerConfig) (api, host string, err error) {
 }
 
 func checkPlain(field string, o rotator.Origin, allowed bool) error {
-	if !o.Plain() || allowed || isLoopback(o) {
+	u, err := url.Parse(string(o))
+	if !o.Plain() || allowed || err == nil && peer.IsLoopback(u.Hostname()) {
 		return nil
 	}
 	return fmt.Errorf("%s: plain http would send the token and passwords unencrypted: use https, or set allow_http", field)
-}
-
-// isLoopback trusts addresses and the one name that RFC 6761 reserves; a resolver
-// decides about any other name.
-func isLoopback(o rotator.Origin) bool {
-	u, err := url.Parse(string(o))
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }
 
 func checkToken(token crypto.Secret) error {
@@ -312,19 +304,4 @@ func checkToken(token crypto.Secret) error {
 		return errors.New("token is not fit for a header: only printable ASCII without spaces or line ends")
 	}
 	return nil
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil // the system's
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca_file: no PEM certificate in %s", file)
-	}
-	return roots, nil
 }

@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"mailu-rotator/internal/netfault"
+	"mailu-rotator/internal/peer"
 	"mailu-rotator/rotator"
 )
-
-const maxRetryAfter = time.Hour // as long as Mailu's own block
 
 // verdict is the result of one attempt. The zero verdict is the careful one: the
 // request may have taken effect and is not sent again.
@@ -65,7 +63,7 @@ func judge(a answer, sanitizer sanitizer) verdict {
 		v.notFound(a, sanitizer)
 	case code == http.StatusTooManyRequests:
 		v.again, v.limited = true, true
-		v.pause, _ = retryAfter(a.header)
+		v.pause, _ = peer.RetryAfter(a.header)
 		v.next = "wait: after five wrong tokens Mailu blocks an address for an hour"
 	case code == http.StatusRequestTimeout:
 		v.next = askLater
@@ -78,7 +76,7 @@ func judge(a answer, sanitizer sanitizer) verdict {
 		v.redirected(a, sanitizer)
 	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		v.again = true
-		v.pause, v.limited = retryAfter(a.header)
+		v.pause, v.limited = peer.RetryAfter(a.header)
 		v.next = askLater
 	case code >= 500:
 		v.kinds = []error{rotator.ErrServerFailed}
@@ -204,21 +202,6 @@ func queueTimeout(err error, size int) verdict {
 		next:  "the next run goes on from here",
 		kinds: []error{err},
 	}
-}
-
-// retryAfter reads seconds or an HTTP date (RFC 9110, section 10.2.3); given is false
-// without either.
-func retryAfter(h http.Header) (after time.Duration, given bool) {
-	value := strings.TrimSpace(h.Get("Retry-After"))
-	seconds, err := strconv.ParseInt(value, 10, 64)
-	if err == nil || errors.Is(err, strconv.ErrRange) { // which has the nearest number
-		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second, true
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0, false
-	}
-	return min(max(time.Until(date), 0), maxRetryAfter), true
 }
 
 // broken judges an attempt without a complete answer. It keeps the error's sanitized

@@ -24,8 +24,8 @@
 //   - It follows no redirect: a token is sent to Config.Address only.
 //   - Tokens, keys and passwords appear in no error and no log.
 //
-// It imports rotator, crypto and internal/netfault, logs nothing, and starts no goroutine
-// that Close does not wait for. Its assumptions were taken from Vault 1.21 and its API
+// It imports rotator, crypto, internal/netfault and internal/peer, logs nothing, and starts
+// no goroutine that Close does not wait for. Its assumptions were taken from Vault 1.21 and its API
 // client 1.23 and are tested against a real server; the Kubernetes logins against one
 // that reviews tokens as a cluster does.
 package vault

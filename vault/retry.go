@@ -9,13 +9,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
+	"mailu-rotator/internal/peer"
 	"mailu-rotator/rotator"
 )
 
@@ -93,22 +93,11 @@ func (r retry) pause(attempt int, resp *http.Response) time.Duration {
 	pause := min(r.MinWait<<min(attempt, 12), r.MaxWait) // 12 is enough to reach any max, and too little to overflow
 	jitter := rand.New(rand.NewPCG(r.seed, uint64(attempt))).Float64()
 	pause -= time.Duration(jitter * float64(pause) / 2)
-	return max(pause, min(retryAfter(resp), r.MaxWait))
-}
-
-// retryAfter reads the header as seconds or as a date (RFC 9110, 10.2.3).
-func retryAfter(resp *http.Response) time.Duration {
 	if resp == nil {
-		return 0
+		return pause
 	}
-	value := resp.Header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
-		return time.Duration(min(seconds, 86400)) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return time.Until(at)
-	}
-	return 0
+	asked, _ := peer.RetryAfter(resp.Header)
+	return max(pause, min(asked, r.MaxWait))
 }
 
 // isRecordFault recognizes a 500 that concerns only the requested record.
@@ -197,7 +186,8 @@ func (l *rateLimiter) release(alone bool, resp *http.Response) {
 	case resp == nil:
 	case resp.StatusCode == http.StatusTooManyRequests:
 		l.left = l.cfg.Workers
-		l.until = time.Now().Add(min(max(retryAfter(resp), l.cfg.MinWait), l.cfg.MaxWait))
+		asked, _ := peer.RetryAfter(resp.Header)
+		l.until = time.Now().Add(min(max(asked, l.cfg.MinWait), l.cfg.MaxWait))
 	case l.left > 0:
 		l.left--
 	}

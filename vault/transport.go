@@ -3,19 +3,19 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 	"golang.org/x/sync/semaphore"
+
+	"mailu-rotator/internal/peer"
 )
 
 const (
@@ -45,17 +45,11 @@ func dial(cfg Config, login *Login) (*api.Client, *http.Client, error) {
 // newHTTPClient builds the connections of one login. Each presents the certificate,
 // because Vault checks it again when the token is renewed.
 func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, error) {
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read vault's CA file: %w", err)
-		}
-		tlsConfig.RootCAs = x509.NewCertPool()
-		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("vault's CA file %s holds no PEM certificate", cfg.CAFile)
-		}
+	authorities, err := peer.Authorities(cfg.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("vault's CA file: %w", err)
 	}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities}
 	if certificate != nil {
 		// Not Certificates: the TLS library withholds those unless the server names
 		// their issuer, and Vault's cert method accepts issuers that it never names.

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"mailu-rotator/internal/peer"
 )
 
 // Cluster spreads the work of runs over several hosts. The tag engines has the engines
@@ -83,7 +85,7 @@ func parseNATS(raw string) (string, error) {
 		return "", err
 	case u.Path != "":
 		return "", errors.New("a URL with a path: remove what follows the port")
-	case u.Scheme == "nats" && !isLoopback(u.Hostname()):
+	case u.Scheme == "nats" && !peer.IsLoopback(u.Hostname()):
 		return "", fmt.Errorf("nats:// to %s would show the tenants' ids and let others answer for the server: use tls:// (nats:// is for loopback)", u.Hostname())
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), nil

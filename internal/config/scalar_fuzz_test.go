@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailu-rotator/internal/peer"
 )
 
 // Every accepted schedule yields times after the given one, and parses to the same
@@ -101,7 +103,7 @@ func FuzzEndpoint(f *testing.F) {
 				t.Errorf("%q: socket %q", text, address)
 			}
 		case "tcp":
-			if ip := net.ParseIP(host); isLoopback(host) && !strings.EqualFold(host, "localhost") && !ip.IsLoopback() {
+			if ip := net.ParseIP(host); peer.IsLoopback(host) && !strings.EqualFold(host, "localhost") && !ip.IsLoopback() {
 				t.Errorf("%q: %q passes for loopback", text, host)
 			}
 		default:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/peer"
 	"mailu-rotator/rotator"
 )
 
@@ -135,7 +136,7 @@ func (l *loader) validateAddress(v *Vault) {
 	case err != nil:
 		l.report(key, "%v", err)
 		return
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !peer.IsLoopback(u.Hostname()):
 		l.report(key, "plain http to %s would show the token and the master key to the network: use https (http is for loopback)", u.Hostname())
 	case u.Scheme == "http" && v.Auth.Method == AuthCert:
 		l.report(key, "method cert logs in with a TLS certificate: use https")
@@ -220,7 +221,7 @@ func (l *loader) validateServerURL(key, raw string, allowHTTP bool) string {
 		l.report(key, "%v", err)
 		return raw
 	}
-	if u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()) {
+	if u.Scheme == "http" && !allowHTTP && !peer.IsLoopback(u.Hostname()) {
 		l.report(key, "plain http to %s would show token and passwords to the network: use https, or set allow_http: true if the way there is safe", u.Hostname())
 	}
 	return u.String()
@@ -254,7 +255,7 @@ func (l *loader) validateListen(c *Listen) {
 	switch {
 	case err != nil:
 		l.report("listen.address", "%v", err)
-	case network == "tcp" && !isLoopback(host) && c.TokenFile == "":
+	case network == "tcp" && !peer.IsLoopback(host) && c.TokenFile == "":
 		l.report("listen.address", "%s can be reached from other hosts, and the status page names tenants and users: set listen.token_file, or listen on 127.0.0.1 or unix:/path", c.Address)
 	}
 }

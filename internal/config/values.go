@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -92,17 +91,6 @@ func parseAddress(raw string) (*url.URL, error) {
 		return nil, errors.New("the path has an empty part, . or ..: remove it")
 	}
 	return u, nil
-}
-
-// isLoopback reports whether packets to host stay on this machine. A name server
-// decides where names other than localhost lead; zones of loopback addresses depend on
-// the system.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
 }
 
 // parsePath reads a path in Vault and removes its outer slashes.

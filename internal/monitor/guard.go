@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/peer"
 )
 
 // guard requires the token if there is one, or a proof of it ([Prover]). Without a
@@ -49,13 +49,13 @@ func shows(r *http.Request, token []byte) bool {
 	return subtle.ConstantTimeCompare(digest[:], token) == 1
 }
 
+// isLoopback takes the Host header of a request.
 func isLoopback(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = strings.Trim(hostport, "[]")
 	}
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+	return peer.IsLoopback(host)
 }
 
 const (
