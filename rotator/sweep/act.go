@@ -91,19 +91,19 @@ func parallel(limit, n int, f func(i int)) {
 // attempt takes one job through the protocol. A second attempt reads the record again
 // and decides again.
 func (r *run) attempt(ctx context.Context, j *job) rotator.Result {
-	// A rotation that this run left half-finished is not a new one: it may be finished.
-	if j.Action == rotator.Rotate && j.result.Outcome != rotator.Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {
-		return rotator.Result{Credential: j.Credential, Outcome: rotator.Deferred, Err: errWindowOver}
-	}
 	ctx, cancel := r.graceful(ctx)
 	defer cancel()
-	if j.Action == rotator.Add {
-		return r.rotator.Add(ctx, r.creator, j.Credential)
-	}
 	if j.assigned != nil {
 		if result, wanted := r.decideAgain(ctx, j); !wanted {
 			return result
 		}
+	}
+	// A rotation that this run left half-finished is not a new one: it may be finished.
+	if j.Action == rotator.Rotate && j.result.Outcome != rotator.Unfinished && !r.until.IsZero() && !r.clock.Now().Before(r.until) {
+		return rotator.Result{Credential: j.Credential, Outcome: rotator.Deferred, Err: errWindowOver}
+	}
+	if j.Action == rotator.Add {
+		return r.rotator.Add(ctx, r.creator, j.Credential)
 	}
 	judge := func(c rotator.Credential) (rotator.Action, string) { return judge(r.clock.Now(), c, r.sel) }
 	insist := r.sel.named(j.Credential.Tenant)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -25,7 +26,8 @@ type Engine interface {
 	// Execute hands out the assignments, each server's in their order, and calls settled
 	// for each result, one at a time; a tenant may have several. It returns when the
 	// workers have done with all. When ctx ends it withdraws what no worker has begun, and
-	// returns when the rest has ended. An error means that some assignments have no result.
+	// returns when the rest has ended. An error means that some assignments have no result;
+	// it is [ErrWithdrawn] if another process has withdrawn the run.
 	Execute(ctx context.Context, keys *crypto.Keyring, order Order, assignments []Assignment, settled func(Settled)) error
 }
 
@@ -37,16 +39,20 @@ type Running interface {
 	Follow(ctx context.Context, keys *crypto.Keyring, settled func(Settled)) error
 }
 
+// ErrWithdrawn: nothing more of the run begins.
+var ErrWithdrawn = errors.New("not begun: the run was withdrawn; the next one goes on")
+
 // ErrNoWorker: no process that works for the cluster lists the server.
 var ErrNoWorker = errors.New("no worker lists this server: start one whose mailu.servers has it, or use --local on a host that reaches it")
 
 // Order is the part of a run's selection that workers need to decide about a tenant.
 // The tags are those of a batch's message.
 type Order struct {
-	All           bool      `json:"all,omitempty"`
-	PendingOnly   bool      `json:"pending_only,omitempty"`
-	RotatedBefore time.Time `json:"rotated_before,omitzero"`
-	Until         time.Time `json:"until,omitzero"` // no rotation starts at or after it; zero: no limit
+	All           bool              `json:"all,omitempty"`
+	PendingOnly   bool              `json:"pending_only,omitempty"`
+	RotatedBefore time.Time         `json:"rotated_before,omitzero"`
+	NewestKey     crypto.KeyVersion `json:"newest_key"`     // as in the selection: the same for all workers
+	Until         time.Time         `json:"until,omitzero"` // no rotation starts at or after it; zero: no limit
 }
 
 // Assignment is one tenant that a run is to rotate or finish.
@@ -94,7 +100,7 @@ func fingerprint(c rotator.Credential) string {
 
 // dispatch hands the jobs to the engine's workers and takes in their results.
 func (r *run) dispatch(ctx context.Context, jobs []*job) {
-	order := Order{All: r.sel.All, PendingOnly: r.sel.PendingOnly, RotatedBefore: r.sel.RotatedBefore, Until: r.until}
+	order := Order{All: r.sel.All, PendingOnly: r.sel.PendingOnly, RotatedBefore: r.sel.RotatedBefore, NewestKey: r.sel.NewestKey, Until: r.until}
 	assignments := make([]Assignment, len(jobs))
 	for i, j := range jobs {
 		assignments[i] = Assignment{Tenant: j.Credential.Tenant, Origin: j.Credential.Origin, User: fingerprint(j.Credential)}
@@ -102,14 +108,15 @@ func (r *run) dispatch(ctx context.Context, jobs []*job) {
 	if len(jobs) == 0 {
 		return
 	}
-	r.follow(ctx, jobs, func(settled func(Settled)) error {
+	r.follow(ctx, jobs, errInterrupted, func(settled func(Settled)) error {
 		return r.Engine.Execute(ctx, r.keys, order, assignments, settled)
 	})
 }
 
 // follow takes the results of jobs that workers do. Those that end without one are
-// blocked, or deferred if the run was interrupted.
-func (r *run) follow(ctx context.Context, jobs []*job, results func(settled func(Settled)) error) {
+// blocked, or deferred if the run was withdrawn, or if ctx has ended, which interrupted
+// explains.
+func (r *run) follow(ctx context.Context, jobs []*job, interrupted error, results func(settled func(Settled)) error) {
 	byTenant := make(map[rotator.TenantID]*job, len(jobs))
 	for _, j := range jobs {
 		byTenant[j.Credential.Tenant] = j
@@ -123,29 +130,34 @@ func (r *run) follow(ctx context.Context, jobs []*job, results func(settled func
 		switch {
 		case j.attempted:
 		case ctx.Err() != nil:
-			r.takeIn(j, Settled{Outcome: rotator.Deferred, Reason: errInterrupted.Error()})
+			r.takeIn(j, Settled{Outcome: rotator.Deferred, Reason: interrupted.Error()})
+		case errors.Is(err, ErrWithdrawn):
+			r.takeIn(j, Settled{Outcome: rotator.Deferred, Reason: err.Error()})
 		default:
 			r.takeIn(j, Settled{Outcome: rotator.Blocked, Reason: cmp.Or(err, errNoResult).Error()})
 		}
 	}
 }
 
-var errNoResult = errors.New("no worker reported a result: the next run sees what was done")
+// Reasons why there is no result.
+var (
+	errNoResult    = errors.New("no worker reported a result: the next run sees what was done")
+	errNotFollowed = errors.New("no result so far: the workers go on, and --attach follows them again")
+)
 
 // takeIn records a result. A batch that is delivered again has the tenants that are done
-// once more, as fresh ones: their result stays.
+// once more, as fresh ones, or as not begun if its run ends meanwhile: their result stays.
 func (r *run) takeIn(j *job, s Settled) {
-	done := j.result.Outcome == rotator.Rotated || j.result.Outcome == rotator.Finished
-	if j.attempted && (done || s.Outcome == rotator.Fresh) {
-		return
-	}
-	again := j.attempted
-	j.attempted = true
 	c := j.Credential
-	c.Username, c.Origin = cmp.Or(s.User, c.Username), cmp.Or(s.Origin, c.Origin)
 	if s.Outcome == rotator.Fresh && s.LastRotated != "" && c.LastRotated != "" && s.LastRotated != c.LastRotated {
 		s.Outcome, s.Reason = rotator.Rotated, "found rotated at "+s.LastRotated
 	}
+	again := j.attempted
+	if again && (succeeded == classify(j.result) || slices.Contains([]rotator.Outcome{rotator.Fresh, rotator.Deferred, rotator.Blocked}, s.Outcome)) {
+		return
+	}
+	j.attempted = true
+	c.Username, c.Origin = cmp.Or(s.User, c.Username), cmp.Or(s.Origin, c.Origin)
 	c.LastRotated, c.Pending, c.Expires = cmp.Or(s.LastRotated, c.LastRotated), nil, s.Expires
 	if policy, err := rotator.ParsePolicy(s.Policy); err == nil {
 		c.Policy = policy.WithSpread(r.DefaultPolicy.Spread())
@@ -168,7 +180,7 @@ func (s *Sweep) Attach(ctx context.Context, running Running) (Report, error) {
 	o := operation{
 		started: rotator.SweepStarted, planned: rotator.SweepPlanned, finished: rotator.SweepFinished, interrupted: rotator.SweepInterrupted,
 		process: func(r *run, ctx context.Context, jobs []*job) {
-			r.follow(ctx, jobs, func(settled func(Settled)) error { return running.Follow(ctx, r.keys, settled) })
+			r.follow(ctx, jobs, errNotFollowed, func(settled func(Settled)) error { return running.Follow(ctx, r.keys, settled) })
 		},
 	}
 	return s.execute(ctx, o, func(r *run) ([]Decision, error) {
@@ -224,8 +236,8 @@ func (w *WorkSession) Close() { w.keys.Wipe() }
 // done with, possibly concurrently. While held returns false it begins nothing more, and
 // then leaves out the tenants that it did not begin: another worker has the batch.
 //
-// The error says why the server was given up, if it was: nothing more is to be sent to it
-// in this run.
+// The error is a [GivenUpError] if nothing more is to be sent to the server in this run;
+// else nothing was begun, and another worker may do better.
 func (s *Sweep) Work(ctx context.Context, w *WorkSession, b Batch, held func() bool, report func(Settled)) error {
 	server, err := s.Mailu.Server(b.Origin)
 	if err != nil {
@@ -233,7 +245,7 @@ func (s *Sweep) Work(ctx context.Context, w *WorkSession, b Batch, held func() b
 	}
 	r := &run{
 		Sweep: s, clock: w.clock, store: &storeHealth{}, until: b.Until, keys: w.keys, held: held, settled: report,
-		sel: Selection{All: b.All, PendingOnly: b.PendingOnly, RotatedBefore: b.RotatedBefore, NewestKey: w.keys.Newest().Version},
+		sel: Selection{All: b.All, PendingOnly: b.PendingOnly, RotatedBefore: b.RotatedBefore, NewestKey: b.NewestKey},
 	}
 	r.rotator = s.newRotator(w.clock, w.keys, w.processor)
 	r.rotator.Rivals = r.namesakes(nil)
@@ -246,8 +258,18 @@ func (s *Sweep) Work(ctx context.Context, w *WorkSession, b Batch, held func() b
 	q := newQueue(r, b.Origin, 3*server.MaxConcurrent(), jobs)
 	q.process(ctx)
 	q.finish(ctx)
-	return q.givenUp
+	if q.givenUp != nil {
+		return &GivenUpError{q.givenUp}
+	}
+	return nil
 }
+
+// GivenUpError says why nothing more is to be sent to a server in this run.
+type GivenUpError struct{ Err error }
+
+func (e *GivenUpError) Error() string { return e.Err.Error() }
+
+func (e *GivenUpError) Unwrap() error { return e.Err }
 
 // decideAgain reads the record of an assignment and decides about it. False means that
 // nothing is to be done, as the result says.
