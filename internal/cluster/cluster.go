@@ -22,6 +22,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -246,10 +247,18 @@ func (c *Cluster) bucket(ctx context.Context, want jetstream.KeyValueConfig) (je
 	return bucket, nil
 }
 
-// explain adds ErrUnreachable to errors that mean it.
+// explain adds ErrUnreachable to errors that mean it: they also come while a server
+// starts, and while replicas elect a leader.
 func explain(err error) error {
-	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrNoResponders) {
+	for _, unreachable := range []error{
+		nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrDisconnected, nats.ErrNoResponders, nats.ErrNoServers,
+		nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, nats.ErrTimeout, context.DeadlineExceeded, jetstream.ErrNoStreamResponse,
+	} {
+		if errors.Is(err, unreachable) {
+			return fmt.Errorf("%w; %w", err, ErrUnreachable)
+		}
+	}
+	if api, is := errors.AsType[*jetstream.APIError](err); is && api.Code == http.StatusServiceUnavailable {
 		return fmt.Errorf("%w; %w", err, ErrUnreachable)
 	}
 	return err

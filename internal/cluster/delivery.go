@@ -25,123 +25,121 @@ type delivery struct {
 
 	mu      sync.Mutex // guards the fields below
 	renewed time.Time  // no later than when NATS last heard that the batch is being worked on
-	ended   bool       // the run was withdrawn
-	failed  error      // a result that could not be published
+	ended   error      // why nothing more of the batch begins here
 }
 
-// held reports whether no other worker can have the batch: its last renewal is recent.
-// The margin is for the answer to a renewal that came late.
-func (d *delivery) held() bool {
+// over says why nothing more of the batch may begin here; nil if it may. A batch whose last
+// renewal is not recent may be another worker's, and is not regained. The margin is for
+// clocks of different speed.
+func (d *delivery) over() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.ended && d.failed == nil && d.cluster.Clock.Now().Sub(d.renewed) < d.cluster.AckWait*4/5
-}
-
-// withdrawn reports whether nothing more of the run may begin.
-func (d *delivery) withdrawn() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	if d.ended == nil && d.cluster.Clock.Now().Sub(d.renewed) >= d.cluster.AckWait*4/5 {
+		d.ended = errLate
+	}
 	return d.ended
 }
 
-// problem is why a result could not be published; nil if all could.
-func (d *delivery) problem() error {
+func (d *delivery) held() bool { return d.over() == nil }
+
+func (d *delivery) end(why error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.failed
+	d.ended = cmp.Or(d.ended, why)
 }
 
-// do works through the batch, unless the run was withdrawn or has given up the server.
-func (d *delivery) do(ctx context.Context) error {
-	switch err := d.renew(ctx); {
-	case err != nil:
-		return err
-	case d.withdrawn():
-		return d.finish(ctx)
-	case !d.held():
-		return errLate
-	}
-	stopped, err := d.stopReason(ctx)
-	if err != nil {
-		return err
-	}
-	if err := d.report(ctx, "begun."+strconv.Itoa(d.Seq), report{Begun: &progress{d.Seq, d.cluster.Name}}); err != nil {
-		return err
-	}
-	if stopped != "" {
-		for _, a := range d.Assignments {
-			d.settle(ctx, sweep.Settled{Tenant: a.Tenant, Origin: d.Origin, Outcome: rotator.Blocked, Reason: stopped})
+var errLate = errors.New("not acknowledged: NATS was not told in time that it is being worked on, so another worker may have it")
+
+// do works through the batch, unless the run was withdrawn or has given up the server. An
+// error means that the batch comes back, to this worker or to another: at once if no other
+// can have it, else after AckWait. What is done by then is found done.
+func (d *delivery) do(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil && d.held() {
+			_ = d.message.Nak()
 		}
-	} else if err := d.work(ctx); err != nil {
+	}()
+	// Before the look at the run's state: so a planner that withdraws the run knows all
+	// batches that go on.
+	if err := d.report(ctx, "begun."+d.ID, report{Begun: d.progress()}); err != nil {
 		return err
 	}
-	if err := d.problem(); err != nil { // the tenants are found done when the batch comes back
+	if err := d.renew(ctx); err != nil {
+		return err
+	}
+	if d.held() {
+		if err := d.work(ctx); err != nil {
+			return err
+		}
+	}
+	if err := d.over(); err != nil && !errors.Is(err, sweep.ErrWithdrawn) {
 		return err
 	}
 	return d.finish(ctx)
 }
 
-var errLate = errors.New("not acknowledged: NATS was not told in time that it is being worked on, so another worker may have it")
-
-// work takes the tenants through the protocol. What is not begun when ctx ends is given
-// to another worker.
+// work takes the tenants through the protocol.
 func (d *delivery) work(ctx context.Context) error {
-	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	stopped, err := d.stopReason(ctx)
+	if err != nil {
+		return err
+	}
+	unbroken := context.WithoutCancel(ctx)
+	if stopped != "" {
+		for _, a := range d.Assignments {
+			d.settle(unbroken, sweep.Settled{Tenant: a.Tenant, Origin: d.Origin, Outcome: rotator.Blocked, Reason: stopped})
+		}
+		return nil
+	}
+	renewing, stop := context.WithCancel(unbroken)
 	var renewals sync.WaitGroup
 	renewals.Go(func() { d.keep(renewing) })
-	givenUp := d.session.Work(ctx, d.Batch, d.held, func(s sweep.Settled) { d.settle(context.WithoutCancel(ctx), s) })
+	err = d.session.Work(ctx, d.Batch, d.held, func(s sweep.Settled) { d.settle(unbroken, s) })
+	if givenUp, is := errors.AsType[*sweep.GivenUpError](err); is {
+		err = d.giveUp(unbroken, givenUp)
+	}
 	stop()
 	renewals.Wait()
-	switch {
-	case givenUp != nil: // before the batch ends, so that no other worker sends a wrong token again
-		return d.giveUp(context.WithoutCancel(ctx), givenUp)
-	case d.withdrawn():
-		return nil
-	case ctx.Err() != nil:
-		_ = d.message.Nak() // else it comes back after AckWait
-		return ctx.Err()
-	case !d.held():
-		return cmp.Or(d.problem(), errLate)
-	}
-	return nil
+	return cmp.Or(err, ctx.Err())
 }
 
 // keep renews the batch until ctx ends.
 func (d *delivery) keep(ctx context.Context) {
 	for d.cluster.Clock.Sleep(ctx, d.cluster.AckWait/10) == nil {
-		_ = d.renew(ctx) // held knows
+		_ = d.renew(ctx) // over knows
 	}
 }
 
 // renew tells NATS that the batch is being worked on, and looks whether its run was
-// withdrawn. A renewal has no answer of its own: the request that follows it on the
-// same connection has.
+// withdrawn.
 func (d *delivery) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	asked := d.cluster.Clock.Now()
-	if err := d.message.InProgress(); err != nil {
-		return fmt.Errorf("renew: %w", err)
+	// A request, not a mere InProgress: without an answer NATS may not have heard it.
+	if _, err := d.cluster.conn.RequestWithContext(ctx, d.message.Reply(), []byte("+WPI")); err != nil {
+		return fmt.Errorf("renew: %w", explain(err))
+	}
+	if d.held() { // else it came too late
+		d.mu.Lock()
+		d.renewed = asked
+		d.mu.Unlock()
 	}
 	state, _, err := d.cluster.state(ctx, d.Run)
-	gone := errors.Is(err, jetstream.ErrKeyNotFound)
-	if err != nil && !gone {
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && state.State == stateWithdrawn:
+		d.end(sweep.ErrWithdrawn)
+	case err != nil:
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if asked.Sub(d.renewed) < d.cluster.AckWait { // else another worker may have it already
-		d.renewed = asked
-	}
-	d.ended = d.ended || gone || state.State == stateWithdrawn
 	return nil
 }
 
 // settle publishes a result. Without it the batch is not acknowledged.
 func (d *delivery) settle(ctx context.Context, s sweep.Settled) {
-	id := strconv.Itoa(d.Seq) + "." + string(s.Tenant) + "." + d.attempt()
+	id := d.ID + "." + string(s.Tenant) + "." + d.attempt()
 	if err := d.report(ctx, id, report{Settled: &s}); err != nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.failed = err
+		d.end(err)
 	}
 }
 
@@ -153,6 +151,8 @@ func (d *delivery) attempt() string {
 	}
 	return strconv.FormatUint(meta.NumDelivered, 10)
 }
+
+func (d *delivery) progress() *progress { return &progress{d.ID, d.cluster.Name} }
 
 func (d *delivery) report(ctx context.Context, id string, r report) error {
 	return d.cluster.tell(ctx, d.sealer, d.Run, id, r)
@@ -177,25 +177,27 @@ func (d *delivery) stopReason(ctx context.Context) (string, error) {
 	return reason, nil
 }
 
-// giveUp tells the other workers that nothing more is to be sent to the server.
+// giveUp tells the other workers that nothing more is to be sent to the server, before
+// the batch ends: else another one would send a wrong token again. It waits for NATS as
+// long as no other worker can have the batch.
 func (d *delivery) giveUp(ctx context.Context, why error) error {
 	key := stopKey(d.Run, hash(d.Origin))
 	value, err := d.sealer.seal(key, why.Error())
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	if _, err := d.cluster.runs.Put(ctx, key, value); err != nil {
-		return fmt.Errorf("write %s: %w", key, explain(err))
+	for {
+		if _, err = d.cluster.put(ctx, key, value); err == nil || !d.held() {
+			return err
+		}
+		_ = d.cluster.Clock.Sleep(ctx, d.cluster.AckWait/10)
 	}
-	return nil
 }
 
 // finish reports that the batch is done, and takes it out of NATS.
 func (d *delivery) finish(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := d.report(ctx, "done."+strconv.Itoa(d.Seq), report{Done: &progress{d.Seq, d.cluster.Name}}); err != nil {
+	if err := d.report(ctx, "done."+d.ID, report{Done: d.progress()}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,72 +26,83 @@ const (
 )
 
 var (
-	errEmptied   = errors.New("NATS was emptied")
-	errWithdrawn = errors.New("the run was withdrawn: the next run goes on")
+	errLost      = errors.New("NATS has lost a part of the run: it was emptied, or its streams were purged")
 	errNoRun     = errors.New("NATS knows no such run: it ended more than a week ago, never began, or NATS was emptied")
+	errNoPlanner = errors.New("nobody plans the run any more: the process that began it has ended")
+	errOvertime  = errors.New("the workers have not ended the run after its window: the next run goes on")
 )
 
 // follower reads the reports of a run until all of its batches are done.
 type follower struct {
 	*Cluster
-	run     string
-	keys    *crypto.Keyring
-	settled func(sweep.Settled)
+	run      string
+	keys     *crypto.Keyring
+	settled  func(sweep.Settled)
+	planner  bool // of this run: it knows its batches, and no others concern it
+	onlyPlan bool // it wants to know no more than the batches
 
-	batches   map[int]*batch
-	known     map[rotator.TenantID]bool // tenants with a result
-	next      int                       // the number of the next batch, for a planner
 	order     sweep.Order
-	until     time.Time // of the order
-	planned   bool      // all batches are known
-	onlyPlan  bool      // the follower wants to know no more than those
-	withdrawn bool      // nothing more begins: what was begun is waited for
-	other     bool      // another process has withdrawn it
-	foreign   bool      // a message that is not ours was reported
-	answered  time.Time // when NATS last answered
+	batches   []*batch
+	byID      map[string]*batch
+	known     map[rotator.TenantID]bool // tenants with a result
+	planned   bool                      // all batches are known
+	behind    bool                      // there are reports that it has not read
+	withdrawn bool                      // nothing more begins: what was begun is waited for
+	other     bool                      // another process has withdrawn it
+	foreign   bool                      // a message that is not ours was reported
+	answered  time.Time                 // when NATS last answered
 }
 
 // batch is what a follower knows of one.
 type batch struct {
 	task
 	begun, done bool
-	orphan      time.Time // since when no worker lists its server; zero: one does
+	stuck       time.Time // since when nobody can do it; zero: somebody can
+}
+
+func (f *follower) add(t task) {
+	if f.byID == nil {
+		f.byID = map[string]*batch{}
+	}
+	if f.byID[t.ID] == nil {
+		b := &batch{task: t}
+		f.byID[t.ID] = b
+		f.batches = append(f.batches, b)
+	}
+}
+
+// open returns the batches that are not done.
+func (f *follower) open() (open []*batch) {
+	for _, b := range f.batches {
+		if !b.done && (b.begun || !f.withdrawn) {
+			open = append(open, b)
+		}
+	}
+	return open
+}
+
+func (f *follower) complete() bool {
+	return f.planned && (f.onlyPlan || len(f.open()) == 0 && !(f.withdrawn && f.behind))
 }
 
 // follow returns when the run is complete, or cannot be followed any more.
 func (f *follower) follow(ctx context.Context) error {
-	f.answered = f.Clock.Now()
+	f.answered, f.behind = f.Clock.Now(), true
 	for !f.complete() {
 		err := f.read(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err == nil || f.complete():
 		case errors.Is(err, ErrUnreachable) && f.Clock.Now().Sub(f.answered) < patience:
 			_ = f.Clock.Sleep(ctx, retryPause)
-		default:
+		case err != nil:
 			return err
 		}
 	}
 	if f.other {
-		return errWithdrawn
+		return sweep.ErrWithdrawn
 	}
 	return nil
-}
-
-func (f *follower) complete() bool {
-	if !f.planned {
-		return false
-	}
-	if f.onlyPlan {
-		return true
-	}
-	for _, b := range f.batches {
-		if !b.done && (b.begun || !f.withdrawn) {
-			return false
-		}
-	}
-	return true
 }
 
 // read reads all reports from the first one on: those that are known change nothing.
@@ -101,6 +113,9 @@ func (f *follower) read(ctx context.Context) error {
 	consumer, err := f.store.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{f.resultSubject(f.run)}, MaxResetAttempts: 3,
 	})
+	if emptied(err) {
+		return errLost
+	}
 	if err != nil {
 		return fmt.Errorf("follow run %s: %w", f.run, explain(err))
 	}
@@ -134,12 +149,18 @@ func (f *follower) receive(ctx context.Context, messages jetstream.MessagesConte
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case waiting.Err() != nil || errors.Is(err, nats.ErrTimeout):
+		f.behind = false
 		return nil
 	}
-	return fmt.Errorf("follow run %s: %w", f.run, explain(err))
+	return fmt.Errorf("follow run %s: %w; %w", f.run, err, ErrUnreachable) // the consumer is gone: another try makes one
 }
 
 func (f *follower) handle(message jetstream.Msg) error {
+	meta, err := message.Metadata()
+	if err != nil {
+		return fmt.Errorf("follow run %s: %w", f.run, err)
+	}
+	f.behind = meta.NumPending > 0
 	var r report
 	if _, err := unseal(f.keys, message.Subject(), message.Data(), &r); err != nil {
 		if !f.foreign {
@@ -149,16 +170,14 @@ func (f *follower) handle(message jetstream.Msg) error {
 		return nil
 	}
 	switch {
-	case r.Queued != nil:
-		if f.batches[r.Queued.Seq] == nil {
-			f.batches[r.Queued.Seq] = &batch{task: *r.Queued}
-		}
+	case r.Queued != nil && !f.planner:
+		f.add(*r.Queued)
 	case r.Planned != nil:
-		f.planned, f.order, f.until = true, r.Planned.Order, r.Planned.Until
-	case r.Begun != nil && f.batches[r.Begun.Seq] != nil:
-		f.batches[r.Begun.Seq].begun = true
-	case r.Done != nil && f.batches[r.Done.Seq] != nil:
-		f.batches[r.Done.Seq].done = true
+		f.planned, f.order = true, *r.Planned
+	case r.Begun != nil && f.byID[r.Begun.Batch] != nil:
+		f.byID[r.Begun.Batch].begun = true
+	case r.Done != nil && f.byID[r.Done.Batch] != nil:
+		f.byID[r.Done.Batch].done = true
 	case r.Settled != nil:
 		f.settle(*r.Settled)
 	}
@@ -188,52 +207,87 @@ func (f *follower) unsettled(all []sweep.Assignment) (rest []sweep.Assignment) {
 
 // check looks whether the run is still there, and whether its batches can still be done.
 func (f *follower) check(ctx context.Context) error {
-	state, _, err := f.state(ctx, f.run)
+	state, entry, err := f.state(ctx, f.run)
+	missing := errors.Is(err, jetstream.ErrKeyNotFound)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound) && !f.planned:
+	case missing && !f.planned:
 		return errNoRun
-	case errors.Is(err, jetstream.ErrKeyNotFound) || emptied(err) || err != nil && f.gone(ctx):
-		return errEmptied
+	case missing || err != nil && f.gone(ctx):
+		return errLost
 	case err != nil:
 		return err
-	case state.State == stateWithdrawn && !f.withdrawn && !f.onlyPlan:
+	}
+	now := f.Clock.Now()
+	f.answered = now
+	switch {
+	case f.behind: // what is missing may be there
+		return nil
+	case !f.planned && state.State == stateWithdrawn:
+		return sweep.ErrWithdrawn
+	case !f.planned && now.Sub(entry.Created()) > 4*leaseTTL:
+		return errNoPlanner
+	case !f.planned:
+		return nil
+	case !f.order.Until.IsZero() && now.After(f.order.Until.Add(overtime)):
+		return errOvertime
+	case state.State == stateWithdrawn && !f.withdrawn:
 		f.withdrawn, f.other = true, true
 	}
-	f.answered = f.Clock.Now()
-	if !f.until.IsZero() && f.answered.After(f.until.Add(overtime)) {
-		return errors.New("the workers have not ended the run after its window: the next run goes on")
-	}
-	return f.findOrphans(ctx)
+	return f.findStuck(ctx)
 }
 
-// findOrphans gives up batches that no worker will take.
-func (f *follower) findOrphans(ctx context.Context) error {
-	if f.onlyPlan {
-		return nil
-	}
+// findStuck gives up batches that no worker will take, and finds those that NATS has
+// lost.
+func (f *follower) findStuck(ctx context.Context) error {
 	workers, err := f.Workers(ctx)
 	if err != nil {
 		return err
 	}
-	for _, b := range f.batches {
-		served := false
-		for _, w := range workers {
-			served = served || w.Lists(b.Origin)
-		}
-		switch now := f.Clock.Now(); {
-		case b.done || served:
-			b.orphan = time.Time{}
-		case b.orphan.IsZero():
-			b.orphan = now
-		case now.Sub(b.orphan) > orphaned:
-			_ = f.work.Purge(ctx, jetstream.WithPurgeSubject(f.workSubject(hash(b.Origin), f.run)))
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	work, err := f.work.Info(ctx, jetstream.WithSubjectFilter(f.workSubject("*", f.run)))
+	switch {
+	case emptied(err):
+		return errLost
+	case err != nil:
+		return fmt.Errorf("follow run %s: %w", f.run, explain(err))
+	}
+	now := f.Clock.Now()
+	for _, b := range f.open() {
+		queued := work.State.Subjects[f.workSubject(hash(b.Origin), f.run)] > 0
+		served := slices.ContainsFunc(workers, func(w Presence) bool { return w.Lists(b.Origin) })
+		switch {
+		case queued && served:
+			b.stuck = time.Time{}
+		case b.stuck.IsZero():
+			b.stuck = now
+		case !queued && len(f.unsettled(b.Assignments)) == 0: // another planner's batch had them
 			b.done = true
-			for _, a := range b.Assignments {
-				if !f.known[a.Tenant] {
-					f.settle(sweep.Settled{Tenant: a.Tenant, Origin: a.Origin, Outcome: rotator.Blocked, Reason: sweep.ErrNoWorker.Error()})
-				}
-			}
+		case !queued && now.Sub(b.stuck) > f.lostAfter():
+			return errLost
+		case queued && now.Sub(b.stuck) > orphaned:
+			f.block(ctx, b)
 		}
 	}
 	return nil
+}
+
+// lostAfter is how long a batch may be neither in NATS nor done: the report that it is
+// done may be on its way, or the planner may be publishing it again.
+func (f *follower) lostAfter() time.Duration {
+	if f.planner {
+		return f.AckWait
+	}
+	return 4 * f.AckWait
+}
+
+// block ends a batch whose server no worker lists.
+func (f *follower) block(ctx context.Context, b *batch) {
+	b.done = true
+	if f.planner {
+		_ = f.work.Purge(ctx, jetstream.WithPurgeSubject(f.workSubject(hash(b.Origin), f.run))) // else a later worker does it
+	}
+	for _, a := range f.unsettled(b.Assignments) {
+		f.settle(sweep.Settled{Tenant: a.Tenant, Origin: a.Origin, Outcome: rotator.Blocked, Reason: sweep.ErrNoWorker.Error()})
+	}
 }

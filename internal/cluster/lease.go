@@ -11,7 +11,7 @@ import (
 )
 
 // leaseTTL is how long a planner may be silent until another one plans in its place. Two
-// at once are harmless: their batches have the same ids, and the work decides again.
+// at once are harmless: the work decides again, and finds done what the other has planned.
 const leaseTTL = 30 * time.Second
 
 // Role is what a process does in a run.
@@ -24,7 +24,8 @@ const (
 	Follows             // another process has planned it
 )
 
-// Claim decides who plans a run that several daemons begin at the same time.
+// Claim decides who plans a run that several daemons begin at the same time. A run that
+// was withdrawn is planned again.
 func (c *Cluster) Claim(ctx context.Context, run string) (Role, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -43,9 +44,9 @@ func (c *Cluster) Claim(ctx context.Context, run string) (Role, error) {
 	switch {
 	case err != nil:
 		return Waits, err
-	case state.State != statePlanning:
+	case state.State == statePublished:
 		return Follows, nil
-	case state.Planner != c.Name && c.Clock.Now().Sub(entry.Created()) < leaseTTL:
+	case state.State == statePlanning && state.Planner != c.Name && c.Clock.Now().Sub(entry.Created()) < leaseTTL:
 		return Waits, nil
 	}
 	if _, err := c.runs.Update(ctx, run, value, entry.Revision()); err != nil {
@@ -54,11 +55,27 @@ func (c *Cluster) Claim(ctx context.Context, run string) (Role, error) {
 	return Plans, nil
 }
 
-// Release gives a run back that could not be planned.
+// Release gives a run back that this process could not plan.
 func (c *Cluster) Release(ctx context.Context, run string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
-	_ = c.runs.Delete(ctx, run) // else the lease lapses
+	if state, entry, err := c.state(ctx, run); err == nil && c.plans(state) {
+		_ = c.runs.Delete(ctx, run, jetstream.LastRevision(entry.Revision())) // else the lease lapses
+	}
+}
+
+// plans reports whether this process has the lease.
+func (c *Cluster) plans(s runState) bool { return s.Planner == c.Name && s.State == statePlanning }
+
+// renewLease keeps other processes from planning the run, unless one does already.
+func (c *Cluster) renewLease(ctx context.Context, run string) {
+	state, entry, err := c.state(ctx, run)
+	if err != nil || !c.plans(state) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, _ = c.runs.Update(ctx, run, entry.Value(), entry.Revision()) // else another process plans it too
 }
 
 // state reads a run's state. It returns jetstream.ErrKeyNotFound if there is no such run.
@@ -74,16 +91,21 @@ func (c *Cluster) state(ctx context.Context, run string) (s runState, entry jets
 	return s, entry, nil
 }
 
-// setState writes a run's state, which also renews the planner's lease.
-func (c *Cluster) setState(ctx context.Context, run, state string) error {
+// setState writes a run's state, and returns a number that no other write of it has.
+func (c *Cluster) setState(ctx context.Context, run, state string) (uint64, error) {
 	value, err := json.Marshal(runState{Planner: c.Name, State: state})
 	if err != nil {
-		return fmt.Errorf("encode the state of run %s: %w", run, err)
+		return 0, fmt.Errorf("encode the state of run %s: %w", run, err)
 	}
+	return c.put(ctx, run, value)
+}
+
+// put writes to the bucket of runs.
+func (c *Cluster) put(ctx context.Context, key string, value []byte) (revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if _, err := c.runs.Put(ctx, run, value); err != nil {
-		return fmt.Errorf("write the state of run %s: %w", run, explain(err))
+	if revision, err = c.runs.Put(ctx, key, value); err != nil {
+		return 0, fmt.Errorf("write %s: %w", key, explain(err))
 	}
-	return nil
+	return revision, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -16,27 +15,22 @@ import (
 // task is the message of the work stream: a batch of a run.
 type task struct {
 	Run string `json:"run"`
-	Seq int    `json:"seq"` // of the batch, from 0
+	ID  string `json:"id"` // no other batch of the run has it, whoever plans that
 	sweep.Batch
 }
 
 // report is the message of the results stream. Exactly one of its parts is set.
 type report struct {
 	Queued  *task          `json:"queued,omitempty"`  // by the planner, before the batch itself
-	Planned *planned       `json:"planned,omitempty"` // by the planner, after all batches
+	Planned *sweep.Order   `json:"planned,omitempty"` // by the planner, after all batches
 	Begun   *progress      `json:"begun,omitempty"`   // by a worker
 	Settled *sweep.Settled `json:"settled,omitempty"` // likewise, one for each tenant
 	Done    *progress      `json:"done,omitempty"`    // likewise: all tenants of a batch are settled
 }
 
-type planned struct {
-	sweep.Order
-	Batches int `json:"batches"`
-}
-
 type progress struct {
-	Seq    int    `json:"seq"`
-	Worker string `json:"worker"`
+	Batch  string `json:"batch"`
+	Worker string `json:"worker"` // or the planner, of a batch that it replaced
 }
 
 // runState is the value of a run's key: who plans it, and how far that is. Only this
@@ -72,18 +66,20 @@ func (s sealer) seal(subject string, message any) ([]byte, error) {
 	return s.keys.SealMessage(s.version, subject, plain)
 }
 
-// unseal decodes a message of a subject, and returns the sealer of its run. An error is
-// errForeign, or [crypto.ErrNoKey] for a key that these do not include.
+// unseal decodes a message of a subject, and returns the sealer of its run. The error is
+// errForeign, or [crypto.ErrNoKey] for a key that is newer than these.
 func unseal(keys *crypto.Keyring, subject string, data []byte, message any) (sealer, error) {
 	plain, version, err := keys.OpenMessage(subject, data)
 	switch {
 	case errors.Is(err, crypto.ErrMessage):
 		return sealer{}, errForeign
+	case errors.Is(err, crypto.ErrNoKey) && version < keys.Newest().Version:
+		return sealer{}, fmt.Errorf("%w: %w", errForeign, err) // no session will have it again
 	case err != nil:
 		return sealer{}, err
 	}
 	if err := json.Unmarshal(plain, message); err != nil {
-		return sealer{}, fmt.Errorf("a message of another release: %w", err)
+		return sealer{}, fmt.Errorf("%w, or of another release: %w", errForeign, err)
 	}
 	return sealer{keys, version}, nil
 }
@@ -96,7 +92,7 @@ func (c *Cluster) tell(ctx context.Context, s sealer, run, id string, r report) 
 // enqueue publishes a batch: first its report, so that a follower knows of it, then the
 // work.
 func (c *Cluster) enqueue(ctx context.Context, s sealer, t task) error {
-	id := "batch." + strconv.Itoa(t.Seq)
+	id := "batch." + t.ID
 	if err := c.tell(ctx, s, t.Run, id, report{Queued: &t}); err != nil {
 		return err
 	}

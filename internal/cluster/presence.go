@@ -36,6 +36,7 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the workers: %w", explain(err))
 	}
+	defer func() { _ = keys.Stop() }() // it has ended, unless this returns an error
 	var all []Presence
 	for key := range keys.Keys() {
 		entry, err := c.workers.Get(ctx, key)
@@ -50,6 +51,9 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 			continue // of another release, or somebody else's
 		}
 		all = append(all, p)
+	}
+	if err := ctx.Err(); err != nil { // then the list is not complete
+		return nil, fmt.Errorf("list the workers: %w", explain(err))
 	}
 	slices.SortFunc(all, func(a, b Presence) int { return strings.Compare(a.Worker, b.Worker) })
 	return all, nil

@@ -21,6 +21,8 @@ const (
 	patience = 5 * time.Minute
 	// retryPause is the pause between tries of that.
 	retryPause = 2 * time.Second
+	// maxPublished is how often a run publishes what NATS has lost.
+	maxPublished = 10
 )
 
 // Run is a run that this process plans. It is the [sweep.Engine] of it. The planner keeps
@@ -29,6 +31,8 @@ type Run struct {
 	*Cluster
 	id     string
 	served map[string]bool // hashes of the origins that some worker lists
+	plan   uint64          // tells the batches of this planner from those of another
+	seq    int             // of the next batch
 
 	stop   context.CancelFunc
 	leased sync.WaitGroup
@@ -56,13 +60,13 @@ func (c *Cluster) Plan(ctx context.Context, id string) (*Run, error) {
 		return nil, err
 	}
 	r.id = id
-	if err := c.setState(ctx, id, statePlanning); err != nil {
+	if r.plan, err = c.setState(ctx, id, statePlanning); err != nil {
 		return nil, err
 	}
 	ctx, r.stop = context.WithCancel(ctx)
 	r.leased.Go(func() {
 		for c.Clock.Sleep(ctx, leaseTTL/3) == nil {
-			_ = c.setState(ctx, id, statePlanning) // else another process plans it too
+			c.renewLease(ctx, id)
 		}
 	})
 	return r, nil
@@ -85,66 +89,91 @@ func (r *Run) Serves(origin rotator.Origin) error {
 	return sweep.ErrNoWorker
 }
 
-// Execute implements [sweep.Engine]. If NATS was emptied it publishes what has no result
-// once more.
+// Execute implements [sweep.Engine]. What NATS has lost it publishes once more.
 func (r *Run) Execute(ctx context.Context, keys *crypto.Keyring, order sweep.Order, assignments []sweep.Assignment, settled func(sweep.Settled)) error {
-	f := &follower{Cluster: r.Cluster, run: r.id, keys: keys, settled: settled, batches: map[int]*batch{}, planned: true, until: order.Until}
-	for {
-		err := r.publishAll(ctx, sealer{keys, keys.Newest().Version}, order, assignments, f)
+	f := &follower{Cluster: r.Cluster, run: r.id, keys: keys, settled: settled, planned: true, planner: true, order: order}
+	for range maxPublished {
+		err := r.publish(ctx, sealer{keys, keys.Newest().Version}, f, assignments)
 		if err == nil {
 			err = f.follow(ctx)
 		}
 		switch {
-		case ctx.Err() != nil:
-			r.withdraw(ctx, f)
-			return nil
-		case errors.Is(err, errEmptied):
+		case errors.Is(err, errLost) && ctx.Err() == nil:
 			assignments = f.unsettled(assignments)
-			clear(f.batches)
 			f.Report(fmt.Errorf("run %s is published again: %w", r.id, err))
+			continue
 		case err != nil:
 			r.withdraw(ctx, f)
-			return err
-		default:
-			return nil
 		}
-	}
-}
-
-// publishAll cuts the assignments of each server into batches, publishes them, and ends
-// the lease. It waits for NATS.
-func (r *Run) publishAll(ctx context.Context, s sealer, order sweep.Order, assignments []sweep.Assignment, f *follower) error {
-	if _, err := r.create(ctx); err != nil && !errors.Is(err, ErrUnreachable) {
 		return err
 	}
+	r.withdraw(ctx, f)
+	return errLost
+}
+
+// publish cuts the assignments of each server into batches, publishes them in place of the
+// batches that the follower knows, and ends the lease. It waits for NATS.
+func (r *Run) publish(ctx context.Context, s sealer, f *follower, assignments []sweep.Assignment) error {
+	tell := func(id string, part report) error {
+		return r.insist(ctx, func() error { return r.tell(ctx, s, r.id, id, part) })
+	}
+	// Workers take a batch of a run without a state for one that was withdrawn.
+	if err := r.insist(ctx, func() error { return r.announceRun(ctx, statePlanning) }); err != nil {
+		return err
+	}
+	lost := f.open()
+	for _, batch := range r.cut(f.order, assignments) {
+		t := task{Run: r.id, ID: fmt.Sprintf("%d.%d", r.plan, r.seq), Batch: batch}
+		r.seq++
+		if err := r.insist(ctx, func() error { return r.enqueue(ctx, s, t) }); err != nil {
+			return err
+		}
+		f.add(t)
+	}
+	if err := tell(fmt.Sprintf("planned.%d.%d", r.plan, r.seq), report{Planned: &f.order}); err != nil {
+		return err
+	}
+	for _, b := range lost {
+		if err := tell("done."+b.ID, report{Done: &progress{b.ID, r.Name}}); err != nil {
+			return err
+		}
+		b.done = true
+	}
+	r.Close()
+	return r.insist(ctx, func() error { return r.announceRun(ctx, statePublished) })
+}
+
+// announceRun writes the state of the run, unless another process has withdrawn it.
+func (r *Run) announceRun(ctx context.Context, state string) error {
+	known, _, err := r.state(ctx, r.id)
+	switch {
+	case err == nil && known.State == stateWithdrawn:
+		return sweep.ErrWithdrawn
+	case err != nil && !errors.Is(err, jetstream.ErrKeyNotFound):
+		return err
+	}
+	_, err = r.setState(ctx, r.id, state)
+	return err
+}
+
+// cut makes batches of each server's assignments, in their order. It goes round by round,
+// so that each server's first batch does not wait for all of another's.
+func (r *Run) cut(order sweep.Order, assignments []sweep.Assignment) (batches []sweep.Batch) {
 	perServer := map[rotator.Origin][]sweep.Assignment{}
 	for _, a := range assignments {
 		perServer[a.Origin] = append(perServer[a.Origin], a)
 	}
-	seq := f.next
-	// Round by round, so that each server's first batch does not wait for all of another's.
 	for len(perServer) > 0 {
 		for _, origin := range slices.Sorted(maps.Keys(perServer)) {
 			all := perServer[origin]
 			n := min(r.Batch, len(all))
-			t := task{Run: r.id, Seq: seq, Batch: sweep.Batch{Order: order, Origin: origin, Assignments: all[:n]}}
-			if err := r.insist(ctx, func() error { return r.enqueue(ctx, s, t) }); err != nil {
-				return err
-			}
-			f.batches[seq] = &batch{task: t}
-			seq++
-			f.next = seq
+			batches = append(batches, sweep.Batch{Order: order, Origin: origin, Assignments: all[:n]})
 			if perServer[origin] = all[n:]; len(all) == n {
 				delete(perServer, origin)
 			}
 		}
 	}
-	end := report{Planned: &planned{Order: order, Batches: seq}}
-	if err := r.insist(ctx, func() error { return r.tell(ctx, s, r.id, fmt.Sprint("planned.", seq), end) }); err != nil {
-		return err
-	}
-	r.Close()
-	return r.insist(ctx, func() error { return r.setState(ctx, r.id, statePublished) })
+	return batches
 }
 
 // insist repeats a request for as long as NATS does not answer, within its patience.
@@ -157,15 +186,17 @@ func (r *Run) insist(ctx context.Context, request func() error) error {
 		if r.Clock.Sleep(ctx, retryPause) != nil {
 			return err
 		}
+		_, _ = r.create(ctx) // a stream that is gone does not answer either
 	}
 }
 
 // withdraw takes back what no worker has begun, and waits until the rest has ended, for no
 // longer than a dead worker would keep it.
 func (r *Run) withdraw(ctx context.Context, f *follower) {
+	r.Close() // else the lease would be renewed
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.AckWait+requestTimeout)
 	defer cancel()
-	if err := r.setState(ctx, r.id, stateWithdrawn); err != nil {
+	if _, err := r.setState(ctx, r.id, stateWithdrawn); err != nil {
 		return // the workers go on, and the batches end by themselves
 	}
 	_ = r.work.Purge(ctx, jetstream.WithPurgeSubject(r.workSubject("*", r.id)))
@@ -189,10 +220,16 @@ func (a *Attached) Assignments(ctx context.Context, keys *crypto.Keyring) (order
 	if err := f.follow(ctx); err != nil {
 		return order, nil, err
 	}
-	for _, seq := range slices.Sorted(maps.Keys(f.batches)) {
-		all = append(all, f.batches[seq].Assignments...)
+	listed := map[rotator.TenantID]bool{} // two planners may have planned a tenant
+	for _, b := range f.batches {
+		for _, assignment := range b.Assignments {
+			if !listed[assignment.Tenant] {
+				listed[assignment.Tenant] = true
+				all = append(all, assignment)
+			}
+		}
 	}
-	return f.order, all, ctx.Err()
+	return f.order, all, nil
 }
 
 // Follow implements [sweep.Running].
@@ -201,5 +238,5 @@ func (a *Attached) Follow(ctx context.Context, keys *crypto.Keyring, settled fun
 }
 
 func (a *Attached) follower(keys *crypto.Keyring, settled func(sweep.Settled)) *follower {
-	return &follower{Cluster: a.Cluster, run: a.id, keys: keys, settled: settled, batches: map[int]*batch{}}
+	return &follower{Cluster: a.Cluster, run: a.id, keys: keys, settled: settled}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,18 +16,14 @@ import (
 	"mailu-rotator/rotator/sweep"
 )
 
-const (
-	// refusedPause is how long a batch waits that could not be opened or begun.
-	refusedPause = 30 * time.Second
-)
-
 // Session is what a worker's batches share while it has any: a login to Vault, the master
 // keys, and the limit of what this host computes at a time.
 type Session interface {
 	Keys() *crypto.Keyring
 	// WaitIdle returns once a core of this host is idle, or ctx has ended.
 	WaitIdle(ctx context.Context) error
-	// Work does as [sweep.Sweep.Work].
+	// Work does as [sweep.Sweep.Work]: an error that is no [sweep.GivenUpError] gives the
+	// batch to another worker.
 	Work(ctx context.Context, b sweep.Batch, held func() bool, report func(sweep.Settled)) error
 	Close()
 }
@@ -69,7 +64,7 @@ func (w *Worker) stayPresent(ctx context.Context) {
 		err := w.Cluster.announce(ctx, p)
 		if emptied(err) {
 			_, _ = w.Cluster.create(ctx)
-			continue
+			err = w.Cluster.announce(ctx, p)
 		}
 		if err == nil && ready != nil {
 			ready()
@@ -83,35 +78,48 @@ func (w *Worker) stayPresent(ctx context.Context) {
 }
 
 // serve takes one batch of a server after the other. The consumer gives each of them to
-// one worker, and only one of the server at a time to all of them.
+// one worker, and only one of the server at a time to all of them. After a failure it
+// leaves the server to the other workers for a while.
 func (w *Worker) serve(ctx context.Context, origin rotator.Origin) {
-	pause := func(err error) {
-		if ctx.Err() == nil {
-			w.Cluster.Report(fmt.Errorf("take work for %s: %w", origin, err))
-			_ = w.Cluster.Clock.Sleep(ctx, retryPause)
-		}
-	}
+	var last string
 	for ctx.Err() == nil {
-		consumer, err := w.consumer(ctx, origin)
+		begun := w.Cluster.Clock.Now()
+		err := w.takeAll(ctx, origin)
+		if ctx.Err() != nil {
+			return
+		}
+		pause := w.Cluster.AckWait
+		if errors.Is(err, ErrUnreachable) {
+			pause = min(pause, retryPause)
+		}
+		if text := err.Error(); text != last || w.Cluster.Clock.Now().Sub(begun) > presenceTTL { // an outage is reported once
+			w.Cluster.Report(fmt.Errorf("work for %s: %w", origin, err))
+			last = text
+		}
+		_ = w.Cluster.Clock.Sleep(ctx, pause)
+	}
+}
+
+// takeAll takes batches until something fails.
+func (w *Worker) takeAll(ctx context.Context, origin rotator.Origin) error {
+	consumer, err := w.consumer(ctx, origin)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := w.sessions.waitIdle(ctx); err != nil {
+			return err
+		}
+		asked := w.Cluster.Clock.Now()
+		message, err := next(ctx, consumer, w.Cluster.AckWait/2)
 		if err != nil {
-			pause(err)
+			return err
+		}
+		if message == nil {
 			continue
 		}
-		for ctx.Err() == nil {
-			if err = w.sessions.waitIdle(ctx); err != nil {
-				break
-			}
-			asked := w.Cluster.Clock.Now()
-			var message jetstream.Msg
-			if message, err = next(ctx, consumer, w.Cluster.AckWait/2); err != nil {
-				break
-			}
-			if message != nil {
-				w.take(ctx, origin, message, asked)
-			}
-		}
-		if err != nil {
-			pause(err)
+		if err := w.take(ctx, origin, message, asked); err != nil {
+			return err
 		}
 	}
 }
@@ -130,7 +138,7 @@ func next(ctx context.Context, consumer jetstream.Consumer, wait time.Duration) 
 	if err := fetched.Error(); err != nil && waiting.Err() == nil && !errors.Is(err, nats.ErrTimeout) {
 		return nil, fmt.Errorf("ask for a batch: %w", explain(err))
 	}
-	return nil, nil
+	return nil, ctx.Err()
 }
 
 func (w *Worker) consumer(ctx context.Context, origin rotator.Origin) (jetstream.Consumer, error) {
@@ -155,37 +163,32 @@ func (c *Cluster) consumerConfig(origin rotator.Origin) jetstream.ConsumerConfig
 }
 
 // take does one batch, which was delivered no earlier than asked for.
-func (w *Worker) take(ctx context.Context, origin rotator.Origin, message jetstream.Msg, asked time.Time) {
+func (w *Worker) take(ctx context.Context, origin rotator.Origin, message jetstream.Msg, asked time.Time) error {
 	w.batches.Add(1)
 	defer w.batches.Add(-1)
 	session, release, err := w.sessions.get(ctx)
 	if err != nil {
-		w.giveBack(origin, message, err)
-		return
+		_ = message.Nak() // else it comes back after AckWait
+		return fmt.Errorf("batch given back: %w", err)
 	}
 	defer release()
 	var t task
 	s, err := unseal(session.Keys(), message.Subject(), message.Data(), &t)
 	switch {
-	case errors.Is(err, crypto.ErrNoKey): // newer than this session, or too old
-		w.sessions.renew()
-		w.giveBack(origin, message, err)
-		return
-	case err != nil || t.Origin != origin || !strings.HasSuffix(message.Subject(), "."+t.Run):
-		w.Cluster.Report(fmt.Errorf("batch for %s refused: %w", origin, errors.Join(err, errForeign)))
+	case errors.Is(err, errForeign):
+		w.Cluster.Report(fmt.Errorf("batch for %s refused: %w", origin, err))
 		_ = message.Term()
-		return
+		return nil
+	case err != nil: // a key that is newer than this session
+		w.sessions.renew()
+		_ = message.Nak()
+		return fmt.Errorf("batch given back: %w", err)
 	}
 	b := &delivery{cluster: w.Cluster, session: session, task: t, sealer: s, message: message, renewed: asked}
-	if err := b.do(ctx); err != nil && ctx.Err() == nil {
-		w.Cluster.Report(fmt.Errorf("batch %d of run %s for %s: %w", t.Seq, t.Run, origin, err))
+	if err := b.do(ctx); err != nil {
+		return fmt.Errorf("batch %s of run %s: %w", t.ID, t.Run, err)
 	}
-}
-
-// giveBack leaves a batch to another worker, or to this one later.
-func (w *Worker) giveBack(origin rotator.Origin, message jetstream.Msg, err error) {
-	w.Cluster.Report(fmt.Errorf("batch for %s given back: %w", origin, err))
-	_ = message.NakWithDelay(refusedPause) // else it comes back after AckWait
+	return nil
 }
 
 // sessions keeps one session while batches use it, and for a while after the last one.
