@@ -159,9 +159,9 @@ vulncheck: ## known vulnerabilities in what we depend on (needs vuln.go.dev)
 fuzz: ## run every fuzz target for FUZZTIME (default 1m) each
 	scripts/fuzz.sh $${FUZZTIME:-1m}
 
-demo: build vault nats ## watch it rotate passwords on a real Vault; KEEP=1 leaves it running
+demo: build vault nats ## watch it rotate passwords on a real Vault; CLUSTER=1 by several hosts, KEEP=1 leaves it running
 	@go build -o bin/demo ./test/demo
-	@bin/demo -binary $(BINARY) $(if $(KEEP),-keep)
+	@bin/demo -binary $(BINARY) $(if $(CLUSTER),-cluster) $(if $(KEEP),-keep)
 
 chaos: vault ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n
 	@go build -o bin/chaos ./test/chaos

@@ -20,15 +20,20 @@ func (s *stage) masterKey(ctx context.Context) (*crypto.Keyring, error) {
 	return crypto.NewKeyring(keys)
 }
 
-// inspect compares what Vault holds with what each Mailu accepts.
-func (s *stage) inspect(ctx context.Context) error {
+// inspect compares what Vault holds with what each Mailu accepts. by, unless it is nil,
+// names the process that rotated a tenant.
+func (s *stage) inspect(ctx context.Context, by func(tenant) string) error {
 	keys, err := s.masterKey(ctx)
 	if err != nil {
 		return err
 	}
 	defer keys.Wipe()
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TENANT\tMAILU ACCEPTS VAULT'S PASSWORD\tACCEPTS THE FIRST ONE\tKV VERSION\tPENDING")
+	fmt.Fprint(table, "TENANT\tMAILU ACCEPTS VAULT'S PASSWORD\tACCEPTS THE FIRST ONE\tKV VERSION\tPENDING")
+	if by != nil {
+		fmt.Fprint(table, "\tROTATED BY")
+	}
+	fmt.Fprintln(table)
 	lockedOut := 0
 	for _, t := range s.tenants {
 		fields, version, err := s.vault.Get(ctx, vaulttest.DefaultLayout().Path(t.id))
@@ -45,7 +50,11 @@ func (s *stage) inspect(ctx context.Context) error {
 			lockedOut++
 		}
 		_, pending := fields["pending"]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\n", t.id, yes(accepts), yes(server.Accepts(t.user, t.first)), version, yes(pending))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s", t.id, yes(accepts), yes(server.Accepts(t.user, t.first)), version, yes(pending))
+		if by != nil {
+			fmt.Fprint(table, "\t", by(t))
+		}
+		fmt.Fprintln(table)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -43,8 +43,15 @@ func cast() []tenant {
 	}
 }
 
+// many is a fleet without surprises.
+func many(n int) (all []tenant) {
+	for i := range n {
+		all = append(all, tenant{age: 20 * (n - i)})
+	}
+	return all
+}
+
 func (s *stage) seed(ctx context.Context) error {
-	s.tenants = cast()
 	keys, err := s.masterKey(ctx)
 	if err != nil {
 		return err

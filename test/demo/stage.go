@@ -10,23 +10,33 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"mailu-rotator/internal/cluster/natstest"
 	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/vault/vaulttest"
 )
 
-// stage is the demo's environment.
-type stage struct {
-	binary  string
-	dir     string // configuration and secret files, removed at the end
-	config  string
-	vault   *vaulttest.Server
-	client  *api.Client // with the root token, for the demo's own checks
-	mailus  []*mailutest.Server
-	tenants []tenant
+// fleet is what a demo is about.
+type fleet struct {
+	servers   int // of Mailu
+	tenants   []tenant
+	malformed bool // some tenants are
+	clustered bool // several processes do the work
 }
 
-func setUp(ctx context.Context, binary string) (s *stage, err error) {
-	s = &stage{binary: binary}
+// stage is the demo's environment.
+type stage struct {
+	fleet
+	binary string
+	dir    string // configuration and secret files, removed at the end
+	config string
+	vault  *vaulttest.Server
+	client *api.Client // with the root token, for the demo's own checks
+	mailus []*mailutest.Server
+	nats   *natstest.Server // nil unless the fleet is clustered
+}
+
+func setUp(ctx context.Context, binary string, f fleet) (s *stage, err error) {
+	s = &stage{fleet: f, binary: binary}
 	defer func() {
 		if err != nil {
 			s.tearDown()
@@ -39,7 +49,7 @@ func setUp(ctx context.Context, binary string) (s *stage, err error) {
 		return s, err
 	}
 	s.config = filepath.Join(s.dir, "config.yaml")
-	for range 2 {
+	for range f.servers {
 		// Hashing costs as much as in a real Mailu.
 		server, err := mailutest.Start(mailutest.Config{Rounds: 12})
 		if err != nil {
@@ -56,6 +66,11 @@ func setUp(ctx context.Context, binary string) (s *stage, err error) {
 	if s.client, err = s.vault.Client(); err != nil {
 		return s, err
 	}
+	if f.clustered {
+		if s.nats, err = natstest.Start(ctx, natstest.Options{Dir: s.dir}); err != nil {
+			return s, err
+		}
+	}
 	if err := s.writeConfig(); err != nil {
 		return s, err
 	}
@@ -66,6 +81,9 @@ func setUp(ctx context.Context, binary string) (s *stage, err error) {
 }
 
 func (s *stage) tearDown() {
+	if s.nats != nil {
+		s.nats.Stop()
+	}
 	if s.vault != nil {
 		s.vault.Stop()
 	}
@@ -77,7 +95,7 @@ func (s *stage) tearDown() {
 	}
 }
 
-const configYAML = `vault:
+const vaultYAML = `vault:
   address: %s
   auth:
     method: approle
@@ -85,26 +103,44 @@ const configYAML = `vault:
     secret_id_file: secret-id
 mailu:
   servers:
-    - origin: %s
-      token_file: mailu-token-0
-    - origin: %s
-      token_file: mailu-token-1
-rotation:
+`
+
+const serverYAML = `    - origin: %s
+      token_file: mailu-token-%d
+      timeout: 10s
+`
+
+const rotationYAML = `rotation:
   claim_ttl: 1m
 `
 
+// clusterYAML has times so short that a dead worker's tenants are not waited for long.
+const clusterYAML = `rotation:
+  claim_ttl: 12s
+cluster:
+  engine: nats
+  servers: [%q]
+  batch: 4
+  ack_wait: 5s
+listen:
+  address: ""
+`
+
 func (s *stage) writeConfig() error {
-	text := fmt.Sprintf(configYAML, s.vault.Addr, s.mailus[0].Origin(), s.mailus[1].Origin())
-	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
-		return err
-	}
+	var text strings.Builder
+	fmt.Fprintf(&text, vaultYAML, s.vault.Addr)
 	for i, server := range s.mailus {
+		fmt.Fprintf(&text, serverYAML, server.Origin(), i)
 		if err := s.secretFile(fmt.Sprintf("mailu-token-%d", i), server.Token()); err != nil {
 			return err
 		}
 	}
-	// The policy command reads the configuration, not the files that it names.
-	return nil
+	if s.nats != nil {
+		fmt.Fprintf(&text, clusterYAML, s.nats.URL)
+	} else {
+		text.WriteString(rotationYAML)
+	}
+	return os.WriteFile(s.config, []byte(text.String()), 0o600)
 }
 
 func (s *stage) secretFile(name, content string) error {
@@ -147,6 +183,12 @@ func (s *stage) describe() {
 	for _, server := range s.mailus {
 		fmt.Printf("Mailu    %s\n", server.Origin())
 	}
+	if s.nats != nil {
+		fmt.Printf("NATS     %s, with JetStream\n", s.nats.URL)
+	}
+}
+
+func (s *stage) describeTenants() {
 	fmt.Printf("\n%-38s%s\n", "TENANT", "STORY")
 	for _, t := range s.tenants {
 		fmt.Printf("%-38s%s\n", t.id, t.story)
@@ -161,9 +203,13 @@ func (s *stage) invite() {
 	for _, c := range s.commands() {
 		lines = append(lines, program+strings.Join(c.args, " "))
 	}
+	daemon := program + "       # the daemon; its page is at http://127.0.0.1:9180/"
+	if s.clustered {
+		daemon = program + "worker"
+	}
 	lines = append(lines,
 		program+"--run-now --server "+s.mailus[0].Origin(),
-		program+"       # the daemon; its page is at http://127.0.0.1:9180/",
+		daemon,
 		"curl -sH \"X-Vault-Token: "+s.vault.RootToken+"\" "+s.vault.Addr+"/v1/vault/data/smtp/"+s.tenants[0].id+"/admin",
 		"curl -sH \"Authorization: Bearer "+s.mailus[0].Token()+"\" "+s.mailus[0].Origin()+"/api/v1/user/"+s.tenants[0].user,
 	)
