@@ -89,11 +89,11 @@ func prove(t testing.TB, s *Server, password string) (rotator.Verification, erro
 }
 
 // proof returns the result of a check, if there is one.
-func proof(check rotator.HashCheck, err error) (rotator.Verification, error) {
+func proof(check *rotator.HashCheck, err error) (rotator.Verification, error) {
 	if err != nil || check == nil {
 		return rotator.Unproven, err
 	}
-	return check()
+	return check.Check()
 }
 
 // handler serves what mailutest has no fault for.

@@ -23,7 +23,7 @@ import (
 //
 // An error, also of the check, is [rotator.ErrUnverifiable] if the answer is Mailu's but
 // unusable: another scheme, another user's, no such user.
-func (s *Server) Verify(ctx context.Context, username string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s *Server) Verify(ctx context.Context, username string, password crypto.Secret) (*rotator.HashCheck, error) {
 	if s.config.Verify == VerifyNone {
 		return nil, nil
 	}
@@ -35,18 +35,15 @@ func (s *Server) Verify(ctx context.Context, username string, password crypto.Se
 		return nil, c.refuse("the password is empty", "correct the record in Vault")
 	}
 
-	user, err := c.ask(ctx)
+	hash, err := c.hash(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if user.Password == "" {
-		return nil, c.failure("the answer has no hash of a password", provesNothing, c.errRefused)
-	}
-	return func() (rotator.Verification, error) {
+	return &rotator.HashCheck{Hash: hash, Check: func() (rotator.Verification, error) {
 		if err := ctx.Err(); err != nil {
 			return rotator.Unproven, c.failure("the time of this call ran out before the hash was checked", "the next run goes on from here", err)
 		}
-		held, err := holds(user.Password, password)
+		held, err := holds(hash, password)
 		switch {
 		case err != nil:
 			return rotator.Unproven, c.failure(c.sanitizer.clean(err.Error()), provesNothing, c.errRefused)
@@ -54,7 +51,28 @@ func (s *Server) Verify(ctx context.Context, username string, password crypto.Se
 			return rotator.Match, nil
 		}
 		return rotator.Mismatch, nil
-	}, nil
+	}}, nil
+}
+
+// Hash implements [rotator.Server].
+func (s *Server) Hash(ctx context.Context, username string) (string, error) {
+	if s.config.Verify == VerifyNone {
+		return "", nil
+	}
+	c, err := s.begin("verify the password of", rotator.ErrUnverifiable, username, crypto.Secret{})
+	if err != nil {
+		return "", err
+	}
+	return c.hash(ctx)
+}
+
+// hash asks for the hash of the user's password.
+func (c *call) hash(ctx context.Context) (string, error) {
+	user, err := c.ask(ctx)
+	if err == nil && user.Password == "" {
+		err = c.failure("the answer has no hash of a password", provesNothing, c.errRefused)
+	}
+	return user.Password, err
 }
 
 // provesNothing is the advice about a hash that is not Mailu's own: imports and

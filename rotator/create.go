@@ -161,9 +161,13 @@ func (u *newUser) Knows(ctx context.Context, username string) error {
 }
 
 // Verify looks up the user also without verification; a missing one holds no password.
-func (u *newUser) Verify(ctx context.Context, username string, password crypto.Secret) (HashCheck, error) {
+func (u *newUser) Verify(ctx context.Context, username string, password crypto.Secret) (*HashCheck, error) {
 	check, err := u.Server.Verify(ctx, username, password)
-	return func() (match Verification, _ error) {
+	var hash string
+	if check != nil {
+		hash = check.Hash
+	}
+	return &HashCheck{Hash: hash, Check: func() (match Verification, _ error) {
 		if err == nil {
 			match, err = check.result()
 		}
@@ -174,7 +178,7 @@ func (u *newUser) Verify(ctx context.Context, username string, password crypto.S
 			return Mismatch, nil
 		}
 		return match, err
-	}, nil
+	}}, nil
 }
 
 // errThereNow: another process created the user between the lookup and the push, or a

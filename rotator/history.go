@@ -30,14 +30,16 @@ func (r *rotation) findInHistory(ctx context.Context, from int, known *Pending) 
 			if err != nil || !another {
 				continue
 			}
-			match, err := r.ask(ctx, password)
+			match, hash, err := r.ask(ctx, password)
 			switch {
 			case provesNothing(err):
 				return fmt.Errorf("%w as far as can be told: %w", errForgotten, err)
 			case err != nil:
 				return fmt.Errorf("ask about version %d: %w", version, err)
 			case match == Match:
-				return r.load(p)
+				err := r.load(p)
+				r.hash = hash
+				return err
 			}
 		}
 	}
@@ -88,7 +90,7 @@ func (r *rotation) load(p *Pending) error {
 		return err
 	}
 	r.password.Wipe()
-	r.next, r.password = p, password
+	r.next, r.password, r.hash = p, password, ""
 	return nil
 }
 
@@ -191,7 +193,7 @@ func (r *rotation) undelete(ctx context.Context, deleted int, allowed func(Crede
 		if err := r.findInHistory(ctx, version, nil); err != nil {
 			return err
 		}
-		c.promote(r.next)
+		r.promote(&c)
 		c.Pending, c.Version = nil, deleted
 		written, err := r.store(ctx, c)
 		if err != nil {

@@ -78,7 +78,11 @@ type Server interface {
 	// Verify requests what Mailu holds for the user now. The returned check decides
 	// whether that is password; it is nil if the server is configured without
 	// verification.
-	Verify(ctx context.Context, username string, password crypto.Secret) (HashCheck, error)
+	Verify(ctx context.Context, username string, password crypto.Secret) (*HashCheck, error)
+	// Hash requests the same, for a password whose hash is known: it returns the hash,
+	// which never goes into an error or a log. It is empty if the server is configured
+	// without verification.
+	Hash(ctx context.Context, username string) (string, error)
 	// PushSlot blocks until the server has a free slot for a push and its verification,
 	// of which it has MaxConcurrent, or ctx ends. The caller must call release once.
 	PushSlot(ctx context.Context) (release func(), err error)
@@ -89,16 +93,21 @@ type Server interface {
 	MaxConcurrent() int
 }
 
-// HashCheck is the part of a verification that needs no server, but up to seconds of this
-// host's processor. It is called at most once.
-type HashCheck func() (Verification, error)
+// HashCheck is the part of a verification that needs no server.
+type HashCheck struct {
+	// Hash is what Mailu showed. A hash that was proven once proves the same password
+	// again, see [Credential].Proof.
+	Hash string
+	// Check costs up to seconds of this host's processor. It is called at most once.
+	Check func() (Verification, error)
+}
 
 // result runs the check; without a check nothing is proven.
-func (check HashCheck) result() (Verification, error) {
-	if check == nil {
+func (h *HashCheck) result() (Verification, error) {
+	if h == nil {
 		return Unproven, nil
 	}
-	return check()
+	return h.Check()
 }
 
 // Verification is what a server's answer shows about a password.

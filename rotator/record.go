@@ -25,12 +25,13 @@ const (
 	FieldPolicy      = "rotation_policy"
 	fieldKeyVersion  = "key_version"
 	fieldPending     = "pending"
+	fieldProof       = "proof"
 )
 
 // ownFields are the fields of a record that this program reads and writes.
 var ownFields = []string{
 	FieldUsername, fieldPassword, fieldWebmailURL, fieldCreatedAt,
-	fieldLastRotated, FieldPolicy, fieldKeyVersion, fieldPending,
+	fieldLastRotated, FieldPolicy, fieldKeyVersion, fieldPending, fieldProof,
 }
 
 // Credential is one tenant's parsed record. The fields of others stay as they are.
@@ -47,6 +48,9 @@ type Credential struct {
 	Policy      Policy
 	KeyVersion  crypto.KeyVersion // 0: not recorded
 	Pending     *Pending          // nil at rest
+	// Proof recognizes the password and the hash that Mailu was proven to hold for it,
+	// see [Credential.proof]; "": none is stored, or the password was written without one.
+	Proof string
 
 	life   time.Duration // lifetime of a version, if the record expires
 	fields map[string]any
@@ -95,6 +99,7 @@ func parseFields(tenant TenantID, doc Document, defaultPolicy Policy) (Credentia
 	c.Policy = r.policy(defaultPolicy)
 	c.KeyVersion = r.keyVersion()
 	c.Pending = r.pending()
+	c.Proof, _ = doc.Fields[fieldProof].(string)
 	return c, r.err()
 }
 
@@ -130,6 +135,10 @@ func (c Credential) Document() Document {
 	delete(fields, fieldPending)
 	if c.Pending != nil {
 		fields[fieldPending] = c.Pending.fieldsOut()
+	}
+	delete(fields, fieldProof)
+	if c.Proof != "" {
+		fields[fieldProof] = c.Proof
 	}
 	return Document{Version: c.Version, Fields: fields}
 }

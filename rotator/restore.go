@@ -129,20 +129,23 @@ func (r *rotation) proves(ctx context.Context, p *Pending) (match Verification, 
 		return Unproven, nil, err
 	}
 	defer password.Wipe()
-	match, err = r.ask(ctx, password)
+	match, _, err = r.ask(ctx, password)
 	return match, crypto.CheckPassword(password), err
 }
 
-// ask asks Mailu whether it holds a password.
-func (r *rotation) ask(ctx context.Context, password crypto.Secret) (Verification, error) {
+// ask asks Mailu whether it holds a password, and returns the hash that proves it.
+func (r *rotation) ask(ctx context.Context, password crypto.Secret) (match Verification, hash string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
 	defer cancel()
 	check, err := r.server.Verify(ctx, r.cred.Username, password)
 	r.leaveSlot() // the rest is this host's work
 	if err != nil {
-		return Unproven, err
+		return Unproven, "", err
 	}
-	return check.result()
+	if match, err = check.result(); match == Match {
+		hash = check.Hash
+	}
+	return match, hash, err
 }
 
 // Rollback restores an earlier password of a tenant, by the same protocol: the one that

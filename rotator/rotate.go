@@ -41,6 +41,8 @@ type rotation struct {
 	cred      Credential    // as Vault holds it, as far as we know
 	next      *Pending      // the password to make current, with the fields that it was sealed or opened with
 	password  crypto.Secret // its plain text
+	hash      string        // that Mailu showed, and that was proven to be of this password; "": none was
+	full      bool          // the stored proof does not matter
 	endSlot   func()        // ends the push slot at the server; nil: none is held
 	uncertain bool          // a first write may have taken effect unseen
 	fenced    bool          // a write of this attempt took effect, so no write of an earlier attempt can any longer
@@ -282,7 +284,8 @@ func (r *rotation) verifyPush(ctx context.Context, pushed error) (refused bool, 
 // verify asks Mailu whether it holds the pending password.
 func (r *rotation) verify(ctx context.Context) (Verification, error) {
 	defer r.timed(StepVerify)()
-	match, err := r.ask(ctx, r.password)
+	match, hash, err := r.ask(ctx, r.password)
+	r.hash = hash
 	if err != nil {
 		return Unproven, fmt.Errorf("verify: %w", err)
 	}
@@ -367,7 +370,7 @@ func (r *rotation) commit(ctx context.Context) error {
 				}
 			}
 			rebased, ending = true, nil
-			c.promote(r.next)
+			r.promote(c)
 			return nil
 		},
 		landed: func(c Credential) bool {

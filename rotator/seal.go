@@ -28,7 +28,7 @@ func (r *rotation) seal(lastRotated string) (err error) {
 	sealed := Pending{LastRotated: lastRotated}
 	binding := crypto.Binding{TenantID: string(r.cred.Tenant), LastRotated: lastRotated}
 	sealed.Password, sealed.KeyVersion, err = r.Keys.Seal(binding, r.password)
-	r.next = &sealed
+	r.next, r.hash = &sealed, ""
 	return err
 }
 
@@ -112,6 +112,7 @@ func (r *Rotator) Reseal(ctx context.Context, c Credential, newest crypto.KeyVer
 			}
 			defer password.Wipe()
 			c.Password, c.KeyVersion, err = r.Keys.Seal(c.binding(), password)
+			c.Proof = ""
 			x.next = c.current()
 			return err
 		},

@@ -139,7 +139,7 @@ func (r *rotation) resolveConflict(ctx context.Context, c *Credential) (ending, 
 	match, err := r.verify(ctx)
 	switch {
 	case err == nil && match == Match:
-		c.promote(r.next)
+		r.promote(c)
 		return nil, nil
 	case err == nil && match == Mismatch:
 		return r.yield(ctx, c)
@@ -170,7 +170,7 @@ func (r *rotation) yield(ctx context.Context, c *Credential) (ending, err error)
 		return nil, fmt.Errorf("open the password that another writer has stored: %w", err)
 	}
 	defer password.Wipe()
-	match, err := r.ask(ctx, password)
+	match, _, err := r.ask(ctx, password)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("verify the password that another writer has stored: %w", err)
@@ -194,11 +194,20 @@ func (c Credential) holdsPending(p *Pending) bool {
 	return c.Pending != nil && c.Pending.Password == p.Password
 }
 
-// promote makes p the current password. It keeps another rotation's pending one.
+// promote makes p the current password, of which nothing is proven. It keeps another
+// rotation's pending one.
 func (c *Credential) promote(p *Pending) {
-	c.Password, c.LastRotated, c.KeyVersion = p.Password, p.LastRotated, p.KeyVersion
+	c.Password, c.LastRotated, c.KeyVersion, c.Proof = p.Password, p.LastRotated, p.KeyVersion, ""
 	if c.holdsPending(p) {
 		c.Pending = nil
+	}
+}
+
+// promote makes r.next the current password of c, with its proof if Mailu has shown one.
+func (r *rotation) promote(c *Credential) {
+	c.promote(r.next)
+	if r.hash != "" {
+		c.Proof = c.proof(r.hash)
 	}
 }
 

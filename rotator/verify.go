@@ -2,9 +2,12 @@ package rotator
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -83,8 +86,11 @@ func (f Finding) Repairable() bool {
 // It checks again if the record changed between its reading and Mailu's answer: a
 // rotation that another process finished in between would look like drift. It returns
 // the record that the finding concerns.
-func (r *Rotator) Verify(ctx context.Context, c Candidate) (Finding, Candidate) {
-	f := r.examine(ctx, c)
+//
+// A password that was proven before, and whose hash Mailu still shows, is proven without
+// a key derivation and a bcrypt, unless full is set.
+func (r *Rotator) Verify(ctx context.Context, c Candidate, full bool) (Finding, Candidate) {
+	f := r.examine(ctx, c, full)
 	if !f.Problem() || f.State == StateUnreachable || c.Err != nil {
 		return f, c
 	}
@@ -92,7 +98,7 @@ func (r *Rotator) Verify(ctx context.Context, c Candidate) (Finding, Candidate) 
 	if fresh.Err != nil || fresh.Credential.Version == c.Credential.Version {
 		return f, c
 	}
-	return r.examine(ctx, fresh), fresh
+	return r.examine(ctx, fresh, full), fresh
 }
 
 // NewFinding is the finding about a candidate that was not examined yet.
@@ -100,7 +106,7 @@ func NewFinding(c Candidate) Finding {
 	return Finding{Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin}
 }
 
-func (r *Rotator) examine(ctx context.Context, c Candidate) Finding {
+func (r *Rotator) examine(ctx context.Context, c Candidate, full bool) Finding {
 	f := NewFinding(c)
 	switch {
 	case c.Ignored:
@@ -113,6 +119,7 @@ func (r *Rotator) examine(ctx context.Context, c Candidate) Finding {
 		f.State, f.Reason = StateUnreachable, c.Unlisted.Error()
 	default:
 		x, _ := r.begin(c.Credential, false) // its server is listed
+		x.full = full
 		x.examine(ctx, &f)
 	}
 	f.expires(c.Credential, r.Clock.Now())
@@ -170,6 +177,9 @@ func (r *rotation) examine(ctx context.Context, f *Finding) {
 func (r *rotation) askBoth(ctx context.Context) (asked *Pending, match Verification, improper, err error) {
 	match = Mismatch
 	if asked = r.cred.current(); asked != nil {
+		if match, err = r.stillProven(ctx); match == Match || err != nil {
+			return asked, match, nil, err
+		}
 		match, improper, err = r.proves(ctx, asked)
 	}
 	lost := errors.Is(err, errUnreadable)
@@ -181,6 +191,35 @@ func (r *rotation) askBoth(ctx context.Context) (asked *Pending, match Verificat
 		return asked, match, improper, err // an error about the current one comes first
 	}
 	return r.cred.Pending, pendingMatch, improper, pendingErr
+}
+
+// proof recognizes the current password together with the hash that Mailu showed when it
+// was proven to hold that password:
+//
+//	base64(SHA-256(sealed password, hash, tenant id, last_rotated, key_version)), joined by newlines
+//
+// bcrypt is deterministic: the same hash string belongs to the same password. The last
+// three are what the sealed string opens with: after an edit of one of them it opens no
+// more, although neither it nor the hash has changed.
+func (c Credential) proof(hash string) string {
+	fields := []string{string(c.Password), hash, string(c.Tenant), c.LastRotated, strconv.Itoa(int(c.KeyVersion))}
+	sum := sha256.Sum256([]byte(strings.Join(fields, "\n")))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// stillProven returns Match if Mailu shows the hash that the record's proof recognizes. If
+// it shows another one, which may be of the same password, the result is Unproven.
+func (r *rotation) stillProven(ctx context.Context) (Verification, error) {
+	if r.full || r.cred.Proof == "" {
+		return Unproven, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.ClaimTTL)
+	defer cancel()
+	hash, err := r.server.Hash(ctx, r.cred.Username)
+	if err == nil && hash != "" && r.cred.Proof == r.cred.proof(hash) {
+		return Match, nil
+	}
+	return Unproven, err
 }
 
 // Account holds settings that keep a user from logging in with the right password, as a

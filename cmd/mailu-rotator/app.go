@@ -66,8 +66,11 @@ func newApp(cfg *config.Config, stderr io.Writer, former *app) (*app, error) {
 	return a, nil
 }
 
-func (a *app) verify(ctx context.Context, sel sweep.Selection, repair bool) (sweep.VerifyReport, error) {
-	return inSession(ctx, a, func(s *session) (sweep.VerifyReport, error) { return s.Verify(ctx, sel, repair) })
+func (a *app) verify(ctx context.Context, sel sweep.Selection, repair, full bool) (sweep.VerifyReport, error) {
+	return inSession(ctx, a, func(s *session) (sweep.VerifyReport, error) {
+		s.Full = full
+		return s.Verify(ctx, sel, repair)
+	})
 }
 
 // newOwner names this process in claims, uniquely among processes, hosts and boots.

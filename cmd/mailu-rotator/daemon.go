@@ -270,7 +270,7 @@ func settingsOf(a *app) sweep.Settings {
 					sel.Origins = append(sel.Origins, server.Origin)
 				}
 			}
-			_, err := a.verify(ctx, sel, a.cfg.Verify.Repair)
+			_, err := a.verify(ctx, sel, a.cfg.Verify.Repair, false)
 			return err
 		}
 	}

@@ -23,18 +23,20 @@ type fleetCollector struct {
 func newFleetCollector(cache *status.Cache) *fleetCollector {
 	c := &fleetCollector{cache: cache, descs: map[string]*prometheus.Desc{}}
 	for name, text := range map[string][]string{ // the help, then the labels
-		"tenants":                     {"Tenants, by how they stand against their policy.", "state"},
-		"oldest_age_seconds":          {"Age of the oldest password among tenants whose policy gives it an end."},
-		"next_due_timestamp_seconds":  {"When the tenant that is due first is, or was, due."},
-		"last_scan_timestamp_seconds": {"When all records were last read; 0 if never."},
-		"oldest_pending_age_seconds":  {"Age of the oldest pending password; 0 if none is pending."},
-		"records_expiring":            {"Records that Vault deletes by itself before their policy has them written anew."},
-		"findings":                    {"Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"},
-		"breaker_state":               {"1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"},
-		"next_run_timestamp_seconds":  {"When the next run begins; 0 if none is scheduled.", "task"},
+		"tenants":                        {"Tenants, by how they stand against their policy.", "state"},
+		"oldest_age_seconds":             {"Age of the oldest password among tenants whose policy gives it an end."},
+		"next_due_timestamp_seconds":     {"When the tenant that is due first is, or was, due."},
+		"last_scan_timestamp_seconds":    {"When all records were last read; 0 if never."},
+		"oldest_pending_age_seconds":     {"Age of the oldest pending password; 0 if none is pending."},
+		"records_expiring":               {"Records that Vault deletes by itself before their policy has them written anew."},
+		"findings":                       {"Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"},
+		"oldest_proof_timestamp_seconds": {"When the tenant that was proven least recently was last proven; 0 if one never was since the start."},
+		"breaker_state":                  {"1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"},
+		"next_run_timestamp_seconds":     {"When the next run begins; 0 if none is scheduled.", "task"},
 		// Per tenant, if enabled.
 		"tenant_password_timestamp_seconds": {"When the tenant's password was made.", "tenant", "origin"},
 		"tenant_due_timestamp_seconds":      {"When the tenant is, or was, due.", "tenant", "origin"},
+		"tenant_proven_timestamp_seconds":   {"When Mailu was last proven to hold the tenant's password of Vault.", "tenant", "origin"},
 		"tenant_state":                      {"Always 1; the label says how the tenant stands.", "tenant", "origin", "state"},
 	} {
 		c.descs[name] = prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), text[0], text[1:], nil)
@@ -81,6 +83,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge("oldest_pending_age_seconds", f.oldestPending.Seconds())
 	gauge("records_expiring", float64(f.expiring))
+	gauge("oldest_proof_timestamp_seconds", seconds(f.oldestProof))
 	if f.aged {
 		gauge("oldest_age_seconds", f.oldest.Seconds())
 		gauge("next_due_timestamp_seconds", seconds(f.nextDue))
@@ -99,6 +102,9 @@ func (c *fleetCollector) collectTenants(gauge func(string, float64, ...string), 
 		if !e.Born.IsZero() {
 			gauge("tenant_password_timestamp_seconds", seconds(e.Born), e.Tenant, string(e.Origin))
 		}
+		if proven := e.Proven(); !proven.IsZero() {
+			gauge("tenant_proven_timestamp_seconds", seconds(proven), e.Tenant, string(e.Origin))
+		}
 		if !e.Due.IsZero() {
 			gauge("tenant_due_timestamp_seconds", seconds(e.Due), e.Tenant, string(e.Origin))
 		}
@@ -114,12 +120,16 @@ type totals struct {
 	nextDue       time.Time
 	oldestPending time.Duration
 	expiring      int
+	oldestProof   time.Time // zero: a tenant has none
 }
 
 func tally(tenants iter.Seq[status.Entry], now time.Time, t rotator.Timetable) totals {
-	f := totals{byState: map[rotator.PolicyState]int{}, findings: map[rotator.State]int{}}
+	f := totals{byState: map[rotator.PolicyState]int{}, findings: map[rotator.State]int{}, oldestProof: now}
 	for e := range tenants {
 		f.byState[e.PolicyState(now, t)]++
+		if proven := e.Proven(); !e.Ignored && proven.Before(f.oldestProof) {
+			f.oldestProof = proven
+		}
 		if holds(e) {
 			f.findings[e.State]++
 		}

@@ -17,6 +17,7 @@ const (
 	OpKeys        Op = "keys"
 	OpKnows       Op = "knows"
 	OpVerify      Op = "proof"
+	OpHash        Op = "hash"
 	OpSetPassword Op = "set password"
 	OpCreate      Op = "create" // creates the record
 	OpCreateUser  Op = "create user"

@@ -27,6 +27,7 @@ type Mailu struct {
 	mu        sync.Mutex
 	pushes    map[rotator.Origin]*semaphore.Weighted // of Width push slots
 	passwords map[string]string
+	hashes    map[string]int // how many each user had
 	sets      int
 }
 
@@ -38,6 +39,7 @@ func (m *Mailu) AddUser(user, password string) {
 		m.passwords = map[string]string{}
 	}
 	m.passwords[stored(user)] = password
+	m.hashed(user)
 }
 
 // Password is the user's login password; "" for an unknown user.
@@ -140,15 +142,16 @@ func (s server) SetPassword(ctx context.Context, user string, password crypto.Se
 			s.Accounts[user] = account
 		}
 		s.passwords[stored(user)] = password.RevealString()
+		s.hashed(user)
 		return nil
 	})
 }
 
-func (s server) Verify(_ context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s server) Verify(_ context.Context, user string, password crypto.Secret) (*rotator.HashCheck, error) {
 	if s.Unverified {
 		return nil, nil
 	}
-	proof := rotator.Unproven
+	proof, hash := rotator.Unproven, ""
 	check := func() (rotator.Verification, error) {
 		if s.Checking != nil {
 			s.Checking()
@@ -159,13 +162,43 @@ func (s server) Verify(_ context.Context, user string, password crypto.Secret) (
 		if s.known(user) != nil {
 			return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrUnverifiable)
 		}
-		proof = rotator.Mismatch
+		proof, hash = rotator.Mismatch, s.shown(user)
 		if s.Password(user) == password.RevealString() {
 			proof = rotator.Match
 		}
 		return nil
 	})
-	return check, err
+	return &rotator.HashCheck{Hash: hash, Check: check}, err
+}
+
+func (s server) Hash(_ context.Context, user string) (hash string, err error) {
+	if s.Unverified {
+		return "", nil
+	}
+	err = s.Hook.around(Call{Op: OpHash, User: user}, func() error {
+		if s.known(user) != nil {
+			return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrUnverifiable)
+		}
+		hash = s.shown(user)
+		return nil
+	})
+	return hash, err
+}
+
+// shown is the hash that Mailu shows: another one after each change, also to the same
+// password, since each has a salt of its own.
+func (m *Mailu) shown(user string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprintf("hash %d of %s", m.hashes[stored(user)], stored(user))
+}
+
+// hashed makes another hash. The caller holds the lock.
+func (m *Mailu) hashed(user string) {
+	if m.hashes == nil {
+		m.hashes = map[string]int{}
+	}
+	m.hashes[stored(user)]++
 }
 
 func (s server) known(user string) error {

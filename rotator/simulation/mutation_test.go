@@ -200,8 +200,8 @@ func (m credulous) Server(origin rotator.Origin) (rotator.Server, error) {
 
 type credulousServer struct{ rotator.Server }
 
-func (credulousServer) Verify(context.Context, string, crypto.Secret) (rotator.HashCheck, error) {
-	return func() (rotator.Verification, error) { return rotator.Match, nil }, nil
+func (credulousServer) Verify(context.Context, string, crypto.Secret) (*rotator.HashCheck, error) {
+	return &rotator.HashCheck{Check: func() (rotator.Verification, error) { return rotator.Match, nil }}, nil
 }
 
 // hasty turns a lost answer into a refusal.
@@ -241,9 +241,9 @@ func (s *trustingServer) SetPassword(ctx context.Context, user string, password 
 	return err
 }
 
-func (s *trustingServer) Verify(ctx context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s *trustingServer) Verify(ctx context.Context, user string, password crypto.Secret) (*rotator.HashCheck, error) {
 	if s.refused {
-		return func() (rotator.Verification, error) { return rotator.Mismatch, nil }, nil
+		return &rotator.HashCheck{Check: func() (rotator.Verification, error) { return rotator.Mismatch, nil }}, nil
 	}
 	return s.Server.Verify(ctx, user, password)
 }

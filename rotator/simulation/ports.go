@@ -63,10 +63,13 @@ func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret)
 func (server) PushSlot(context.Context) (func(), error) { return func() {}, nil }
 
 // Verify implements rotator.Server.
-func (s server) Verify(_ context.Context, _ string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s server) Verify(_ context.Context, _ string, password crypto.Secret) (*rotator.HashCheck, error) {
 	a := s.ask(request{call: Proof, password: password.RevealString()})
-	return func() (rotator.Verification, error) { return a.proof, nil }, a.err
+	return &rotator.HashCheck{Check: func() (rotator.Verification, error) { return a.proof, nil }}, a.err
 }
+
+// Hash implements rotator.Server. It shows none, so no record has a proof.
+func (server) Hash(context.Context, string) (string, error) { return "", nil }
 
 // CreateRecord implements rotator.Creator: a write that requires version 0.
 func (r registry) CreateRecord(ctx context.Context, id rotator.TenantID, fields map[string]any) (int, error) {

@@ -343,6 +343,20 @@ func (c *Cache) Tenants() iter.Seq[Entry] {
 	}
 }
 
+// Proven is when Mailu was last proven to hold the password in Vault, since the start:
+// by a verification or by a rotation. It is zero if it was not, or if a later
+// verification found otherwise.
+func (e Entry) Proven() time.Time {
+	rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
+	switch {
+	case rotated && !e.At.Before(e.StateSince):
+		return e.At
+	case e.State == rotator.StateOK:
+		return e.StateSince
+	}
+	return time.Time{}
+}
+
 // LastOutcome is the result of the last run that processed the tenant, unless the
 // record shows a newer one, or that no run may change it.
 func (e Entry) LastOutcome(now time.Time) (o rotator.Outcome, at time.Time, reason string) {

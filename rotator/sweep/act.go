@@ -237,13 +237,13 @@ type limitedServer struct {
 }
 
 // Verify implements [Server].
-func (l limitedServer) Verify(ctx context.Context, username string, password crypto.Secret) (rotator.HashCheck, error) {
+func (l limitedServer) Verify(ctx context.Context, username string, password crypto.Secret) (*rotator.HashCheck, error) {
 	check, err := l.Server.Verify(ctx, username, password)
 	if err != nil || check == nil {
 		return nil, err
 	}
-	return func() (match rotator.Verification, err error) {
-		l.use(func() { match, err = check() })
+	return &rotator.HashCheck{Hash: check.Hash, Check: func() (match rotator.Verification, err error) {
+		l.use(func() { match, err = check.Check() })
 		return match, err
-	}, nil
+	}}, nil
 }

@@ -3,6 +3,7 @@ package sweep
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,17 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 	return result, err
 }
 
+// fullEvery is in days: each tenant's turn for a whole verification comes once in so many,
+// whatever its proof says. So a daily one does 2 % of the fleet.
+const fullEvery = 50
+
+// sampled reports whether it is the tenant's day.
+func sampled(tenant string, now time.Time) bool {
+	place := fnv.New32a()
+	_, _ = place.Write([]byte(tenant)) // never fails
+	return int64(place.Sum32()%fullEvery) == now.Unix()/(24*60*60)%fullEvery
+}
+
 // maxUnanswered is how many tenants in a row a server may leave without an answer, after
 // the client's own retries, before nothing more is asked.
 const maxUnanswered = 3
@@ -89,7 +101,7 @@ func (r *run) find(ctx context.Context, c rotator.Candidate, repair bool, rivals
 		f.State, f.Reason = rotator.StateUnreachable, fmt.Sprintf("not asked: the server left %d in a row without an answer", maxUnanswered)
 	} else {
 		planned := rotator.UserKey(c)
-		f, c = r.rotator.Verify(ctx, c)
+		f, c = r.rotator.Verify(ctx, c, r.Full || sampled(c.Name, r.clock.Now()))
 		if rotator.UserKey(c) != planned { // it now names another user
 			rivals = r.users.count(c) + 1
 		}

@@ -202,10 +202,13 @@ func (s server) SetPassword(_ context.Context, user string, password crypto.Secr
 	return s.ask(request{call: set, user: user, password: password.RevealString()}).err
 }
 
-func (s server) Verify(_ context.Context, user string, password crypto.Secret) (rotator.HashCheck, error) {
+func (s server) Verify(_ context.Context, user string, password crypto.Secret) (*rotator.HashCheck, error) {
 	a := s.ask(request{call: proof, user: user, password: password.RevealString()})
-	return func() (rotator.Verification, error) { return a.proof, nil }, a.err
+	return &rotator.HashCheck{Check: func() (rotator.Verification, error) { return a.proof, nil }}, a.err
 }
+
+// Hash shows none, so no record has a proof.
+func (server) Hash(context.Context, string) (string, error) { return "", nil }
 
 func (r registry) CreateRecord(_ context.Context, t rotator.TenantID, fields map[string]any) (int, error) {
 	a := r.ask(request{call: create, tenant: t, fields: copyOf(fields)})
