@@ -114,6 +114,19 @@ func TestCutLinkHoldsBytesUntilItHeals(t *testing.T) {
 	wantHeard(t, client, "answer")
 }
 
+func TestLinkCutTwiceHealsAtOnce(t *testing.T) {
+	link, arrivals := linked(t)
+	client, server := pair(t, link, arrivals)
+
+	link.Cut()
+	say(t, client, "request")
+	wantSilence(t, server)
+	link.Cut()
+	link.Heal()
+
+	wantHeard(t, server, "request")
+}
+
 func TestCutAnswersLetsRequestsPass(t *testing.T) {
 	link, arrivals := linked(t)
 	client, server := pair(t, link, arrivals)

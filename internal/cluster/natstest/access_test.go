@@ -68,6 +68,9 @@ func TestLinkPassesTLS(t *testing.T) {
 
 	client, _ := connect(t, url, nats.RootCAs(s.CACert), known)
 
+	if !strings.HasPrefix(url, "tls://") {
+		t.Errorf("%s allows a connection without TLS", url)
+	}
 	if _, err := client.TLSConnectionState(); err != nil {
 		t.Error(err)
 	}

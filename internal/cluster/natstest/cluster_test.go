@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +129,45 @@ func TestEmptiedServerGetsItsReplicaBack(t *testing.T) {
 	}
 	followers[1].Kill()
 	publishSoon(t, js) // the emptied server makes the majority
+}
+
+// TestFailedClusterLeavesNoProcess starts a program that claims to serve. The second one
+// finds its port taken once, so that all three start anew; then none is healthy.
+func TestFailedClusterLeavesNoProcess(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "nats-server")
+	text := `#!/bin/sh
+cd ` + dir + `
+echo $$ >>pids
+case $2 in */n2/*) [ -e clashed ] || { touch clashed; echo address already in use; exit 1; } ;; esac
+echo Server is ready
+echo Listening for route connections
+exec sleep 60
+`
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+
+	_, err := natstest.StartCluster(ctx, natstest.Options{Binary: script, Dir: dir})
+
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+	pids, err := os.ReadFile(filepath.Join(dir, "pids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := strings.Fields(string(pids))
+	if len(started) != 5 {
+		t.Errorf("%d processes were started, want two and then three", len(started))
+	}
+	for _, pid := range started {
+		if _, err := os.Stat("/proc/" + pid); err == nil {
+			t.Errorf("process %s is left", pid)
+		}
+	}
 }
 
 func TestMemberWaitsForItsRoute(t *testing.T) {
