@@ -55,7 +55,8 @@ func Skipped(because string, names ...string) []Check {
 // Issue is a problem of one tenant's record that needs attention. The tags are those of
 // the doctor's JSON report.
 type Issue struct {
-	Tenant  string    `json:"tenant"` // as listed
+	Tenant  string    `json:"tenant"`         // as listed
+	User    string    `json:"user,omitempty"` // if the record names one
 	Kind    IssueKind `json:"kind"`
 	Serious bool      `json:"serious"`       // set by the doctor, see [IssueKind.Serious]
 	Reason  string    `json:"reason"`        // for people
@@ -78,6 +79,9 @@ const (
 	IssueShortHistory IssueKind = "short history" // the store keeps too few earlier versions to go back to
 	IssueAbsent       IssueKind = "absent"        // remains of an addition, since another tenant has its user
 	IssueWithdrawn    IssueKind = "withdrawn"     // remains of an addition, since another tenant has its user
+	IssueOverdue      IssueKind = "overdue"       // as old as its policy or older, after a sweep that should have rotated it
+	IssueFailed       IssueKind = "failed"        // the daemon's last run could not rotate it
+	IssueUnverified   IssueKind = "unverified"    // the daemon's last verification found another password in Mailu, or none
 	IssueMalformed    IssueKind = "malformed"     // it cannot be parsed
 	IssueUnlisted     IssueKind = "unlisted"      // its origin is not in the configuration
 	IssueShared       IssueKind = "shared user"   // another tenant names the same user
@@ -93,7 +97,7 @@ const (
 // Serious reports whether the issue prevents the tenant's rotation, keeps its password
 // from opening, or loses the record. The others are for information.
 func (k IssueKind) Serious() bool {
-	return !slices.Contains([]IssueKind{IssueHalfFinished, IssueUndated, IssueForeign, IssueWithdrawn, IssueExpires, IssueShortHistory, IssueOneAddress}, k)
+	return !slices.Contains([]IssueKind{IssueUnverified, IssueHalfFinished, IssueUndated, IssueForeign, IssueWithdrawn, IssueExpires, IssueShortHistory, IssueOneAddress}, k)
 }
 
 // IssuesOf returns all issues of one record. rivals is how many tenants name its user.
@@ -106,7 +110,7 @@ func IssuesOf(now time.Time, c Candidate, rivals int, keys *crypto.Keyring, rest
 		version = deleted.Version
 	}
 	note := func(kind IssueKind, reason string, fields ...string) {
-		f := Issue{Tenant: c.Name, Kind: kind, Reason: reason, Version: version, Fields: fields}
+		f := Issue{Tenant: c.Name, User: c.Credential.Username, Kind: kind, Reason: reason, Version: version, Fields: fields}
 		if kind.Serious() {
 			serious = append(serious, f)
 		} else {

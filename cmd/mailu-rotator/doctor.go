@@ -34,8 +34,9 @@ func newDoctorCommand(path *string) *cobra.Command {
 		Short: "Check everything that a run needs, and show how to fix it",
 		Long: `Check everything that a run needs, before the first run and after a problem: the
 configuration and its files; Vault, the login and its permissions, the master key;
-each Mailu server, with one request; every tenant's record. Each failed check is
-followed by the command that fixes it. Nothing is changed.
+each Mailu server, with one request; every tenant's record, age and last outcome,
+which the daemon knows. Each failed check is followed by the command that fixes it.
+Nothing is changed.
 
 A wrong API token is sent once and counts at Mailu, where five block this
 network for an hour: fix it before the next try.
@@ -144,6 +145,9 @@ func (d *doctor) examine(ctx context.Context) *doctorReport {
 		r.add("Mailu", <-asked...)
 		r.add("Tenants", records...)
 	}
+	for i, c := range r.Checks {
+		r.Checks[i].Fix = d.fixCredential(c.Fix)
+	}
 	r.Finished = time.Now().UTC()
 	return r
 }
@@ -218,6 +222,9 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 	client, login := vault.CheckLogin(ctx, cfg, d.app.login)
 	checks = append(checks, login)
 	if client == nil {
+		if unread := d.app.cfg.CheckLoginFiles(); len(unread) > 0 {
+			checks[len(checks)-1].Fix = fixFile(unread[0]) // a new secret would not help
+		}
 		return skip("the login failed", everythingElse)
 	}
 	defer func() { _ = client.Close() }() // its token expires anyway
@@ -231,8 +238,8 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 	}
 	serving, end := whileServing(ctx, health, d.patience)
 	defer end()
-	listed, wellFormed := d.records(serving, client.WithPatience(rotator.StoreDeadline), found.Keys, report)
-	return append(checks, listed), []rotator.Check{wellFormed}
+	listed, fleet := d.records(serving, client.WithPatience(rotator.StoreDeadline), found.Keys, report)
+	return append(checks, listed), fleet
 }
 
 // whileServing returns a context for calls that may take as long as in a run. It ends,
@@ -254,12 +261,13 @@ func whileServing(parent context.Context, health *vault.HealthClient, interval t
 	return ctx, func() { cancel(nil); <-watched }
 }
 
-// records examines every record without opening it, see [sweep.Sweep.Examine].
-func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto.Keyring, report *doctorReport) (listed, wellFormed rotator.Check) {
+// records examines every record without opening it, see [sweep.Sweep.Examine], and the
+// fleet that they are.
+func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto.Keyring, report *doctorReport) (listed rotator.Check, fleet []rotator.Check) {
 	servers, err := d.app.servers()
 	if err != nil {
 		both := rotator.Skipped("the Mailu servers of the configuration cannot be used", checkRecords, checkWellFormed)
-		return both[0], both[1]
+		return both[0], both[1:]
 	}
 	defer servers.Close()
 	found, err := d.app.sweepOn(client, servers).Examine(ctx, keys)
@@ -268,26 +276,27 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 		report.Records = &sweep.Examination{Issues: []rotator.Issue{}}
 		listed = rotator.Passed(checkRecords, tenants(0)+": "+nothingYet(v)+"; add the first, with VAULT_TOKEN set")
 		listed.Fix = addFirst(d.path, d.app.cfg)
-		return listed, rotator.Passed(checkWellFormed, "0 of 0")
+		return listed, []rotator.Check{rotator.Passed(checkWellFormed, "0 of 0")}
 	}
 	if err != nil {
 		err = cmp.Or(context.Cause(ctx), err)
 		return rotator.Broken(checkRecords, err.Error(), fmt.Sprintf("vault kv list -mount=%s %s", v.Mount, v.Prefix)),
-			rotator.Skipped("the records cannot be read", checkWellFormed)[0]
+			rotator.Skipped("the records cannot be read", checkWellFormed)
 	}
 	found.Issues = append([]rotator.Issue{}, found.Issues...) // [] in JSON, not null
 	for i, issue := range found.Issues {
 		found.Issues[i].Serious, found.Issues[i].Fix = issue.Kind.Serious(), d.fixFlaw(issue)
 	}
 	report.Records = &found
-	wellFormed = rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
+	wellFormed := rotator.Passed(checkWellFormed, fmt.Sprintf("%d of %d", found.WellFormed, found.Tenants))
 	switch {
 	case found.Serious() > 0:
 		wellFormed.State = rotator.CheckFailed
 	case len(found.Issues) > 0:
 		wellFormed.State = rotator.CheckWarned
 	}
-	return rotator.Passed(checkRecords, tenants(found.Tenants)), wellFormed
+	fleet = append([]rotator.Check{wellFormed}, d.fleet(ctx, &found)...)
+	return rotator.Passed(checkRecords, tenants(found.Tenants)), fleet
 }
 
 func (d *doctor) mailu(ctx context.Context) []rotator.Check {

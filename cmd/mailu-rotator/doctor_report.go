@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +89,11 @@ func writeFlaws(b *strings.Builder, p palette, flaws []rotator.Issue) {
 		if f.Kind.Serious() {
 			state = rotator.CheckFailed
 		}
-		fmt.Fprintf(b, "    %s %s  %s\n", mark(p, state), text.Quote(f.Tenant), text.Quote(f.Reason))
+		who := text.Quote(f.Tenant)
+		if f.User != "" {
+			who += " " + text.Quote(f.User)
+		}
+		fmt.Fprintf(b, "    %s %s  %s\n", mark(p, state), who, text.Quote(f.Reason))
 		writeFix(b, p, f.Fix)
 	}
 }
@@ -108,19 +113,34 @@ func doctorSummary(r *doctorReport) string {
 	case exitCannotRun:
 		line += "\na run could not take place"
 	case exitFailures:
-		line += "\na run could take place, but not for every tenant"
+		line += "\na run could take place, but see to the tenants and servers above"
 	}
 	return line
 }
 
 func (d *doctor) command(args string) string { return commandLine(d.path, args) }
 
-// commandLine returns the command line that runs this program with a configuration.
+// commandLine returns the command line that runs this program with a configuration, and
+// as the service where this process runs so: its credentials may be for that alone.
 func commandLine(path, args string) string {
-	if path == defaultConfigPath {
-		return "mailu-rotator " + args
+	program := "mailu-rotator "
+	if serviceCredentials() != "" {
+		program = "mailu-rotator-as-service "
 	}
-	return "mailu-rotator " + args + " -c " + path
+	if path == defaultConfigPath {
+		return program + args
+	}
+	return program + args + " -c " + path
+}
+
+// serviceCredentials is the directory of the copies that systemd gave this process; empty
+// if it did not start it with any.
+func serviceCredentials() string {
+	dir := getenv("CREDENTIALS_DIRECTORY")
+	if !strings.HasPrefix(dir, "/run/credentials/") {
+		return ""
+	}
+	return dir
 }
 
 // addFirst returns the command that adds the first tenant; ADDRESS stands for its user. It
@@ -245,4 +265,23 @@ func fixToken(s config.Server, c mailu.Checked) rotator.Check {
 		c.Fix = fmt.Sprintf("systemd-ask-password -n 'API_TOKEN of %s:' >%s", host, s.TokenFile)
 	}
 	return c.Check
+}
+
+// fixCredential completes a fix that writes a credential of the service: systemd gives a
+// unit copies, which end with it, so a new one belongs where they come from, and the
+// daemon has it after a restart.
+func (d *doctor) fixCredential(fix string) string {
+	config, err := filepath.Abs(d.path)
+	if err != nil {
+		return fix
+	}
+	source := filepath.Join(filepath.Dir(config), "credentials") + "/"
+	_, onHost := d.service()
+	if copies := serviceCredentials(); copies != "" {
+		fix, onHost = strings.ReplaceAll(fix, copies+"/", source), true
+	}
+	if onHost && strings.Contains(fix, source) && !strings.HasPrefix(fix, "chmod ") {
+		fix += " && systemctl try-restart " + serviceUser
+	}
+	return fix
 }

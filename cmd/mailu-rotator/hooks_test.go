@@ -224,7 +224,7 @@ func TestAHookThatCannotBeRunStopsNoRotation(t *testing.T) {
 	for name, program := range map[string]string{"missing": dir + "/missing", "not executable": plain, "writable by all": open, "a directory": dir} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestSite(t)
-			acme := s.mustSeed(t, "acme", "age=400")
+			acme := s.mustSeed(t, "acme", "age=180")
 			must(t, s.writeConfig(everySecond, noJitter, fmt.Sprintf("hooks.after_rotation=[%q]", program), "log.level=debug"))
 
 			check := s.start(t, "config", "check")

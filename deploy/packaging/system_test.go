@@ -34,7 +34,7 @@ func debIsInOrder(t *testing.T, r release) {
 		"-rw-r--r-- /usr/share/doc/mailu-rotator/changelog.Debian.gz", "-rw-r--r-- /usr/share/doc/mailu-rotator/copyright")...)
 	sameFiles(t, got, want)
 	for field, want := range map[string]string{
-		"Package": "mailu-rotator", "Version": "1.2.3-1", "Architecture": machine, "Depends": "", "Recommends": "ca-certificates",
+		"Package": "mailu-rotator", "Version": "1.2.3-1", "Architecture": machine, "Depends": "", "Recommends": "ca-certificates, default-dbus-system-bus | dbus-system-bus",
 	} {
 		if got := strings.TrimSpace(output(t, "", nil, "dpkg-deb", "--field", deb, field)); got != want {
 			t.Errorf("%s is %q, want %q", field, got, want)

@@ -30,21 +30,14 @@ func (c *Config) files() []file { return append(c.read(), c.Hooks.files()...) }
 
 // read lists the files that this program itself reads.
 func (c *Config) read() []file {
-	auth := &c.Vault.Auth
-	all := []file{
-		{keyOfCAFile, &c.Vault.CAFile, checkCertificates},
-		{"vault.auth.token_file", &auth.TokenFile, checkWith(ReadSecret)},
-		{"vault.auth.role_id_file", &auth.RoleIDFile, checkWith(ReadSecret)},
-		{"vault.auth.secret_id_file", &auth.SecretIDFile, checkWith(ReadSecret)},
-		{"vault.auth.jwt_file", &auth.JWTFile, checkWith(ReadServiceAccountToken)},
-		{"vault.auth.cert_file", &auth.CertFile, checkCertificates},
-		{"vault.auth.key_file", &auth.KeyFile, checkPrivate},
-		{"listen.token_file", &c.Listen.TokenFile, checkWith(ReadSecret)},
-		{"cluster.ca_file", &c.Cluster.CAFile, checkCertificates},
-		{"cluster.cert_file", &c.Cluster.CertFile, checkCertificates},
-		{"cluster.key_file", &c.Cluster.KeyFile, checkPrivate},
-		{"cluster.nkey_file", &c.Cluster.NKeyFile, checkWith(ReadSecret)},
-	}
+	all := append([]file{{keyOfCAFile, &c.Vault.CAFile, checkCertificates}}, c.Vault.Auth.files()...)
+	all = append(all,
+		file{"listen.token_file", &c.Listen.TokenFile, checkWith(ReadSecret)},
+		file{"cluster.ca_file", &c.Cluster.CAFile, checkCertificates},
+		file{"cluster.cert_file", &c.Cluster.CertFile, checkCertificates},
+		file{"cluster.key_file", &c.Cluster.KeyFile, checkPrivate},
+		file{"cluster.nkey_file", &c.Cluster.NKeyFile, checkWith(ReadSecret)},
+	)
 	for i := range c.Mailu.Servers {
 		server, path := &c.Mailu.Servers[i], fmt.Sprintf("mailu.servers[%d]", i)
 		all = append(all,
@@ -53,6 +46,17 @@ func (c *Config) read() []file {
 		)
 	}
 	return all
+}
+
+func (a *Auth) files() []file {
+	return []file{
+		{"vault.auth.token_file", &a.TokenFile, checkWith(ReadSecret)},
+		{"vault.auth.role_id_file", &a.RoleIDFile, checkWith(ReadSecret)},
+		{"vault.auth.secret_id_file", &a.SecretIDFile, checkWith(ReadSecret)},
+		{"vault.auth.jwt_file", &a.JWTFile, checkWith(ReadServiceAccountToken)},
+		{"vault.auth.cert_file", &a.CertFile, checkCertificates},
+		{"vault.auth.key_file", &a.KeyFile, checkPrivate},
+	}
 }
 
 // CheckFiles opens every file that the configuration names, except the programs of
@@ -76,6 +80,9 @@ func (c *Config) CheckFiles() []error {
 	}
 	return errs
 }
+
+// CheckLoginFiles is [Config.CheckFiles] for the files of the login alone.
+func (c *Config) CheckLoginFiles() []error { return c.check(c.Vault.Auth.files()) }
 
 // CheckHooks returns all errors of the hooks' programs. They stop no run: only the hook
 // itself is skipped, see [CheckProgram].

@@ -83,23 +83,29 @@ const OutcomesPath = "/outcomes"
 
 // Outcomes is the JSON document at that path.
 type Outcomes struct {
-	Tenants []TenantOutcome `json:"tenants"` // that any run has processed
+	Tenants []TenantOutcome `json:"tenants"` // that any run has processed, and those with a State
 }
 
 // TenantOutcome is the result of the daemon's last run for a tenant. The record in
 // Vault does not show a failure that left no trace.
 type TenantOutcome struct {
 	Tenant  string          `json:"tenant"`
-	Outcome rotator.Outcome `json:"outcome"`
-	At      time.Time       `json:"at"`
+	Outcome rotator.Outcome `json:"outcome,omitempty"`
+	At      time.Time       `json:"at,omitzero"`
 	Reason  string          `json:"reason,omitempty"`
+	State   rotator.State   `json:"state,omitempty"` // of the last verification, if that is a problem
+	Since   time.Time       `json:"since,omitzero"`  // of State
 }
 
 func (s *Server) outcomes(w http.ResponseWriter, _ *http.Request) {
 	doc := Outcomes{Tenants: []TenantOutcome{}}
 	for e := range s.Cache.Tenants() {
-		if e.Outcome != "" {
-			doc.Tenants = append(doc.Tenants, TenantOutcome{Tenant: e.Tenant, Outcome: e.Outcome, At: e.At, Reason: e.Reason})
+		t := TenantOutcome{Tenant: e.Tenant, Outcome: e.Outcome, At: e.At, Reason: e.Reason}
+		if e.State.Problem() {
+			t.State, t.Since = e.State, e.StateSince
+		}
+		if t.Outcome != "" || t.State != "" {
+			doc.Tenants = append(doc.Tenants, t)
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -126,6 +126,8 @@ type Examination struct {
 	Tenants    int             `json:"tenants"`     // tenant ids found
 	WellFormed int             `json:"well_formed"` // those without a serious issue
 	Issues     []rotator.Issue `json:"flaws"`       // the serious ones first, each in the order of the list
+
+	Statuses []rotator.Status `json:"-"` // of all that were listed
 }
 
 // Serious is the number of serious issues, which come first.
@@ -146,11 +148,12 @@ func (s *Sweep) Examine(ctx context.Context, keys *crypto.Keyring) (Examination,
 	var e Examination
 	slight := r.shortHistories(ctx, candidates)
 	rivals, twice := duplicateUsers(candidates), onTwoServers(candidates)
+	e.Statuses = statuses(r.clock.Now(), candidates)
 	for _, c := range candidates {
 		restorable := func(deleted int) bool { return r.restorable(ctx, c.Credential.Tenant, deleted) }
 		serious, others := rotator.IssuesOf(r.clock.Now(), c, rivals[rotator.UserKey(c)], keys, restorable)
 		if address := c.Credential.Address(); twice[address] && c.Err == nil {
-			others = append(others, rotator.Issue{Tenant: c.Name, Kind: rotator.IssueOneAddress, Version: c.Credential.Version, Reason: fmt.Sprintf(
+			others = append(others, rotator.Issue{Tenant: c.Name, User: c.Credential.Username, Kind: rotator.IssueOneAddress, Version: c.Credential.Version, Reason: fmt.Sprintf(
 				"tenants on different servers have the address %s: if the servers are one Mailu, they would lock each other out, so give its entries one api_url", address)})
 		}
 		e.Issues = append(e.Issues, serious...)
@@ -218,7 +221,7 @@ func (r *run) shortHistories(ctx context.Context, candidates []rotator.Candidate
 	parallel(r.Workers, len(probed), func(i int) { kept[i] = r.kept(ctx, probed[i].Credential) })
 	for i, c := range probed {
 		if kept[i] > 0 {
-			issues = append(issues, rotator.Issue{Tenant: c.Name, Kind: rotator.IssueShortHistory, Version: c.Credential.Version, Reason: shortHistory(kept[i])})
+			issues = append(issues, rotator.Issue{Tenant: c.Name, User: c.Credential.Username, Kind: rotator.IssueShortHistory, Version: c.Credential.Version, Reason: shortHistory(kept[i])})
 		}
 	}
 	return issues

@@ -306,6 +306,19 @@ func TestCommandsRunAsTheService(t *testing.T) {
 	}
 }
 
+// systemd-run says only that there is no such file.
+func TestCommandsAsTheServiceSayThatTheyNeedABus(t *testing.T) {
+	const bus = "/run/dbus/system_bus_socket"
+	must(t, os.Rename(bus, bus+".away"))
+	defer func() { must(t, os.Rename(bus+".away", bus)) }()
+
+	_, err := try(asService, "status")
+
+	if err == nil || !strings.Contains(err.Error(), "systemctl start dbus.socket") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 func TestARunByHandIsInTheJournal(t *testing.T) {
 	f := openFleet(t)
 
