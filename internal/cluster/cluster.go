@@ -106,6 +106,7 @@ func (c *Cluster) connect(ctx context.Context) (err error) {
 	options := []nats.Option{
 		nats.Name("mailu-rotator " + c.Name), nats.Timeout(requestTimeout), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second),
 		nats.DisconnectErrHandler(c.disconnected),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.Report(err) }), // such as a missing permission
 		nats.ReconnectHandler(func(*nats.Conn) { c.Report(nil) }),
 		nats.DrainTimeout(requestTimeout),
 	}
@@ -264,19 +265,25 @@ func explain(err error) error {
 	return err
 }
 
-// gone reports whether the bucket of runs does not exist any more. Requests to a bucket
-// that is gone, and to a NATS that has just started, are not answered.
-func (c *Cluster) gone(ctx context.Context) bool {
+// gone reports whether a request had no answer because the bucket of runs does not exist
+// any more, and not because NATS has just started.
+func (c *Cluster) gone(ctx context.Context, err error) bool {
+	if !errors.Is(err, nats.ErrNoResponders) {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err := c.js.KeyValue(ctx, c.runBucket().Bucket)
+	_, err = c.js.KeyValue(ctx, c.runBucket().Bucket)
 	return errors.Is(err, jetstream.ErrBucketNotFound)
 }
 
 // emptied reports whether an error means that a stream or bucket is gone: somebody
 // emptied NATS.
 func emptied(err error) bool {
-	for _, gone := range []error{jetstream.ErrStreamNotFound, jetstream.ErrBucketNotFound, jetstream.ErrNoStreamResponse, jetstream.ErrConsumerNotFound} {
+	for _, gone := range []error{
+		jetstream.ErrStreamNotFound, jetstream.ErrBucketNotFound, jetstream.ErrNoStreamResponse, jetstream.ErrConsumerNotFound,
+		nats.ErrStreamNotFound, // of a list of keys
+	} {
 		if errors.Is(err, gone) {
 			return true
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -137,19 +136,19 @@ func (d *delivery) renew(ctx context.Context) error {
 
 // settle publishes a result. Without it the batch is not acknowledged.
 func (d *delivery) settle(ctx context.Context, s sweep.Settled) {
-	id := d.ID + "." + string(s.Tenant) + "." + d.attempt()
+	id := fmt.Sprintf("%s.%s.%d", d.ID, s.Tenant, attempt(d.message))
 	if err := d.report(ctx, id, report{Settled: &s}); err != nil {
 		d.end(err)
 	}
 }
 
-// attempt tells deliveries of one batch apart.
-func (d *delivery) attempt() string {
-	meta, err := d.message.Metadata()
+// attempt counts the deliveries of a batch.
+func attempt(message jetstream.Msg) uint64 {
+	meta, err := message.Metadata()
 	if err != nil {
-		return "0"
+		return 0
 	}
-	return strconv.FormatUint(meta.NumDelivered, 10)
+	return meta.NumDelivered
 }
 
 func (d *delivery) progress() *progress { return &progress{d.ID, d.cluster.Name} }

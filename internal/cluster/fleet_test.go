@@ -3,8 +3,13 @@ package cluster_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
+	"flag"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,21 +31,46 @@ const (
 // fleet is tenants on two Mailu servers in memory, and a real NATS server for those who
 // rotate them. All tenants are due.
 type fleet struct {
-	t     *testing.T
-	nats  *natstest.Server
-	store *rotatortest.Store
-	mailu *rotatortest.Mailu
+	t        *testing.T
+	nats     *natstest.Server
+	config   cluster.Config // of all processes
+	store    *rotatortest.Store
+	mailu    *rotatortest.Mailu
+	claimTTL time.Duration
+
+	keyRotated atomic.Bool // the master key has a second version
 
 	mu       sync.Mutex
-	hook     rotatortest.Hook // of the test
+	hook     rotatortest.Hook                    // of the test
+	watch    func(*host, rotatortest.Op, string) // likewise: is called before each request to Mailu, with the user
 	calls    []rotatortest.Call
-	reported []error
-	made     int // passwords
+	reported []string
+	made     int                    // passwords
+	busy     map[rotator.Origin]int // requests under way
+	most     int                    // of those, at one server
 }
 
+// TestMain runs more tests at a time than there are cores: they spend their time waiting.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// newFleet also lets the test run beside others.
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{t: t, nats: natstest.Run(t, natstest.Options{})}
+	t.Parallel()
+	f := fleetOn(t, natstest.Run(t, natstest.Options{}))
+	f.config.Servers = []string{f.nats.URL}
+	return f
+}
+
+func fleetOn(t *testing.T, nats *natstest.Server) *fleet {
+	f := &fleet{t: t, nats: nats, claimTTL: time.Minute, busy: map[rotator.Origin]int{}}
+	f.config = cluster.Config{Prefix: "MR", Replicas: 1, Batch: 5, AckWait: ackWait, Version: "test", Clock: rotator.SystemClock{}, Report: f.report}
 	f.store = &rotatortest.Store{Clock: rotator.SystemClock{}, Hook: f.around}
 	f.mailu = &rotatortest.Mailu{Origins: []rotator.Origin{serverA, serverB}, Hook: f.around}
 	return f
@@ -82,6 +112,18 @@ func (f *fleet) during(hook rotatortest.Hook) {
 	f.hook = hook
 }
 
+// once does something when the user is first to be sent a password.
+func (f *fleet) once(user string, do func(h *host)) {
+	var first sync.Once
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = func(h *host, op rotatortest.Op, of string) {
+		if op == rotatortest.OpSetPassword && of == user {
+			first.Do(func() { do(h) })
+		}
+	}
+}
+
 // count is the number of calls that match.
 func (f *fleet) count(is func(rotatortest.Call) bool) (n int) {
 	f.mu.Lock()
@@ -98,16 +140,20 @@ func (f *fleet) report(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
-		f.reported = append(f.reported, err)
+		f.reported = append(f.reported, err.Error())
 	}
 }
 
-// sweep is one process' sweep.
-func (f *fleet) sweep(owner string, mailu rotator.Mailu) *sweep.Sweep {
-	return &sweep.Sweep{
-		Store: f.store, Keys: f.store, Mailu: mailu, Time: f.store, Clock: rotator.SystemClock{}, NewPassword: f.newPassword,
-		DefaultPolicy: rotatortest.Policy(f.t, "180_days"), Owner: owner, Workers: 8, ClaimTTL: time.Minute, Canary: true, Grace: 5 * time.Second,
+// reports counts the reports that have this part.
+func (f *fleet) reports(part string) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, text := range f.reported {
+		if strings.Contains(text, part) {
+			n++
+		}
 	}
+	return n
 }
 
 func (f *fleet) newPassword() (crypto.Secret, error) {
@@ -118,12 +164,14 @@ func (f *fleet) newPassword() (crypto.Secret, error) {
 }
 
 // open connects a process to NATS.
-func (f *fleet) open(name string) *cluster.Cluster {
+func (f *fleet) open(name string, settings ...func(*cluster.Config)) *cluster.Cluster {
 	f.t.Helper()
-	c, err := cluster.Open(f.t.Context(), cluster.Config{
-		Servers: []string{f.nats.URL}, Prefix: "MR", Replicas: 1, Batch: 5, AckWait: ackWait, Name: name, Version: "test",
-		Clock: rotator.SystemClock{}, Report: f.report,
-	})
+	config := f.config
+	config.Name = name
+	for _, set := range settings {
+		set(&config)
+	}
+	c, err := cluster.Open(f.t.Context(), config)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -131,50 +179,17 @@ func (f *fleet) open(name string) *cluster.Cluster {
 	return c
 }
 
-// session is one of a worker in memory.
-type session struct {
-	*sweep.WorkSession
-	sweep *sweep.Sweep
+// jumpingClock is the clock of a process, which a test moves.
+type jumpingClock struct {
+	rotator.SystemClock
+	by atomic.Int64 // nanoseconds
 }
 
-func (s session) Work(ctx context.Context, b sweep.Batch, held func() bool, report func(sweep.Settled)) error {
-	return s.sweep.Work(ctx, s.WorkSession, b, held, report)
-}
+func (c *jumpingClock) Now() time.Time { return c.SystemClock.Now().Add(time.Duration(c.by.Load())) }
 
-// worker starts one, and waits until it is announced. The returned function stops it.
-func (f *fleet) worker(name string, origins ...rotator.Origin) (stop func()) {
-	f.t.Helper()
-	c := f.open(name)
-	w := &cluster.Worker{Cluster: c, Origins: origins, Open: func(ctx context.Context) (cluster.Session, error) {
-		s := f.sweep(name, f.mailu)
-		work, err := s.OpenWork(ctx)
-		return session{work, s}, err
-	}}
-	ctx, cancel := context.WithCancel(f.t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.Run(ctx)
-	}()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		<-ended
-	})
-	f.t.Cleanup(stop)
-	f.eventually("worker "+name+" is announced", func() bool {
-		all, err := c.Workers(f.t.Context())
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		for _, p := range all {
-			if p.Worker == name {
-				return true
-			}
-		}
-		return false
-	})
-	return stop
-}
+func (c *jumpingClock) jump(by time.Duration) { c.by.Add(int64(by)) }
+
+func (c *jumpingClock) set(config *cluster.Config) { config.Clock = c }
 
 func (f *fleet) eventually(what string, is func() bool) {
 	f.t.Helper()
@@ -187,31 +202,93 @@ func (f *fleet) eventually(what string, is func() bool) {
 	f.t.Fatalf("not within 20 s: %s", what)
 }
 
+// everything is an emergency run.
+var everything = sweep.Selection{All: true}
+
 // run plans a run over everything and follows it.
 func (f *fleet) run(ctx context.Context, id string) sweep.Report {
 	f.t.Helper()
-	planner, err := f.open("planner of "+id).Plan(ctx, id)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer planner.Close()
-	s := f.sweep("planner", f.mailu)
-	s.Engine = planner
-	report, err := s.Run(ctx, sweep.Selection{All: true}, 0)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return report
+	return f.begin(ctx, id, everything, 0)()
 }
 
-// pushes counts the passwords that Mailu was sent for each tenant.
-func (f *fleet) pushes() map[string]int {
-	all := map[string]int{}
+// begin plans a run, which goes on until the result of begin returns.
+func (f *fleet) begin(ctx context.Context, id string, sel sweep.Selection, window time.Duration, settings ...func(*cluster.Config)) (wait func() sweep.Report) {
+	f.t.Helper()
+	planner, err := f.open("planner of "+id, settings...).Plan(ctx, id)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.follow(func() (sweep.Report, error) {
+		defer planner.Close()
+		s := f.host("planner").sweep()
+		s.Engine = planner
+		return s.Run(ctx, sel, window)
+	})
+}
+
+// attach follows a run of another process.
+func (f *fleet) attach(id string) (sweep.Report, error) {
+	f.t.Helper()
+	return f.host("terminal").sweep().Attach(f.t.Context(), f.open("terminal").Attach(id))
+}
+
+func (f *fleet) follow(run func() (sweep.Report, error)) (wait func() sweep.Report) {
+	var report sweep.Report
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		report, err = run()
+	}()
+	f.t.Cleanup(func() { <-ended })
+	return func() sweep.Report {
+		f.t.Helper()
+		<-ended
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		return report
+	}
+}
+
+// want fails the test unless the report has these numbers of outcomes, and no others.
+func want(t *testing.T, report sweep.Report, counts map[rotator.Outcome]int) {
+	t.Helper()
+	for _, o := range rotator.Outcomes() {
+		if report.Count(o) != counts[o] {
+			t.Errorf("%d tenants are %s, want %d", report.Count(o), o, counts[o])
+		}
+	}
+	if t.Failed() {
+		for _, row := range report.Rows {
+			t.Logf("%s %s %s", row.Tenant, row.Outcome, row.Reason)
+		}
+	}
+}
+
+// wantOncePushed fails the test unless n users were sent one password each.
+func (f *fleet) wantOncePushed(n int) {
+	f.t.Helper()
+	pushes := map[string]int{}
 	f.count(func(c rotatortest.Call) bool {
 		if c.Op == rotatortest.OpSetPassword {
-			all[c.User]++
+			pushes[c.User]++
 		}
 		return false
 	})
-	return all
+	if len(pushes) != n {
+		f.t.Errorf("%d users were sent a password, want %d", len(pushes), n)
+	}
+	for user, times := range pushes {
+		if times != 1 {
+			f.t.Errorf("%s was sent %d passwords", user, times)
+		}
+	}
+	if f.t.Failed() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.t.Log(strings.Join(f.reported, "\n"))
+	}
 }
+
+var errDead = errors.New("the process is dead")

@@ -165,7 +165,7 @@ func (f *follower) handle(message jetstream.Msg) error {
 	if _, err := unseal(f.keys, message.Subject(), message.Data(), &r); err != nil {
 		if !f.foreign {
 			f.foreign = true
-			f.Report(fmt.Errorf("run %s: %w", f.run, err))
+			f.Report(fmt.Errorf("run %s: a report does not open: %w", f.run, err))
 		}
 		return nil
 	}
@@ -212,7 +212,7 @@ func (f *follower) check(ctx context.Context) error {
 	switch {
 	case missing && !f.planned:
 		return errNoRun
-	case missing || err != nil && f.gone(ctx):
+	case missing || f.gone(ctx, err):
 		return errLost
 	case err != nil:
 		return err

@@ -104,7 +104,7 @@ func (c *Cluster) publish(ctx context.Context, s sealer, subject, id string, mes
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if _, err := c.js.Publish(ctx, subject, data, jetstream.WithMsgID(id)); err != nil {
 		return fmt.Errorf("publish to %s: %w", subject, explain(err))

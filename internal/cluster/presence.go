@@ -33,6 +33,9 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	keys, err := c.workers.ListKeys(ctx)
+	if emptied(err) {
+		return nil, nil // those that are alive announce themselves again
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the workers: %w", explain(err))
 	}

@@ -3,41 +3,15 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"mailu-rotator/internal/cluster"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
 	"mailu-rotator/rotator/sweep"
 )
-
-// want fails the test unless the report has these numbers of outcomes, and no others.
-func want(t *testing.T, report sweep.Report, counts map[rotator.Outcome]int) {
-	t.Helper()
-	for _, o := range rotator.Outcomes() {
-		if report.Count(o) != counts[o] {
-			t.Errorf("%d tenants are %s, want %d", report.Count(o), o, counts[o])
-		}
-	}
-	if t.Failed() {
-		for _, row := range report.Rows {
-			t.Logf("%s %s %s", row.Tenant, row.Outcome, row.Reason)
-		}
-	}
-}
-
-func (f *fleet) wantOncePushed(n int) {
-	f.t.Helper()
-	pushes := f.pushes()
-	if len(pushes) != n {
-		f.t.Errorf("%d users were sent a password, want %d", len(pushes), n)
-	}
-	for user, times := range pushes {
-		if times != 1 {
-			f.t.Errorf("%s was sent %d passwords", user, times)
-		}
-	}
-}
 
 func TestWorkersRotateTheWholeFleetOnce(t *testing.T) {
 	f := newFleet(t)
@@ -69,9 +43,27 @@ func TestServerWithoutWorkerIsBlocked(t *testing.T) {
 	f.wantOncePushed(3)
 }
 
-func TestWrongTokenIsSentOnceInARun(t *testing.T) {
+func TestWorkersShareTheLimitOfAServer(t *testing.T) {
 	f := newFleet(t)
-	f.add(serverA, 0, 23) // five batches
+	f.add(serverA, 0, 30)
+	for _, name := range []string{"one", "two", "three"} {
+		f.worker(name, serverA)
+	}
+	f.during(func(rotatortest.Call) rotatortest.Fault {
+		time.Sleep(5 * time.Millisecond)
+		return rotatortest.Fault{}
+	})
+
+	report := f.run(t.Context(), "all-1")
+
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 30})
+	if f.most != 2 {
+		t.Errorf("%d requests at a time, want max_concurrent 2", f.most)
+	}
+}
+
+// refuseToken makes Mailu refuse the token.
+func (f *fleet) refuseToken() {
 	refused := errors.Join(errors.New("403 Invalid API token"), rotator.ErrServerUnusable)
 	f.during(func(c rotatortest.Call) rotatortest.Fault {
 		if c.User != "" {
@@ -79,38 +71,188 @@ func TestWrongTokenIsSentOnceInARun(t *testing.T) {
 		}
 		return rotatortest.Fault{}
 	})
+}
+
+func (f *fleet) wantRequests(n int) {
+	f.t.Helper()
+	if asked := f.count(func(c rotatortest.Call) bool { return c.User != "" }); asked != n {
+		f.t.Errorf("%d requests to Mailu, want %d", asked, n)
+	}
+}
+
+func TestWrongTokenIsSentOnceInARun(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 23) // five batches
+	f.refuseToken()
 	f.worker("one", serverA)
 	f.worker("two", serverA)
 
 	report := f.run(t.Context(), "all-1")
 
 	want(t, report, map[rotator.Outcome]int{rotator.Failed: 1, rotator.Blocked: 22})
-	if asked := f.count(func(c rotatortest.Call) bool { return c.User != "" }); asked != 1 {
-		t.Errorf("%d requests with the wrong token, want 1", asked)
-	}
+	f.wantRequests(1)
 }
 
-func TestEmptiedNATSCostsOneMorePlan(t *testing.T) {
+func TestStopOfAServerIsForItsRunAlone(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 7)
+	f.add(serverB, 20, 7)
+	f.refuseToken()
+	f.worker("one", serverA)
+	f.run(t.Context(), "all-1")
+	f.during(nil)
+	f.worker("two", serverB)
+
+	report := f.run(t.Context(), "all-2")
+
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 14})
+}
+
+func TestNothingBeginsAfterTheWindow(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 15)
+	f.worker("one", serverA)
+	f.once(userOf(3), func(*host) { time.Sleep(1200 * time.Millisecond) })
+
+	report := f.begin(t.Context(), "due-1", sweep.Selection{}, time.Second)()
+
+	done := report.Count(rotator.Rotated)
+	if done < 3 || done > 11 {
+		t.Errorf("%d rotated, want those begun in a second", done)
+	}
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: done, rotator.Deferred: 15 - done})
+	f.wantOncePushed(done)
+}
+
+func TestHalfFinishedIsFinishedAfterTheWindow(t *testing.T) {
+	f := newFleet(t)
+	f.claimTTL = 3 * time.Second
+	f.add(serverA, 0, 2)
+	first := f.worker("one", serverA)
+	f.once(userOf(1), func(*host) { first.kill() }) // when its record is prepared
+	wait := f.begin(t.Context(), "due-1", sweep.Selection{}, 2*time.Second)
+	f.eventually("the worker is dead", func() bool { return first.pass() != nil })
+	time.Sleep(2 * time.Second)
+	f.worker("two", serverA)
+
+	want(t, wait(), map[rotator.Outcome]int{rotator.Rotated: 1, rotator.Finished: 1})
+}
+
+func TestInterruptedRunIsWithdrawn(t *testing.T) {
 	f := newFleet(t)
 	f.add(serverA, 0, 20)
 	f.worker("one", serverA)
-	emptied := make(chan struct{}, 1)
-	emptied <- struct{}{}
-	f.during(func(c rotatortest.Call) rotatortest.Fault {
-		if c.Op == rotatortest.OpSetPassword && c.User == userOf(7) {
-			select {
-			case <-emptied:
-				if err := f.nats.Empty(context.WithoutCancel(t.Context())); err != nil {
-					t.Error(err)
-				}
-			default:
+	ctx, interrupt := context.WithCancel(t.Context())
+	f.once(userOf(6), func(*host) { interrupt(); time.Sleep(500 * time.Millisecond) })
+
+	report := f.run(ctx, "all-1")
+
+	done := report.Count(rotator.Rotated)
+	if done < 6 || done > 10 {
+		t.Errorf("%d rotated, want those of the batches that had begun", done)
+	}
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: done, rotator.Deferred: 20 - done})
+	f.wantOncePushed(done)
+	if all := f.run(t.Context(), "all-2"); all.Count(rotator.Rotated) != 20 {
+		t.Errorf("the next run rotated %d", all.Count(rotator.Rotated))
+	}
+}
+
+func TestRunWithdrawnByAnotherIsDeferred(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 20)
+	f.worker("one", serverA)
+	ctx, interrupt := context.WithCancel(t.Context())
+	attached := make(chan sweep.Report, 1)
+	f.once(userOf(6), func(*host) {
+		go func() {
+			report, err := f.attach("all-1")
+			if err != nil {
+				t.Error(err)
 			}
-		}
-		return rotatortest.Fault{}
+			attached <- report
+		}()
+		time.Sleep(time.Second)
+		interrupt()
+		time.Sleep(500 * time.Millisecond)
 	})
 
-	report := f.run(t.Context(), "all-1")
+	done := f.run(ctx, "all-1").Count(rotator.Rotated)
 
-	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 20})
+	report := <-attached
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: done, rotator.Deferred: 20 - done})
+}
+
+func TestRecordChangedAfterThePlanIsDeferred(t *testing.T) {
+	for name, change := range map[string]map[string]any{
+		"user":   {"username": userOf(99)},
+		"server": {"webmail_url": string(serverB)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t)
+			f.add(serverA, 0, 10)
+			f.worker("one", serverA)
+			f.once(userOf(0), func(*host) {
+				f.store.Edit(string(tenant(9)), func(fields map[string]any) {
+					for key, value := range change {
+						fields[key] = value
+					}
+				})
+			})
+
+			report := f.run(t.Context(), "all-1")
+
+			want(t, report, map[rotator.Outcome]int{rotator.Rotated: 9, rotator.Deferred: 1})
+			f.wantOncePushed(9)
+		})
+	}
+}
+
+func TestNewMasterKeyInMidRun(t *testing.T) {
+	f := newFleet(t)
+	f.claimTTL = 2 * time.Second
+	f.add(serverA, 0, 20)
+	one := f.worker("one", serverA)
+	f.once(userOf(8), func(*host) { // the others of its batch have a password under the old key
+		time.Sleep(200 * time.Millisecond)
+		one.kill()
+		f.keyRotated.Store(true)
+	})
+	wait := f.begin(t.Context(), "all-1", everything, 0)
+	f.eventually("the first worker is dead", func() bool { return one.pass() != nil })
+	f.worker("two", serverA)
+
+	want(t, wait(), map[rotator.Outcome]int{rotator.Rotated: 19, rotator.Finished: 1})
 	f.wantOncePushed(20)
+}
+
+func TestNewMasterKeyReachesAnOldSession(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 10)
+	w := f.worker("one", serverA)
+	f.run(t.Context(), "all-1")
+	f.keyRotated.Store(true)
+
+	report := f.run(t.Context(), "all-2")
+
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 10})
+	if w.opened.Load() != 2 {
+		t.Errorf("%d sessions, want another one for the new key", w.opened.Load())
+	}
+	for i := range 10 {
+		if fields, _ := f.store.Get(string(tenant(i))); fmt.Sprint(fields["key_version"]) != "2" {
+			t.Errorf("tenant %d: %v", i, fields["key_version"])
+		}
+	}
+}
+
+func TestOpenWithoutNATSSaysSo(t *testing.T) {
+	f := newFleet(t)
+	f.nats.Stop()
+
+	_, err := cluster.Open(t.Context(), f.config)
+
+	if !errors.Is(err, cluster.ErrUnreachable) {
+		t.Errorf("error %v, want ErrUnreachable", err)
+	}
 }

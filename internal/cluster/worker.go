@@ -16,6 +16,9 @@ import (
 	"mailu-rotator/rotator/sweep"
 )
 
+// maxUnopened is how often a batch is given back whose key no worker has.
+const maxUnopened = 5
+
 // Session is what a worker's batches share while it has any: a login to Vault, the master
 // keys, and the limit of what this host computes at a time.
 type Session interface {
@@ -142,7 +145,7 @@ func next(ctx context.Context, consumer jetstream.Consumer, wait time.Duration) 
 }
 
 func (w *Worker) consumer(ctx context.Context, origin rotator.Origin) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	consumer, err := w.Cluster.work.CreateOrUpdateConsumer(ctx, w.Cluster.consumerConfig(origin))
 	if emptied(err) {
@@ -175,7 +178,7 @@ func (w *Worker) take(ctx context.Context, origin rotator.Origin, message jetstr
 	var t task
 	s, err := unseal(session.Keys(), message.Subject(), message.Data(), &t)
 	switch {
-	case errors.Is(err, errForeign):
+	case errors.Is(err, errForeign) || err != nil && attempt(message) > maxUnopened:
 		w.Cluster.Report(fmt.Errorf("batch for %s refused: %w", origin, err))
 		_ = message.Term()
 		return nil
