@@ -162,7 +162,7 @@ func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason stri
 		return Invalid, time.Time{}, s.Fault
 	case s.UnderWay(now):
 		return Claimed, s.Begun, rotationUnderWay(*s.Pending)
-	case s.Pending != nil && s.Pending.Takeovers >= maxTakeovers:
+	case s.Stuck(now):
 		return Stuck, s.Begun, errStuck.Error()
 	case s.Pending != nil:
 		return Unfinished, s.Begun, halfFinishedBy(*s.Pending)
@@ -174,6 +174,12 @@ func (s Status) LastOutcome(now time.Time) (o Outcome, at time.Time, reason stri
 
 // UnderWay reports whether a process is rotating the tenant: it has a valid claim.
 func (s Status) UnderWay(now time.Time) bool { return s.Pending != nil && s.Pending.Live(now) }
+
+// Stuck reports whether the rotation is half-finished, and no run finishes it that does not
+// name the tenant.
+func (s Status) Stuck(now time.Time) bool {
+	return s.Pending != nil && !s.UnderWay(now) && s.Pending.Takeovers >= maxTakeovers
+}
 
 // notATenant is the reason for everything that is ignored.
 const notATenant = "not a tenant id (a UUID version 4): not touched"

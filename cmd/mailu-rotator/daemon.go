@@ -59,6 +59,7 @@ func runDaemon(ctx context.Context, path string, onlyWorker bool, stderr io.Writ
 			err := s.reload(path, stderr)
 			s.metrics.Reloaded(err == nil)
 			s.systemd.Reloaded(err)
+			s.cache.Reloaded(err)
 			if err != nil {
 				s.log().zap.Error("configuration refused, the old one stays", zap.Error(err))
 			}
@@ -147,7 +148,8 @@ func (s *service) reload(path string, stderr io.Writer) error {
 func (s *service) connect(a *app) {
 	a.observe = observers(a.log.observe, s.cache.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
 	a.observeWork = observers(a.log.observe, s.cache.ObserveWork, s.metrics.Observe, s.health.Observe)
-	a.cache, a.metrics, a.waiting = s.cache, s.metrics, s.systemd.Waiting
+	a.cache, a.metrics = s.cache, s.metrics
+	a.waiting = func(cause error) { s.systemd.Waiting(cause); s.cache.Waiting(cause) }
 	a.replaced = make(chan struct{})
 	if a.clustered() {
 		a.ready = make(chan struct{})
@@ -217,7 +219,15 @@ func (s *service) notify(what func(*notify.Socket) error) {
 func (s *service) pageSettings() page.Settings {
 	cfg := s.app.Load().cfg
 	r := cfg.Rotation
-	return page.Settings{Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy, AddFirst: addFirst(s.path, cfg)}
+	settings := page.Settings{
+		Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy, AddFirst: addFirst(s.path, cfg),
+		Command: func(args string) string { return commandLine(s.path, args) },
+	}
+	if !cfg.Verify.Schedule.Off() && !s.onlyWorker {
+		settings.Verifications = timetableOf(r)
+		settings.Verifications.Schedule = cfg.Verify.Schedule
+	}
+	return settings
 }
 
 func loadApp(path string, stderr io.Writer, former *app) (*app, error) {

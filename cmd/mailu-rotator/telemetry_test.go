@@ -307,10 +307,46 @@ func TestPageOfANewDaemonSaysHowToAddTheFirstTenant(t *testing.T) {
 	daemon.mustLog(t, "sweep refused", 1)
 	_, body := s.fetch(t, daemon.address(t, 1), "/", "")
 
-	if want := "tenant add --first --vault-token-from-env --user ADDRESS --webmail-url " + s.mailus[0].Origin() + " -c " + s.configFile(); !strings.Contains(body, want) {
+	if want := "tenant add --first --vault-token-from-env --user ADDRESS --webmail-url " + s.mailus[0].Origin() + " -c " + s.configFile(); !strings.Contains(untagged(body), want) {
 		t.Errorf("%s is not in\n%s", want, body)
 	}
 	if status, _ := s.fetch(t, daemon.address(t, 1), "/readyz", ""); status != http.StatusServiceUnavailable {
 		t.Errorf("it is ready: status %d", status)
 	}
+}
+
+func untagged(body string) string { return regexp.MustCompile("<[^>]*>").ReplaceAllString(body, "") }
+
+func TestPageTellsTheDaemonsOwnTroubles(t *testing.T) {
+	s := newTestSite(t)
+	s.mustSeed(t, "acme", "age=1")
+	proxy := s.interpose(t)
+	must(t, s.writeConfig(never, noJitter, anyPort))
+	proxy.Inject(faultproxy.Fault{Kind: faultproxy.ResetBefore})
+	daemon := s.start(t)
+	address := daemon.address(t, 1)
+	mustShow := func(said, command string, want bool) {
+		t.Helper()
+		await(t, said, func() error {
+			_, body := s.fetch(t, address, "/", "")
+			shown := strings.Contains(body, said) && strings.Contains(untagged(body), "mailu-rotator "+command+" -c "+s.configFile())
+			if shown != want {
+				return errors.New("not yet:\n" + body)
+			}
+			return nil
+		})
+	}
+
+	mustShow("Vault does not serve, and is waited for.", "doctor", true)
+	proxy.Clear()
+	mustShow("Vault does not serve, and is waited for.", "doctor", false)
+
+	good := []byte(s.fileText(t, "config.yaml"))
+	must(t, os.WriteFile(s.configFile(), []byte("rotation: {workers: none}"), 0o600))
+	daemon.signal(t, syscall.SIGHUP)
+	mustShow("The last reload was refused", "config check", true)
+	must(t, os.WriteFile(s.configFile(), good, 0o600))
+	daemon.signal(t, syscall.SIGHUP)
+	mustShow("The last reload was refused", "config check", false)
+	daemon.stop(t)
 }

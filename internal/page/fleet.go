@@ -1,6 +1,7 @@
 package page
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,29 +13,30 @@ import (
 // fleet is a snapshot with the computed state of each tenant.
 type fleet struct {
 	status.Snapshot
-	timetable    rotator.Timetable
+	settings     Settings
 	rows         []*row // most urgent first
 	byState      map[rotator.PolicyState]int
 	manual       int  // tenants with the policy manual
 	failed       int  // tenants on which the last run failed
 	problems     int  // tenants with which the last verification found a problem
 	halfFinished int  // rotations that the next run has to finish
+	stuck        int  // rotations that no run finishes by itself
 	expiring     int  // tenants whose record deletes itself too early
 	expires      *row // the first of them; nil if there is none
-	addFirst     string
 }
 
-func newFleet(s status.Snapshot, t rotator.Timetable) fleet {
-	f := fleet{Snapshot: s, timetable: t, rows: make([]*row, len(s.Tenants)), byState: map[rotator.PolicyState]int{}}
+func newFleet(s status.Snapshot, settings Settings) fleet {
+	f := fleet{Snapshot: s, settings: settings, rows: make([]*row, len(s.Tenants)), byState: map[rotator.PolicyState]int{}}
 	for i := range s.Tenants {
 		e := &s.Tenants[i]
-		r := &row{Entry: e, PolicyState: e.PolicyState(s.Now, t), now: s.Now}
+		r := &row{Entry: e, PolicyState: e.PolicyState(s.Now, settings.Timetable), now: s.Now}
 		f.rows[i] = r
 		f.byState[r.PolicyState]++
 		f.manual += one(r.Policy.Manual())
 		f.failed += one(r.failed())
 		f.problems += one(r.State.Problem())
 		f.halfFinished += one(r.halfFinished())
+		f.stuck += one(r.stuck())
 		if r.Vanishes() {
 			f.expiring++
 			if f.expires == nil || r.Expires.Before(f.expires.Expires) {
@@ -86,7 +88,12 @@ func (r *row) failed() bool { return r.Outcome.Failure() && !r.Born.After(r.At) 
 // halfFinished reports whether the next run has to finish a rotation. While its claim
 // is valid, another process is working on it.
 func (r *row) halfFinished() bool {
-	return r.PolicyState == rotator.PolicyStatePending && !r.now.Before(r.Pending.Until)
+	return r.PolicyState == rotator.PolicyStatePending && !r.now.Before(r.Pending.Until) && !r.stuck()
+}
+
+// stuck reports whether a rotation waits for an operator.
+func (r *row) stuck() bool {
+	return r.PolicyState == rotator.PolicyStatePending && r.Stuck(r.now)
 }
 
 // AgeText is the age in words.
@@ -129,6 +136,8 @@ func (r *row) Why() string {
 	case r.Fault != "":
 		why = append(why, reason(r.Fault))
 	case r.Pending == nil:
+	case r.stuck():
+		why = append(why, fmt.Sprintf("stuck: taken over %d times without success", r.Pending.Takeovers))
 	case r.halfFinished():
 		why = append(why, "half-finished; the claim of "+name(r.Pending.Owner)+" has lapsed")
 	default:

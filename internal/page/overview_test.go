@@ -145,7 +145,7 @@ func TestBeforeTheFirstTenantThePageSaysHowToAddIt(t *testing.T) {
 	d := open(t, pagetest.Uninhabited(), "/")
 
 	verdict := d.one(tag("section.verdict"), "the verdict")
-	if !strings.HasSuffix(strings.Split(verdict.text(), " Records read")[0], "added by: "+pagetest.Settings().AddFirst) {
+	if !strings.HasSuffix(strings.Split(verdict.text(), " Records read")[0], "added by: "+pagetest.Settings().AddFirst) || len(verdict.all(tag("code"))) != 1 {
 		t.Errorf("the verdict is %s", verdict.text())
 	}
 	if class := attr(verdict.Node, "class"); class != "verdict notice" {

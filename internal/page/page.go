@@ -49,8 +49,10 @@ type Config struct {
 // it.
 type Settings struct {
 	Timetable     rotator.Timetable // decides when due becomes overdue
+	Verifications rotator.Timetable // decides when one has been missed; without a schedule there are none
 	DefaultPolicy rotator.Policy
-	AddFirst      string // the command that adds the first tenant
+	AddFirst      string                   // the command that adds the first tenant
+	Command       func(args string) string // the command line of this program with these arguments
 }
 
 type handler struct {

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"mailu-rotator/internal/text"
@@ -16,7 +17,19 @@ const day = 24 * time.Hour
 // characters, bound the size of the page.
 func name[T ~string](s T) string { return text.Visible(text.Shorten(string(s), 120)) }
 
-func reason(s string) string { return text.Visible(text.Shorten(s, 400)) }
+func reason(s string) string { return text.Visible(shorten(s, 400)) }
+
+// shorten cuts between words, unless the last one is longer than people's words are.
+func shorten(s string, most int) string {
+	kept := text.Cut(s, most)
+	if kept == s {
+		return s
+	}
+	if end := strings.LastIndexByte(kept, ' '); end >= 0 && len(kept)-end < 120 {
+		kept = kept[:end]
+	}
+	return kept + " …"
+}
 
 // number formats n with thousands separators.
 func number(n int) string {

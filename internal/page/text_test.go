@@ -1,6 +1,7 @@
 package page
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -59,6 +60,19 @@ func TestTheWeekBeginsOnMonday(t *testing.T) {
 	for i := range 7 {
 		if got := weekday(monday.AddDate(0, 0, i)); got != i {
 			t.Errorf("%s is %d, want %d", monday.AddDate(0, 0, i).Weekday(), got, i)
+		}
+	}
+}
+
+func TestAReasonIsCutBetweenWords(t *testing.T) {
+	for in, want := range map[string]string{
+		"short enough":              "short enough",
+		strings.Repeat("word ", 90): strings.TrimSpace(strings.Repeat("word ", 80)) + " …",
+		strings.Repeat("x", 350) + " " + strings.Repeat("y", 100): strings.Repeat("x", 350) + " …",
+		strings.Repeat("without-a-space", 40):                     strings.Repeat("without-a-space", 40)[:400] + " …",
+	} {
+		if got := reason(in); got != want {
+			t.Errorf("%.20s…: got %q", in, got)
 		}
 	}
 }

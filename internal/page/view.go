@@ -35,8 +35,7 @@ type view struct {
 
 func (h *handler) view(q query) view {
 	settings := h.Settings()
-	f := newFleet(h.Snapshot(), settings.Timetable)
-	f.addFirst = settings.AddFirst
+	f := newFleet(h.Snapshot(), settings)
 	all := servers(f, h.Latency)
 	v := view{
 		fleet: f, Query: q, Style: template.CSS(style), Overview: q.overview(), Refresh: q.refresh && q.overview(),

@@ -81,10 +81,17 @@ type RunEntry struct {
 	Empty       bool      // it could not start because the store has no tenant
 }
 
+// Trouble is something that the daemon itself suffers from; without a reason there is
+// none.
+type Trouble struct {
+	Since  time.Time
+	Reason string
+}
+
 // NewCache returns an empty cache.
 func NewCache(clock rotator.Clock) *Cache {
 	return &Cache{
-		clock: clock, servers: map[rotator.Origin]ServerEntry{},
+		clock: clock, state: Snapshot{Began: clock.Now()}, servers: map[rotator.Origin]ServerEntry{},
 		tenants: entries{small: map[rotator.UUID]smallEntry{}, whole: map[string]Entry{}},
 	}
 }
@@ -142,6 +149,7 @@ func (c *Cache) Observe(e rotator.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
+	c.state.Waiting = Trouble{}
 	switch e.Name {
 	case rotator.TickScheduled:
 		c.state.NextSweep = now.Add(e.Wait)
@@ -175,6 +183,27 @@ func (c *Cache) Observe(e rotator.Event) {
 	case rotator.TenantVerified:
 		c.current(func(r *RunEntry) { r.Done++ })
 		c.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
+	}
+}
+
+// Waiting records that Vault is waited for, and why, until the next event.
+func (c *Cache) Waiting(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.Waiting.Reason == "" {
+		c.state.Waiting.Since = c.clock.Now()
+	}
+	c.state.Waiting.Reason = reason(cause)
+}
+
+// Reloaded records why a reload of the configuration was refused, until one is accepted
+// (nil).
+func (c *Cache) Reloaded(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Refused = Trouble{}
+	if err != nil {
+		c.state.Refused = Trouble{Since: c.clock.Now(), Reason: reason(err)}
 	}
 }
 
@@ -295,6 +324,9 @@ func reason(err error) string {
 // Snapshot is a copy of a [Cache].
 type Snapshot struct {
 	Now              time.Time
+	Began            time.Time     // with the daemon
+	Waiting          Trouble       // for Vault
+	Refused          Trouble       // the last reload of the configuration
 	Scanned          time.Time     // when the records were last read; zero: not yet
 	Verified         time.Time     // when a verification last completed; zero: not yet
 	Tenants          []Entry       // by name

@@ -30,6 +30,8 @@ func states() map[string]status.Snapshot {
 	return map[string]status.Snapshot{
 		"unread": pagetest.Unread(), "empty": pagetest.Empty(), "refused": pagetest.Refused(), "sealed": pagetest.Sealed(300),
 		"healthy": pagetest.Healthy(300), "mixed": pagetest.Mixed(300), "few": pagetest.Mixed(12), "long": long,
+		"uninhabited": pagetest.Uninhabited(), "waiting": pagetest.Waiting(), "misconfigured": pagetest.Misconfigured(12),
+		"unverified": pagetest.Unverified(12), "stuck": pagetest.Single(12, pagetest.Stuck), "unreadable": pagetest.Single(12, pagetest.Unreadable),
 	}
 }
 
@@ -75,16 +77,17 @@ func TestAViolationOfThePolicyWouldBeHeard(t *testing.T) {
 	}
 }
 
-func TestNothingIsWiderThanAPhone(t *testing.T) {
+func TestNothingIsWiderThanTheScreen(t *testing.T) {
 	for name, snapshot := range states() {
-		for _, width := range []int64{320, 360, 700, 1000} {
+		for _, width := range []int64{320, 360, 390, 700, 1000, 1200} {
 			t.Run(fmt.Sprint(name, " ", width), func(t *testing.T) {
 				b := visit(t, snapshot, "/", screen(width, 740, "light"))
 
 				if got := eval[int64](b, "document.documentElement.scrollWidth"); got > width {
 					t.Errorf("the page is %d pixels wide; too wide are %s", got, eval[string](b, tooWide))
 				}
-				if cut := eval[string](b, cutTables); width < 704 && cut != "" {
+				asCards, asTable := width < 704, width >= 1200 && name != "long"
+				if cut := eval[string](b, cutTables); (asCards || asTable) && cut != "" {
 					t.Errorf("columns are outside of the screen in %s", cut)
 				}
 			})
@@ -99,6 +102,29 @@ const tooWide = `[...document.querySelectorAll("body *")].filter(e => !e.closest
 // cutTables names the tables that have to be scrolled sideways.
 const cutTables = `[...document.querySelectorAll(".scroll")].filter(e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth)
 	.map(e => e.getAttribute("aria-labelledby")).join(" ")`
+
+// Somebody types from it: no line may end within an option, or hide a part.
+func TestACommandBreaksOnlyBetweenWords(t *testing.T) {
+	for name, snapshot := range states() {
+		for _, width := range []int64{320, 390, 1200} {
+			t.Run(fmt.Sprint(name, " ", width), func(t *testing.T) {
+				b := visit(t, snapshot, "/", screen(width, 740, "light"))
+
+				if broken := eval[[]string](b, brokenWords); len(broken) > 0 {
+					t.Errorf("broken are %q", broken)
+				}
+			})
+		}
+	}
+}
+
+// brokenWords returns the words of commands that take more than one line, although a line
+// has room for them.
+const brokenWords = `[...document.querySelectorAll("code span")].filter(e => {
+	const range = document.createRange();
+	range.selectNodeContents(e);
+	return new Set([...range.getClientRects()].map(r => r.top)).size > 1 && e.textContent.length < 30;
+}).map(e => e.textContent)`
 
 // The rows become cards, which must keep the roles of a table.
 func TestOnAPhoneTheTableIsStillATable(t *testing.T) {

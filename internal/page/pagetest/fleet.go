@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"time"
 
@@ -25,12 +26,15 @@ var Now = time.Date(2026, 11, 25, 14, 32, 10, 0, time.UTC)
 // Settings are those of a nightly sweep.
 func Settings() page.Settings {
 	schedule, err := cron.ParseStandard("0 3 * * *")
-	if err != nil {
-		panic(err) // the input is a constant
+	weekly, weeklyErr := cron.ParseStandard("0 5 * * 0")
+	if err != nil || weeklyErr != nil {
+		panic("both inputs are constants")
 	}
 	return page.Settings{
 		Timetable:     rotator.Timetable{Schedule: schedule, Timezone: time.UTC, Jitter: 10 * time.Minute, Window: 6 * time.Hour},
+		Verifications: rotator.Timetable{Schedule: weekly, Timezone: time.UTC, Window: 6 * time.Hour},
 		DefaultPolicy: Policy("180_days"),
+		Command:       func(args string) string { return "mailu-rotator " + args },
 		AddFirst:      "mailu-rotator tenant add --first --vault-token-from-env --user ADDRESS --webmail-url https://mail1.example.com",
 	}
 }
@@ -123,7 +127,59 @@ func refused(n int, why error) status.Snapshot {
 	}))
 	b.clock.Advance(day)
 	b.refuse(why)
+	s := b.Snapshot()
+	s.Verified = s.Verified.Add(day) // on the day of its schedule
+	return s
+}
+
+// Waiting is a daemon that has found no Vault since it was started.
+func Waiting() status.Snapshot {
+	b := newCache()
+	b.schedule()
+	b.at(4*time.Minute, func() { b.Cache.Waiting(errUnreachable) })
 	return b.Snapshot()
+}
+
+// Misconfigured is a fleet whose daemon was given a faulty configuration.
+func Misconfigured(n int) status.Snapshot {
+	b := newCache()
+	b.nights(fleet(n, false))
+	b.at(40*time.Minute, func() {
+		b.Reloaded(errors.New("/etc/mailu-rotator/config.yaml: line 14: rotation.shedule: unknown key, did you mean schedule?"))
+	})
+	return b.Snapshot()
+}
+
+// Unverified is a fleet whose last verifications did not come to their end.
+func Unverified(n int) status.Snapshot {
+	s := Healthy(n)
+	s.Verified = s.Now.Add(-17 * day)
+	return s
+}
+
+// Single is a fleet of healthy tenants but for the first one.
+func Single(n int, change func(*rotator.Candidate)) status.Snapshot {
+	b := newCache()
+	all := fleet(n, false)
+	change(&all[0])
+	b.nights(all)
+	return b.Snapshot()
+}
+
+// Stuck is the change of a tenant whose rotation was taken over too often.
+func Stuck(c *rotator.Candidate) {
+	c.Credential.Pending = pending("ops1/4711/9f3a", -30*time.Hour)
+	c.Credential.Pending.Claim.Takeovers = 6
+}
+
+// HalfFinished is the change of a tenant whose rotation no process works on.
+func HalfFinished(c *rotator.Candidate) {
+	c.Credential.Pending = pending("ops1/4711/9f3a", -2*time.Hour)
+}
+
+// Unreadable is the change of a tenant whose record Vault does not return.
+func Unreadable(c *rotator.Candidate) {
+	c.Err = fmt.Errorf("read vault/data/smtp/%s/admin: Error making API request. URL: GET https://vault.example.com:8200/v1/vault/data/smtp/%[1]s/admin Code: 500. Errors: * cipher: message authentication failed", c.Name)
 }
 
 const day = 24 * time.Hour
@@ -182,5 +238,7 @@ func pending(owner string, left time.Duration) *rotator.Pending {
 		Claim:       rotator.Claim{Owner: owner, Until: Now.Add(left)},
 	}
 }
+
+var errUnreachable = &url.Error{Op: "Get", URL: "https://vault.example.com:8200/v1/sys/health", Err: errors.New("dial tcp 192.0.2.7:8200: connect: connection refused")}
 
 var errSealed = errors.New("vault at https://vault.example.com:8200 is sealed: unseal it; the sweep goes on by itself")
