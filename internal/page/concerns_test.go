@@ -86,6 +86,22 @@ func TestAConcernCountsTheOthers(t *testing.T) {
 	}
 }
 
+// The next run does not finish it, and --due-only does not help.
+func TestAStuckRotationIsToldOnce(t *testing.T) {
+	s := pagetest.Single(12, pagetest.Stuck)
+	for i := range s.Tenants {
+		if s.Tenants[i].Pending != nil {
+			s.Tenants[i].Outcome, s.Tenants[i].At = rotator.Stuck, s.Now
+		}
+	}
+
+	_, said, _ := open(t, s, "/").told(t)
+
+	if strings.Contains(said, "half-finished") || strings.Contains(said, "failed") {
+		t.Error(said)
+	}
+}
+
 func TestTheRestIsCounted(t *testing.T) {
 	s := pagetest.Healthy(12)
 	s.Tenants[0].Fault, s.Tenants[1].Fault = "malformed", "malformed"
