@@ -4,14 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"mailu-rotator/internal/config"
+	"mailu-rotator/rotator"
 )
 
 func (s *site) doctor(t *testing.T, status int) string {
@@ -54,6 +57,7 @@ func TestDoctorListsWhomTheDaemonLeftBehind(t *testing.T) {
 	gone := s.mustSeed(t, "gone", "age=180", "absent=user")
 	drifted := s.mustSeed(t, "drifted", "age=1")
 	drifted.mailu.AddUser(drifted.user, byHand(drifted))
+	s.mustSeed(t, "fine", "age=1")
 	address := "unix:" + s.dir + "/http.sock"
 	must(t, s.writeConfig(everySecond, noJitter, verifyEverySecond, "listen.address="+address))
 
@@ -63,7 +67,7 @@ func TestDoctorListsWhomTheDaemonLeftBehind(t *testing.T) {
 	shown := s.doctor(t, exitFailures)
 	daemon.stop(t)
 
-	mustShow(t, shown, "  ✓ in time      0 overdue", "  ✗ last runs    1 failed, 2 unverified, says the daemon at "+address,
+	mustShow(t, shown, "  ✓ well-formed  3 of 3", "  ✓ in time      0 overdue", "  ✗ last runs    1 failed, 2 unverified, says the daemon at "+address,
 		"      → mailu-rotator --run-now --due-only -c "+s.configFile(),
 		"      → mailu-rotator --run-now --due-only --tenant "+string(gone.id)+" -c "+s.configFile(),
 		"      → mailu-rotator verify --tenant "+string(gone.id)+" -c "+s.configFile(),
@@ -107,9 +111,39 @@ func TestDoctorWarnsWhereNoDaemonAnswers(t *testing.T) {
 }
 
 // What another program that has the port needs is not a start of the daemon.
-func TestDoctorDoesNotStartADaemonBesideAnother(t *testing.T) {
-	if got := startDaemon(errors.New("answers status 404")); got != "systemctl status mailu-rotator" {
-		t.Errorf("the fix is %q", got)
+func TestDoctorStartsNoDaemonBesideAnotherProgram(t *testing.T) {
+	for answer, want := range map[error]string{
+		syscall.ECONNREFUSED: "systemctl enable --now mailu-rotator", fs.ErrNotExist: "systemctl enable --now mailu-rotator",
+		errors.New("answers status 404"): "systemctl status mailu-rotator",
+	} {
+		if got := startDaemon(fmt.Errorf("no daemon: %w", answer)); got != want {
+			t.Errorf("%v: the fix is %q", answer, got)
+		}
+	}
+}
+
+// Of the other failures the record itself tells.
+func TestDoctorCountsOnlyFailuresWithoutATrace(t *testing.T) {
+	for _, outcome := range rotator.Outcomes() {
+		want := outcome == rotator.Failed || outcome == rotator.Refused || outcome == rotator.Blocked
+
+		if got := (statusRow{Outcome: outcome}).leftBehind(); got != want {
+			t.Errorf("%s: %v", outcome, got)
+		}
+	}
+}
+
+func TestDoctorRepairsOnlyWhatARepairMends(t *testing.T) {
+	d := &doctor{path: defaultConfigPath}
+	for _, state := range rotator.States() {
+		want := "mailu-rotator verify --tenant x"
+		if state == rotator.StateDrift || state == rotator.StateUnreadable {
+			want = "mailu-rotator verify --repair --tenant x"
+		}
+
+		if got := d.unverified(statusRow{Tenant: "x"}, state, statusTime); got.Fix != want || got.Reason != string(state)+", says the verification of 2026-11-23T12:00:00Z" {
+			t.Errorf("%s: %+v", state, got)
+		}
 	}
 }
 
