@@ -6,6 +6,8 @@
 // FACTS.md lists the facts with sources. Hashes are checked against passlib's published vectors, not against
 // the client under test.
 //
+// Beside the API there is a submission service, for logins ([Server.AddSubmission]).
+//
 // It omits: all resources except users and domains, all operations on domains except GET and PATCH of one, local parts
 // in quotes, HTTP/2, and the exemption from the rate limit after a successful mail login.
 //

@@ -32,6 +32,7 @@ type Server struct {
 	token       string
 	users       map[string]*user
 	domains     map[string]*domain
+	logins      map[string][]bool // by address: which the submission service accepted
 	faults      []*armed
 	late        int // effects still to come
 	requests    []*Request
@@ -53,6 +54,7 @@ func Start(config Config) (*Server, error) {
 		token:   config.Token,
 		users:   map[string]*user{},
 		domains: map[string]*domain{},
+		logins:  map[string][]bool{},
 	}
 	s.lateEnded = sync.NewCond(&s.mu)
 	listener, err := net.Listen("tcp", config.Listen)
