@@ -125,7 +125,7 @@ func TestExaminationFindsEveryMissingCapability(t *testing.T) {
 	policy, err := vault.Policy(f.config)
 	must(t, err)
 
-	for _, lesser := range lesserPolicies(t, policy, 4) {
+	for _, lesser := range lesserPolicies(t, policy, 3, 4) {
 		must(t, f.server.WritePolicy(t.Context(), "rotator", lesser))
 
 		_, found := examine(t, f.config, auth)

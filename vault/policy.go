@@ -25,6 +25,29 @@ func RemovingPolicy(cfg Config) (string, error) {
 	return policyOf(cfg, removingRule, func(cfg Config) string { return fmt.Sprintf(metadataText, metadataRule(cfg)) })
 }
 
+// ReadingPolicy is for other programs that read passwords: of these tenants, or of all
+// if there are none. Their tokens do not need the `default` policy. Whoever may export
+// the master key can open each sealed password, so the tenants limit which of them the
+// program may get from Vault.
+func ReadingPolicy(cfg Config, tenants ...rotator.TenantID) (string, error) {
+	cfg, err := cfg.checked()
+	if err != nil {
+		return "", err
+	}
+	if len(tenants) == 0 {
+		return fmt.Sprintf(readingText, "each tenant's record", readingRule(dataRule(cfg)), exportRule(cfg)), nil
+	}
+	rules := make([]string, len(tenants))
+	for i, tenant := range tenants {
+		path, err := dataPath(cfg, tenant)
+		if err != nil {
+			return "", err
+		}
+		rules[i] = readingRule(path)
+	}
+	return fmt.Sprintf(readingText, "the records of these tenants", strings.Join(rules, "\n\n"), exportRule(cfg)), nil
+}
+
 func policyOf(cfg Config, rule string, last func(Config) string) (string, error) {
 	cfg, err := cfg.checked()
 	if err != nil {
@@ -45,6 +68,18 @@ path %q {
 
 %s
 `
+
+const readingText = `# The least for a program that logs in with the passwords that mailu-rotator keeps.
+
+# To read %s, with the earlier versions.
+%s
+
+%s
+`
+
+func readingRule(path string) string {
+	return fmt.Sprintf("path %q {\n  capabilities = [\"read\"]\n}", path)
+}
 
 func exportRule(cfg Config) string { return fmt.Sprintf(exportText, exportPath(cfg)) }
 

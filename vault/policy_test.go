@@ -66,6 +66,28 @@ func adding(ctx context.Context, config vault.Config, auth vault.Auth) (err erro
 	return work(ctx, config, auth)
 }
 
+// reading does what a program does that reads passwords.
+func reading(ctx context.Context, config vault.Config, auth vault.Auth) (err error) {
+	c, err := open(ctx, config, auth)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if _, err := c.Read(ctx, tenant); err != nil {
+		return err
+	}
+	ring, err := c.MasterKeys(ctx)
+	if err != nil {
+		return err
+	}
+	ring.Wipe()
+	return nil
+}
+
+func readingOne(config vault.Config) (string, error) { return vault.ReadingPolicy(config, tenant) }
+
+func readingAll(config vault.Config) (string, error) { return vault.ReadingPolicy(config) }
+
 // removing does what tenant remove does, by the user's address, with a new tenant each
 // time, and then sees that nothing is left.
 func (f *fixture) removing(t *testing.T) func(context.Context, vault.Config, vault.Auth) error {
@@ -123,14 +145,16 @@ func TestOnlyWhoeverMayRemoveARecordIsToldSo(t *testing.T) {
 
 func TestPolicyIsEnoughAndNotMore(t *testing.T) {
 	for _, test := range []struct {
-		name         string
-		policy       func(vault.Config) (string, error)
-		work         func(*fixture, *testing.T) func(context.Context, vault.Config, vault.Auth) error
-		capabilities int
+		name                  string
+		policy                func(vault.Config) (string, error)
+		work                  func(*fixture, *testing.T) func(context.Context, vault.Config, vault.Auth) error
+		rules, capabilities int
 	}{
-		{"for the daemon", vault.Policy, always(work), 4},
-		{"for adding tenants", vault.AddingPolicy, always(adding), 5},
-		{"for removing tenants", vault.RemovingPolicy, (*fixture).removing, 4},
+		{"for the daemon", vault.Policy, always(work), 3, 4},
+		{"for adding tenants", vault.AddingPolicy, always(adding), 3, 5},
+		{"for removing tenants", vault.RemovingPolicy, (*fixture).removing, 3, 4},
+		{"for reading passwords", readingAll, always(reading), 2, 2},
+		{"for reading one tenant's", readingOne, always(reading), 2, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
@@ -144,7 +168,7 @@ func TestPolicyIsEnoughAndNotMore(t *testing.T) {
 				t.Fatalf("with the whole policy: %v", err)
 			}
 
-			for _, lesser := range lesserPolicies(t, policy, test.capabilities) {
+			for _, lesser := range lesserPolicies(t, policy, test.rules, test.capabilities) {
 				must(t, f.server.WritePolicy(t.Context(), "rotator", lesser))
 				if err := work(t.Context(), f.config, auth); !errors.Is(err, rotator.ErrForbidden) {
 					t.Errorf("got %v, want ErrForbidden under the lesser policy\n%s", err, lesser)
@@ -156,6 +180,45 @@ func TestPolicyIsEnoughAndNotMore(t *testing.T) {
 
 func always[F any](work F) func(*fixture, *testing.T) F {
 	return func(*fixture, *testing.T) F { return work }
+}
+
+func TestReadersOfOneTenantReadNoOther(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	must(t, f.server.Put(t.Context(), "smtp/"+string(another)+"/admin", map[string]any{"v": "1"}))
+	auth := f.appRole(t, nil)
+	policy, err := readingOne(f.config)
+	must(t, err)
+	must(t, f.server.WritePolicy(t.Context(), "rotator", policy))
+	c := f.open(t, auth)
+
+	_, err = c.Read(t.Context(), another)
+
+	if !errors.Is(err, rotator.ErrForbidden) {
+		t.Errorf("got %v, want ErrForbidden", err)
+	}
+	if policy, err := vault.ReadingPolicy(f.config, "../x"); err == nil {
+		t.Errorf("a name that is no tenant's gives\n%s", policy)
+	}
+}
+
+func TestPolicyOfReadersChangesNothing(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	auth := f.appRole(t, nil)
+	policy, err := readingAll(f.config)
+	must(t, err)
+	must(t, f.server.WritePolicy(t.Context(), "rotator", policy))
+	c := f.open(t, auth)
+	doc, err := c.Read(t.Context(), tenant)
+	must(t, err)
+
+	_, err = c.Write(t.Context(), tenant, doc)
+
+	if !errors.Is(err, rotator.ErrForbidden) {
+		t.Errorf("write: got %v, want ErrForbidden", err)
+	}
+	if _, err := listed(c.List(t.Context())); !errors.Is(err, rotator.ErrForbidden) {
+		t.Errorf("list: got %v, want ErrForbidden", err)
+	}
 }
 
 func TestPolicyOfTheDaemonCreatesNothing(t *testing.T) {
@@ -170,7 +233,7 @@ func TestPolicyOfTheDaemonCreatesNothing(t *testing.T) {
 }
 
 // lesserPolicies removes each stanza, and each capability, in turn.
-func lesserPolicies(t *testing.T, policy string, capabilities int) (lesser []string) {
+func lesserPolicies(t *testing.T, policy string, rules, capabilities int) (lesser []string) {
 	t.Helper()
 	stanzas := regexp.MustCompile(`(?s)path "[^"]+" \{.*?\n\}\n`).FindAllString(policy, -1)
 	quoted := regexp.MustCompile(`"[a-z]+"(, )?`)
@@ -184,7 +247,7 @@ func lesserPolicies(t *testing.T, policy string, capabilities int) (lesser []str
 			lesser = append(lesser, strings.Replace(policy, stanza, head+"["+rest, 1))
 		}
 	}
-	if len(stanzas) != 3 || len(lesser) != len(stanzas)+capabilities {
+	if len(stanzas) != rules || len(lesser) != len(stanzas)+capabilities {
 		t.Fatalf("%d stanzas and %d lesser policies in\n%s", len(stanzas), len(lesser), policy)
 	}
 	return lesser

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,6 +10,7 @@ import (
 
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/text"
+	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
 )
 
@@ -88,18 +90,27 @@ read.`,
 }
 
 func newPolicyCommand(path *string) *cobra.Command {
-	var withCreate, withRemove bool
+	var withCreate, withRemove, reader bool
+	var tenants []string
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Print the minimal Vault policy for this configuration",
 		Long: `Print the minimal Vault policy for this configuration. It cannot create records, so
 that a deleted tenant cannot come back by accident; to add tenants, use the one
-of --with-create, and to remove them that of --with-remove.`,
+of --with-create, and to remove them that of --with-remove.
+
+--reader prints the one for other programs, which read passwords to log in with them;
+with --tenant only those of the tenants given. Whoever has it exports the master key,
+which opens every sealed password, wherever that comes from.`,
 		Example: `  mailu-rotator policy | vault policy write mailu-rotator -
   mailu-rotator policy --with-create | vault policy write mailu-rotator-add -
-  mailu-rotator policy --with-remove | vault policy write mailu-rotator-remove -`,
+  mailu-rotator policy --with-remove | vault policy write mailu-rotator-remove -
+  mailu-rotator policy --reader | vault policy write mailu-reader -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(tenants) > 0 && !reader {
+				return errors.New("--tenant goes with --reader: the other policies are for all tenants")
+			}
 			cfg, err := config.Load(*path, secretless)
 			if err != nil {
 				return err
@@ -110,6 +121,8 @@ of --with-create, and to remove them that of --with-remove.`,
 				least = vault.AddingPolicy
 			case withRemove:
 				least = vault.RemovingPolicy
+			case reader:
+				least = func(cfg vault.Config) (string, error) { return readingPolicy(cfg, tenants) }
 			}
 			policy, err := least(vaultConfigOf(cfg.Vault))
 			if err != nil {
@@ -121,8 +134,23 @@ of --with-create, and to remove them that of --with-remove.`,
 	}
 	cmd.Flags().BoolVar(&withCreate, "with-create", false, "the one for adding tenants")
 	cmd.Flags().BoolVar(&withRemove, "with-remove", false, "the one for removing tenants, which opens no password")
-	cmd.MarkFlagsMutuallyExclusive("with-create", "with-remove")
+	cmd.Flags().BoolVar(&reader, "reader", false, "the one for programs that read passwords")
+	cmd.Flags().StringSliceVar(&tenants, "tenant", nil, "with --reader: only this tenant's password (an id; repeatable)")
+	cmd.MarkFlagsMutuallyExclusive("with-create", "with-remove", "reader")
 	return cmd
+}
+
+// readingPolicy takes whole ids: Vault, which knows the others, is not asked.
+func readingPolicy(cfg vault.Config, ids []string) (string, error) {
+	tenants := make([]rotator.TenantID, len(ids))
+	for i, id := range ids {
+		tenant, err := rotator.ParseTenantID(id)
+		if err != nil {
+			return "", err
+		}
+		tenants[i] = tenant
+	}
+	return vault.ReadingPolicy(cfg, tenants...)
 }
 
 // secretless lets an administrator print the policy on a host without the secrets,
