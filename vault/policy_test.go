@@ -145,9 +145,9 @@ func TestOnlyWhoeverMayRemoveARecordIsToldSo(t *testing.T) {
 
 func TestPolicyIsEnoughAndNotMore(t *testing.T) {
 	for _, test := range []struct {
-		name                  string
-		policy                func(vault.Config) (string, error)
-		work                  func(*fixture, *testing.T) func(context.Context, vault.Config, vault.Auth) error
+		name                string
+		policy              func(vault.Config) (string, error)
+		work                func(*fixture, *testing.T) func(context.Context, vault.Config, vault.Auth) error
 		rules, capabilities int
 	}{
 		{"for the daemon", vault.Policy, always(work), 3, 4},
