@@ -75,7 +75,7 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -m 644 docs/images/* $(DOC)/docs/images/
 	install -m 644 deploy/prometheus/alerts.yaml $(DOC)/deploy/prometheus/
 	install -m 644 deploy/grafana/dashboard.json $(DOC)/deploy/grafana/
-	install -m 755 deploy/hooks/mail deploy/hooks/slack deploy/hooks/ntfy $(DOC)/deploy/hooks/
+	install -m 755 deploy/hooks/mail deploy/hooks/slack deploy/hooks/ntfy deploy/hooks/readers $(DOC)/deploy/hooks/
 	install -m 644 deploy/compose/*.yaml $(DOC)/deploy/compose/
 	install -m 644 deploy/kubernetes/*.yaml $(DOC)/deploy/kubernetes/
 	install -d $(addprefix $(UNITS)/,mailu-rotator.service.d mailu-rotator-.service.d)

@@ -68,6 +68,7 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 		"-rw-r--r-- share/doc/mailu-rotator/deploy/grafana/dashboard.json",
 		"-rwxr-xr-x share/doc/mailu-rotator/deploy/hooks/mail",
 		"-rwxr-xr-x share/doc/mailu-rotator/deploy/hooks/ntfy",
+		"-rwxr-xr-x share/doc/mailu-rotator/deploy/hooks/readers",
 		"-rwxr-xr-x share/doc/mailu-rotator/deploy/hooks/slack",
 		"-rw-r--r-- share/doc/mailu-rotator/deploy/prometheus/alerts.yaml",
 		"-rw-r--r-- share/fish/vendor_completions.d/mailu-rotator.fish",

@@ -21,6 +21,9 @@ const (
 	failure = `{"version":1,"hook":"on_failure","event":"tenant done","time":"2026-11-23T03:00:02.125Z",` +
 		`"tenant":"0f8fad5b-d9cb-469f-a165-70867728950e","user":"admin@one.example\r\nBcc: x@evil.example","origin":"https://mail.example.com",` +
 		`"outcome":"failed","error":"push: <refused> & gone"}`
+	rotated = `{"version":1,"hook":"after_rotation","event":"tenant done","time":"2026-11-23T03:00:02.125Z",` +
+		`"tenant":"0f8fad5b-d9cb-469f-a165-70867728950e","user":"admin@one.example","origin":"https://mail.example.com",` +
+		`"rotation":"3f9c2a71","outcome":"rotated","password":"of a later version"}`
 	run = `{"version":1,"hook":"after_run","event":"sweep finished","time":"2026-11-23T03:00:04.000Z",` +
 		`"run":{"task":"sweep","planned":2,"counts":{"failed":1,"rotated":1},"failures":1,"dropped":0}}`
 )
@@ -49,6 +52,38 @@ func TestNtfyGetsTheReason(t *testing.T) {
 	}
 }
 
+// Whatever a later version may add to the document: who is told reads the rest from Vault.
+func TestReadersAreToldTheTenantAlone(t *testing.T) {
+	const want = `{"tenant":"0f8fad5b-d9cb-469f-a165-70867728950e","time":"2026-11-23T03:00:02.125Z"}` + "\n"
+
+	body, header := posted(t, "readers", rotated)
+
+	if body != want || header.Get("Content-Type") != "application/json" {
+		t.Errorf("a reader got %s (%s), want %s", body, header.Get("Content-Type"), want)
+	}
+}
+
+func TestAProgramOnThisHostIsToldByItsSocket(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "relay.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 1)
+	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		all, _ := io.ReadAll(r.Body)
+		told <- string(all)
+	})}
+	defer server.Close()
+	go func() { _ = server.Serve(listener) }()
+
+	start(t, "readers", rotated, addressFile(t, fmt.Sprintf("url = \"http://localhost/\"\nunix-socket = %q\n", socket)))
+
+	if body := <-told; !strings.Contains(body, "0f8fad5b-d9cb-469f-a165-70867728950e") {
+		t.Errorf("the program got %s", body)
+	}
+}
+
 // A user's name cannot add a header.
 func TestMailHasOneSubjectAndEveryField(t *testing.T) {
 	relay, received := smtp(t)
@@ -68,7 +103,7 @@ func TestMailHasOneSubjectAndEveryField(t *testing.T) {
 func TestARefusedMessageIsAFailedHook(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	for _, hook := range []string{"slack", "ntfy"} {
+	for _, hook := range []string{"slack", "ntfy", "readers"} {
 		if err := command(t, hook, failure, address(t, server.URL)).Run(); err == nil {
 			t.Errorf("%s is satisfied", hook)
 		}
@@ -89,8 +124,13 @@ func posted(t *testing.T, hook, document string) (body string, header http.Heade
 
 func address(t *testing.T, url string) (file string) {
 	t.Helper()
+	return addressFile(t, fmt.Sprintf("url = %q\n", url))
+}
+
+func addressFile(t *testing.T, content string) (file string) {
+	t.Helper()
 	file = filepath.Join(t.TempDir(), "address.curl")
-	if err := os.WriteFile(file, fmt.Appendf(nil, "url = %q\n", url), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
