@@ -1,8 +1,8 @@
 # Developer commands; `make help` lists them. Needs Go and git. The C compiler
 # for the race detector, Node for the second reader of the envelope, promtool for
 # the alert rules, Chromium for the status page, dpkg and rpm for the packages, jq
-# and curl for the benchmark's script are fetched where the machine lets us
-# (scripts/tools.sh).
+# and curl for the benchmark's script, TypeScript, Python and PHP for the example
+# readers are fetched where the machine lets us (scripts/tools.sh).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -28,7 +28,7 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions licences install package boot-test container-test check-units generate test test-fast bench bench-check lint vulncheck fuzz demo chaos wave vault nats clean
+.PHONY: help all build man completions licences install package boot-test container-test check-units generate test test-fast bench bench-check readers lint vulncheck fuzz demo chaos wave vault nats clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,7 +69,7 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -D -m 644 $(OUT)/completions/mailu-rotator $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailu-rotator
 	install -D -m 644 $(OUT)/completions/_mailu-rotator $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mailu-rotator
 	install -D -m 644 $(OUT)/completions/mailu-rotator.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailu-rotator.fish
-	install -d $(addprefix $(DOC)/,docs/images deploy/prometheus deploy/grafana deploy/hooks deploy/compose deploy/kubernetes)
+	install -d $(addprefix $(DOC)/,docs/images deploy/prometheus deploy/grafana deploy/hooks deploy/compose deploy/kubernetes examples/readers)
 	install -m 644 $(OUT)/THIRD_PARTY_LICENSES LICENSE README.md CHANGELOG.md SECURITY.md config.yaml $(DOC)/
 	install -m 644 docs/*.md $(DOC)/docs/
 	install -m 644 docs/images/* $(DOC)/docs/images/
@@ -77,6 +77,7 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -m 644 deploy/grafana/dashboard.json $(DOC)/deploy/grafana/
 	install -m 755 deploy/hooks/mail deploy/hooks/slack deploy/hooks/ntfy deploy/hooks/readers $(DOC)/deploy/hooks/
 	install -m 644 deploy/compose/*.yaml $(DOC)/deploy/compose/
+	install -m 644 examples/readers/* $(DOC)/examples/readers/
 	install -m 644 deploy/kubernetes/*.yaml $(DOC)/deploy/kubernetes/
 	install -d $(addprefix $(UNITS)/,mailu-rotator.service.d mailu-rotator-.service.d)
 	install -m 644 systemd/*.service systemd/*.timer $(UNITS)/
@@ -115,7 +116,7 @@ nats: ## find or build (once) the real NATS server that demo and tests use
 # The simulations run one goroutine at a time: there the race detector finds
 # nothing, and would leave only their small bound.
 test: vault nats ## run every test, with the race detector, on a real Vault and a real NATS
-	@scripts/tools.sh node cc promtool chromium package-readers script >/dev/null
+	@scripts/tools.sh node cc promtool chromium package-readers script readers >/dev/null
 	CGO_ENABLED=1 go test -race $(UNRACED) -timeout 30m $$(go list $(PKGS) | grep -v '/rotator/simulation')
 	go test -timeout 30m ./rotator/simulation/...
 	cd test/devstack && CGO_ENABLED=0 GOWORK=off go vet -trimpath ./...
@@ -137,6 +138,11 @@ bench: build vault $(OUT)/bench ## measure all of docs/performance.md and write 
 bench-check: build vault $(OUT)/bench ## measure less, and fail where a ratio is worse than in test/bench/results.json
 	@scripts/tools.sh script >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -scale check -check $(BENCH)
+
+readers: vault ## measure how long the example readers wait while all is rotated (20 minutes); READS=10000
+	@scripts/tools.sh readers >/dev/null
+	go test ./test/readers -count 1 -timeout 2h -run TestReadersWhileAllIsRotated -v -args \
+		-reads $(or $(READS),10000) -hashing 300ms -gap 700ms -bound 10s
 
 # Built once; its own name says which one it is.
 LINTER := bin/golangci-lint-v2.15.0

@@ -84,6 +84,25 @@ promtool() {
   echo "$kept"
 }
 
+# python3 is the first that has the package cryptography: one beside Debian's may
+# be first on PATH, and not see Debian's packages.
+python3_with_cryptography() {
+  local attempt path
+  for attempt in once again; do
+    for path in $(type -P python3 || true) /usr/bin/python3; do
+      if [[ -x $path ]] && "$path" -c 'import cryptography' &>/dev/null; then
+        echo "$path"
+        return
+      fi
+    done
+    if [[ $attempt == once && $EUID -eq 0 ]] && type -P apt-get >/dev/null; then
+      install_packages python3-cryptography >&2
+    fi
+  done
+  echo "tools: no python3 has the package cryptography: install it (on Debian as root: apt-get install python3-cryptography)" >&2
+  return 1
+}
+
 for tool; do
   case $tool in
     cc) provide "gcc libc6-dev" "the race detector needs a C compiler: install gcc" gcc ;;
@@ -93,6 +112,10 @@ for tool; do
     nspawn) provide "systemd-container debootstrap" "the boot test needs systemd-nspawn and debootstrap" systemd-nspawn debootstrap ;;
     package-readers) provide "dpkg rpm" "packages are read back with dpkg and rpm: install them" dpkg-deb rpm ;;
     promtool) promtool ;;
+    readers)
+      provide "nodejs node-typescript php-cli curl jq openssl" "the example readers need Node.js 18 or later, TypeScript, PHP 8.1 or later, curl, jq and openssl 3: install them" node tsc php curl jq openssl
+      python3_with_cryptography
+      ;;
     script) provide "curl jq openssl" "the script that the benchmark compares with needs curl, jq and openssl: install them" curl jq openssl ;;
     systemd-analyze) provide systemd "the units are checked by systemd-analyze: install systemd" systemd-analyze ;;
     *) echo "tools: no tool is named $tool" >&2; exit 1 ;;

@@ -78,7 +78,7 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 	for _, cmd := range manual.Commands(newRootCommand()) {
 		want = append(want, "-rw-r--r-- share/man/man8/"+manual.Name(cmd)+".8")
 	}
-	for _, pattern := range []string{"docs/*.md", "docs/images/*", "deploy/compose/*", "deploy/kubernetes/*"} {
+	for _, pattern := range []string{"docs/*.md", "docs/images/*", "deploy/compose/*", "deploy/kubernetes/*", "examples/readers/*"} {
 		documents, err := filepath.Glob("../../" + pattern)
 		must(t, err)
 		for _, document := range documents {

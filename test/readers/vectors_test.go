@@ -1,0 +1,214 @@
+package readers
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"mailu-rotator/mailu/mailutest"
+)
+
+// imitation is a Vault with one record and one master key, which a real one would not
+// take: the key is the test's own.
+type imitation struct {
+	*httptest.Server
+
+	mu       sync.Mutex
+	version  int
+	record   map[string]any
+	key      []byte
+	redirect string // where it sends its clients, unless empty
+}
+
+func newImitation(t *testing.T) *imitation {
+	t.Helper()
+	v := &imitation{}
+	v.Server = httptest.NewTLSServer(v)
+	t.Cleanup(v.Close)
+	return v
+}
+
+func (v *imitation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var answer map[string]any
+	switch {
+	case v.redirect != "":
+		http.Redirect(w, r, v.redirect+r.URL.Path, http.StatusTemporaryRedirect)
+		return
+	case r.URL.Path == "/v1/auth/approle/login":
+		answer = map[string]any{"auth": map[string]any{"client_token": "a-token"}}
+	case r.Header.Get("X-Vault-Token") != "a-token":
+		w.WriteHeader(http.StatusForbidden)
+		answer = map[string]any{"errors": []string{"permission denied"}}
+	case strings.HasPrefix(r.URL.Path, "/v1/transit/export/"):
+		answer = map[string]any{"data": map[string]any{"keys": map[string]any{"1": base64.StdEncoding.EncodeToString(v.key)}}}
+	default:
+		answer = map[string]any{"data": map[string]any{"data": v.record, "metadata": map[string]any{"version": v.version}}}
+	}
+	_ = json.NewEncoder(w).Encode(answer) // a client that has gone does not matter
+}
+
+// put is a new version of the record.
+func (v *imitation) put(key string, fields map[string]any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.version++
+	v.record, v.key = fields, unhex(key)
+}
+
+func (v *imitation) set(name, value string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.record[name] = value
+}
+
+func (v *imitation) sendTo(url string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.redirect = url
+}
+
+// environment is that of readers of the imitation. offered returns the passwords since
+// the last call; the mail server accepts them all.
+func (v *imitation) environment(t *testing.T) (environment []string, offered func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var passwords []string
+	mailu := mailutest.Run(t, mailutest.Config{TLS: true})
+	submission, err := mailu.AddSubmission(func(_, password string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		passwords = append(passwords, password)
+		return "235 2.0.0 OK"
+	})
+	must(t, err)
+	s := &stage{dir: t.TempDir()}
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: v.Certificate().Raw})
+	trusted := s.write(t, "trusted.pem", append(authority, mailu.CAPEM()...))
+	s.write(t, "role-id", []byte("a-role"))
+	s.write(t, "secret-id", []byte("a-secret"))
+	return environmentOf(v.URL, s.dir, submission, trusted), func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		defer func() { passwords = nil }()
+		return passwords
+	}
+}
+
+// vector is an entry of crypto/testdata/envelope.json.
+type vector struct {
+	Name        string `json:"name"`
+	MasterKey   string `json:"master_key_hex"`
+	TenantID    string `json:"tenant_id"`
+	LastRotated string `json:"last_rotated"`
+	Password    string `json:"password"`
+	Stored      string `json:"stored"`
+}
+
+func (v vector) fields() map[string]any {
+	return map[string]any{"username": "admin@example.com", "password": v.Stored, "last_rotated": v.LastRotated, "key_version": 1}
+}
+
+func vectors(t *testing.T) (file struct {
+	Valid    []vector `json:"valid"`
+	MustFail []vector `json:"must_fail"`
+}) {
+	t.Helper()
+	text, err := os.ReadFile("../../crypto/testdata/envelope.json")
+	must(t, err)
+	must(t, json.Unmarshal(text, &file))
+	if len(file.Valid) < 7 || len(file.MustFail) < 12 {
+		t.Fatalf("%d valid vectors, %d others", len(file.Valid), len(file.MustFail))
+	}
+	return file
+}
+
+func TestReadersOpenEveryVector(t *testing.T) {
+	t.Parallel()
+	file := vectors(t)
+	for language := range theKit.readers {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			vault := newImitation(t)
+			environment, offered := vault.environment(t)
+			for _, v := range file.Valid {
+				vault.put(v.MasterKey, v.fields())
+
+				theKit.start(t, language, environment...).expect(v.TenantID, "current")
+
+				if got := offered(); len(got) != 1 || got[0] != v.Password {
+					t.Errorf("%s: offered %q, want %q", v.Name, got, v.Password)
+				}
+			}
+			for _, v := range file.MustFail {
+				vault.put(v.MasterKey, v.fields())
+
+				theKit.start(t, language, environment...).expect(v.TenantID, "failed: ")
+
+				if got := offered(); len(got) != 0 {
+					t.Errorf("%s: offered %q, want a refusal", v.Name, got)
+				}
+			}
+		})
+	}
+}
+
+// Opening costs a derivation, so it is done once for each version.
+func TestAVersionIsOpenedOnce(t *testing.T) {
+	t.Parallel()
+	v := vectors(t).Valid[0]
+	for language := range theKit.readers {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			vault := newImitation(t)
+			environment, offered := vault.environment(t)
+			r := theKit.start(t, language, environment...)
+			vault.put(v.MasterKey, v.fields())
+			r.expect(v.TenantID, "current")
+
+			vault.set("last_rotated", "another") // it would not open again
+			r.expect(v.TenantID, "current")
+
+			if got := offered(); len(got) != 2 || got[1] != v.Password {
+				t.Errorf("offered %q", got)
+			}
+			vault.put(v.MasterKey, vault.record)
+			r.expect(v.TenantID, "failed: ")
+		})
+	}
+}
+
+func TestReadersFollowNoRedirect(t *testing.T) {
+	t.Parallel()
+	for language := range theKit.readers {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			v := vectors(t).Valid[0]
+			vault, other := newImitation(t), newImitation(t)
+			environment, _ := vault.environment(t)
+			r := theKit.start(t, language, environment...)
+			other.put(v.MasterKey, v.fields())
+			vault.put(v.MasterKey, v.fields())
+			r.expect(v.TenantID, "current")
+			vault.sendTo(other.URL)
+
+			r.expect(v.TenantID, "failed: ")
+		})
+	}
+}
+
+func unhex(s string) []byte {
+	raw, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
