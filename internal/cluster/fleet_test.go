@@ -38,6 +38,7 @@ type fleet struct {
 	mailu    *rotatortest.Mailu
 	claimTTL time.Duration
 
+	realSeals  bool        // passwords are sealed as in production
 	keyRotated atomic.Bool // the master key has a second version
 
 	mu       sync.Mutex
@@ -156,6 +157,23 @@ func (f *fleet) reports(part string) (n int) {
 	return n
 }
 
+// awaitRest waits until these tenants have been rotated.
+func (f *fleet) awaitRest(tenants ...int) {
+	for range 200 {
+		left := 0
+		for _, n := range tenants {
+			if fields, version := f.store.Get(string(tenant(n))); version < 3 || fields["pending"] != nil {
+				left++
+			}
+		}
+		if left == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	time.Sleep(300 * time.Millisecond) // for their results
+}
+
 func (f *fleet) newPassword() (crypto.Secret, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,6 +206,23 @@ type jumpingClock struct {
 func (c *jumpingClock) Now() time.Time { return c.SystemClock.Now().Add(time.Duration(c.by.Load())) }
 
 func (c *jumpingClock) jump(by time.Duration) { c.by.Add(int64(by)) }
+
+// hurry moves it minute by minute until the run has ended.
+func (c *jumpingClock) hurry(wait func() sweep.Report) sweep.Report {
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(time.Second):
+				c.jump(time.Minute)
+			}
+		}
+	}()
+	defer close(ended)
+	return wait()
+}
 
 func (c *jumpingClock) set(config *cluster.Config) { config.Clock = c }
 

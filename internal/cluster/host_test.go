@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,10 +45,29 @@ func (f *fleet) host(name string) *host {
 func (h *host) sweep() *sweep.Sweep {
 	f := h.fleet
 	store := hostStore{f.store, h}
-	return &sweep.Sweep{
+	s := &sweep.Sweep{
 		Store: store, Keys: store, Mailu: hostMailu{f.mailu, h}, Time: f.store, Clock: rotator.SystemClock{}, NewPassword: f.newPassword,
 		DefaultPolicy: rotatortest.Policy(f.t, "180_days"), Owner: h.name, Workers: 8, ClaimTTL: f.claimTTL, Canary: true, Grace: 5 * time.Second,
 	}
+	if !f.realSeals {
+		s.Envelope = func(keys *crypto.Keyring) rotator.Envelope { return cheap{keys.Newest().Version} }
+	}
+	return s
+}
+
+// cheap seals without a key derivation, which would cost more than everything else.
+type cheap struct{ newest crypto.KeyVersion }
+
+func (c cheap) Seal(to crypto.Binding, password crypto.Secret) (crypto.SealedPassword, crypto.KeyVersion, error) {
+	return crypto.SealedPassword(to.TenantID + " " + to.LastRotated + "|" + password.RevealString()), c.newest, nil
+}
+
+func (c cheap) Open(_ crypto.KeyVersion, from crypto.Binding, sealed crypto.SealedPassword) (crypto.Secret, error) {
+	password, sealedSo := strings.CutPrefix(string(sealed), from.TenantID+" "+from.LastRotated+"|")
+	if !sealedSo {
+		return crypto.Secret{}, errors.New("not sealed so")
+	}
+	return crypto.SecretFromString(password), nil
 }
 
 // freeze stops the process at its next call, until thaw.
@@ -173,6 +193,16 @@ func (f *fleet) enter(origin rotator.Origin, n int) {
 	defer f.mu.Unlock()
 	f.busy[origin] += n
 	f.most = max(f.most, f.busy[origin])
+}
+
+// wantLimit fails the test if a server had more requests at a time than it takes.
+func (f *fleet) wantLimit() {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.most > 2 {
+		f.t.Errorf("%d requests at a time, want no more than max_concurrent 2", f.most)
+	}
 }
 
 // worker is a process that works for the cluster.

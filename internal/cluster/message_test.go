@@ -204,6 +204,7 @@ func TestForgedStopBeginsNothing(t *testing.T) {
 
 func TestStoreOfNATSHoldsNoSecret(t *testing.T) {
 	f := newFleet(t)
+	f.realSeals = true
 	f.keyRotated.Store(true)
 	f.add(serverA, 0, 10)
 	f.add(serverB, 20, 10)

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync/atomic"
@@ -238,7 +239,17 @@ func TestAttachToARunWhosePlannerDied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runs, err := f.jetStream().KeyValue(t.Context(), "MR_RUNS")
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.once(userOf(3), func(*host) {
+		for range 100 {
+			if entry, err := runs.Get(t.Context(), "all-1"); err == nil && bytes.Contains(entry.Value(), []byte("published")) {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
 		planner.Close()
 		die()
 	})
@@ -300,10 +311,15 @@ func TestInterruptedTerminalLeavesTheRun(t *testing.T) {
 	var attached func() sweep.Report
 	f.once(userOf(6), func(*host) {
 		attached = f.follow(func() (sweep.Report, error) {
-			return f.host("terminal").sweep().Attach(ctx, f.open("terminal").Attach("all-1"))
+			s := f.host("terminal").sweep()
+			s.Observe = func(e rotator.Event) {
+				if e.Name == rotator.SweepPlanned {
+					interrupt()
+				}
+			}
+			return s.Attach(ctx, f.open("terminal").Attach("all-1"))
 		})
-		time.Sleep(500 * time.Millisecond)
-		interrupt()
+		<-ctx.Done()
 		time.Sleep(200 * time.Millisecond)
 	})
 
@@ -333,10 +349,8 @@ func TestServerWhoseWorkersEndIsGivenUp(t *testing.T) {
 		all, err := two.cluster.Workers(t.Context())
 		return err == nil && len(all) == 1
 	})
-	time.Sleep(3 * time.Second)
-	clock.jump(3 * time.Minute)
 
-	report := wait()
+	report := clock.hurry(wait)
 
 	blocked := report.Count(rotator.Blocked)
 	if blocked < 3 {

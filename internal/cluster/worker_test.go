@@ -16,7 +16,7 @@ func TestKilledWorkersTenantsAreFinishedOnce(t *testing.T) {
 	f.add(serverA, 0, 20)
 	one := f.worker("one", serverA)
 	f.once(userOf(8), func(*host) {
-		time.Sleep(200 * time.Millisecond) // the others of its batch end
+		f.awaitRest(5, 6, 7, 9) // the others of its batch
 		one.kill()
 	})
 	wait := f.begin(t.Context(), "all-1", everything, 0)
@@ -68,9 +68,7 @@ func TestWorkerThatStoodStillBeginsNothingMore(t *testing.T) {
 	if after := f.count(func(c rotatortest.Call) bool { return c.Op == rotatortest.OpSetPassword }); after != before {
 		t.Errorf("%d more passwords were sent", after-before)
 	}
-	if f.most > 2 {
-		t.Errorf("%d requests at a time, want no more than max_concurrent 2", f.most)
-	}
+	f.wantLimit()
 }
 
 func TestWorkerWithoutVaultGivesTheBatchBack(t *testing.T) {
@@ -92,7 +90,7 @@ func TestBrokenWorkerLeavesBatchesToOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t)
-			f.config.AckWait = 20 * time.Second
+			f.config.AckWait = 40 * time.Second
 			f.add(serverA, 0, 20)
 			broken(f.worker("broken", serverA))
 			f.worker("healthy", serverA)
@@ -102,7 +100,7 @@ func TestBrokenWorkerLeavesBatchesToOthers(t *testing.T) {
 
 			want(t, report, map[rotator.Outcome]int{rotator.Rotated: 20})
 			f.wantOncePushed(20)
-			if took := time.Since(begun); took > 10*time.Second {
+			if took := time.Since(begun); took > 30*time.Second {
 				t.Errorf("it took %s: the batch waited for the broken worker", took)
 			}
 		})
@@ -111,7 +109,7 @@ func TestBrokenWorkerLeavesBatchesToOthers(t *testing.T) {
 
 func TestStoppedWorkerGivesItsBatchBackAtOnce(t *testing.T) {
 	f := newFleet(t)
-	f.config.AckWait = 20 * time.Second
+	f.config.AckWait = 40 * time.Second
 	f.add(serverA, 0, 20)
 	one := f.worker("one", serverA)
 	f.once(userOf(6), func(*host) {
@@ -127,7 +125,7 @@ func TestStoppedWorkerGivesItsBatchBackAtOnce(t *testing.T) {
 
 	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 20})
 	f.wantOncePushed(20)
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("it took %s: the batch waited for the worker that had stopped", took)
 	}
 }
