@@ -71,18 +71,22 @@ func (f *follower) add(t task) {
 	}
 }
 
-// open returns the batches that are not done.
+// awaits reports whether the run is not complete without the batch.
+func (f *follower) awaits(b *batch) bool { return !b.done && (b.begun || !f.withdrawn) }
+
 func (f *follower) open() (open []*batch) {
 	for _, b := range f.batches {
-		if !b.done && (b.begun || !f.withdrawn) {
+		if f.awaits(b) {
 			open = append(open, b)
 		}
 	}
 	return open
 }
 
+// complete is asked for each report. The reports on what was begun before a run was
+// withdrawn may be behind.
 func (f *follower) complete() bool {
-	return f.planned && (f.onlyPlan || len(f.open()) == 0 && !(f.withdrawn && f.behind))
+	return f.planned && (f.onlyPlan || !slices.ContainsFunc(f.batches, f.awaits) && !(f.withdrawn && f.behind))
 }
 
 // follow returns when the run is complete, or cannot be followed any more.

@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"mailu-rotator/crypto"
+	"mailu-rotator/rotator/rotatortest"
+	"mailu-rotator/rotator/sweep"
+)
+
+func ring(t *testing.T, versions ...crypto.KeyVersion) *crypto.Keyring {
+	t.Helper()
+	keys := map[crypto.KeyVersion][]byte{}
+	for _, v := range versions {
+		keys[v] = bytes.Repeat([]byte{byte(v)}, crypto.KeySize)
+	}
+	all, err := crypto.NewKeyring(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestBatchIsHeldByARecentRenewal(t *testing.T) {
+	clock := rotatortest.NewClock(time.Now())
+	d := &delivery{cluster: &Cluster{Config: Config{Clock: clock, AckWait: 10 * time.Second}}, renewed: clock.Now()}
+
+	clock.Advance(7999 * time.Millisecond)
+	if !d.held() {
+		t.Error("it is not held, although its renewal is recent")
+	}
+	d.renewed = clock.Now()
+	clock.Advance(8 * time.Second)
+	if d.held() {
+		t.Error("it is held, although its renewal is old")
+	}
+	d.renewed = clock.Now()
+	if d.held() {
+		t.Error("it was regained")
+	}
+	d.end(sweep.ErrWithdrawn)
+	if err := d.over(); !errors.Is(err, errLate) {
+		t.Errorf("error %v, want the first reason", err)
+	}
+}
+
+func TestMessageUnderAnotherKey(t *testing.T) {
+	for name, c := range map[string]struct {
+		sealed, opened []crypto.KeyVersion
+		want           error
+		not            error
+	}{
+		"the same":    {[]crypto.KeyVersion{2}, []crypto.KeyVersion{2}, nil, nil},
+		"an older":    {[]crypto.KeyVersion{1}, []crypto.KeyVersion{1, 2}, nil, nil},
+		"a newer":     {[]crypto.KeyVersion{3}, []crypto.KeyVersion{1, 2}, crypto.ErrNoKey, errForeign},
+		"one trimmed": {[]crypto.KeyVersion{1}, []crypto.KeyVersion{2, 3}, errForeign, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, err := sealer{ring(t, c.sealed...), c.sealed[0]}.seal("s", task{Run: "all-1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read task
+
+			s, err := unseal(ring(t, c.opened...), "s", data, &read)
+
+			if !errors.Is(err, c.want) || c.not != nil && errors.Is(err, c.not) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+			if c.want == nil && (read.Run != "all-1" || s.version != c.sealed[0]) {
+				t.Errorf("read %+v under version %d", read, s.version)
+			}
+		})
+	}
+}
+
+func TestRunIsComplete(t *testing.T) {
+	done, begun, waiting := &batch{done: true, begun: true}, &batch{begun: true}, &batch{}
+	for name, c := range map[string]struct {
+		follower follower
+		want     bool
+	}{
+		"not planned":                    {follower{}, false},
+		"planned, nothing to do":         {follower{planned: true}, true},
+		"all done":                       {follower{planned: true, batches: []*batch{done, done}}, true},
+		"all done, not planned":          {follower{batches: []*batch{done}}, false},
+		"one begun":                      {follower{planned: true, batches: []*batch{done, begun}}, false},
+		"one waits":                      {follower{planned: true, batches: []*batch{done, waiting}}, false},
+		"withdrawn, one waits":           {follower{planned: true, withdrawn: true, batches: []*batch{done, waiting}}, true},
+		"withdrawn, one begun":           {follower{planned: true, withdrawn: true, batches: []*batch{begun, waiting}}, false},
+		"withdrawn, reports are behind":  {follower{planned: true, withdrawn: true, behind: true, batches: []*batch{waiting}}, false},
+		"done, other reports are behind": {follower{planned: true, behind: true, batches: []*batch{done}}, true},
+		"only the plan":                  {follower{planned: true, onlyPlan: true, batches: []*batch{waiting}}, true},
+		"only the plan, not planned":     {follower{onlyPlan: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.follower.complete(); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// login is a session that notes its end.
+type login struct{ closed int }
+
+func (*login) Keys() *crypto.Keyring { return nil }
+
+func (*login) WaitIdle(context.Context) error { return nil }
+
+func (*login) Work(context.Context, sweep.Batch, func() bool, func(sweep.Settled)) error { return nil }
+
+func (l *login) Close() { l.closed++ }
+
+func TestSessions(t *testing.T) {
+	ctx := t.Context()
+	clock := rotatortest.NewClock(time.Now())
+	var logins []*login
+	s := &sessions{clock: clock, open: func(context.Context) (Session, error) {
+		logins = append(logins, &login{})
+		return logins[len(logins)-1], nil
+	}}
+	use := func() func() {
+		t.Helper()
+		_, release, err := s.get(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return release
+	}
+	want := func(opened int, closed ...int) {
+		t.Helper()
+		if len(logins) != opened {
+			t.Fatalf("%d sessions, want %d", len(logins), opened)
+		}
+		for i, n := range closed {
+			if logins[i].closed != n {
+				t.Errorf("session %d was closed %d times, want %d", i, logins[i].closed, n)
+			}
+		}
+	}
+
+	first, second := use(), use()
+	want(1, 0) // shared
+	first()
+	clock.Advance(time.Hour)
+	s.endIdle()
+	want(1, 0) // in use
+	second()
+	clock.Advance(presenceTTL / 4)
+	s.endIdle()
+	want(1, 0) // not idle for long
+	clock.Advance(time.Second)
+	s.endIdle()
+	want(1, 1)
+
+	third := use()
+	s.renew()
+	fourth := use()
+	want(3, 1, 0, 0) // the old one goes on
+	third()
+	want(3, 1, 1, 0)
+	fourth()
+	if err := s.waitIdle(ctx); err != nil {
+		t.Error(err)
+	}
+	s.renew()
+	s.renew()
+	want(3, 1, 1, 1)
+	if err := s.waitIdle(ctx); err != nil { // without a session
+		t.Error(err)
+	}
+}
