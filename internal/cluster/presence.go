@@ -32,7 +32,14 @@ func (p Presence) Lists(origin rotator.Origin) bool { return slices.Contains(p.S
 func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	keys, err := c.workers.ListKeys(ctx)
+	bucket := c.workers
+	if bucket == nil { // see Dial
+		var err error
+		if bucket, err = c.js.KeyValue(ctx, c.workerBucket().Bucket); err != nil {
+			return nil, fmt.Errorf("list the workers: %w", explain(err))
+		}
+	}
+	keys, err := bucket.ListKeys(ctx)
 	if emptied(err) {
 		return nil, nil // those that are alive announce themselves again
 	}
@@ -42,7 +49,7 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 	defer func() { _ = keys.Stop() }() // it has ended, unless this returns an error
 	var all []Presence
 	for key := range keys.Keys() {
-		entry, err := c.workers.Get(ctx, key)
+		entry, err := bucket.Get(ctx, key)
 		if errors.Is(err, jetstream.ErrKeyNotFound) { // it has just ended
 			continue
 		}
