@@ -190,6 +190,15 @@ func (a *app) servers() (*mailu.Servers, error) {
 	return mailu.New(configs, options)
 }
 
+// origins are the servers of the configuration.
+func (a *app) origins() []rotator.Origin {
+	all := make([]rotator.Origin, len(a.cfg.Mailu.Servers))
+	for i, s := range a.cfg.Mailu.Servers {
+		all[i] = s.Origin
+	}
+	return all
+}
+
 // operatorPatience is how long one call waits for Vault while an operator watches; the
 // daemon waits longer.
 const operatorPatience = time.Minute

@@ -28,6 +28,14 @@ func (a *app) clustered() bool { return a.cfg.Cluster.Engine == config.EngineNAT
 
 // openCluster connects this process under a name, which is unique among processes.
 func (a *app) openCluster(ctx context.Context) (*cluster.Cluster, error) {
+	settings, err := a.clusterConfig()
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Open(ctx, settings)
+}
+
+func (a *app) clusterConfig() (cluster.Config, error) {
 	c := a.cfg.Cluster
 	settings := cluster.Config{
 		Servers: c.Servers, Prefix: c.Prefix, Replicas: c.Replicas, Batch: c.Batch, AckWait: c.AckWait,
@@ -37,10 +45,8 @@ func (a *app) openCluster(ctx context.Context) (*cluster.Cluster, error) {
 		settings.Seed = func() (crypto.Secret, error) { return config.ReadSecret(c.NKeyFile) }
 	}
 	var err error
-	if settings.TLS, err = clusterTLS(c); err != nil {
-		return nil, err
-	}
-	return cluster.Open(ctx, settings)
+	settings.TLS, err = clusterTLS(c)
+	return settings, err
 }
 
 // clusterTLS is nil where the configuration names no file: then the servers' URLs decide.
@@ -193,13 +199,10 @@ func (a *app) work(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	worker := &cluster.Worker{Cluster: c, Open: a.openWork, Ready: func() {
+	worker := &cluster.Worker{Cluster: c, Origins: a.origins(), Open: a.openWork, Ready: func() {
 		a.observeWork(rotator.Event{Name: rotator.WorkerReady, Count: len(a.cfg.Mailu.Servers)})
 		close(a.ready)
 	}}
-	for _, server := range a.cfg.Mailu.Servers {
-		worker.Origins = append(worker.Origins, server.Origin)
-	}
 	worker.Run(ctx)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/cluster"
 	"mailu-rotator/internal/config"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/sweep"
@@ -34,9 +35,9 @@ func newDoctorCommand(path *string) *cobra.Command {
 		Short: "Check everything that a run needs, and show how to fix it",
 		Long: `Check everything that a run needs, before the first run and after a problem: the
 configuration and its files; Vault, the login and its permissions, the master key;
-each Mailu server, with one request; every tenant's record, age and last outcome,
-which the daemon knows. Each failed check is followed by the command that fixes it.
-Nothing is changed.
+each Mailu server, with one request; with cluster.engine nats, NATS and the workers;
+every tenant's record, age and last outcome, which the daemon knows. Each failed
+check is followed by the command that fixes it. Nothing is changed.
 
 A wrong API token is sent once and counts at Mailu, where five block this
 network for an hour: fix it before the next try.
@@ -92,19 +93,20 @@ type checkJSON struct {
 }
 
 const (
-	sectionConfig = "Configuration"
-	sectionVault  = "Vault"
+	sectionConfig  = "Configuration"
+	sectionVault   = "Vault"
+	sectionCluster = "Cluster"
 )
 
-// add appends the checks of a section. Without the configuration or Vault no run can
-// start; without the others some tenants fail.
+// add appends the checks of a section. Without the configuration, Vault or the cluster no
+// run can start; without the others some tenants fail.
 func (r *doctorReport) add(section string, checks ...rotator.Check) {
 	for _, c := range checks {
 		r.Checks = append(r.Checks, checkJSON{section, c})
 		r.Summary[c.State]++
 		switch {
 		case c.State != rotator.CheckFailed || r.Status == exitCannotRun:
-		case section == sectionConfig || section == sectionVault:
+		case section == sectionConfig || section == sectionVault || section == sectionCluster:
 			r.Status = exitCannotRun
 		default:
 			r.Status = exitFailures
@@ -120,6 +122,7 @@ type doctor struct {
 	service  func() (config.Account, bool)
 	patience time.Duration
 	app      *app
+	cluster  *cluster.Inspection // nil without a cluster, or if it could not be looked at
 }
 
 const (
@@ -140,9 +143,12 @@ func (d *doctor) examine(ctx context.Context) *doctorReport {
 	} else {
 		asked := make(chan []rotator.Check, 1)
 		go func() { asked <- d.mailu(ctx) }()
+		inCluster := d.inCluster(ctx)
 		inVault, records := d.vault(ctx, r)
 		r.add(sectionVault, inVault...)
 		r.add("Mailu", <-asked...)
+		r.add(sectionCluster, inCluster...)
+		r.add("Workers", d.workers(r.Records)...)
 		r.add("Tenants", records...)
 	}
 	for i, c := range r.Checks {
@@ -270,7 +276,11 @@ func (d *doctor) records(ctx context.Context, client *vault.Client, keys *crypto
 		return both[0], both[1:]
 	}
 	defer servers.Close()
-	found, err := d.app.sweepOn(client, servers).Examine(ctx, keys)
+	s := d.app.sweepOn(client, servers)
+	if d.cluster != nil {
+		s.Engine = lookedAt{found: d.cluster}
+	}
+	found, err := s.Examine(ctx, keys)
 	v := d.app.cfg.Vault
 	if errors.Is(err, rotator.ErrNoTenants) { // which no sweep accepts, but a new installation has
 		report.Records = &sweep.Examination{Issues: []rotator.Issue{}}
@@ -306,12 +316,8 @@ func (d *doctor) mailu(ctx context.Context) []rotator.Check {
 	}
 	defer servers.Close()
 	listed := d.app.cfg.Mailu.Servers
-	origins := make([]rotator.Origin, len(listed))
-	for i, s := range listed {
-		origins[i] = s.Origin
-	}
 	checks := make([]rotator.Check, len(listed))
-	for i, asked := range servers.Check(ctx, origins) {
+	for i, asked := range servers.Check(ctx, d.app.origins()) {
 		checks[i] = fixToken(listed[i], asked)
 	}
 	return checks

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"mailu-rotator/internal/cluster"
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/text"
 	"mailu-rotator/mailu"
@@ -180,6 +181,9 @@ func (d *doctor) fixFlaw(f rotator.Issue) string {
 	case rotator.IssueShared:
 		return "vault kv patch " + record + " username=ANOTHER"
 	case rotator.IssueUnlisted:
+		if d.cluster != nil {
+			return cluster.StartWorker
+		}
 		return "list the server under mailu.servers in " + d.path
 	case rotator.IssueKeyHidden:
 		return fmt.Sprintf("vault write %s/keys/%s/config min_decryption_version=1", v.Transit.Mount, v.Transit.Key)
