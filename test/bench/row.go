@@ -34,7 +34,7 @@ type row struct {
 // order is the order of the table, by the rows' keys.
 func order() []string {
 	return []string{
-		"scan", "rotations", "emergency", "proof", "script", "slow", "slow-many", "memory", "requests-scan", "requests-rotation",
+		"scan", "rotations", "emergency", "proof", "verification", "script", "slow", "slow-many", "memory", "requests-scan", "requests-rotation",
 		"idle-rss", "idle-cpu", "idle-wakeups", "start", "binary",
 	}
 }
