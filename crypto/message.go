@@ -32,7 +32,7 @@ var ErrMessage = errors.New("message does not open")
 //	sealed = key version (4 bytes) || nonce (12 random bytes) || AES-256-GCM(message, tag)
 //
 // with subject as additional data. A message is no secret store: it must not carry a
-// password, since whoever held the key later could read it.
+// password, since anybody who gets the key later could read it.
 func (r *Keyring) SealMessage(version KeyVersion, subject string, message []byte) ([]byte, error) {
 	key, err := r.messageKey(version)
 	if err != nil {

@@ -10,7 +10,7 @@
 // What is lost in NATS is planned once more, and what is delivered twice is found done:
 // neither rotates a tenant twice, and neither loses a password. All messages are sealed
 // with a key that is derived from the master key, which workers hold anyway (package
-// crypto's SealMessage), so whoever owns NATS can delay and replay, and can read, order
+// crypto's SealMessage): the owner of NATS can delay and replay them, and can read, order
 // and report nothing. No message carries a password.
 package cluster
 
@@ -265,8 +265,8 @@ func explain(err error) error {
 	return err
 }
 
-// gone reports whether a request had no answer because the bucket of runs does not exist
-// any more, and not because NATS has just started.
+// gone reports whether a request had no answer because the bucket of runs no longer
+// exists, and not because NATS has just started.
 func (c *Cluster) gone(ctx context.Context, err error) bool {
 	if !errors.Is(err, nats.ErrNoResponders) {
 		return false

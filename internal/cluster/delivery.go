@@ -51,7 +51,7 @@ var errLate = errors.New("not acknowledged: NATS was not told in time that it is
 
 // do works through the batch, unless the run was withdrawn or has given up the server. An
 // error means that the batch comes back, to this worker or to another: at once if no other
-// can have it, else after AckWait. What is done by then is found done.
+// can have it, else after AckWait. The next worker finds what is done.
 func (d *delivery) do(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil && d.held() {

@@ -28,7 +28,7 @@ const (
 var (
 	errLost      = errors.New("NATS has lost a part of the run: it was emptied, or its streams were purged")
 	errNoRun     = errors.New("NATS knows no such run: it ended more than a week ago, never began, or NATS was emptied")
-	errNoPlanner = errors.New("nobody plans the run any more: the process that began it has ended")
+	errNoPlanner = errors.New("nobody plans the run: the process that began it has ended")
 	errOvertime  = errors.New("the workers have not ended the run after its window: the next run goes on")
 )
 
@@ -89,7 +89,7 @@ func (f *follower) complete() bool {
 	return f.planned && (f.onlyPlan || !slices.ContainsFunc(f.batches, f.awaits) && !(f.withdrawn && f.behind))
 }
 
-// follow returns when the run is complete, or cannot be followed any more.
+// follow returns when the run is complete, or can no longer be followed.
 func (f *follower) follow(ctx context.Context) error {
 	f.answered, f.behind = f.Clock.Now(), true
 	for !f.complete() {
@@ -109,7 +109,7 @@ func (f *follower) follow(ctx context.Context) error {
 	return nil
 }
 
-// read reads all reports from the first one on: those that are known change nothing.
+// read reads all reports from the first one on: known ones change nothing.
 func (f *follower) read(ctx context.Context) error {
 	if err := f.check(ctx); err != nil {
 		return err

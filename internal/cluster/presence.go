@@ -15,7 +15,7 @@ import (
 )
 
 // Presence is a worker that is alive. Only names and hashes are in it, so it is not
-// sealed: whoever forges one can delay a run.
+// sealed: a forged one can only delay a run.
 type Presence struct {
 	Worker  string    `json:"worker"`
 	Version string    `json:"version"`
@@ -41,7 +41,7 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 	}
 	keys, err := bucket.ListKeys(ctx)
 	if emptied(err) {
-		return nil, nil // those that are alive announce themselves again
+		return nil, nil // live workers announce themselves again
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list the workers: %w", explain(err))

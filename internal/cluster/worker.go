@@ -230,7 +230,7 @@ func (s *sessions) get(ctx context.Context) (Session, func(), error) {
 	return mine, func() { s.release(mine) }, nil
 }
 
-// use returns the current session, whose user the caller is then; nil if there is none,
+// use returns the current session, whose user the caller is then; nil without one,
 // or, with busy, if nobody uses it.
 func (s *sessions) use(busy bool) *shared {
 	s.mu.Lock()

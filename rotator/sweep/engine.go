@@ -86,7 +86,7 @@ type Settled struct {
 	Reason      string           `json:"reason,omitempty"`
 }
 
-// Claimed is what a result tells of a pending password.
+// Claimed is the part of a result about a pending password.
 type Claimed struct {
 	rotator.Claim
 	LastRotated string `json:"last_rotated"`
@@ -113,7 +113,7 @@ func (r *run) dispatch(ctx context.Context, jobs []*job) {
 	})
 }
 
-// follow takes the results of jobs that workers do. Those that end without one are
+// follow takes the results of jobs that workers do. Jobs that end without one are
 // blocked, or deferred if the run was withdrawn, or if ctx has ended, which interrupted
 // explains.
 func (r *run) follow(ctx context.Context, jobs []*job, interrupted error, results func(settled func(Settled)) error) {

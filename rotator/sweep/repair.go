@@ -53,7 +53,7 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 	return result, err
 }
 
-// fullEvery is in days: each tenant's turn for a whole verification comes once in so many,
+// fullEvery is in days: each tenant's turn for a whole verification comes once in this time,
 // whatever its proof says. So a daily one does 2 % of the fleet.
 const fullEvery = 50
 

@@ -56,7 +56,7 @@ type Sweep struct {
 	OmitUnchanged bool
 	// DryRun makes Run, Add and Reseal report what they would do. Nothing is written.
 	DryRun bool
-	// Full makes Verify check every hash, also those that the proof of a record recognizes.
+	// Full makes Verify check every hash, also one that the proof of a record recognizes.
 	Full bool
 	// Unreadable are tenants that, as the operator knows, do not have any of the users
 	// that Add is to add: their records need not be readable.
