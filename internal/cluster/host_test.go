@@ -77,6 +77,12 @@ func (h *host) freeze() {
 	h.frozen = make(chan struct{})
 }
 
+func (h *host) stands() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.frozen != nil
+}
+
 func (h *host) thaw() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -3,6 +3,8 @@ package cluster_test
 import (
 	"context"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,11 +51,7 @@ func TestWorkerThatStoodStillBeginsNothingMore(t *testing.T) {
 		h.freeze()
 	})
 	wait := f.begin(t.Context(), "all-1", everything, 0)
-	f.eventually("the first worker stands still", func() bool {
-		one.mu.Lock()
-		defer one.mu.Unlock()
-		return one.frozen != nil
-	})
+	f.eventually("the first worker stands still", one.stands)
 	f.worker("two", serverA)
 
 	report := wait()
@@ -69,6 +67,44 @@ func TestWorkerThatStoodStillBeginsNothingMore(t *testing.T) {
 		t.Errorf("%d more passwords were sent", after-before)
 	}
 	f.wantLimit()
+}
+
+func TestLateWorkerLeavesTheBatchWhereItIs(t *testing.T) {
+	f := newFleet(t)
+	f.claimTTL = 3 * time.Second
+	f.add(serverA, 0, 5) // one batch
+	link, url := f.nats.Link(t)
+	one := f.workerAt([]string{url}, "one", serverA)
+	f.once(userOf(2), func(h *host) {
+		link.Cut()
+		h.freeze()
+	})
+	wait := f.begin(t.Context(), "all-1", everything, 0)
+	f.eventually("the first worker stands still", one.stands)
+	taken, goOn := make(chan struct{}), make(chan struct{})
+	take := sync.OnceFunc(func() { close(taken) })
+	f.mu.Lock()
+	f.watch = func(h *host, _ rotatortest.Op, _ string) {
+		if h.name == "two" {
+			take()
+			<-goOn
+		}
+	}
+	f.mu.Unlock()
+	f.worker("two", serverA)
+	<-taken
+	three := f.worker("three", serverA)
+
+	link.Heal()
+	one.thaw()
+
+	f.eventually("the first worker notices", func() bool { return f.reports("another worker may have it") > 0 })
+	time.Sleep(time.Second)
+	close(goOn)
+	wait()
+	if three.opened.Load() > 0 {
+		t.Error("a third worker got the batch of the second one")
+	}
 }
 
 func TestWorkerWithoutVaultGivesTheBatchBack(t *testing.T) {
@@ -130,19 +166,43 @@ func TestStoppedWorkerGivesItsBatchBackAtOnce(t *testing.T) {
 	}
 }
 
+func TestStoppedWorkerKeepsItsBatchToTheEnd(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 5) // one batch
+	one := f.worker("one", serverA)
+	begun, passedOn := make(chan struct{}), make(chan bool, 1)
+	var two atomic.Pointer[worker]
+	f.once(userOf(0), func(*host) {
+		close(begun)
+		go one.stop()
+		time.Sleep(ackWait * 3 / 2)
+		passedOn <- two.Load().opened.Load() > 0
+	})
+	wait := f.begin(t.Context(), "all-1", everything, 0)
+	<-begun
+	two.Store(f.worker("two", serverA))
+
+	want(t, wait(), map[rotator.Outcome]int{rotator.Rotated: 5})
+	f.wantOncePushed(5)
+	if <-passedOn {
+		t.Error("another worker got the batch while a rotation was under way")
+	}
+}
+
 func TestSlowBatchStaysWithItsWorker(t *testing.T) {
 	f := newFleet(t)
-	f.add(serverA, 0, 3)
-	f.worker("one", serverA)
-	f.worker("two", serverA)
+	f.add(serverA, 0, 3) // one batch
+	one, two := f.worker("one", serverA), f.worker("two", serverA)
 	f.once(userOf(1), func(*host) { time.Sleep(ackWait * 3 / 2) })
+
 	report := f.run(t.Context(), "all-1")
 
 	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 3})
-	for _, row := range report.Rows {
-		if row.Reason != "asked for" {
-			t.Errorf("%s: %q, so the batch was another worker's too", row.Tenant, row.Reason)
-		}
+	if opened := one.opened.Load() + two.opened.Load(); opened != 1 {
+		t.Errorf("%d workers had the batch, want one", opened)
+	}
+	if f.reports("another worker may have it") > 0 {
+		t.Error("the worker did not acknowledge it")
 	}
 }
 
