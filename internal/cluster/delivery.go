@@ -119,11 +119,7 @@ func (d *delivery) renew(ctx context.Context) error {
 	if _, err := d.cluster.conn.RequestWithContext(ctx, d.message.Reply(), []byte("+WPI")); err != nil {
 		return fmt.Errorf("renew: %w", explain(err))
 	}
-	if d.held() { // else it came too late
-		d.mu.Lock()
-		d.renewed = asked
-		d.mu.Unlock()
-	}
+	d.heard(asked)
 	state, _, err := d.cluster.state(ctx, d.Run)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && state.State == stateWithdrawn:
@@ -132,6 +128,15 @@ func (d *delivery) renew(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// heard notes a renewal that NATS has answered now, unless that was too late.
+func (d *delivery) heard(asked time.Time) {
+	if d.held() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.renewed = asked
+	}
 }
 
 // settle publishes a result. Without it the batch is not acknowledged.

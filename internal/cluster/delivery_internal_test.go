@@ -33,12 +33,17 @@ func TestBatchIsHeldByARecentRenewal(t *testing.T) {
 	if !d.held() {
 		t.Error("it is not held, although its renewal is recent")
 	}
-	d.renewed = clock.Now()
-	clock.Advance(8 * time.Second)
-	if d.held() {
-		t.Error("it is held, although its renewal is old")
+	d.heard(clock.Now())
+	clock.Advance(5 * time.Second)
+	asked := clock.Now()
+	clock.Advance(2 * time.Second)
+	d.heard(asked)
+	clock.Advance(5 * time.Second)
+	if !d.held() {
+		t.Error("it is not held, although it was renewed 7 seconds ago")
 	}
-	d.renewed = clock.Now()
+	clock.Advance(time.Second) // 8 seconds after the renewal was asked for
+	d.heard(clock.Now())
 	if d.held() {
 		t.Error("it was regained")
 	}
