@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"mailu-rotator/crypto"
 	"mailu-rotator/rotator/rotatortest"
 	"mailu-rotator/rotator/sweep"
@@ -178,5 +180,74 @@ func TestSessions(t *testing.T) {
 	want(3, 1, 1, 1)
 	if err := s.waitIdle(ctx); err != nil { // without a session
 		t.Error(err)
+	}
+}
+
+// delivered is a message of the first delivery.
+type delivered struct{ jetstream.Msg }
+
+func (delivered) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{NumDelivered: 1}, nil
+}
+
+func TestUnpublishedResultEndsTheBatch(t *testing.T) {
+	clock := rotatortest.NewClock(time.Now())
+	d := &delivery{
+		cluster: &Cluster{Config: Config{Clock: clock, AckWait: time.Minute}}, renewed: clock.Now(),
+		sealer: sealer{ring(t, 1), 2}, message: delivered{}, // a key that it does not hold
+	}
+
+	d.settle(t.Context(), sweep.Settled{})
+
+	if err := d.over(); !errors.Is(err, crypto.ErrNoKey) {
+		t.Errorf("error %v, want why it was not published", err)
+	}
+}
+
+// failing is a bucket whose first writes fail.
+type failing struct {
+	jetstream.KeyValue
+	left int
+}
+
+func (f *failing) Put(context.Context, string, []byte) (uint64, error) {
+	if f.left--; f.left >= 0 {
+		return 0, jetstream.ErrNoStreamResponse
+	}
+	return 1, nil
+}
+
+func TestStopIsWrittenBeforeTheBatchEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		failures int
+		want     error
+	}{
+		"at once":               {0, nil},
+		"once NATS answers":     {7, nil},
+		"NATS answers too late": {20, ErrUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := rotatortest.NewClock(time.Now())
+			d := &delivery{
+				cluster: &Cluster{Config: Config{Clock: clock, AckWait: 10 * time.Second}, store: store{runs: &failing{left: c.failures}}},
+				renewed: clock.Now(), sealer: sealer{ring(t, 1), 1},
+			}
+
+			if err := d.giveUp(t.Context(), errors.New("403")); !errors.Is(err, c.want) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestBatchIsFollowedOnce(t *testing.T) {
+	f := &follower{}
+
+	f.add(task{ID: "1.0"})
+	f.add(task{ID: "1.1"})
+	f.add(task{ID: "1.0"})
+
+	if len(f.batches) != 2 || f.batches[0] != f.byID["1.0"] {
+		t.Errorf("%d batches, want 2", len(f.batches))
 	}
 }

@@ -152,6 +152,11 @@ func TestInterruptedRunIsWithdrawn(t *testing.T) {
 	}
 	want(t, report, map[rotator.Outcome]int{rotator.Rotated: done, rotator.Deferred: 20 - done})
 	f.wantOncePushed(done)
+	attached, err := f.attach("all-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, attached, map[rotator.Outcome]int{rotator.Rotated: done, rotator.Deferred: 20 - done})
 	if all := f.run(t.Context(), "all-2"); all.Count(rotator.Rotated) != 20 {
 		t.Errorf("the next run rotated %d", all.Count(rotator.Rotated))
 	}

@@ -189,6 +189,29 @@ func TestStoppedWorkerKeepsItsBatchToTheEnd(t *testing.T) {
 	}
 }
 
+func TestResultOfALaterDeliveryCounts(t *testing.T) {
+	f := newFleet(t)
+	f.config.AckWait = 20 * time.Second
+	f.add(serverA, 0, 5) // one batch
+	f.during(func(c rotatortest.Call) rotatortest.Fault {
+		if c.User == userOf(0) {
+			return rotatortest.Fault{Before: rotator.ErrRefused}
+		}
+		return rotatortest.Fault{}
+	})
+	one := f.worker("one", serverA)
+	f.once(userOf(1), func(*host) {
+		f.during(nil) // Mailu refuses the first user no longer
+		go one.stop()
+		time.Sleep(200 * time.Millisecond)
+	})
+	wait := f.begin(t.Context(), "all-1", everything, 0)
+	f.eventually("the second tenant is rotated", func() bool { return f.pushed(1) })
+	f.worker("two", serverA)
+
+	want(t, wait(), map[rotator.Outcome]int{rotator.Rotated: 5})
+}
+
 func TestSlowBatchStaysWithItsWorker(t *testing.T) {
 	f := newFleet(t)
 	f.add(serverA, 0, 3) // one batch
