@@ -183,11 +183,27 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// delivered is a message of the first delivery.
-type delivered struct{ jetstream.Msg }
+// delivered is a message of the first delivery, which is not ours.
+type delivered struct {
+	jetstream.Msg
+	pending uint64 // messages that follow it
+}
 
-func (delivered) Metadata() (*jetstream.MsgMetadata, error) {
-	return &jetstream.MsgMetadata{NumDelivered: 1}, nil
+func (d delivered) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{NumDelivered: 1, NumPending: d.pending}, nil
+}
+
+func (delivered) Subject() string { return "s" }
+
+func (delivered) Data() []byte { return nil }
+
+func TestFollowerKnowsWhatItHasNotRead(t *testing.T) {
+	f := &follower{Cluster: &Cluster{Config: Config{Report: func(error) {}}}, keys: ring(t, 1)}
+	for _, pending := range []uint64{0, 3, 0} {
+		if err := f.handle(delivered{pending: pending}); err != nil || f.behind != (pending > 0) {
+			t.Errorf("with %d pending: behind is %v, error %v", pending, f.behind, err)
+		}
+	}
 }
 
 func TestUnpublishedResultEndsTheBatch(t *testing.T) {

@@ -162,6 +162,29 @@ func TestInterruptedRunIsWithdrawn(t *testing.T) {
 	}
 }
 
+func TestWithdrawnBatchEndsBeforeItsEnd(t *testing.T) {
+	f := newFleet(t)
+	f.config.Batch = 30
+	f.add(serverA, 0, 30)
+	f.worker("one", serverA)
+	f.during(func(c rotatortest.Call) rotatortest.Fault {
+		if c.Op == rotatortest.OpSetPassword {
+			time.Sleep(300 * time.Millisecond)
+		}
+		return rotatortest.Fault{}
+	})
+	ctx, interrupt := context.WithCancel(t.Context())
+	f.once(userOf(6), func(*host) { interrupt() })
+
+	report := f.run(ctx, "all-1")
+
+	done := report.Count(rotator.Rotated)
+	if done < 6 || done > 24 {
+		t.Errorf("%d rotated, want those that had begun", done)
+	}
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: done, rotator.Deferred: 30 - done})
+}
+
 func TestRunWithdrawnByAnotherIsDeferred(t *testing.T) {
 	f := newFleet(t)
 	f.add(serverA, 0, 20)
