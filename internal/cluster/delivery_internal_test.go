@@ -183,10 +183,11 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// delivered is a message of the first delivery, which is not ours.
+// delivered is a message of the first delivery.
 type delivered struct {
 	jetstream.Msg
 	pending uint64 // messages that follow it
+	data    []byte
 }
 
 func (d delivered) Metadata() (*jetstream.MsgMetadata, error) {
@@ -195,7 +196,7 @@ func (d delivered) Metadata() (*jetstream.MsgMetadata, error) {
 
 func (delivered) Subject() string { return "s" }
 
-func (delivered) Data() []byte { return nil }
+func (d delivered) Data() []byte { return d.data }
 
 func TestFollowerKnowsWhatItHasNotRead(t *testing.T) {
 	f := &follower{Cluster: &Cluster{Config: Config{Report: func(error) {}}}, keys: ring(t, 1)}
@@ -265,5 +266,25 @@ func TestBatchIsFollowedOnce(t *testing.T) {
 
 	if len(f.batches) != 2 || f.batches[0] != f.byID["1.0"] {
 		t.Errorf("%d batches, want 2", len(f.batches))
+	}
+}
+
+func TestPlannerAwaitsItsOwnBatches(t *testing.T) {
+	for name, planner := range map[string]bool{"planner": true, "terminal": false} {
+		t.Run(name, func(t *testing.T) {
+			f := &follower{Cluster: &Cluster{}, keys: ring(t, 1), planner: planner}
+			data, err := sealer{f.keys, 1}.seal("s", report{Queued: &task{ID: "1.0"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			if err := f.handle(delivered{data: data}); err != nil {
+				t.Fatal(err)
+			}
+
+			if follows := len(f.batches) == 1; follows == planner {
+				t.Errorf("it follows %d batches of another planner", len(f.batches))
+			}
+		})
 	}
 }
