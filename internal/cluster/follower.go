@@ -267,6 +267,8 @@ func (f *follower) findStuck(ctx context.Context) error {
 			b.stuck = now
 		case !queued && len(f.unsettled(b.Assignments)) == 0: // another planner's batch had them
 			b.done = true
+		case !queued && now.Sub(b.stuck) > f.lostAfter() && f.withdrawn: // and purged
+			return sweep.ErrWithdrawn
 		case !queued && now.Sub(b.stuck) > f.lostAfter():
 			return errLost
 		case queued && now.Sub(b.stuck) > orphaned:

@@ -166,6 +166,20 @@ func TestStoppedWorkerGivesItsBatchBackAtOnce(t *testing.T) {
 	}
 }
 
+func TestServerWaitsForAWorkerThatRestarts(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 20)
+	one := f.worker("one", serverA)
+	f.once(userOf(6), func(*host) { go one.stop() })
+	wait := f.begin(t.Context(), "all-1", everything, 0)
+	f.eventually("it has begun", func() bool { return f.pushed(6) })
+	one.stop()
+	time.Sleep(6 * time.Second)
+	f.worker("two", serverA)
+
+	want(t, wait(), map[rotator.Outcome]int{rotator.Rotated: 20})
+}
+
 func TestStoppedWorkerKeepsItsBatchToTheEnd(t *testing.T) {
 	f := newFleet(t)
 	f.add(serverA, 0, 5) // one batch
