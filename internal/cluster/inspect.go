@@ -97,7 +97,7 @@ func (c *Cluster) Inspect(ctx context.Context, origins []rotator.Origin) (i Insp
 	return i, err
 }
 
-// inspectStreams returns the stream of work, nil if there is none.
+// inspectStreams returns the stream of work, or nil.
 func (c *Cluster) inspectStreams(ctx context.Context, i *Inspection) (work jetstream.Stream, err error) {
 	for _, want := range []jetstream.StreamConfig{c.workStream(), c.resultStream(), streamOf(c.runBucket()), streamOf(c.workerBucket())} {
 		stream, err := c.lookUp(ctx, want.Name)
@@ -154,7 +154,7 @@ func compareStreams(info *jetstream.StreamInfo, want jetstream.StreamConfig) (te
 	return texts
 }
 
-// inspectConsumers compares those that exist: a worker makes its server's.
+// inspectConsumers compares existing ones: a worker makes that of its server.
 func (c *Cluster) inspectConsumers(ctx context.Context, work jetstream.Stream, origins []rotator.Origin, i *Inspection) error {
 	for _, origin := range origins {
 		want := c.consumerConfig(origin)

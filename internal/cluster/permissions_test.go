@@ -2,7 +2,10 @@ package cluster_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"mailu-rotator/internal/cluster"
@@ -20,7 +23,7 @@ func fleetAt(t *testing.T, nats *natstest.Server) *fleet {
 	return f
 }
 
-// permitted is a fleet whose NATS permits each part no more than it needs. Processes that
+// permitted is a fleet whose NATS permits each part only what it needs. Processes that
 // start after as log in as that part.
 func permitted(t *testing.T) (f *fleet, as func(cluster.Part)) {
 	t.Helper()
@@ -77,5 +80,58 @@ func TestLeastPermissionsAreEnough(t *testing.T) {
 				t.Errorf("refused: %q", f.reported)
 			}
 		})
+	}
+}
+
+// example is the fleet of the documentation: its accounts, with nkeys of the test.
+func example(t *testing.T) (f *fleet, as func(user string)) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?s)\naccounts \\{.*?\n\\}\n```").FindString(string(page))
+	accounts, dir := strings.TrimSuffix(found, "```"), t.TempDir()
+	for _, user := range []string{"DAEMON", "WORKER"} {
+		public, err := natstest.NewNkey(filepath.Join(dir, user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		accounts = strings.Replace(accounts, "U...OF-A-"+user, public, 1)
+	}
+	f = fleetAt(t, natstest.Run(t, natstest.Options{Config: accounts}))
+	return f, func(user string) { f.config.Seed = seedOf(filepath.Join(dir, user)) }
+}
+
+func TestDocumentedPermissionsAreEnough(t *testing.T) {
+	f, as := example(t)
+	f.add(serverA, 0, 12)
+	as("WORKER")
+	f.worker("one", serverA)
+	asWorker, _ := f.check("doctor")
+	as("DAEMON")
+	f.worker("two", serverA)
+	asDaemon, _ := f.check("doctor", serverA)
+
+	report := f.run(t.Context(), "all-1")
+
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 12})
+	f.wantOncePushed(12)
+	wantLines(t, asDaemon[1:2], "ok permissions: to plan and to work")
+	wantLines(t, asWorker[1:2], "warning permissions: enough for a worker; to plan it may not publish to ")
+	if strings.Contains(asWorker[1], "mr.results") || !strings.Contains(asWorker[1], "mr.work.*.*") {
+		t.Error(asWorker[1])
+	}
+	if f.reports("permissions violation") > 0 {
+		t.Errorf("refused: %q", f.reported)
+	}
+}
+
+func TestDocumentedUsersAreTheOnlyOnes(t *testing.T) {
+	f, _ := example(t)
+
+	if c, err := cluster.Open(t.Context(), f.named("stranger")); err == nil {
+		c.Close()
+		t.Error("a process without an nkey may connect")
 	}
 }

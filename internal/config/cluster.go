@@ -86,7 +86,7 @@ func parseNATS(raw string) (string, error) {
 	case u.Path != "":
 		return "", errors.New("a URL with a path: remove what follows the port")
 	case u.Scheme == "nats" && !peer.IsLoopback(u.Hostname()):
-		return "", fmt.Errorf("nats:// to %s would show the tenants' ids and let others answer for the server: use tls:// (nats:// is for loopback)", u.Hostname())
+		return "", fmt.Errorf("plain nats:// to %s lets others on the network answer for the server: use tls:// (nats:// is for loopback)", u.Hostname())
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), nil
 }
