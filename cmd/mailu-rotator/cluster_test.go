@@ -67,7 +67,7 @@ func TestDaemonsOfAClusterRotateEachTenantOnce(t *testing.T) {
 }
 
 func TestEmergencyRunSurvivesAKilledWorker(t *testing.T) {
-	s, _ := newClusterSite(t, 20, never, "rotation.claim_ttl=15s") // how long the others wait for the victim's tenants
+	s, _ := newClusterSite(t, 20, never, "rotation.claim_ttl=15s", "server.timeout=10s") // how long the others wait for the victim's tenants
 	victim, other := s.startWorker(t), s.startWorker(t)
 
 	run := s.start(t, "--run-now", "--output", "json")

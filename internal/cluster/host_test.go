@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -220,6 +221,16 @@ type worker struct {
 	opened, closed atomic.Int32 // sessions
 	noVault        atomic.Bool  // sessions cannot be opened
 	noTokens       atomic.Bool  // batches cannot be begun
+	oneCore        atomic.Bool  // which one batch needs whole
+
+	begun []rotator.Origin // of batches; guarded by the host's lock
+}
+
+// batches returns the servers of the batches that the worker has begun.
+func (w *worker) batches() []rotator.Origin {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.begun)
 }
 
 // worker starts one, and waits until it is announced.
@@ -267,7 +278,7 @@ func (w *worker) open(ctx context.Context) (cluster.Session, error) {
 		return nil, err
 	}
 	w.opened.Add(1)
-	return &session{work, s, w}, nil
+	return &session{WorkSession: work, sweep: s, worker: w}, nil
 }
 
 // session is one of a worker.
@@ -275,12 +286,28 @@ type session struct {
 	*sweep.WorkSession
 	sweep  *sweep.Sweep
 	worker *worker
+	idle   atomic.Bool // the core of oneCore: not before the first batch ends
+}
+
+func (s *session) Idle() int {
+	switch {
+	case !s.worker.oneCore.Load():
+		return s.WorkSession.Idle()
+	case s.idle.Load():
+		return 1
+	}
+	return 0
 }
 
 func (s *session) Work(ctx context.Context, b sweep.Batch, held func() bool, report func(sweep.Settled)) error {
 	if s.worker.noTokens.Load() {
 		return errors.New("the token file cannot be read")
 	}
+	s.worker.mu.Lock()
+	s.worker.begun = append(s.worker.begun, b.Origin)
+	s.worker.mu.Unlock()
+	s.idle.Store(false)
+	defer s.idle.Store(true)
 	return s.sweep.Work(ctx, s.WorkSession, b, held, report)
 }
 

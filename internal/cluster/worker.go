@@ -23,8 +23,8 @@ const maxUnopened = 5
 // keys, and the limit of what this host computes at a time.
 type Session interface {
 	Keys() *crypto.Keyring
-	// WaitIdle returns once a core of this host is idle, or ctx has ended.
-	WaitIdle(ctx context.Context) error
+	// Idle is the number of this host's cores that compute nothing.
+	Idle() int
 	// Work does as [sweep.Sweep.Work]: an error that is no [sweep.GivenUpError] gives the
 	// batch to another worker.
 	Work(ctx context.Context, b sweep.Batch, held func() bool, report func(sweep.Settled)) error
@@ -38,14 +38,16 @@ type Worker struct {
 	Open    func(context.Context) (Session, error)
 	Ready   func() // called once, when the others know of the worker; may be nil
 
-	sessions sessions
-	batches  atomic.Int32 // under way
+	sessions  sessions
+	admission *admission
+	batches   atomic.Int32 // under way
 }
 
 // Run works until ctx ends, and returns when what it had begun has ended or was given
 // back. Failures are reported, and tried again.
 func (w *Worker) Run(ctx context.Context) {
 	w.sessions.open, w.sessions.clock = w.Open, w.Cluster.Clock
+	w.admission = newAdmission(w.Cluster.Clock, w.sessions.idleCores)
 	var servers sync.WaitGroup
 	for _, origin := range w.Origins {
 		servers.Go(func() { w.serve(ctx, origin) })
@@ -109,39 +111,54 @@ func (w *Worker) takeAll(ctx context.Context, origin rotator.Origin) error {
 	if err != nil {
 		return err
 	}
-	for {
-		if err := w.sessions.waitIdle(ctx); err != nil {
+	for waits := false; ; { // a batch waits in NATS, as far as is known
+		asked, message, err := w.ask(ctx, consumer, waits)
+		switch {
+		case err != nil:
 			return err
-		}
-		asked := w.Cluster.Clock.Now()
-		message, err := next(ctx, consumer, w.Cluster.AckWait/2)
-		if err != nil {
-			return err
-		}
-		if message == nil {
-			continue
-		}
-		if err := w.take(ctx, origin, message, asked); err != nil {
-			return err
+		case message == nil:
+			waits = false
+		case !w.admission.try():
+			_ = message.Nak() // another worker may have an idle core
+			waits = true
+		default:
+			if err := w.take(ctx, origin, message, asked); err != nil {
+				return err
+			}
+			waits = true // maybe the next one
 		}
 	}
 }
 
-// next returns a batch, or nil if none comes in time.
-func next(ctx context.Context, consumer jetstream.Consumer, wait time.Duration) (jetstream.Msg, error) {
-	waiting, cancel := context.WithTimeout(ctx, wait)
+// ask returns a batch, which was delivered no earlier than asked for, or nil if none comes.
+// It asks for one that waits only when a core is idle, and not for those of several
+// servers at once: most would come in vain.
+//
+// It never asks for what is there at the moment (FetchNoWait): NATS does not answer while
+// another worker has a batch of the server, and a batch that comes after the wait for that
+// answer is lost until AckWait is over.
+func (w *Worker) ask(ctx context.Context, consumer jetstream.Consumer, waits bool) (asked time.Time, message jetstream.Msg, err error) {
+	if waits {
+		next, err := w.admission.wait(ctx)
+		if err != nil {
+			return asked, nil, err
+		}
+		defer next()
+	}
+	listening, cancel := context.WithTimeout(ctx, w.Cluster.AckWait/2)
 	defer cancel()
-	fetched, err := consumer.Fetch(1, jetstream.FetchContext(waiting))
+	asked = w.Cluster.Clock.Now()
+	fetched, err := consumer.Fetch(1, jetstream.FetchContext(listening))
 	if err != nil {
-		return nil, fmt.Errorf("ask for a batch: %w", explain(err))
+		return asked, nil, fmt.Errorf("ask for a batch: %w", explain(err))
 	}
 	for message := range fetched.Messages() {
-		return message, nil
+		return asked, message, nil
 	}
-	if err := fetched.Error(); err != nil && waiting.Err() == nil && !errors.Is(err, nats.ErrTimeout) {
-		return nil, fmt.Errorf("ask for a batch: %w", explain(err))
+	if err := fetched.Error(); err != nil && listening.Err() == nil && !errors.Is(err, nats.ErrTimeout) {
+		return asked, nil, fmt.Errorf("ask for a batch: %w", explain(err))
 	}
-	return nil, ctx.Err()
+	return asked, nil, ctx.Err()
 }
 
 func (w *Worker) consumer(ctx context.Context, origin rotator.Origin) (jetstream.Consumer, error) {
@@ -200,8 +217,9 @@ type sessions struct {
 	clock rotator.Clock
 
 	opening sync.Mutex // held while a session opens
-	mu      sync.Mutex // guards the field below
+	mu      sync.Mutex // guards the fields below
 	current *shared
+	awaited int // batches that wait for a session
 }
 
 // shared is a session with the number of its users.
@@ -214,9 +232,11 @@ type shared struct {
 
 // get returns the session, and what ends its use.
 func (s *sessions) get(ctx context.Context) (Session, func(), error) {
+	s.await(1)
+	defer s.await(-1)
 	s.opening.Lock()
 	defer s.opening.Unlock()
-	if mine := s.use(false); mine != nil {
+	if mine := s.use(); mine != nil {
 		return mine, func() { s.release(mine) }, nil
 	}
 	session, err := s.open(ctx)
@@ -230,12 +250,17 @@ func (s *sessions) get(ctx context.Context) (Session, func(), error) {
 	return mine, func() { s.release(mine) }, nil
 }
 
-// use returns the current session, whose user the caller is then; nil without one,
-// or, with busy, if nobody uses it.
-func (s *sessions) use(busy bool) *shared {
+func (s *sessions) await(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current == nil || busy && s.current.users == 0 {
+	s.awaited += n
+}
+
+// use returns the current session, whose user the caller is then; nil without one.
+func (s *sessions) use() *shared {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
 		return nil
 	}
 	s.current.users++
@@ -281,12 +306,13 @@ func (s *sessions) endIdle() {
 	}
 }
 
-// waitIdle waits for an idle core, as long as batches are under way.
-func (s *sessions) waitIdle(ctx context.Context) error {
-	mine := s.use(true)
-	if mine == nil {
-		return nil
+// idleCores is the number of this host's idle cores. Before there is a session it is one,
+// for the batch that opens it.
+func (s *sessions) idleCores() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		return max(1-s.awaited, 0)
 	}
-	defer s.release(mine)
-	return mine.WaitIdle(ctx)
+	return s.current.Idle()
 }

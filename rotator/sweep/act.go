@@ -174,16 +174,9 @@ func newProcessor(cores int) processor {
 	return processor{cores: make(chan struct{}, cores), keys: make(chan struct{}, cores)}
 }
 
-// wait returns once a core is idle, or the context has ended.
-func (p processor) wait(ctx context.Context) error {
-	select {
-	case p.cores <- struct{}{}:
-		<-p.cores
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// idle is the number of cores that compute nothing. There are none while something waits
+// for one.
+func (p processor) idle() int { return cap(p.cores) - len(p.cores) }
 
 // use runs f on a core.
 func (p processor) use(f func()) {

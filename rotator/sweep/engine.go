@@ -224,9 +224,9 @@ func (s *Sweep) OpenWork(ctx context.Context) (*WorkSession, error) {
 // Keys opens and seals the messages about batches. The session wipes them.
 func (w *WorkSession) Keys() *crypto.Keyring { return w.keys }
 
-// WaitIdle returns once a core of this host is idle, or ctx has ended: a worker that is
-// as busy as it can be leaves the next batch to others.
-func (w *WorkSession) WaitIdle(ctx context.Context) error { return w.processor.wait(ctx) }
+// Idle is the number of this host's cores that compute nothing: a worker that is as busy
+// as it can be leaves the next batch to others.
+func (w *WorkSession) Idle() int { return w.processor.idle() }
 
 // Close wipes the keys. No batch may be under way.
 func (w *WorkSession) Close() { w.keys.Wipe() }

@@ -80,3 +80,21 @@ func TestHashesAreCheckedBeforeKeysAreDerived(t *testing.T) {
 		}
 	})
 }
+
+func TestIdleCoresAreThoseThatComputeNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcessor(2)
+		var all sync.WaitGroup
+		for n, want := range []int{2, 1, 0, 0} {
+			synctest.Wait()
+			if got := p.idle(); got != want {
+				t.Errorf("%d cores are idle during %d derivations, want %d", got, n, want)
+			}
+			all.Go(func() { _, _, _ = limitedEnvelope{slowEnvelope{}, p}.Seal(crypto.Binding{}, crypto.Secret{}) })
+		}
+		all.Wait()
+		if got := p.idle(); got != 2 {
+			t.Errorf("%d cores are idle afterwards, want 2", got)
+		}
+	})
+}
