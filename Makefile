@@ -87,7 +87,7 @@ install: ## install what all made, below $DESTDIR$PREFIX (PREFIX is /usr/local)
 	install -D -m 644 systemd/sysusers.d/mailu-rotator.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailu-rotator.conf
 	install -D -m 644 systemd/tmpfiles.d/mailu-rotator.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailu-rotator.conf
 
-boot-test: vault ## install the package in a Debian tree, boot that with systemd-nspawn, test the service there (root)
+boot-test: vault nats ## install the package in a Debian tree, boot that with systemd-nspawn, test the service there (root)
 	scripts/boot-test.sh
 
 container-test: vault ## build the image, run it with podman as the Compose file says (root)

@@ -11,6 +11,7 @@ if [[ $EUID -ne 0 ]]; then
 fi
 scripts/tools.sh nspawn >/dev/null
 vault=$(test/devstack/vault.sh)
+nats=$(test/devstack/nats.sh)
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mailu-rotator
 release=${RELEASE:-bookworm}
@@ -34,6 +35,7 @@ cp "$work"/dist/*.deb "$root/opt/boottest/mailu-rotator.deb"
 systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --private-network \
   dpkg --install /opt/boottest/mailu-rotator.deb </dev/null >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log" >&2; exit 1; }
 install -m 755 "$vault" "$root/opt/boottest/vault"
+install -m 755 "$nats" "$root/opt/boottest/nats-server"
 CGO_ENABLED=0 go test -c -tags boot -o "$root/opt/boottest/boottest" ./systemd/boottest
 
 cat >"$root/etc/systemd/system/boottest.service" <<UNIT
@@ -41,7 +43,7 @@ cat >"$root/etc/systemd/system/boottest.service" <<UNIT
 After=multi-user.target
 [Service]
 Type=oneshot
-Environment=MAILU_ROTATOR_VAULT=/opt/boottest/vault HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
+Environment=MAILU_ROTATOR_VAULT=/opt/boottest/vault MAILU_ROTATOR_NATS=/opt/boottest/nats-server HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
 ExecStart=/opt/boottest/boottest -test.v -test.timeout 10m
 StandardOutput=file:/opt/boottest/log
 StandardError=inherit

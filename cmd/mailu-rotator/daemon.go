@@ -148,6 +148,9 @@ func (s *service) reload(path string, stderr io.Writer) error {
 func (s *service) connect(a *app) {
 	a.observe = observers(a.log.observe, s.cache.Observe, s.metrics.Observe, s.health.Observe, s.systemd.Observe)
 	a.observeWork = observers(a.log.observe, s.cache.ObserveWork, s.metrics.Observe, s.health.Observe)
+	if s.onlyWorker {
+		a.observeWork = observers(a.observeWork, s.systemd.Observe)
+	}
 	a.cache, a.metrics = s.cache, s.metrics
 	a.waiting = func(cause error) { s.systemd.Waiting(cause); s.cache.Waiting(cause) }
 	a.replaced = make(chan struct{})

@@ -54,6 +54,7 @@ func TestInstallPutsEverythingInItsPlace(t *testing.T) {
 		"-rw-r--r-- lib/systemd/system/mailu-rotator-emergency.service",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator-sweep.service",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator-sweep.timer",
+		"-rw-r--r-- lib/systemd/system/mailu-rotator-worker.service",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator.service",
 		"-rw-r--r-- lib/systemd/system/mailu-rotator.service.d/10-hardening.conf",
 		"-rw-r--r-- lib/sysusers.d/mailu-rotator.conf",

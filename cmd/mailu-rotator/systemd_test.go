@@ -14,7 +14,7 @@ import (
 type serviceManager struct{ *net.UnixConn }
 
 // startService starts the program as systemd starts a service.
-func (s *site) startService(t *testing.T, environment ...string) (*program, serviceManager) {
+func (s *site) startService(t *testing.T, environment []string, args ...string) (*program, serviceManager) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "notify") // t.TempDir is too long for a socket
 	must(t, err)
@@ -23,7 +23,7 @@ func (s *site) startService(t *testing.T, environment ...string) (*program, serv
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	return s.startIn(t, append(environment, "NOTIFY_SOCKET="+address)), serviceManager{conn}
+	return s.startIn(t, append(environment, "NOTIFY_SOCKET="+address), args...), serviceManager{conn}
 }
 
 // mustHear waits for a message with this prefix, and skips the others.
@@ -45,7 +45,7 @@ func TestSystemdHearsHowTheDaemonStands(t *testing.T) {
 	s := newTestSite(t)
 	must(t, s.writeConfig(never, noJitter))
 
-	daemon, systemd := s.startService(t)
+	daemon, systemd := s.startService(t, nil)
 	systemd.mustHear(t, "READY=1")
 	systemd.mustHear(t, "STATUS=next sweep at ")
 
@@ -70,7 +70,7 @@ func TestDaemonFeedsTheWatchdogThatSystemdSets(t *testing.T) {
 	s := newTestSite(t)
 	must(t, s.writeConfig(never, noJitter))
 
-	daemon, systemd := s.startService(t, "WATCHDOG_USEC=100000")
+	daemon, systemd := s.startService(t, []string{"WATCHDOG_USEC=100000"})
 	systemd.mustHear(t, "WATCHDOG=1")
 	systemd.mustHear(t, "WATCHDOG=1")
 	daemon.stop(t)
@@ -81,7 +81,7 @@ func TestSystemdIsNotToldOfADaemonWithABadConfiguration(t *testing.T) {
 	s := newTestSite(t)
 	must(t, s.writeConfig("rotation.schedule=at night"))
 
-	daemon, systemd := s.startService(t)
+	daemon, systemd := s.startService(t, nil)
 	daemon.mustEnd(t, exitCannotRun)
 
 	// Any message of the program would be read before this one.
@@ -92,4 +92,17 @@ func TestSystemdIsNotToldOfADaemonWithABadConfiguration(t *testing.T) {
 	if err != nil || string(buffer[:n]) != "X_MARK=1" {
 		t.Errorf("heard %q, %v", buffer[:n], err)
 	}
+}
+
+func TestSystemdHearsOfAWorker(t *testing.T) {
+	s, _ := newClusterSite(t, 0, never)
+
+	worker, systemd := s.startService(t, []string{"WATCHDOG_USEC=100000"}, "worker")
+	systemd.mustHear(t, "READY=1")
+	systemd.mustHear(t, "STATUS=worker for 2 Mailu servers")
+	systemd.mustHear(t, "WATCHDOG=1")
+
+	worker.signal(t, syscall.SIGTERM)
+	systemd.mustHear(t, "STOPPING=1")
+	worker.mustEnd(t, exitDone)
 }

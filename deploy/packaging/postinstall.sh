@@ -1,6 +1,6 @@
 #!/bin/sh
 # After an installation or upgrade. Makes the services' user. Enables and starts nothing: that is for whoever
-# has configured it. A daemon that runs is restarted: SIGTERM lets it finish the
+# has configured it. A daemon or worker that runs is restarted: SIGTERM lets it finish the
 # rotations in flight, which takes as long as TimeoutStopSec= at most. Runs of the
 # emergency or sweep service go on with the program that they began with.
 set -e
@@ -15,6 +15,6 @@ if [ -z "${DPKG_ROOT:-}" ] && command -v systemd-sysusers >/dev/null; then
     echo "there is no user mailu-rotator: the services make one up while they run" >&2
 fi
 if [ -z "${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then
-  { systemctl daemon-reload && systemctl try-restart mailu-rotator.service; } ||
-    echo "mailu-rotator is installed, but does not run: see journalctl -u mailu-rotator" >&2
+  { systemctl daemon-reload && systemctl try-restart mailu-rotator.service mailu-rotator-worker.service; } ||
+    echo "mailu-rotator is installed, but does not run: see journalctl -u 'mailu-rotator*'" >&2
 fi

@@ -10,7 +10,7 @@ case "$1" in
 esac
 if [ -z "${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then
   {
-    systemctl disable --now mailu-rotator-sweep.timer mailu-rotator.service &&
+    systemctl disable --now mailu-rotator-sweep.timer mailu-rotator.service mailu-rotator-worker.service &&
       systemctl stop mailu-rotator-sweep.service mailu-rotator-emergency.service
   } || echo "not all of mailu-rotator was stopped: see systemctl status 'mailu-rotator*'" >&2
 fi

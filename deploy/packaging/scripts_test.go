@@ -13,8 +13,8 @@ import (
 func TestPackageScripts(t *testing.T) {
 	const (
 		reload  = "daemon-reload"
-		restart = "try-restart mailu-rotator.service"
-		disable = "disable --now mailu-rotator-sweep.timer mailu-rotator.service"
+		restart = "try-restart mailu-rotator.service mailu-rotator-worker.service"
+		disable = "disable --now mailu-rotator-sweep.timer mailu-rotator.service mailu-rotator-worker.service"
 		stop    = "stop mailu-rotator-sweep.service mailu-rotator-emergency.service"
 	)
 	for _, c := range []struct {

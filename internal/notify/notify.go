@@ -131,6 +131,7 @@ type status struct {
 	trouble  string     // why nothing goes on; "" from the next event on
 	refused  string     // why the last reload was refused; "": it was not
 	last     string     // result of the last sweep; "": none yet
+	works    int        // servers that this process is a worker for; 0: it is none
 	next     time.Time  // of sweeps; zero: not known
 	sent     string
 }
@@ -203,6 +204,8 @@ func (s *status) learn(e rotator.Event, now time.Time) {
 		s.underWay = fmt.Sprintf("verification under way, %d to ask about", e.Count)
 	case rotator.TickScheduled:
 		s.next = now.Add(e.Wait)
+	case rotator.WorkerReady:
+		s.works = e.Count
 	case rotator.SettingsReplaced:
 		s.next = time.Time{} // tasks that are still scheduled announce it again
 	}
@@ -216,8 +219,11 @@ func (s *status) text() string {
 		return s.underWay
 	}
 	all := "waiting"
-	if !s.next.IsZero() {
+	switch {
+	case !s.next.IsZero():
 		all = "next sweep at " + s.next.UTC().Format(time.RFC3339)
+	case s.works > 0:
+		all = fmt.Sprintf("worker for %d Mailu servers", s.works)
 	}
 	if s.last != "" {
 		all += "; " + s.last

@@ -164,6 +164,20 @@ func TestStatusSaysWhatIsUnderWayAndWhatIsNext(t *testing.T) {
 	}
 }
 
+// A daemon that is also a worker has a next sweep.
+func TestStatusOfAWorkerSaysForHowManyServers(t *testing.T) {
+	end := listen(t, filepath.Join(t.TempDir(), "notify"))
+	s := open(t)
+
+	s.Observe(rotator.Event{Name: rotator.WorkerReady, Count: 3})
+	s.Observe(rotator.Event{Name: rotator.TickScheduled, Wait: time.Hour})
+
+	want := []string{"STATUS=worker for 3 Mailu servers", "STATUS=next sweep at 2026-01-02T13:00:00Z"}
+	if got := received(t, s, end); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestStatusSaysWhyNothingGoesOn(t *testing.T) {
 	end := listen(t, filepath.Join(t.TempDir(), "notify"))
 	s := open(t)

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"mailu-rotator/crypto"
+	"mailu-rotator/internal/cluster/natstest"
 	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/test/vaultread"
 	"mailu-rotator/vault"
@@ -25,6 +26,7 @@ const (
 	daemon      = "mailu-rotator.service"
 	emergency   = "mailu-rotator-emergency.service"
 	sweep       = "mailu-rotator-sweep.service"
+	worker      = "mailu-rotator-worker.service"
 	configFile  = "/etc/mailu-rotator/config.yaml"
 	credentials = "/etc/mailu-rotator/credentials"
 	never       = "0 0 1 1 *"
@@ -39,6 +41,7 @@ type fleet struct {
 	mailu   *mailutest.Server
 	keys    *crypto.Keyring
 	tenants []string
+	nats    *natstest.Server // nil: no cluster
 }
 
 func user(tenant string) string { return "admin@" + tenant[:8] + ".example" }
@@ -104,6 +107,10 @@ func (f *fleet) configure(t *testing.T, schedule string) {
 		"rotation": map[string]any{"schedule": schedule, "jitter": "0s", "claim_ttl": "5s"},
 		"verify":   map[string]any{"schedule": ""},
 		"listen":   map[string]any{"address": "unix:/run/mailu-rotator/http.sock"},
+	}
+	if f.nats != nil {
+		config["cluster"] = map[string]any{"engine": "nats", "servers": []any{f.nats.URL}, "batch": 1}
+		config["rotation"].(map[string]any)["claim_ttl"] = "40s" // longer than cluster.ack_wait
 	}
 	text, err := json.MarshalIndent(config, "", "  ") // JSON is YAML
 	must(t, err)

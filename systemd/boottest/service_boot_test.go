@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"mailu-rotator/internal/cluster/natstest"
 	"mailu-rotator/mailu/mailutest"
 )
 
@@ -38,7 +39,7 @@ func TestInstallingStartsNothing(t *testing.T) {
 	if got, _ := try("systemctl", "is-enabled", daemon); strings.TrimSpace(got) != "disabled" {
 		t.Errorf("the daemon is %q", got)
 	}
-	for _, unit := range []string{daemon, emergency, sweep, "mailu-rotator-sweep.timer"} {
+	for _, unit := range []string{daemon, emergency, sweep, worker, "mailu-rotator-sweep.timer"} {
 		if got := property(t, unit, "ActiveState"); got != "inactive" {
 			t.Errorf("%s is %s", unit, got)
 		}
@@ -247,6 +248,32 @@ func TestTimersSweepRotatesWhatIsDue(t *testing.T) {
 	}
 	if next := property(t, "mailu-rotator-sweep.timer", "NextElapseUSecRealtime"); next == "" {
 		t.Error("the timer has no next time")
+	}
+}
+
+func TestWorkerDoesWhatAnEmergencyRunPlans(t *testing.T) {
+	f := openFleet(t)
+	f.nats = natstest.Run(t, natstest.Options{Binary: os.Getenv("MAILU_ROTATOR_NATS")})
+	f.configure(t, never)
+	dropIn(t, "mailu-rotator-.service", "credentials", loadCredentials)
+	t.Cleanup(func() { run(t, "systemctl", "stop", worker) })
+
+	run(t, "systemctl", "start", worker)
+	await(t, "the worker", func() error {
+		if got := property(t, worker, "StatusText"); got != "worker for 1 Mailu servers" {
+			return fmt.Errorf("status %q", got)
+		}
+		return nil
+	})
+	run(t, "systemctl", "start", emergency)
+
+	f.mustBeSettled(t)
+	pid := property(t, worker, "MainPID")
+	for _, tenant := range f.tenants {
+		if sets := f.mailu.PasswordSets(user(tenant)); sets != 1 {
+			t.Errorf("%s: %d new passwords", tenant, sets)
+		}
+		awaitEntries(t, worker, 1, "EVENT=rotation committed", "TENANT="+tenant, "_PID="+pid)
 	}
 }
 
