@@ -55,7 +55,7 @@ func (r record) offers() (offers []*offer) {
 }
 
 func (v *vault) record(ctx context.Context, tenant string) (r record, err error) {
-	if strings.Trim(tenant, "0123456789abcdefABCDEF-") != "" { // it could lead to another path
+	if len(tenant) != 36 || strings.Trim(tenant, "0123456789abcdefABCDEF-") != "" { // it could be another path
 		return r, fmt.Errorf("%q is not a tenant's id", tenant)
 	}
 	err = v.read(ctx, "vault/data/smtp/"+tenant+"/admin", &r)
