@@ -85,6 +85,12 @@ type reader struct {
 // start runs a reader with this environment and nothing else until the test ends.
 func (k kit) start(t *testing.T, language string, environment ...string) *reader {
 	t.Helper()
+	sources, err := filepath.Glob("../../examples/readers/*")
+	must(t, err)
+	for _, source := range sources {
+		_, err := os.ReadFile(source) // go test watches what its own process opens, and runs again if that changes
+		must(t, err)
+	}
 	r := &reader{t: t, home: t.TempDir()}
 	command := k.readers[language]
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
