@@ -22,6 +22,9 @@ type Link struct {
 	requests  gate // towards the server; new connections too
 	answers   gate // towards the clients
 	transfers sync.WaitGroup
+
+	mu    sync.Mutex // guards the field below
+	watch func(sent []byte) (pass bool)
 }
 
 // NewLink starts a link to the server at target, host:port.
@@ -49,6 +52,23 @@ func (l *Link) CutAnswers() { l.answers.shut() }
 func (l *Link) Heal() {
 	l.requests.open()
 	l.answers.open()
+}
+
+// Watch calls f with everything that a client sends from now on, before it passes on, from
+// several goroutines at once. If f returns false the bytes are dropped, and their
+// connection. nil ends it.
+func (l *Link) Watch(f func(sent []byte) (pass bool)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch = f
+}
+
+// passes asks the watcher, if there is one.
+func (l *Link) passes(sent []byte) bool {
+	l.mu.Lock()
+	watch := l.watch
+	l.mu.Unlock()
+	return watch == nil || watch(sent)
 }
 
 // Close drops all connections.
@@ -92,6 +112,11 @@ func (l *Link) transfer(to, from net.Conn, way *gate) {
 	for {
 		n, err := from.Read(buffer)
 		if !way.pass(l.ctx) {
+			return
+		}
+		if n > 0 && way == &l.requests && !l.passes(buffer[:n]) {
+			abort(from)
+			abort(to)
 			return
 		}
 		if n > 0 {

@@ -99,6 +99,22 @@ func TestLinkPassesBothWays(t *testing.T) {
 	wantHeard(t, client, "answer")
 }
 
+func TestWatchedLinkDropsWhatItsWatcherRefuses(t *testing.T) {
+	link, arrivals := linked(t)
+	client, server := pair(t, link, arrivals)
+	link.Watch(func(sent []byte) bool { return string(sent) != "refused\n" })
+
+	say(t, client, "request")
+	wantHeard(t, server, "request")
+	say(t, client, "refused")
+
+	for name, conn := range map[string]net.Conn{"client": client, "server": server} {
+		if got, err := hear(conn, 10*time.Second); got != "" || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the %s's end: got %q, %v; want it closed", name, got, err)
+		}
+	}
+}
+
 func TestCutLinkHoldsBytesUntilItHeals(t *testing.T) {
 	link, arrivals := linked(t)
 	client, server := pair(t, link, arrivals)
