@@ -118,7 +118,7 @@ func others(fields map[string]any) string {
 	kept := map[string]any{}
 	for name, value := range fields {
 		switch name {
-		case "password", "last_rotated", "key_version", "pending", "created_at":
+		case "password", "last_rotated", "key_version", "pending", "proof", "created_at":
 		default:
 			kept[name] = value
 		}
