@@ -169,9 +169,9 @@ demo: build vault nats ## watch it rotate passwords on a real Vault; CLUSTER=1 b
 	@go build -o bin/demo ./test/demo
 	@bin/demo -binary $(BINARY) $(if $(CLUSTER),-cluster) $(if $(KEEP),-keep)
 
-chaos: vault ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n
+chaos: vault nats ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n CLUSTER=1
 	@go build -o bin/chaos ./test/chaos
-	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0)
+	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0) $(if $(CLUSTER),-cluster -nights 0)
 
 wave: ## two years of a fleet that was imported on one day, with a rotation.spread and without (a minute)
 	cd test/bench && GOWORK=off go run ./spreadsim -svg ../../docs/images/wave.svg

@@ -176,6 +176,6 @@ func (a *auditor) fields(from, to version) {
 
 func (a *auditor) find(format string, args ...any) {
 	a.findings = append(a.findings, finding{
-		tenant: a.tenant, at: a.all[a.i].at, what: fmt.Sprintf(format, args...), around: around(a.all, a.i),
+		tenant: a.tenant, at: a.all[a.i].at, what: fmt.Sprintf(format, args...), around: nearby(a.all, a.i),
 	})
 }

@@ -28,41 +28,50 @@ func (s *stage) faultPhase(ctx context.Context) (findings []finding, err error) 
 		return rand.New(rand.NewPCG(s.seed, actors))
 	}
 	for i, p := range s.processes {
-		steps := chance()
-		for j, g := range p.gates {
-			g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
-				seen := g.watch.see(r)
-				s.tally.add("steps", string(seen.step))
-				s.watchRivals(p, seen)
-				if seen.step == commit && p.unread.Load() {
-					s.tally.add("stderr", commitsUnread)
-				}
-				if i == steppedProcess && j == 0 && seen.step == mount {
-					s.stepClock(steps)
-				}
-				return false
-			}})
-		}
+		s.observe(p, i, chance())
 		life, hunt := chance(), chance()
 		group.Go(func() error { return p.run(ctx, life) })
 		group.Go(func() error { s.hunters(ctx, p, hunt); return nil })
-		for range fronts {
+		for range s.fronts() {
 			faults := chance()
 			group.Go(func() error { s.requestFaults(ctx, p, faults); return nil })
 		}
 	}
 	outages, edits, rivals, ends := chance(), chance(), chance(), chance()
 	group.Go(func() error { return s.befall(ctx, outages) })
-	group.Go(func() error { return s.rivals(ctx, rivals) })
 	group.Go(func() error { s.operator(ctx, edits); return nil })
-	group.Go(func() error { s.expire(ctx, ends); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
+	if s.cluster {
+		group.Go(func() error { s.stopper(ctx, ends); return nil })
+	} else {
+		group.Go(func() error { return s.rivals(ctx, rivals) })
+		group.Go(func() error { s.expire(ctx, ends); return nil })
+	}
 	err = group.Wait() // before reading findings
 	for _, p := range s.processes {
 		findings = append(findings, p.findings...)
 	}
 	findings = append(findings, s.judgeRivals()...)
 	return findings, err
+}
+
+// observe has the requests of a process noted as they pass.
+func (s *stage) observe(p *process, i int, steps *rand.Rand) {
+	for j, g := range p.gates {
+		g.Inject(faultproxy.Fault{Match: func(r *http.Request) bool {
+			seen := g.watch.see(r)
+			s.tally.add("steps", string(seen.step))
+			p.work.begins(seen.tenant)
+			s.watchRivals(p, seen)
+			if seen.step == commit && p.unread.Load() {
+				s.tally.add("stderr", commitsUnread)
+			}
+			if !s.cluster && i == steppedProcess && j == 0 && seen.step == mount {
+				s.stepClock(steps)
+			}
+			return false
+		}})
+	}
 }
 
 // await returns when the time is up and, if the run has patience, everything has
@@ -92,14 +101,22 @@ func (s *stage) missing() []string {
 			all = append(all, name)
 		}
 	}
-	for _, k := range kills() {
+	for _, o := range s.outages() {
+		want("faults", o.name)
+	}
+	if s.cluster {
+		want("faults", stoppedShort)
+		want("faults", stoppedLong)
+		for _, what := range []step{list, publish, follow, prepare, push, verify, commit} { // the others are rare
+			want("killed at", string(what))
+		}
+		return all
+	}
+	for _, k := range s.processes[0].kills() {
 		want("kills", k.String())
 	}
 	for _, t := range troubles() {
 		want("faults", t.name)
-	}
-	for _, o := range outages() {
-		want("faults", o.name)
 	}
 	want("clock", refusedByGuard)
 	for _, name := range []string{readerGone, readerStops, commitsUnread} {
@@ -114,8 +131,26 @@ func (s *stage) missing() []string {
 	return all
 }
 
-// fronts is the number of traps for each process at a time.
-const fronts = 2
+// fronts is the number of traps for each process at a time. In a cluster no request
+// fails by itself: what it does then is what one host does.
+func (s *stage) fronts() int {
+	if s.cluster {
+		return 0
+	}
+	return 2
+}
+
+// calm is the longest pause between two attacks on the process, until everything has
+// occurred.
+func (s *stage) calm(p *process) time.Duration {
+	switch {
+	case !s.cluster:
+		return time.Second
+	case !p.daemon:
+		return 20 * time.Second // some runs are to end
+	}
+	return ackWait // a batch is back after that
+}
 
 // steppedSlot is the daemon on the stepped clock.
 const steppedProcess = 1

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -38,6 +39,18 @@ func (s *stage) finalCheck(ctx context.Context) (r finalState, err error) {
 	if err := s.vault.Unseal(ctx); err != nil { // an interrupted outage
 		return r, err
 	}
+	if s.cluster {
+		stop, failed := s.restWorkers(ctx)
+		if failed != nil {
+			return r, failed
+		}
+		defer func() {
+			err = errors.Join(err, stop())
+			for _, p := range s.workers() {
+				r.findings = append(r.findings, p.findings...)
+			}
+		}()
+	}
 	if err := s.endExpiry(ctx); err != nil {
 		return r, fmt.Errorf("end the expiry of records: %w", err)
 	}
@@ -46,6 +59,11 @@ func (s *stage) finalCheck(ctx context.Context) (r finalState, err error) {
 	}
 	if err := s.repairStrays(ctx, &r); err != nil {
 		return r, err
+	}
+	if s.cluster {
+		if err := s.emergencies(ctx, &r); err != nil {
+			return r, err
+		}
 	}
 	if err := s.nights(ctx, &r); err != nil {
 		return r, err
@@ -129,7 +147,7 @@ func (s *stage) runProgram(ctx context.Context, args ...string) (status int, out
 	var printed bytes.Buffer
 	cmd := exec.Command(s.program, append(args, "--config", s.restConfig())...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.Stdout, cmd.Stderr = &printed, &eventLog{tally: s.tally}
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&printed, &s.leaks), s.newLog()
 	exited, err := child.Start(cmd)
 	if err != nil {
 		return 0, "", err

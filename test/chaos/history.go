@@ -35,7 +35,9 @@ type version struct {
 	owner     string // of the claim, with
 	until     time.Time
 	createdAt string
-	others    string // the fields of others, in a canonical form
+	others    string    // the fields of others, in a canonical form
+	rotated   time.Time // when the current password was made
+	policy    string
 	mark      string // of the last edit
 }
 
@@ -128,8 +130,8 @@ func (n names) of(password string) string {
 	return n[password]
 }
 
-// around returns the moments near index i, for a finding.
-func around(all []moment, i int) []moment {
+// nearby returns the moments near index i, for a finding.
+func nearby(all []moment, i int) []moment {
 	const before, after = 12, 6
 	return all[max(i-before, 0):min(i+after+1, len(all))]
 }
@@ -202,6 +204,9 @@ func (r record) named(named names) version {
 	}
 	v.createdAt, _ = r.fields["created_at"].(string)
 	v.mark, _ = r.fields["operator"].(string)
+	v.policy, _ = r.fields["rotation_policy"].(string)
+	rotated, _ := r.fields["last_rotated"].(string)
+	v.rotated, _ = time.Parse(time.RFC3339, rotated)
 	if pending, isMap := r.fields["pending"].(map[string]any); isMap {
 		v.owner, _ = pending["owner"].(string)
 		until, _ := pending["claimed_until"].(string)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"mailu-rotator/test/faultproxy"
@@ -24,17 +25,21 @@ type kill struct {
 	place
 }
 
-// possible: only a request that changes something can die under way.
+// possible: only a request that changes something can die under way. What NATS has
+// answered is not awaited.
 func (k kill) possible() bool {
+	if k.atNATS() {
+		return k.place != after
+	}
 	return k.step != other && (k.place != underWay || k.step.changes())
 }
 
 func (k kill) String() string { return fmt.Sprintf("%s, %s", k.step, k.place) }
 
-// kills are all combinations to try.
-func kills() []kill {
+// kills are all combinations to try with the process.
+func (p *process) kills() []kill {
 	var all []kill
-	for _, what := range steps() {
+	for _, what := range p.steps() {
 		for _, where := range []place{before, underWay, after} {
 			if k := (kill{what, where}); k.possible() {
 				all = append(all, k)
@@ -58,7 +63,10 @@ func (s *stage) hunters(ctx context.Context, of *process, rng *rand.Rand) {
 	const least, most = 2 * time.Second, 30 * time.Second
 	places := []place{before, underWay, after}
 	for patience := least; ctx.Err() == nil; {
-		s.breathe(ctx, rng, time.Second)
+		s.breathe(ctx, rng, s.calm(of))
+		if of.stopped.Load() { // it is to go on
+			continue
+		}
 		if rng.IntN(6) > 0 && s.hunt(ctx, of, places[rng.IntN(len(places))], patience, rng) {
 			patience = least
 			continue
@@ -67,7 +75,7 @@ func (s *stage) hunters(ctx context.Context, of *process, rng *rand.Rand) {
 		if rng.IntN(3) == 0 {
 			how, end = sigterm, of.tell
 		}
-		if end() {
+		if !of.stopped.Load() && end() {
 			s.tally.add("kills", how)
 		}
 		patience = min(2*patience, most)
@@ -83,31 +91,39 @@ func (s *stage) hunt(ctx context.Context, of *process, where place, patience tim
 	case underWay:
 		fault.Kind, fault.Delay = faultproxy.LateEffect, between(rng, 0, lateAtMost)
 	}
-	if s.rare(kill{abandon, where}) {
+	if s.rare(of, kill{abandon, where}) {
 		// Only a certainly refused push is abandoned.
 		refusal := lay(of.gates[1:], isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
 		defer refusal.take()
 	}
 	wanted := func(m sighting) bool {
 		k := kill{m.step, where}
-		return k.possible() && s.rare(k)
+		return k.possible() && s.rare(of, k)
 	}
-	trap := lay(of.gates, wanted, fault, func(m sighting) {
+	struckAt := func(m sighting) {
 		of.kill()
 		k := kill{m.step, where}
 		s.tally.add("kills", k.String())
+		s.tally.add("killed at", string(k.step))
 		if t := s.byID[m.tenant]; t != nil {
 			t.note(fmt.Sprintf("chaos  %s is killed: %s", of.name, k))
 		}
-	})
+	}
+	trap := lay(of.gates, wanted, fault, struckAt)
+	if of.link != nil {
+		trap.layAt(of.link, func(what step) bool { return wanted(sighting{step: what}) }, where == underWay, struckAt)
+	}
 	defer trap.take()
 	return trap.await(ctx, patience)
 }
 
-// rare reports whether the step is among the least struck in this place.
-func (s *stage) rare(k kill) bool {
-	struck := s.tally.of("kills", k.String())
-	for _, other := range kills() {
+// rare reports whether the step is among the least struck of the process's in this place.
+func (s *stage) rare(of *process, k kill) bool {
+	struck, all := s.tally.of("kills", k.String()), of.kills()
+	if !slices.Contains(all, k) {
+		return false
+	}
+	for _, other := range all {
 		if other.place == k.place && s.tally.of("kills", other.String()) < struck {
 			return false
 		}

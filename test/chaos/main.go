@@ -6,6 +6,12 @@
 // and Mailu ever set decides whether a tenant was locked out, never the program's own
 // reports. `make chaos` runs it.
 //
+// With -cluster it tries to break a fleet of several hosts: two daemons, three workers and
+// emergency runs, which a real NATS server connects. They are killed and stopped at every
+// step and cut off, and NATS is killed, stopped and emptied. More judges watch then: each
+// password has a reason, no Mailu server has too many requests at a time, a wrong token is
+// sent once in a run, and no secret is in what NATS stores.
+//
 // A seed determines the targets and times of the faults. It does not determine how the
 // machine schedules the processes, so a run can be repeated but not replayed.
 package main
@@ -28,6 +34,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "how long the faults last")
 	flag.IntVar(&o.tenants, "tenants", 200, "how many tenants")
 	flag.IntVar(&o.nights, "nights", 3, "how many nights follow the faults")
+	flag.BoolVar(&o.cluster, "cluster", false, "several hosts, which NATS connects")
 	flag.Uint64Var(&o.seed, "seed", 0, "what chance begins with; 0 draws one")
 	flag.Parse()
 	if o.seed == 0 {
@@ -77,6 +84,11 @@ func run(ctx context.Context, o options, out io.Writer) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	leaked, err := s.judgeLeaks()
+	if err != nil {
+		return result{}, err
+	}
+	r.findings = append(r.findings, leaked...)
 	all := s.result(r, histories, sampled)
 	all.print(out)
 	if all.sum.committed == 0 {

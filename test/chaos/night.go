@@ -118,14 +118,15 @@ func (s *stage) fallDue(ctx context.Context) (all []sleeper, err error) {
 // night runs the daemon through one night, and ends it twice.
 func (s *stage) night(ctx context.Context, n night, due []sleeper, inJitter, inSweep syscall.Signal, rng *rand.Rand, r *finalState) error {
 	config := filepath.Join(s.dir, "night.yaml")
-	err := s.writeConfig(config, s.vault.Addr, s.origins(), rotation{
+	err := s.writeConfig(config, s.vault.Addr, s.origins(), "", rotation{
 		Schedule: "@every " + n.every.String(), Jitter: nightJitter.String(), Window: nightWindow.String(), ClaimTTL: claimTTL.String(), Grace: "5s",
 	})
 	if err != nil {
 		return err
 	}
 	d := &nightDaemon{process: process{name: "daemon of the nights", binary: s.program, args: []string{"--config", config}, daemon: true}}
-	d.log = &eventLog{tally: s.tally, heard: d.heard}
+	d.log = s.newLog()
+	d.log.heard = d.heard
 	part, begun := rng.Float64(), 1+rng.IntN(max(len(due)/2, 1))
 	lives := []struct {
 		over   func(watched) bool

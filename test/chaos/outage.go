@@ -13,7 +13,10 @@ type outage struct {
 	do   func(*stage, context.Context, *rand.Rand) error
 }
 
-func outages() []outage {
+func (s *stage) outages() []outage {
+	if s.cluster {
+		return natsOutages()
+	}
 	return []outage{
 		{"vault: killed and restarted", (*stage).restartVault},
 		{"vault: sealed and unsealed", (*stage).sealVault},
@@ -23,10 +26,10 @@ func outages() []outage {
 
 // befall causes one outage after another until ctx ends.
 func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
-	all := outages()
+	all := s.outages()
 	for {
 		for _, i := range rng.Perm(len(all)) {
-			s.breathe(ctx, rng, 6*time.Second)
+			s.breathe(ctx, rng, s.lull())
 			s.awaitCommits(ctx)
 			if ctx.Err() != nil {
 				return nil
@@ -47,6 +50,14 @@ func (s *stage) awaitCommits(ctx context.Context) {
 	for late := time.Now().Add(20 * time.Second); ctx.Err() == nil && s.tally.of("steps", string(commit)) == done && time.Now().Before(late); {
 		pause(ctx, 50*time.Millisecond)
 	}
+}
+
+// lull is the longest pause between two outages, until everything has occurred.
+func (s *stage) lull() time.Duration {
+	if s.cluster {
+		return 2 * time.Second // they are long
+	}
+	return 6 * time.Second
 }
 
 func (s *stage) restartVault(ctx context.Context, rng *rand.Rand) error {

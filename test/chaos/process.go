@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -27,8 +28,9 @@ type process struct {
 	binary string
 	args   []string
 	daemon bool
-	deaf   bool    // its standard error loses its reader
-	gates  []*gate // Vault's first
+	deaf   bool     // its standard error loses its reader
+	gates  []*gate  // Vault's first
+	mailus []string // the addresses behind the others
 	log    *eventLog
 
 	unread   atomic.Bool // the reader is lost
@@ -38,6 +40,8 @@ type process struct {
 
 	mu  sync.Mutex // guards cmd
 	cmd *exec.Cmd  // nil if none is running
+
+	clustered
 }
 
 // gate is one proxy with the classification of its requests.
@@ -56,6 +60,7 @@ func newGate(target string, o *observer) (*gate, error) {
 
 // trap is a fault for one request, at the first gate that it reaches.
 type trap struct {
+	spent    atomic.Bool
 	struck   chan struct{} // closed when it has
 	withdraw []func()
 }
@@ -64,14 +69,13 @@ type trap struct {
 // request when the fault strikes.
 func lay(gates []*gate, wanted func(sighting) bool, fault faultproxy.Fault, then func(sighting)) *trap {
 	t := &trap{struck: make(chan struct{})}
-	var spent atomic.Bool
 	for _, g := range gates {
 		f := fault
 		f.Times = 1
 		var met sighting // of the request that calls Then; the fault is used up by it
 		f.Match = func(r *http.Request) bool {
 			met = g.watch.see(r)
-			return wanted(met) && spent.CompareAndSwap(false, true)
+			return wanted(met) && t.spent.CompareAndSwap(false, true)
 		}
 		f.Then = func() {
 			then(met)
@@ -122,7 +126,7 @@ func (p *process) run(ctx context.Context, rng *rand.Rand) error {
 		if err := p.once(ctx, rng); err != nil {
 			return err
 		}
-		pause(ctx, time.Duration(rng.IntN(300))*time.Millisecond)
+		pause(ctx, p.rest+between(rng, 0, 300*time.Millisecond))
 	}
 	return nil
 }
@@ -159,6 +163,9 @@ func (p *process) command() *exec.Cmd {
 	cmd := exec.Command(p.binary, p.args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	cmd.Stderr = p.log
+	if p.dress != nil {
+		p.dress(cmd)
+	}
 	return cmd
 }
 
@@ -180,6 +187,7 @@ func (p *process) start(cmd *exec.Cmd) (<-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.told.Store(false)
+	p.work.starts()
 	exited, err := child.Start(cmd)
 	p.cmd = cmd
 	p.log.tally.add("processes", p.name)
@@ -189,6 +197,7 @@ func (p *process) start(cmd *exec.Cmd) (<-chan struct{}, error) {
 // eventLog counts the events in the program's standard error, and keeps the last lines.
 type eventLog struct {
 	tally *tally
+	copy  io.Writer   // receives everything
 	heard func(event) // receives each event; may be nil
 	mu    sync.Mutex  // guards the fields below
 	rest  []byte      // of an incomplete line
@@ -201,6 +210,9 @@ const keptLines = 30
 func (l *eventLog) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if _, err := l.copy.Write(b); err != nil {
+		return 0, err
+	}
 	l.rest = append(l.rest, b...)
 	for {
 		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
@@ -210,6 +222,13 @@ func (l *eventLog) Write(b []byte) (int, error) {
 		l.note(slices.Clone(line))
 		l.rest = rest
 	}
+}
+
+// hear replaces the receiver of events.
+func (l *eventLog) hear(f func(event)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard = f
 }
 
 func (l *eventLog) note(line []byte) {
@@ -237,6 +256,7 @@ func (l *eventLog) note(line []byte) {
 type event struct {
 	Message string    `json:"msg"`
 	Time    time.Time `json:"time"`
+	Tenant  string    `json:"tenant"`
 	Outcome string    `json:"outcome"`
 	Wait    string    `json:"wait"`
 }

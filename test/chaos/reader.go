@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,9 @@ type reader struct {
 	kv     *api.KVv2
 	layout vaulttest.Layout
 	keys   *crypto.Keyring
+	master [][]byte // a copy of each version of the key
 	opened sync.Map // sealed password and what it is bound to -> password
+	sealed sync.Map // sealed passwords
 }
 
 func newReader(ctx context.Context, server *vaulttest.Server, l vaulttest.Layout) (*reader, error) {
@@ -34,8 +37,12 @@ func newReader(ctx context.Context, server *vaulttest.Server, l vaulttest.Layout
 	if err != nil {
 		return nil, err
 	}
-	ring, err := crypto.NewKeyring(keys)
-	return &reader{kv: client.KVv2(l.Mount), layout: l, keys: ring}, err
+	r := &reader{kv: client.KVv2(l.Mount), layout: l}
+	for _, key := range keys {
+		r.master = append(r.master, slices.Clone(key))
+	}
+	r.keys, err = crypto.NewKeyring(keys)
+	return r, err
 }
 
 // record is one version of a tenant's record, opened.
@@ -87,7 +94,7 @@ func (r *reader) open(tenant string, fields map[string]any) string {
 	if secret, err := vaultread.Open(r.keys, tenant, fields); err == nil {
 		password = secret.RevealString()
 	}
-	r.opened.Store(key, password)
+	r.remember(key, password, fields["password"])
 	return password
 }
 
@@ -95,8 +102,13 @@ func (r *reader) open(tenant string, fields map[string]any) string {
 func (r *reader) seal(tenant, password, lastRotated string) (map[string]any, error) {
 	sealed, version, err := r.keys.Seal(crypto.Binding{TenantID: tenant, LastRotated: lastRotated}, crypto.SecretFromString(password))
 	fields := map[string]any{"password": string(sealed), "last_rotated": lastRotated, "key_version": json.Number(fmt.Sprint(version))}
-	r.opened.Store(fmt.Sprint(tenant, fields["last_rotated"], fields["key_version"], fields["password"]), password)
+	r.remember(fmt.Sprint(tenant, fields["last_rotated"], fields["key_version"], fields["password"]), password, fields["password"])
 	return fields, err
+}
+
+func (r *reader) remember(key, password string, sealed any) {
+	r.opened.Store(key, password)
+	r.sealed.Store(sealed, true)
 }
 
 // age seals the record's current password again, with an old date.

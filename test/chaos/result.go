@@ -30,6 +30,9 @@ func (s *stage) result(r finalState, histories []history, sampled []finding) res
 	for _, h := range histories {
 		j := audit(h)
 		all.findings = append(all.findings, j.findings...)
+		if s.cluster {
+			all.findings = append(all.findings, s.runs.judgeReasons(h)...)
+		}
 		all.versions += len(h.versions)
 		all.sum.add(j)
 		if j.lost {
@@ -61,10 +64,17 @@ func (r result) print(out io.Writer) {
 	}
 	t := table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
 	t.group("FAULTS INJECTED, in requests", r.tally, "faults")
-	t.group("CLOCK OF DAEMON 2", r.tally, "clock")
-	t.group("TWO RECORDS FOR ONE USER", r.tally, "rivals")
-	t.group("RECORDS THAT DELETE THEMSELVES", r.tally, "expiry")
-	t.group("STANDARD ERROR OF DAEMON 1", r.tally, "stderr")
+	if r.cluster {
+		t.group("IN FLIGHT AT ONE MAILU SERVER", r.tally, "in flight")
+		t.group("EMERGENCY RUNS", r.tally, "emergency runs")
+		t.group("THEIR ROWS, where not all was done", r.tally, "rows of emergency runs")
+		t.group("RUNS WITH ONE WRONG TOKEN", r.tally, "wrong token")
+	} else {
+		t.group("CLOCK OF DAEMON 2", r.tally, "clock")
+		t.group("TWO RECORDS FOR ONE USER", r.tally, "rivals")
+		t.group("RECORDS THAT DELETE THEMSELVES", r.tally, "expiry")
+		t.group("STANDARD ERROR OF DAEMON 1", r.tally, "stderr")
+	}
 	r.printKills(t)
 	t.group("PROCESSES STARTED", r.tally, "processes")
 	r.printWork(t)
@@ -86,7 +96,11 @@ func (r result) print(out io.Writer) {
 
 func (r result) printKills(t table) {
 	t.head("SIGKILL", "BEFORE", "UNDER WAY", "AFTER")
-	for _, what := range steps() {
+	hunted := steps()
+	if r.cluster {
+		hunted = slices.Concat(planning(), working())
+	}
+	for _, what := range hunted {
 		cells := []any{what}
 		for _, where := range []place{before, underWay, after} {
 			var n any = ""
@@ -155,13 +169,15 @@ type tally struct {
 
 func newTally() *tally { return &tally{counts: map[string]map[string]int{}} }
 
-func (t *tally) add(group, name string) {
+func (t *tally) add(group, name string) { t.addN(group, name, 1) }
+
+func (t *tally) addN(group, name string, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts[group] == nil {
 		t.counts[group] = map[string]int{}
 	}
-	t.counts[group][name]++
+	t.counts[group][name] += n
 }
 
 func (t *tally) of(group, name string) int {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"mailu-rotator/internal/cluster/natstest"
 	"mailu-rotator/mailu/mailutest"
 	"mailu-rotator/vault/vaulttest"
 )
@@ -24,6 +25,7 @@ type options struct {
 	seed     uint64
 	tenants  int      // how many
 	nights   int      // after the faults, see night
+	cluster  bool     // several hosts, which NATS connects, see cluster.go
 	changes  []change // to the program; none: the shipped one
 }
 
@@ -45,10 +47,14 @@ type stage struct {
 	dir       string // programs, configurations, secrets, Vault's data; removed at the end
 	program   string // the binary
 	vault     *vaulttest.Server
+	nats      *natstest.Server // nil without a cluster
 	root      *api.Client
 	eyes      *reader
 	mailus    []*mailutest.Server
 	aliases   map[*mailutest.Server]string // a second origin of each
+	meters    map[*mailutest.Server]*meter // with a cluster
+	runs      runs                         // of emergencies, with a cluster
+	leaks     leaks
 	tenants   []*tenant
 	byID      map[string]*tenant
 	observer  *observer
@@ -61,13 +67,19 @@ type stage struct {
 }
 
 func setUp(ctx context.Context, o options) (s *stage, err error) {
-	s = &stage{options: o, byID: map[string]*tenant{}, aliases: map[*mailutest.Server]string{}, observer: newObserver(), tally: newTally(), began: time.Now()}
+	s = &stage{
+		options: o, byID: map[string]*tenant{}, aliases: map[*mailutest.Server]string{}, meters: map[*mailutest.Server]*meter{},
+		observer: newObserver(), tally: newTally(), began: time.Now(),
+	}
 	defer func() {
 		if err != nil {
 			s.tearDown()
 		}
 	}()
 	if s.dir, err = os.MkdirTemp("", "mailu-rotator-chaos-"); err != nil {
+		return s, err
+	}
+	if err = s.leaks.open(s.dir); err != nil {
 		return s, err
 	}
 	if s.program, err = build(ctx, s.dir, "mailu-rotator", o.changes...); err != nil {
@@ -92,6 +104,10 @@ func (s *stage) tearDown() {
 		for _, g := range p.gates {
 			g.Close()
 		}
+		p.closeCluster()
+	}
+	if s.nats != nil {
+		s.nats.Stop()
 	}
 	if s.vault != nil {
 		s.vault.Stop()
@@ -99,6 +115,7 @@ func (s *stage) tearDown() {
 	for _, server := range s.mailus {
 		server.Close()
 	}
+	s.leaks.close()
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)
 	}
@@ -119,6 +136,11 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 	if s.vault, err = vaulttest.Start(ctx, vaulttest.Options{Dir: filepath.Join(s.dir, "vault")}); err != nil {
 		return err
 	}
+	if s.cluster {
+		if s.nats, err = natstest.Start(ctx, natstest.Options{Dir: filepath.Join(s.dir, "nats")}); err != nil {
+			return err
+		}
+	}
 	layout := vaulttest.DefaultLayout()
 	if err := s.vault.Provision(ctx, layout); err != nil {
 		return err
@@ -137,7 +159,7 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 // enableAppRole gives the program a login with exactly the policy that `mailu-rotator
 // policy` prints.
 func (s *stage) enableAppRole(ctx context.Context) error {
-	if err := s.writeConfig(s.restConfig(), s.vault.Addr, s.origins(), allTheTime(steppedClaimTTL)); err != nil {
+	if err := s.writeConfig(s.restConfig(), s.vault.Addr, s.origins(), s.natsURL(), allTheTime(steppedClaimTTL)); err != nil {
 		return err
 	}
 	policy, err := exec.CommandContext(ctx, s.program, "policy", "--config", s.restConfig()).Output()
@@ -196,17 +218,17 @@ func allTheTime(claim time.Duration) rotation {
 }
 
 // writeConfig writes a configuration, as JSON, which is YAML. apis are the addresses of
-// the Mailu servers.
-func (s *stage) writeConfig(file, vault string, apis []string, r rotation) error {
+// the Mailu servers; nats is empty without a cluster.
+func (s *stage) writeConfig(file, vault string, apis []string, nats string, r rotation) error {
 	var servers []any
 	for i, server := range s.mailus {
 		for _, origin := range []string{server.Origin(), s.aliases[server]} {
 			servers = append(servers, map[string]any{
-				"origin": origin, "api_url": apis[i] + "/api/v1", "token_file": "mailu-token", "timeout": "1s",
+				"origin": origin, "api_url": apis[i] + "/api/v1", "token_file": "mailu-token", "timeout": "1s", "max_concurrent": s.maxConcurrent(),
 			})
 		}
 	}
-	text, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"vault": map[string]any{
 			"address": vault,
 			"auth":    map[string]any{"method": "approle", "role_id_file": "role-id", "secret_id_file": "secret-id"},
@@ -216,16 +238,23 @@ func (s *stage) writeConfig(file, vault string, apis []string, r rotation) error
 		"verify":   map[string]any{"schedule": ""},
 		"listen":   map[string]any{"address": ""}, // the daemons would use the same port
 		"log":      map[string]any{"level": "debug", "format": "json"},
-	})
+	}
+	if nats != "" {
+		settings["cluster"] = map[string]any{"engine": "nats", "servers": []string{nats}, "batch": clusterBatch, "ack_wait": ackWait.String()}
+	}
+	text, err := json.Marshal(settings)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, text, 0o600)
 }
 
-// prepareSlots creates two daemons, one of them with a stepped clock, and an emergency
-// run that restarts whenever it has ended.
+// prepareProcesses creates two daemons, one of them with a stepped clock, and an
+// emergency run that restarts whenever it has ended.
 func (s *stage) prepareProcesses(ctx context.Context) error {
+	if s.cluster {
+		return s.prepareCluster()
+	}
 	s.clock = steppedClock{file: filepath.Join(s.dir, "offset")}
 	stepped, err := build(ctx, s.dir, "mailu-rotator-stepped", append(s.clock.changes(), s.changes...)...)
 	if err != nil {
@@ -236,6 +265,7 @@ func (s *stage) prepareProcesses(ctx context.Context) error {
 		{name: "daemon 2, on a stepped clock", binary: stepped, daemon: true},
 		{name: "run-now", binary: s.program, args: []string{"--run-now"}},
 	} {
+		p.mailus = s.origins()
 		if err := s.equip(p, len(s.processes)); err != nil {
 			return err
 		}
@@ -245,9 +275,9 @@ func (s *stage) prepareProcesses(ctx context.Context) error {
 
 func (s *stage) equip(p *process, n int) error {
 	s.processes = append(s.processes, p)
-	p.log = &eventLog{tally: s.tally}
+	p.log = s.newLog()
 	var urls []string
-	for _, target := range append([]string{s.vault.Addr}, s.origins()...) {
+	for _, target := range append([]string{s.vault.Addr}, p.mailus...) {
 		g, err := newGate(target, s.observer)
 		if err != nil {
 			return err
@@ -261,5 +291,10 @@ func (s *stage) equip(p *process, n int) error {
 	}
 	config := filepath.Join(s.dir, fmt.Sprintf("process-%d.yaml", n))
 	p.args = append(p.args, "--config", config)
-	return s.writeConfig(config, urls[0], urls[1:], allTheTime(claim))
+	if s.cluster {
+		return s.writeConfig(config, urls[0], urls[1:], "nats://"+p.link.Addr, clusterRotation())
+	}
+	return s.writeConfig(config, urls[0], urls[1:], "", allTheTime(claim))
 }
+
+func (s *stage) newLog() *eventLog { return &eventLog{tally: s.tally, copy: &s.leaks} }

@@ -60,6 +60,9 @@ func (p *process) listen(cmd *exec.Cmd, rng *rand.Rand) (started, ended func(), 
 // judgeEnd checks how a process ended: only SIGKILL may end a daemon that was not told
 // to stop, and a lost reader must end nothing.
 func (p *process) judgeEnd(state *os.ProcessState) {
+	if p.over != nil {
+		p.over(state)
+	}
 	if !endedWell(state.Sys().(syscall.WaitStatus), p.daemon, p.told.Load()) {
 		what := fmt.Sprintf("%s ended by itself: %s; its log ends with:\n%s", p.name, state, p.log.tail())
 		p.findings = append(p.findings, finding{at: time.Now(), what: what})

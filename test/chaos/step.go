@@ -28,6 +28,13 @@ const (
 	commit   step = "commit"
 	abandon  step = "abandon"
 	other    step = "other"
+
+	// At NATS: the planner hands out a batch, and follows the run; the worker reports what
+	// it did, and acknowledges the batch.
+	publish     step = "publish"
+	follow      step = "follow"
+	report      step = "report"
+	acknowledge step = "acknowledge"
 )
 
 func steps() []step {
@@ -37,6 +44,11 @@ func steps() []step {
 // changes reports whether the step has an effect.
 func (s step) changes() bool {
 	return s == prepare || s == takeOver || s == push || s == commit || s == abandon
+}
+
+// atNATS reports whether NATS receives the step's request.
+func (s step) atNATS() bool {
+	return s == publish || s == follow || s == report || s == acknowledge
 }
 
 // atMailu reports whether Mailu receives the step's request.
