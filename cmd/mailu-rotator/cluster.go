@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -192,8 +193,9 @@ func (a *app) attach(ctx context.Context, id string) (sweep.Report, error) {
 	return inSession(ctx, a, func(s *session) (sweep.Report, error) { return s.Attach(ctx, c.Attach(id)) })
 }
 
-// work takes batches until ctx ends.
-func (a *app) work(ctx context.Context) error {
+// work takes batches until ctx ends. beside runs at the same time, on the same
+// connection.
+func (a *app) work(ctx context.Context, beside func(context.Context, *cluster.Cluster)) error {
 	c, err := a.openCluster(ctx)
 	if err != nil {
 		return err
@@ -203,7 +205,10 @@ func (a *app) work(ctx context.Context) error {
 		a.observeWork(rotator.Event{Name: rotator.WorkerReady, Count: len(a.cfg.Mailu.Servers)})
 		close(a.ready)
 	}}
+	var other sync.WaitGroup
+	other.Go(func() { beside(ctx, c) })
 	worker.Run(ctx)
+	other.Wait()
 	return nil
 }
 

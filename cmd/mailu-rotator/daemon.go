@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mailu-rotator/internal/cluster"
 	"mailu-rotator/internal/config"
 	"mailu-rotator/internal/hook"
 	"mailu-rotator/internal/monitor"
@@ -107,7 +108,7 @@ func newService(path string, onlyWorker bool, stderr io.Writer) (*service, error
 	if s.systemd, err = notify.Open(clock); err != nil {
 		return nil, err
 	}
-	s.metrics = monitor.NewMetrics(clock, s.cache, version, vault.Operations(), scopeOf(a.cfg))
+	s.metrics = monitor.NewMetrics(clock, s.cache, version, vault.Operations(), scopeOf(a.cfg, onlyWorker))
 	s.server = monitor.NewServer(monitor.Options{
 		Metrics: s.metrics, Health: s.health, Cache: s.cache,
 		Page: page.New(page.Config{
@@ -138,7 +139,7 @@ func (s *service) reload(path string, stderr io.Writer) error {
 	}
 	defer listen.Token.Wipe()
 	s.connect(a) // nothing fails from here on
-	s.metrics.Renew(scopeOf(a.cfg))
+	s.metrics.Renew(scopeOf(a.cfg, s.onlyWorker))
 	s.daemon.Reload(settingsOf(a))
 	s.server.Reload(listen)
 	return nil
@@ -198,10 +199,13 @@ func (s *service) work(ctx context.Context) {
 			case <-current.Done():
 			}
 		})
+		watch := func(ctx context.Context, c *cluster.Cluster) { s.watch(ctx, a, c) }
 		if !a.clustered() {
+			s.cache.SawCluster(status.Cluster{})
 			<-current.Done()
-		} else if err := a.work(current); err != nil && current.Err() == nil {
+		} else if err := a.work(current, watch); err != nil && current.Err() == nil {
 			a.log.clusterReports(err)
+			s.cache.ClusterFailed(err)
 			_ = rotator.SystemClock{}.Sleep(current, workPause)
 		}
 		stop()
@@ -301,10 +305,10 @@ func listenOf(c config.Listen) (l monitor.Listen, err error) {
 	return l, err
 }
 
-func scopeOf(c *config.Config) monitor.Scope {
+func scopeOf(c *config.Config, onlyWorker bool) monitor.Scope {
 	scope := monitor.Scope{
 		Timetable: timetableOf(c.Rotation),
-		Method:    string(c.Vault.Auth.Method), TenantLabel: c.Listen.TenantLabel,
+		Method:    string(c.Vault.Auth.Method), TenantLabel: c.Listen.TenantLabel, OnlyWorker: onlyWorker,
 	}
 	for _, server := range c.Mailu.Servers {
 		scope.Origins = append(scope.Origins, server.Origin)

@@ -97,6 +97,28 @@ func (c *Cluster) Inspect(ctx context.Context, origins []rotator.Origin) (i Insp
 	return i, err
 }
 
+// Connected returns nil, or why nothing can be done now.
+func (c *Cluster) Connected() error {
+	if c.conn.IsConnected() {
+		return nil
+	}
+	return ErrUnreachable
+}
+
+// Load returns the workers that are alive and what waits for them: a small part of
+// [Cluster.Inspect].
+func (c *Cluster) Load(ctx context.Context) ([]Presence, []Queue, error) {
+	workers, err := c.Workers(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	queues, err := c.queues(ctx, c.work)
+	if emptied(err) {
+		return workers, nil, nil
+	}
+	return workers, queues, err
+}
+
 // inspectStreams returns the stream of work, or nil.
 func (c *Cluster) inspectStreams(ctx context.Context, i *Inspection) (work jetstream.Stream, err error) {
 	for _, want := range []jetstream.StreamConfig{c.workStream(), c.resultStream(), streamOf(c.runBucket()), streamOf(c.workerBucket())} {

@@ -33,6 +33,11 @@ func newFleetCollector(cache *status.Cache) *fleetCollector {
 		"oldest_proof_timestamp_seconds": {"When the tenant that was proven least recently was last proven; 0 if one never was since the start."},
 		"breaker_state":                  {"1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"},
 		"next_run_timestamp_seconds":     {"When the next run begins; 0 if none is scheduled.", "task"},
+		// Only of a cluster.
+		"cluster_connected":                      {"Whether NATS answered when the daemon last looked: 1, or 0."},
+		"cluster_workers":                        {"Workers that list the server, on all hosts.", "origin"},
+		"cluster_queue_batches":                  {"Batches of tenants that are not done; the origin other stands for all servers that are not configured here.", "origin"},
+		"cluster_queue_oldest_timestamp_seconds": {"When the first of them was published; 0 if there is none.", "origin"},
 		// Per tenant, if enabled.
 		"tenant_password_timestamp_seconds": {"When the tenant's password was made.", "tenant", "origin"},
 		"tenant_due_timestamp_seconds":      {"When the tenant is, or was, due.", "tenant", "origin"},
@@ -57,6 +62,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(name string, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, value, labels...)
 	}
+	collectCluster(gauge, s.Cluster)
 	gauge("last_scan_timestamp_seconds", seconds(s.Scanned))
 	gauge("next_run_timestamp_seconds", seconds(s.NextSweep), string(rotator.TaskSweep))
 	gauge("next_run_timestamp_seconds", seconds(s.NextVerification), string(rotator.TaskVerification))
@@ -90,6 +96,29 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if scope.TenantLabel {
 		c.collectTenants(gauge, s.Now, scope.Timetable)
+	}
+}
+
+// otherServers is the origin of what waits for servers that are not configured here, which
+// the cluster does not name.
+const otherServers = "other"
+
+// collectCluster says nothing about workers and queues that are not known now.
+func collectCluster(gauge func(string, float64, ...string), c status.Cluster) {
+	if !c.Known() {
+		return
+	}
+	gauge("cluster_connected", flag(c.Failed.Reason == ""))
+	if c.Failed.Reason != "" {
+		return
+	}
+	for _, q := range c.Queues {
+		origin := cmp.Or(string(q.Origin), otherServers)
+		if q.Origin != "" {
+			gauge("cluster_workers", float64(q.Workers), origin)
+		}
+		gauge("cluster_queue_batches", float64(q.Batches), origin)
+		gauge("cluster_queue_oldest_timestamp_seconds", seconds(q.Oldest), origin)
 	}
 }
 

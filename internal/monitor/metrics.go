@@ -40,13 +40,14 @@ type Scope struct {
 	Origins     []rotator.Origin  // of the configured servers
 	Method      string            // of the login to Vault
 	TenantLabel bool              // adds series of each tenant
+	OnlyWorker  bool              // the process has no runs of its own, thus no series of them; a reload does not change it
 }
 
 // NewMetrics returns metrics of the fleet on the cache. version is the program's;
 // operations lists all values that [Metrics.VaultRequest] will receive.
 func NewMetrics(clock rotator.Clock, cache *status.Cache, version string, operations []string, scope Scope) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(cache), latency: map[rotator.Origin]time.Duration{}}
-	m.makeRunMetrics()
+	m.makeRunMetrics(!scope.OnlyWorker)
 	m.makeRequestMetrics(operations)
 	build := m.gauge("build_info", "Always 1; the labels say which build this is.", "version", "goversion")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
@@ -60,7 +61,7 @@ func NewMetrics(clock rotator.Clock, cache *status.Cache, version string, operat
 	return m
 }
 
-func (m *Metrics) makeRunMetrics() {
+func (m *Metrics) makeRunMetrics(runs bool) {
 	m.rotations = m.counter("rotations_total", "Tenants that runs were done with, by outcome.", "origin", "outcome")
 	m.steps = m.histogram("step_duration_seconds", "Time that one step of a rotation took, failed ones too.",
 		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "step")
@@ -71,6 +72,9 @@ func (m *Metrics) makeRunMetrics() {
 	m.lastSuccess = m.gauge("last_success_timestamp_seconds", "When a run last came to its end, whatever its tenants' outcomes; 0 if never.", "task")
 	for _, step := range rotator.Steps() {
 		m.steps.WithLabelValues(string(step))
+	}
+	if !runs { // a last success of 0 would be an alert
+		return
 	}
 	for _, task := range tasks() {
 		for _, result := range []string{runOK, runFailures, runIncomplete, runInterrupted, runRefused} {

@@ -215,6 +215,7 @@ func everything(t *testing.T) *watched {
 	for _, ended := range []rotator.EventName{rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished} {
 		w.tell(rotator.Event{Name: ended})
 	}
+	w.cache.SawCluster(ofTwoServers())
 	return w
 }
 

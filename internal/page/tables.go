@@ -13,6 +13,7 @@ import (
 const (
 	pageRows   = 100 // tenants on a page of the table
 	maxServers = 50
+	maxWorkers = 50
 	maxRuns    = 10
 )
 
@@ -201,3 +202,13 @@ func servers(f fleet, latency func(rotator.Origin) (time.Duration, bool)) []*ser
 
 // gravity is higher for servers that the run uses less.
 func gravity(b status.Breaker) int { return max(slices.Index(status.Breakers(), b), 0) }
+
+// waiting returns the queues that are not empty, at most as many as the page has servers.
+func waiting(all []status.QueueEntry) (some []status.QueueEntry) {
+	for _, q := range all {
+		if q.Batches > 0 && len(some) < maxServers {
+			some = append(some, q)
+		}
+	}
+	return some
+}

@@ -117,7 +117,7 @@ func oldest(f fleet) string {
 
 // concerns lists problems other than ages.
 func concerns(f fleet) []concern {
-	return slices.Concat(ofDaemon(f), ofServers(f), ofRecords(f), ofRuns(f))
+	return slices.Concat(ofDaemon(f), ofCluster(f), ofServers(f), ofRecords(f), ofRuns(f))
 }
 
 // ofDaemon lists what keeps the daemon from its work.
@@ -148,6 +148,33 @@ func ofDaemon(f fleet) (all []concern) {
 		all = append(all, concern{
 			Tone: toneNotice, Text: "The last reload was refused: the old configuration stays in force.",
 			Detail: reason(r.Reason), Since: f.Moment(r.Since), Command: f.settings.Command("config check"),
+		})
+	}
+	return all
+}
+
+// ofCluster lists what keeps workers from the fleet.
+func ofCluster(f fleet) (all []concern) {
+	if failed := f.Cluster.Failed; failed.Reason != "" {
+		return []concern{{
+			Tone: toneBad, Text: "The cluster cannot be reached.", Detail: reason(failed.Reason), Since: f.Moment(failed.Since),
+			Command: f.settings.Command(examine), Link: "#cluster",
+		}}
+	}
+	if unserved := f.Cluster.Unserved(); len(unserved) > 0 {
+		c := concern{
+			Tone: toneBad, Text: "No worker lists " + name(unserved[0]), Link: "#cluster", Command: f.settings.Command(examine),
+			Detail: "Its tenants are blocked in every run, until a worker on a host that reaches it has it in mailu.servers.",
+		}
+		if others := len(unserved) - 1; others > 0 {
+			c.Text += fmt.Sprintf(", nor %s", count(others, "other server"))
+		}
+		c.Text += "."
+		all = append(all, c)
+	}
+	if releases := f.Cluster.Releases(); len(releases) > 1 {
+		all = append(all, concern{
+			Tone: toneNotice, Text: "The workers are of " + number(len(releases)) + " releases.", Link: "#cluster", Detail: "All hosts should have one.",
 		})
 	}
 	return all

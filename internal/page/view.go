@@ -25,6 +25,9 @@ type view struct {
 	Servers     []*server
 	MoreServers int // beyond those
 	Origins     []string
+	Workers     []status.WorkerEntry
+	MoreWorkers int                 // beyond those
+	Queues      []status.QueueEntry // that are not empty
 	Runs        []status.RunEntry
 	Table       table
 	Policy      string
@@ -44,6 +47,8 @@ func (h *handler) view(q query) view {
 		Runs: f.Runs[:min(len(f.Runs), maxRuns)], Policy: policyText(settings.DefaultPolicy), Timezone: settings.Timetable.Timezone.String(),
 		Version: h.Version, Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
 	}
+	v.Workers, v.Queues = f.Cluster.Workers[:min(len(f.Cluster.Workers), maxWorkers)], waiting(f.Cluster.Queues)
+	v.MoreWorkers = len(f.Cluster.Workers) - len(v.Workers)
 	v.Verdict, v.Concerns = verdict(f)
 	v.Icon = icon(v.Verdict.Tone)
 	for _, s := range v.Servers {

@@ -324,9 +324,10 @@ func reason(err error) string {
 // Snapshot is a copy of a [Cache].
 type Snapshot struct {
 	Now              time.Time
-	Began            time.Time     // with the daemon
-	Waiting          Trouble       // for Vault
-	Refused          Trouble       // the last reload of the configuration
+	Began            time.Time // with the daemon
+	Waiting          Trouble   // for Vault
+	Refused          Trouble   // the last reload of the configuration
+	Cluster          Cluster
 	Scanned          time.Time     // when the records were last read; zero: not yet
 	Verified         time.Time     // when a verification last completed; zero: not yet
 	Tenants          []Entry       // by name
