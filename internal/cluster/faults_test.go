@@ -102,6 +102,20 @@ func TestFaultsOfNATSInMidRun(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatIsLostIsPublishedAgain(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 20)
+	f.worker("one", serverA)
+	f.once(userOf(7), func(*host) { f.must(f.stream("MR_WORK").Purge(context.WithoutCancel(t.Context()))) })
+	batches := f.recorded()
+
+	f.run(t.Context(), "all-1")
+
+	if n, _, err := batches.Pending(); err != nil || n < 6 || n > 7 {
+		t.Errorf("%d batches were published, error %v, want 4 and those without results", n, err)
+	}
+}
+
 func TestNATSEmptiedWhileARunIsPublished(t *testing.T) {
 	f := newFleet(t)
 	f.config.Batch = 1
