@@ -18,7 +18,7 @@ import (
 const fleet = 200
 
 var (
-	reads   = flag.Int("reads", 400, "how many logins TestReadersWhileAllIsRotated makes, of all languages together")
+	reads   = flag.Int("reads", 250, "how many logins TestReadersWhileAllIsRotated makes, of all languages together")
 	hashing = flag.Duration("hashing", 50*time.Millisecond, "what Mailu takes to set a password")
 	bound   = flag.Duration("bound", patience, "when a login is given up; 10s is what readers do of themselves")
 	gap     = flag.Duration("gap", 50*time.Millisecond, "for how long, at least, Mailu has a password that is not current yet")
