@@ -2,6 +2,11 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"testing"
 )
@@ -100,5 +105,30 @@ func TestMessageThatIsRefused(t *testing.T) {
 		if _, _, err := ring.OpenMessage(c.subject, c.sealed); !errors.Is(err, ErrMessage) {
 			t.Errorf("%s: error %v, want ErrMessage", name, err)
 		}
+	}
+}
+
+func TestMessageHasTheDocumentedForm(t *testing.T) {
+	sealed, err := messageRing(t, 7).SealMessage(7, "mr.work.a", []byte("a batch"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := hkdf.Key(sha256.New, bytes.Repeat([]byte{7}, KeySize), nil, "mailu-rotator/message/1", 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	opened, err := aead.Open(nil, sealed[4:16], sealed[16:], []byte("mr.work.a"))
+
+	if err != nil || string(opened) != "a batch" || binary.BigEndian.Uint32(sealed) != 7 {
+		t.Errorf("opened %q of version %d, error %v", opened, binary.BigEndian.Uint32(sealed), err)
 	}
 }

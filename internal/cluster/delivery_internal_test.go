@@ -282,3 +282,21 @@ func TestPlannerAwaitsItsOwnBatches(t *testing.T) {
 		})
 	}
 }
+
+func TestErrorsThatMeanNoAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a timeout":               {context.DeadlineExceeded, true},
+		"no leader":               {jetstream.ErrNoStreamResponse, true},
+		"JetStream starts":        {&jetstream.APIError{Code: 503, ErrorCode: 10008}, true},
+		"a stream that is gone":   {jetstream.ErrStreamNotFound, false},
+		"a request that is wrong": {&jetstream.APIError{Code: 400}, false},
+		"an interrupt":            {context.Canceled, false},
+	} {
+		if got := errors.Is(explain(c.err), ErrUnreachable); got != c.want || !errors.Is(explain(c.err), c.err) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -30,7 +30,7 @@ type report struct {
 
 type progress struct {
 	Batch  string `json:"batch"`
-	Worker string `json:"worker"` // or the planner, of a batch that it replaced
+	Worker string `json:"worker"`
 }
 
 // runState is the value of a run's key: who plans it, and how far that is. Only this

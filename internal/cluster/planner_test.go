@@ -87,6 +87,44 @@ func TestPlannerDiesWhileItPublishes(t *testing.T) {
 	rotated := report.Count(rotator.Rotated)
 	want(t, report, map[rotator.Outcome]int{rotator.Rotated: rotated, rotator.Fresh: 20 - rotated})
 	f.wantOncePushed(20)
+	attached, err := f.attach("due-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, attached, map[rotator.Outcome]int{rotator.Rotated: 20})
+}
+
+func TestPlannerOfAWithdrawnRunPublishesNothing(t *testing.T) {
+	f := newFleet(t)
+	f.add(serverA, 0, 5)
+	f.worker("one", serverA)
+	planner, err := f.open("planner").Plan(t.Context(), "due-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer planner.Close()
+	other, err := f.open("other").Plan(t.Context(), "due-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	keys, err := keyring(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	_ = other.Execute(interrupted, keys, sweep.Order{}, nil, func(sweep.Settled) {}) // withdraws it
+	s := f.host("planner").sweep()
+	s.Engine = planner
+
+	report, err := s.Run(t.Context(), sweep.Selection{}, 0)
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, report, map[rotator.Outcome]int{rotator.Deferred: 5})
+	f.wantOncePushed(0)
 }
 
 func TestClaim(t *testing.T) {
@@ -174,12 +212,15 @@ func TestPlannerKeepsItsLease(t *testing.T) {
 		f.must(err)
 		return role == cluster.Plans
 	})
-	time.Sleep(300 * time.Millisecond) // the deposed planner renews nothing
-	if role, err := f.open("third").Claim(t.Context(), "due-1"); err != nil || role != cluster.Waits {
+	late := &jumpingClock{}
+	late.jump(29500 * time.Millisecond)
+	third := f.open("third", late.set)
+	time.Sleep(time.Second) // the deposed planner renews nothing
+	if role, err := f.open("fourth").Claim(t.Context(), "due-1"); err != nil || role != cluster.Waits {
 		t.Errorf("role %d, error %v, want that the other one plans it", role, err)
 	}
-	if role, err := other.Claim(t.Context(), "due-1"); err != nil || role != cluster.Plans {
-		t.Errorf("role %d, error %v, want that the other one plans it", role, err)
+	if role, err := third.Claim(t.Context(), "due-1"); err != nil || role != cluster.Plans {
+		t.Errorf("role %d, error %v, want that the other one's lease has lapsed", role, err)
 	}
 }
 

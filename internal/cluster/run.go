@@ -121,7 +121,6 @@ func (r *Run) publish(ctx context.Context, s sealer, f *follower, assignments []
 	if err := r.insist(ctx, func() error { return r.announceRun(ctx, statePlanning) }); err != nil {
 		return err
 	}
-	lost := f.open()
 	for _, batch := range r.cut(f.order, assignments) {
 		t := task{Run: r.id, ID: fmt.Sprintf("%d.%d", r.plan, r.seq), Batch: batch}
 		r.seq++
@@ -132,12 +131,6 @@ func (r *Run) publish(ctx context.Context, s sealer, f *follower, assignments []
 	}
 	if err := tell(fmt.Sprintf("planned.%d.%d", r.plan, r.seq), report{Planned: &f.order}); err != nil {
 		return err
-	}
-	for _, b := range lost {
-		if err := tell("done."+b.ID, report{Done: &progress{b.ID, r.Name}}); err != nil {
-			return err
-		}
-		b.done = true
 	}
 	r.Close()
 	return r.insist(ctx, func() error { return r.announceRun(ctx, statePublished) })
@@ -193,7 +186,6 @@ func (r *Run) insist(ctx context.Context, request func() error) error {
 // withdraw takes back what no worker has begun, and waits until the rest has ended, for no
 // longer than a dead worker would keep it.
 func (r *Run) withdraw(ctx context.Context, f *follower) {
-	r.Close() // else the lease would be renewed
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.AckWait+requestTimeout)
 	defer cancel()
 	if _, err := r.setState(ctx, r.id, stateWithdrawn); err != nil {

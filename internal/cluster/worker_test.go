@@ -2,7 +2,6 @@ package cluster_test
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -312,15 +311,43 @@ func TestSignOfAWorkerLapses(t *testing.T) {
 
 func TestOutageIsReportedOnce(t *testing.T) {
 	f := newFleet(t)
+	f.config.AckWait = 300 * time.Millisecond
 	f.add(serverA, 0, 1)
-	f.worker("one", serverA)
-	f.must(f.jetStream().DeleteStream(t.Context(), "MR_WORK"))
-	f.nats.Kill()
-	time.Sleep(8 * time.Second)
-	f.must(f.nats.Restart(t.Context()))
+	w := f.worker("one", serverA)
+	w.noVault.Store(true)
+	wait := f.begin(t.Context(), "all-1", everything, 0)
+	time.Sleep(3 * time.Second)
+	w.noVault.Store(false)
 
-	want(t, f.run(t.Context(), "all-1"), map[rotator.Outcome]int{rotator.Rotated: 1})
-	if n := f.reports("work for"); n > 4 {
-		t.Errorf("%d reports: %s", n, strings.Join(f.reported, "\n"))
+	want(t, wait(), map[rotator.Outcome]int{rotator.Rotated: 1})
+	if n := f.reports("batch given back"); n != 1 {
+		t.Errorf("%d reports, want 1", n)
+	}
+}
+
+func TestWorkerMakesWhatNATSHasLost(t *testing.T) {
+	for _, stream := range []string{"KV_MR_WORKERS", "MR_WORK"} {
+		t.Run(stream, func(t *testing.T) {
+			f := newFleet(t)
+			f.config.Clock = racingClock{time.Now()}
+			f.config.AckWait = 20 * time.Second
+			observer := f.open("observer")
+			f.worker("one", serverA)
+			js := f.jetStream()
+
+			f.must(js.DeleteStream(t.Context(), stream))
+
+			if _, err := observer.Workers(t.Context()); err != nil {
+				t.Error(err)
+			}
+			f.eventually("it exists again", func() bool {
+				_, err := js.Stream(t.Context(), stream)
+				return err == nil
+			})
+			all, err := observer.Workers(t.Context())
+			if err != nil || len(all) != 1 {
+				t.Errorf("the workers are %+v, error %v, want one", all, err)
+			}
+		})
 	}
 }

@@ -68,6 +68,8 @@ func rotatedBy(outcome rotator.Outcome) sweep.Settled {
 
 func TestResultsOfWorkers(t *testing.T) {
 	lost := errors.New("NATS is gone")
+	expires := rotatedBy(rotator.Rotated)
+	expires.Reason = "the record expires"
 	for name, c := range map[string]struct {
 		results []sweep.Settled
 		err     error
@@ -75,6 +77,7 @@ func TestResultsOfWorkers(t *testing.T) {
 		reason  string
 	}{
 		"rotated":                           {[]sweep.Settled{rotatedBy(rotator.Rotated)}, nil, rotator.Rotated, "asked for"},
+		"rotated, with a remark":            {[]sweep.Settled{expires}, nil, rotator.Rotated, "the record expires"},
 		"rotated, then found done":          {[]sweep.Settled{rotatedBy(rotator.Rotated), rotatedBy(rotator.Fresh)}, nil, rotator.Rotated, "asked for"},
 		"finished, then found done":         {[]sweep.Settled{rotatedBy(rotator.Finished), rotatedBy(rotator.Fresh)}, nil, rotator.Finished, "asked for"},
 		"rotated, then not begun":           {[]sweep.Settled{rotatedBy(rotator.Rotated), became(rotator.Blocked)}, nil, rotator.Rotated, "asked for"},
@@ -107,12 +110,29 @@ func TestResultsOfWorkers(t *testing.T) {
 				if told := f.told(rotator.TenantReported); len(told) != 1 || told[0].Tenant != string(tenant(1)) || told[0].Origin != serverA {
 					t.Errorf("the events are %+v, want one", told)
 				}
+				if row.Outcome == rotator.Rotated && f.told(rotator.TenantReported)[0].Err != nil && len(c.results) == 1 {
+					t.Errorf("the event has the error %v", f.told(rotator.TenantReported)[0].Err)
+				}
 				if len(f.told(rotator.TenantDone)) > 0 || len(f.of(rotatortest.OpWrite)) > 0 || len(f.of(rotatortest.OpKnows)) > 0 {
 					t.Error("the planner worked on the tenant")
 				}
 			})
 		})
 	}
+}
+
+func TestFinishedTenantIsHalfFinishedNoLonger(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		f.leave(t, 1, "another", f.began)
+		f.sweep.Engine = &script{results: []sweep.Settled{rotatedBy(rotator.Finished)}}
+
+		f.run(t, sweep.Selection{PendingOnly: true})
+
+		if told := f.told(rotator.TenantReported); len(told) != 1 || told[0].Status.Pending != nil || told[0].Status.LastRotated != "2026-11-23T12:00:00.000Z" {
+			t.Errorf("the events are %+v", told)
+		}
+	})
 }
 
 func TestInterruptedRunOfAnEngine(t *testing.T) {
