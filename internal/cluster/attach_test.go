@@ -1,7 +1,6 @@
 package cluster_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -97,6 +96,7 @@ func TestAttachToAWithdrawnRunWhoseWorkerDied(t *testing.T) {
 	one := f.worker("one", serverA)
 	ctx, interrupt := context.WithCancel(t.Context())
 	f.once(userOf(6), func(*host) {
+		f.awaitPublished("all-1")
 		one.kill()
 		interrupt()
 	})
@@ -124,17 +124,8 @@ func TestAttachToARunWhosePlannerDied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runs, err := f.jetStream().KeyValue(t.Context(), "MR_RUNS")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f.once(userOf(3), func(*host) {
-		for range 100 {
-			if entry, err := runs.Get(t.Context(), "all-1"); err == nil && bytes.Contains(entry.Value(), []byte("published")) {
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
+		f.awaitPublished("all-1")
 		planner.Close()
 		die()
 	})

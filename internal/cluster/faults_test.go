@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -41,6 +42,20 @@ func (f *fleet) jetStream() jetstream.JetStream {
 	js, err := jetstream.New(conn)
 	f.must(err)
 	return js
+}
+
+// awaitPublished waits until the planner has published all batches of a run.
+func (f *fleet) awaitPublished(run string) {
+	f.t.Helper()
+	runs, err := f.jetStream().KeyValue(context.WithoutCancel(f.t.Context()), "MR_RUNS")
+	f.must(err)
+	for range 200 {
+		if entry, err := runs.Get(context.WithoutCancel(f.t.Context()), run); err == nil && bytes.Contains(entry.Value(), []byte("published")) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	f.t.Errorf("run %s is not published within 10 s", run)
 }
 
 func TestFaultsOfNATSInMidRun(t *testing.T) {

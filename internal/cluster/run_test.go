@@ -142,7 +142,11 @@ func TestInterruptedRunIsWithdrawn(t *testing.T) {
 	f.add(serverA, 0, 20)
 	f.worker("one", serverA)
 	ctx, interrupt := context.WithCancel(t.Context())
-	f.once(userOf(6), func(*host) { interrupt(); time.Sleep(500 * time.Millisecond) })
+	f.once(userOf(6), func(*host) {
+		f.awaitPublished("all-1")
+		interrupt()
+		time.Sleep(500 * time.Millisecond)
+	})
 
 	report := f.run(ctx, "all-1")
 
@@ -192,6 +196,7 @@ func TestRunWithdrawnByAnotherIsDeferred(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	attached := make(chan sweep.Report, 1)
 	f.once(userOf(6), func(*host) {
+		f.awaitPublished("all-1")
 		go func() {
 			report, err := f.attach("all-1")
 			if err != nil {
