@@ -228,13 +228,13 @@ func (c *jumpingClock) set(config *cluster.Config) { config.Clock = c }
 
 func (f *fleet) eventually(what string, is func() bool) {
 	f.t.Helper()
-	for range 400 {
+	for range 1200 {
 		if is() {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	f.t.Fatalf("not within 20 s: %s", what)
+	f.t.Fatalf("not within a minute: %s", what)
 }
 
 // everything is an emergency run.
