@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"mailu-rotator/crypto"
 )
 
 const (
@@ -203,10 +205,11 @@ func (c *Credential) promote(p *Pending) {
 	}
 }
 
-// promote makes r.next the current password of c, with its proof if Mailu has shown one.
+// promote makes r.next the current password of c, with its proof if Mailu has shown one. A
+// password that is not one of ours gets none: each verification is to say so.
 func (r *rotation) promote(c *Credential) {
 	c.promote(r.next)
-	if r.hash != "" {
+	if r.hash != "" && crypto.CheckPassword(r.password) == nil {
 		c.Proof = c.proof(r.hash)
 	}
 }
