@@ -28,7 +28,7 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/mailu-rotator
 # functions need not be watched.
 UNRACED := -gcflags='crypto/internal/fips140/...=-race=false'
 
-.PHONY: help all build man completions licences install package boot-test container-test check-units generate test test-fast bench bench-check readers lint vulncheck fuzz demo chaos wave vault nats clean
+.PHONY: help all build man completions licences install package boot-test container-test check-units generate test test-fast bench bench-check readers lint vulncheck fuzz demo chaos convictions wave vault nats clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -172,6 +172,9 @@ demo: build vault nats ## watch it rotate passwords on a real Vault; CLUSTER=1 b
 chaos: vault nats ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n CLUSTER=1
 	@go build -o bin/chaos ./test/chaos
 	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0) $(if $(CLUSTER),-cluster -nights 0)
+
+convictions: vault nats ## the judges of make chaos CLUSTER=1 convict broken programs (5 minutes, a quiet machine)
+	go test -tags convictions -run TestABrokenClusterIsFound -timeout 30m ./test/chaos
 
 wave: ## two years of a fleet that was imported on one day, with a rotation.spread and without (a minute)
 	cd test/bench && GOWORK=off go run ./spreadsim -svg ../../docs/images/wave.svg

@@ -83,8 +83,11 @@ func (s *stage) emergencies(ctx context.Context, r *finalState) error {
 	}
 	r.want(status, "verify", output)
 	for _, m := range s.meters {
-		r.findings = append(r.findings, m.findings...)
-		s.tally.addN("in flight", "at most, at "+m.name, m.most)
+		m.mu.Lock()
+		findings, most := m.findings, m.most
+		m.mu.Unlock()
+		r.findings = append(r.findings, findings...)
+		s.tally.addN("in flight", "at most, at "+m.name, most)
 	}
 	return nil
 }
