@@ -23,8 +23,16 @@ type Link struct {
 	answers   gate // towards the clients
 	transfers sync.WaitGroup
 
-	mu    sync.Mutex // guards the field below
+	mu    sync.Mutex // guards the fields below
 	watch func(sent []byte) (pass bool)
+	open  map[*connection]bool
+	apart []int // the processes that CutFrom named
+}
+
+// connection is one between a client and the server.
+type connection struct {
+	socket string // the client's, see socketOf
+	cut    gate   // by CutFrom
 }
 
 // NewLink starts a link to the server at target, host:port.
@@ -33,7 +41,7 @@ func NewLink(target string) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the link: %w", err)
 	}
-	l := &Link{Addr: listener.Addr().String(), target: target, listener: listener}
+	l := &Link{Addr: listener.Addr().String(), target: target, listener: listener, open: map[*connection]bool{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.transfers.Go(l.accept)
 	return l, nil
@@ -48,10 +56,52 @@ func (l *Link) Cut() {
 // CutAnswers stops only what the server sends: requests take effect unseen.
 func (l *Link) CutAnswers() { l.answers.shut() }
 
-// Heal opens both directions.
+// CutFrom stops both directions for the connections of one process on this host: a
+// partition between two of several servers. It knows them by /proc, so on Linux only.
+func (l *Link) CutFrom(pid int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sockets, err := socketsOf(pid)
+	if err != nil {
+		return fmt.Errorf("cut the link from process %d: %w", pid, err)
+	}
+	l.apart = append(l.apart, pid)
+	for c := range l.open {
+		if sockets[c.socket] {
+			c.cut.shut()
+		}
+	}
+	return nil
+}
+
+// Heal opens both directions, for all.
 func (l *Link) Heal() {
 	l.requests.open()
 	l.answers.open()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.apart = nil
+	for c := range l.open {
+		c.cut.open()
+	}
+}
+
+// admit registers a connection of a client.
+func (l *Link) admit(client net.Conn) (c *connection, end func()) {
+	c = &connection{socket: socketOf(client.RemoteAddr())}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, pid := range l.apart {
+		if sockets, err := socketsOf(pid); err == nil && sockets[c.socket] {
+			c.cut.shut()
+		}
+	}
+	l.open[c] = true
+	return c, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.open, c)
+	}
 }
 
 // Watch calls f with everything that a client sends from now on, before it passes on, from
@@ -91,7 +141,9 @@ func (l *Link) accept() {
 // join connects a client with the server until both have ended or one is reset.
 func (l *Link) join(client net.Conn) {
 	defer closeOnEnd(l.ctx, client)()
-	if !l.requests.pass(l.ctx) {
+	c, end := l.admit(client)
+	defer end()
+	if !l.requests.pass(l.ctx) || !c.cut.pass(l.ctx) {
 		return
 	}
 	server, err := new(net.Dialer).DialContext(l.ctx, "tcp", l.target)
@@ -101,17 +153,17 @@ func (l *Link) join(client net.Conn) {
 	}
 	defer closeOnEnd(l.ctx, server)()
 	var both sync.WaitGroup
-	both.Go(func() { l.transfer(server, client, &l.requests) })
-	both.Go(func() { l.transfer(client, server, &l.answers) })
+	both.Go(func() { l.transfer(server, client, &l.requests, c) })
+	both.Go(func() { l.transfer(client, server, &l.answers, c) })
 	both.Wait()
 }
 
 // transfer copies until the end of from, and hands that on as well.
-func (l *Link) transfer(to, from net.Conn, way *gate) {
+func (l *Link) transfer(to, from net.Conn, way *gate, c *connection) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		if !way.pass(l.ctx) {
+		if !way.pass(l.ctx) || !c.cut.pass(l.ctx) {
 			return
 		}
 		if n > 0 && way == &l.requests && !l.passes(buffer[:n]) {

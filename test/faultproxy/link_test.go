@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -264,4 +265,63 @@ func TestClosedLinkDropsWhatWaits(t *testing.T) {
 	if _, err := net.Dial("tcp", link.Addr); err == nil {
 		t.Error("the link still accepts connections")
 	}
+}
+
+// stranger is another process with a connection through the link: it sends each line that
+// it is given.
+func stranger(t *testing.T, link *faultproxy.Link) (pid int, send io.Writer) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(link.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("bash", "-c", `exec 3<>"/dev/tcp/$0/$1"; while read -r line; do echo "$line" >&3; done`, host, port)
+	send, err = cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd.Process.Pid, send
+}
+
+func TestLinkIsCutFromOneProcess(t *testing.T) {
+	link, arrivals := linked(t)
+	pid, send := stranger(t, link)
+	theirs := <-arrivals
+	t.Cleanup(func() { theirs.Close() })
+	ours, server := pair(t, link, arrivals)
+
+	if err := link.CutFrom(pid); err != nil {
+		t.Fatal(err)
+	}
+
+	_, _ = io.WriteString(send, "held\n")
+	wantSilence(t, theirs)
+	say(t, ours, "passes")
+	wantHeard(t, server, "passes")
+	link.Heal()
+	wantHeard(t, theirs, "held")
+}
+
+func TestLinkHoldsNewConnectionsOfACutProcess(t *testing.T) {
+	link, arrivals := linked(t)
+
+	if err := link.CutFrom(os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+
+	client := dial(t, link)
+	say(t, client, "later")
+	select {
+	case <-arrivals:
+		t.Fatal("the connection reached the server")
+	case <-time.After(100 * time.Millisecond):
+	}
+	link.Heal()
+	server := <-arrivals
+	t.Cleanup(func() { server.Close() })
+	wantHeard(t, server, "later")
 }

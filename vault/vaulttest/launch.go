@@ -36,6 +36,11 @@ func (s *Server) launch(ctx context.Context) error {
 		if s.opts.TLS {
 			s.Addr = "https://" + s.listen
 		}
+		if s.node != nil {
+			if err = s.node.connect(); err != nil {
+				return err
+			}
+		}
 		if err = s.spawn(ctx); !errors.Is(err, child.ErrPortTaken) {
 			return err
 		}
@@ -77,17 +82,23 @@ func (s *Server) spawn(ctx context.Context) error {
 }
 
 func (s *Server) config() string {
-	storage := `storage "inmem" {}`
-	if s.opts.Dir != "" {
-		storage = fmt.Sprintf("storage \"file\" {\n  path = %q\n}", filepath.Join(s.work, "data"))
+	storage, peers := `storage "inmem" {}`, ""
+	switch {
+	case s.node != nil:
+		storage, peers = s.node.config(s.data())
+	case s.opts.Dir != "":
+		storage = fmt.Sprintf("storage \"file\" {\n  path = %q\n}", s.data())
 	}
 	security := "tls_disable = true"
 	if s.ca != nil {
 		security = fmt.Sprintf("tls_cert_file = %q\n  tls_key_file = %q", s.cert, s.key)
 	}
-	return fmt.Sprintf("%s\nlistener \"tcp\" {\n  address = %q\n  %s\n}\napi_addr = %q\ndisable_mlock = true\n",
-		storage, s.listen, security, s.Addr)
+	return fmt.Sprintf("%s\nlistener \"tcp\" {\n  address = %q\n  %s\n  %s\n}\napi_addr = %q\ndisable_mlock = true\n",
+		storage, s.listen, security, peers, s.Addr)
 }
+
+// data is where storage on disk is.
+func (s *Server) data() string { return filepath.Join(s.work, "data") }
 
 // ceremony is the result of initialising a server. With a Dir it is stored beside the
 // data: these secrets belong to a server that only tests use.

@@ -46,6 +46,7 @@ type Server struct {
 	CACert    string // PEM file of the CA behind Addr; empty without TLS
 
 	opts      Options
+	node      *node // nil unless it belongs to a Cluster
 	binary    string
 	work      string // configuration and certificates
 	listen    string // host:port of Addr
@@ -225,8 +226,10 @@ func (s *Server) prepare() error {
 		s.http = newHTTPClient(nil)
 		return nil
 	}
-	if s.ca, err = authority.New(s.work, "vaulttest CA"); err != nil {
-		return err
+	if s.ca == nil { // the nodes of a cluster share one
+		if s.ca, err = authority.New(s.work, "vaulttest CA"); err != nil {
+			return err
+		}
 	}
 	s.CACert = s.ca.CertFile
 	s.http = newHTTPClient(s.ca.Pool)
@@ -239,3 +242,10 @@ func (s *Server) running() *child.Server {
 	defer s.mu.Unlock()
 	return s.process
 }
+
+// Pause stops the process where it is, until Continue: as on a host that stands still, its
+// connections stay open and nothing is answered.
+func (s *Server) Pause() error { return s.running().Pause() }
+
+// Continue ends Pause.
+func (s *Server) Continue() error { return s.running().Continue() }

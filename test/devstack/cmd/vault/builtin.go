@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/builtin/credential/approle"
 	"github.com/hashicorp/vault/builtin/credential/cert"
 	"github.com/hashicorp/vault/builtin/logical/transit"
+	"github.com/hashicorp/vault/physical/raft"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/hashicorp/vault/sdk/physical"
@@ -60,7 +61,7 @@ func (p plugins) DeprecationStatus(name string, kind consts.PluginType) (consts.
 func (plugins) IsBuiltinEntPlugin(string, consts.PluginType) bool { return false }
 
 func storages() map[string]physical.Factory {
-	return map[string]physical.Factory{"file": file.NewFileBackend, "inmem": inmem.NewInmem}
+	return map[string]physical.Factory{"file": file.NewFileBackend, "inmem": inmem.NewInmem, "raft": raft.NewRaftBackend}
 }
 
 func auditDevices() map[string]audit.Factory {

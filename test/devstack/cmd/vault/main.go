@@ -1,6 +1,6 @@
 // Command vault is a minimal server around HashiCorp Vault: Vault's own core and HTTP
 // handler, KV, Transit, token, AppRole, certificate and Kubernetes auth, file and
-// memory storage. Tests and the demo use it if no released vault or bao is installed,
+// memory storage, Integrated Storage (raft). Tests and the demo use it if no released vault or bao is installed,
 // through the same command line:
 //
 //	vault server -dev [-dev-root-token-id=T] [-dev-listen-address=A] [-dev-no-store-token]
@@ -8,7 +8,7 @@
 //	vault version
 //
 // It offers Vault's HTTP API for the parts that are compiled in and refuses others by
-// name. It is not for production: no auto-unseal, no high availability, no UI.
+// name. It is not for production: no auto-unseal, no UI.
 package main
 
 import (

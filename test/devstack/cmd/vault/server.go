@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/vault/helper/metricsutil"
 	vaulthttp "github.com/hashicorp/vault/http"
 	"github.com/hashicorp/vault/internalshared/configutil"
+	"github.com/hashicorp/vault/sdk/physical"
 	"github.com/hashicorp/vault/vault"
 )
 
@@ -34,6 +35,9 @@ func serve(ctx context.Context, o options) error {
 	// Listen before the dev set-up: an occupied port must fail before the key ceremony.
 	listeners, err := listen(config, ui)
 	if err != nil {
+		return err
+	}
+	if err := joinCluster(ctx, core, config); err != nil {
 		return err
 	}
 	if o.dev {
@@ -102,7 +106,7 @@ func level(config *server.Config) hclog.Level {
 func newCore(config *server.Config, logger hclog.Logger, ui cli.Ui, o options) (*vault.Core, error) {
 	factory, ok := storages()[config.Storage.Type]
 	if !ok {
-		return nil, fmt.Errorf("storage %q is not compiled in: use file or inmem", config.Storage.Type)
+		return nil, fmt.Errorf("storage %q is not compiled in: use file, inmem or raft", config.Storage.Type)
 	}
 	storage, err := factory(config.Storage.Config, logger.Named("storage."+config.Storage.Type))
 	if err != nil {
@@ -115,9 +119,12 @@ func newCore(config *server.Config, logger hclog.Logger, ui cli.Ui, o options) (
 		return nil, fmt.Errorf("set up telemetry: %w", err)
 	}
 	builtin := builtinPlugins()
+	ha, _ := storage.(physical.HABackend) // only raft
 	core, err := vault.NewCore(&vault.CoreConfig{
 		RawConfig:                config,
 		Physical:                 storage,
+		HAPhysical:               ha,
+		ClusterAddr:              config.ClusterAddr,
 		StorageType:              config.Storage.Type,
 		RedirectAddr:             config.APIAddr,
 		AuditBackends:            auditDevices(),
@@ -140,6 +147,31 @@ func newCore(config *server.Config, logger hclog.Logger, ui cli.Ui, o options) (
 		return nil, fmt.Errorf("start the core: %w", err)
 	}
 	return core, nil
+}
+
+// joinCluster prepares the core for the other nodes of a raft cluster: where it listens
+// for them, how it answers what they forward, and whom it joins if it is not a member
+// yet. Without raft it does nothing.
+func joinCluster(ctx context.Context, core *vault.Core, config *server.Config) error {
+	if config.Storage.Type != "raft" {
+		return nil
+	}
+	var addresses []*net.TCPAddr
+	for _, l := range config.Listeners {
+		address, err := net.ResolveTCPAddr("tcp", l.ClusterAddress)
+		if err != nil || l.ClusterAddress == "" {
+			return fmt.Errorf("listener %s: cluster_address %q: raft needs a host:port here", l.Address, l.ClusterAddress)
+		}
+		addresses = append(addresses, address)
+	}
+	core.SetClusterListenerAddrs(addresses)
+	core.SetClusterHandler(vaulthttp.Handler.Handler(&vault.HandlerProperties{
+		Core: core, ListenerConfig: &configutil.Listener{},
+	}))
+	if err := core.InitiateRetryJoin(ctx); err != nil {
+		return fmt.Errorf("join the raft cluster: %w", err)
+	}
+	return nil
 }
 
 // listen opens the configured listeners, with Vault's default limits.
