@@ -49,4 +49,6 @@ type lookedAt struct {
 }
 
 // Serves implements [sweep.Engine].
-func (l lookedAt) Serves(origin rotator.Origin) error { return l.found.Serves(origin) }
+func (l lookedAt) Serves(ctx context.Context, origin rotator.Origin) error {
+	return l.found.Serves(ctx, origin)
+}

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,6 +58,7 @@ type Config struct {
 	Replicas int                           // of streams and buckets, 1 to 5
 	Batch    int                           // tenants in one batch, at least 1
 	AckWait  time.Duration                 // how long a batch stays with a worker that is silent
+	Announce time.Duration                 // how often a worker says that it is alive; 0: every 15 seconds
 	Name     string                        // names this process, unique among hosts and times
 	Version  string                        // of this program
 	Clock    rotator.Clock
@@ -71,6 +73,7 @@ type Cluster struct {
 	Config
 	conn *nats.Conn
 	js   jetstream.JetStream
+	back chan struct{} // receives when the connection is back
 	store
 }
 
@@ -86,8 +89,8 @@ type store struct {
 // Open connects, and makes the streams and buckets that do not exist yet. The caller must
 // close the cluster.
 func Open(ctx context.Context, config Config) (*Cluster, error) {
-	c := &Cluster{Config: config}
-	if err := c.connect(ctx); err != nil {
+	c, err := Dial(ctx, config)
+	if err != nil {
 		return nil, err
 	}
 	store, err := c.create(ctx)
@@ -107,7 +110,7 @@ func (c *Cluster) connect(ctx context.Context) (err error) {
 		nats.Name("mailu-rotator " + c.Name), nats.Timeout(requestTimeout), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second),
 		nats.DisconnectErrHandler(c.disconnected),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.Report(err) }), // such as a missing permission
-		nats.ReconnectHandler(func(*nats.Conn) { c.Report(nil) }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected() }),
 		nats.DrainTimeout(requestTimeout),
 	}
 	if c.TLS != nil {
@@ -138,6 +141,32 @@ func (c *Cluster) disconnected(conn *nats.Conn, err error) {
 	if !conn.IsClosed() {
 		c.Report(cmp.Or(err, errors.New("the connection to NATS is lost")))
 	}
+}
+
+func (c *Cluster) reconnected() {
+	c.Report(nil)
+	select {
+	case c.back <- struct{}{}:
+	default: // nobody has received the last one yet
+	}
+}
+
+// pause sleeps until the connection is back, but for no longer than this. The error is
+// that of ctx.
+func (c *Cluster) pause(ctx context.Context, length time.Duration) error {
+	woken, wake := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-c.back:
+			wake()
+		case <-woken.Done():
+		}
+	})
+	_ = c.Clock.Sleep(woken, length)
+	wake()
+	watcher.Wait()
+	return ctx.Err()
 }
 
 // nkey authenticates with the seed, which is read for each signature and not kept.

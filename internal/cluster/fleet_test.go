@@ -71,7 +71,7 @@ func newFleet(t *testing.T) *fleet {
 
 func fleetOn(t *testing.T, nats *natstest.Server) *fleet {
 	f := &fleet{t: t, nats: nats, claimTTL: time.Minute, busy: map[rotator.Origin]int{}}
-	f.config = cluster.Config{Prefix: "MR", Replicas: 1, Batch: 5, AckWait: ackWait, Version: "test", Clock: rotator.SystemClock{}, Report: f.report}
+	f.config = cluster.Config{Prefix: "MR", Replicas: 1, Batch: 5, AckWait: ackWait, Announce: 300 * time.Millisecond, Version: "test", Clock: rotator.SystemClock{}, Report: f.report}
 	f.store = &rotatortest.Store{Clock: rotator.SystemClock{}, Hook: f.around}
 	f.mailu = &rotatortest.Mailu{Origins: []rotator.Origin{serverA, serverB}, Hook: f.around}
 	return f

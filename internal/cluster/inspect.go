@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,7 +35,7 @@ type Difference struct {
 }
 
 // Serves returns nil if some worker lists the origin, else [sweep.ErrNoWorker].
-func (i *Inspection) Serves(origin rotator.Origin) error {
+func (i *Inspection) Serves(_ context.Context, origin rotator.Origin) error {
 	if slices.ContainsFunc(i.Workers, func(p Presence) bool { return p.Lists(origin) }) {
 		return nil
 	}
@@ -61,10 +62,11 @@ type Planning struct {
 // Stale reports whether another process may plan the run.
 func (p Planning) Stale(now time.Time) bool { return now.Sub(p.At) >= leaseTTL }
 
-// Dial connects and makes nothing in NATS, for [Cluster.Inspect] and [Cluster.Check]. The
+// Dial connects and makes nothing in NATS, for [Cluster.Inspect] and [Check]. The
 // caller must close the cluster.
 func Dial(ctx context.Context, config Config) (*Cluster, error) {
-	c := &Cluster{Config: config}
+	c := &Cluster{Config: config, back: make(chan struct{}, 1)}
+	c.Announce = cmp.Or(c.Announce, presenceTTL/4)
 	if err := c.connect(ctx); err != nil {
 		return nil, err
 	}

@@ -69,6 +69,22 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 	return all, nil
 }
 
+// presenceAge is for how long workers have announced themselves in the bucket: it is made
+// anew after NATS was emptied.
+func (c *Cluster) presenceAge(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, bucketPrefix+c.workerBucket().Bucket)
+	if emptied(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look at the workers: %w", explain(err))
+	}
+	info := stream.CachedInfo()
+	return info.TimeStamp.Sub(info.Created), nil // both by NATS' clock
+}
+
 // announce tells the others that this worker is alive.
 func (c *Cluster) announce(ctx context.Context, p Presence) error {
 	value, err := json.Marshal(p)

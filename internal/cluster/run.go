@@ -29,10 +29,13 @@ const (
 // its lease until the run is published.
 type Run struct {
 	*Cluster
-	id     string
-	served map[string]bool // hashes of the origins that some worker lists
-	plan   uint64          // tells the batches of this planner from those of another
-	seq    int             // of the next batch
+	id   string
+	plan uint64 // tells the batches of this planner from those of another
+	seq  int    // of the next batch
+
+	mu     sync.Mutex // guards the fields below
+	known  []Presence // the workers that are alive
+	awaits time.Time  // until when others may still announce themselves
 
 	stop   context.CancelFunc
 	leased sync.WaitGroup
@@ -40,17 +43,13 @@ type Run struct {
 
 // Preview returns a run that writes nothing, for a dry run.
 func (c *Cluster) Preview(ctx context.Context) (*Run, error) {
-	workers, err := c.Workers(ctx)
+	age, err := c.presenceAge(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{Cluster: c, served: map[string]bool{}, stop: func() {}}
-	for _, w := range workers {
-		for _, server := range w.Servers {
-			r.served[server] = true
-		}
-	}
-	return r, nil
+	r := &Run{Cluster: c, stop: func() {}, awaits: c.Clock.Now().Add(c.Announce*4/3 - age)}
+	r.known, err = c.Workers(ctx)
+	return r, err
 }
 
 // Plan returns the run with this id, for a planner. The caller must close it.
@@ -82,11 +81,19 @@ func (r *Run) Close() {
 }
 
 // Serves implements [sweep.Engine], with the workers that were alive when the run began.
-func (r *Run) Serves(origin rotator.Origin) error {
-	if r.served[hash(origin)] {
-		return nil
+// After NATS was emptied it waits until those that live have announced themselves again.
+func (r *Run) Serves(ctx context.Context, origin rotator.Origin) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !slices.ContainsFunc(r.known, func(p Presence) bool { return p.Lists(origin) }) {
+		if !r.Clock.Now().Before(r.awaits) || r.Clock.Sleep(ctx, r.Announce/15) != nil {
+			return sweep.ErrNoWorker
+		}
+		if again, err := r.Workers(ctx); err == nil {
+			r.known = again
+		}
 	}
-	return sweep.ErrNoWorker
+	return nil
 }
 
 // Execute implements [sweep.Engine]. What NATS has lost it publishes once more.

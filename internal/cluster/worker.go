@@ -58,7 +58,8 @@ func (w *Worker) Run(ctx context.Context) {
 	w.Cluster.leave(ctx, w.Cluster.Name)
 }
 
-// stayPresent announces the worker until ctx ends, and ends sessions that nothing uses.
+// stayPresent announces the worker until ctx ends, at once when the connection is back,
+// and ends sessions that nothing uses.
 func (w *Worker) stayPresent(ctx context.Context) {
 	since, ready := w.Cluster.Clock.Now(), w.Ready
 	for {
@@ -76,7 +77,7 @@ func (w *Worker) stayPresent(ctx context.Context) {
 			ready = nil
 		}
 		w.sessions.endIdle()
-		if w.Cluster.Clock.Sleep(ctx, presenceTTL/4) != nil {
+		if w.Cluster.pause(ctx, w.Cluster.Announce) != nil {
 			return
 		}
 	}

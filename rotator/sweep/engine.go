@@ -21,8 +21,8 @@ import (
 // engine may lose an assignment, or deliver it twice, and nothing is rotated twice.
 type Engine interface {
 	// Serves returns nil if some worker lists the origin, else an error that is
-	// [ErrNoWorker].
-	Serves(origin rotator.Origin) error
+	// [ErrNoWorker]. It may wait for workers that have not announced themselves yet.
+	Serves(ctx context.Context, origin rotator.Origin) error
 	// Execute hands out the assignments, each server's in their order, and calls settled
 	// for each result, one at a time; a tenant may have several. It returns when the
 	// workers have done with all. When ctx ends it withdraws what no worker has begun, and

@@ -26,7 +26,7 @@ type script struct {
 	assignments []sweep.Assignment
 }
 
-func (s *script) Serves(origin rotator.Origin) error {
+func (s *script) Serves(_ context.Context, origin rotator.Origin) error {
 	if origin == s.unserved {
 		return sweep.ErrNoWorker
 	}

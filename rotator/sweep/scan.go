@@ -263,7 +263,7 @@ func (r *run) candidate(ctx context.Context, name string) rotator.Candidate {
 	c := rotator.ReadCandidate(ctx, r.Store, r.Mailu, r.DefaultPolicy, name)
 	c.Failed = r.Cache.Failed(name)
 	if r.Engine != nil && c.Credential.Origin != "" {
-		c.Unlisted = r.Engine.Serves(c.Credential.Origin)
+		c.Unlisted = r.Engine.Serves(ctx, c.Credential.Origin)
 	}
 	return c
 }
