@@ -21,9 +21,6 @@ import (
 	"mailu-rotator/vault"
 )
 
-// claimPause is the pause between looks at a run that another daemon is planning.
-const claimPause = 5 * time.Second
-
 // clustered reports whether the workers of a cluster do what runs plan.
 func (a *app) clustered() bool { return a.cfg.Cluster.Engine == config.EngineNATS }
 
@@ -102,47 +99,30 @@ func (a *app) sweepTogether(ctx context.Context, sel sweep.Selection, window tim
 		return err
 	}
 	defer c.Close()
-	if sel.PendingOnly {
-		return a.plan(ctx, c, newRunID("pending"), sel, window)
-	}
 	r, now := a.cfg.Rotation, time.Now()
+	plan := func(run *cluster.Run) error {
+		_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) {
+			s.OmitUnchanged, s.Engine = true, run
+			return s.Run(ctx, sel, max(time.Until(now.Add(window)), time.Second)) // 0 would mean no limit
+		})
+		return err
+	}
+	if sel.PendingOnly {
+		run, err := c.Plan(ctx, newRunID("pending"))
+		if err != nil {
+			return err
+		}
+		defer run.Close()
+		return plan(run)
+	}
 	tick := rotator.LastTick(r.Schedule, now.In(r.Timezone), r.Jitter+r.Window)
 	if tick.IsZero() {
 		tick = now
 	}
 	id := "due-" + tick.UTC().Format("20060102T150405Z")
-	for {
-		role, err := c.Claim(ctx, id)
-		switch {
-		case err != nil:
-			return err
-		case role == cluster.Plans:
-			err := a.plan(ctx, c, id, sel, window)
-			if err != nil {
-				c.Release(ctx, id)
-			}
-			return err
-		case role == cluster.Follows:
-			_, err := inSession(ctx, a, func(s *session) (sweep.Report, error) { return s.Attach(ctx, c.Attach(id)) })
-			return err
-		}
-		if err := (rotator.SystemClock{}).Sleep(ctx, claimPause); err != nil {
-			return err
-		}
-	}
-}
-
-func (a *app) plan(ctx context.Context, c *cluster.Cluster, id string, sel sweep.Selection, window time.Duration) error {
-	run, err := c.Plan(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer run.Close()
-	_, err = inSession(ctx, a, func(s *session) (sweep.Report, error) {
-		s.OmitUnchanged, s.Engine = true, run
-		return s.Run(ctx, sel, window)
+	return c.Together(ctx, id, plan, func(running *cluster.Attached) (sweep.Report, error) {
+		return inSession(ctx, a, func(s *session) (sweep.Report, error) { return s.Attach(ctx, running) })
 	})
-	return err
 }
 
 // awaitOwnWorker waits a moment for this process's own worker: the first plan after a

@@ -66,6 +66,35 @@ func TestDaemonsOfAClusterRotateEachTenantOnce(t *testing.T) {
 	s.mustBeRotatedOnce(t)
 }
 
+func TestStoppedPlannerLeavesTheRestToTheOther(t *testing.T) {
+	s, _ := newClusterSite(t, 60, "rotation.schedule=0 0 1 1 *", "rotation.window=8760h") // one tick, whose window is open
+	first := s.start(t)
+	await(t, "the first rotation", func() error {
+		for _, who := range s.tenants {
+			if s.rotated(t.Context(), who) == nil {
+				return nil
+			}
+		}
+		return errors.New("none yet")
+	})
+	second := s.start(t)
+	second.mustLog(t, string(rotator.SweepPlanned), 1)
+
+	first.stop(t)
+
+	await(t, "the whole fleet", func() error {
+		for _, who := range s.tenants {
+			if err := s.rotated(t.Context(), who); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	second.mustLog(t, string(rotator.SweepPlanned), 2)
+	second.stop(t)
+	s.mustBeRotatedOnce(t)
+}
+
 func TestEmergencyRunSurvivesAKilledWorker(t *testing.T) {
 	s, _ := newClusterSite(t, 20, never, "rotation.claim_ttl=15s", "server.timeout=10s") // how long the others wait for the victim's tenants
 	victim, other := s.startWorker(t), s.startWorker(t)

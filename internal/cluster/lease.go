@@ -8,11 +8,17 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/rotator/sweep"
 )
 
 // leaseTTL is how long a planner may be silent until another one plans in its place. Two
 // at once are harmless: the work decides again, and finds done what the other has planned.
 const leaseTTL = 30 * time.Second
+
+// claimPause is the pause between looks at a run that another process is planning.
+const claimPause = 5 * time.Second
 
 // Role is what a process does in a run.
 type Role int
@@ -23,6 +29,43 @@ const (
 	Plans               // this process is to plan it
 	Follows             // another process has planned it
 )
+
+// Together has one of the daemons that begin a run at the same time plan it, and the others
+// follow it. If its planner withdraws it, because it was stopped, another one plans what is
+// left.
+func (c *Cluster) Together(ctx context.Context, id string, plan func(*Run) error, follow func(*Attached) (sweep.Report, error)) error {
+	for {
+		role, err := c.Claim(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case role == Plans:
+			return c.planClaimed(ctx, id, plan)
+		case role == Follows:
+			running := c.Attach(id)
+			report, err := follow(running)
+			if err != nil || !running.withdrawn || report.Count(rotator.Deferred) == 0 {
+				return err
+			}
+			continue // the run was withdrawn, so the claim is whoever's is first
+		}
+		if err := c.Clock.Sleep(ctx, claimPause); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Cluster) planClaimed(ctx context.Context, id string, plan func(*Run) error) error {
+	run, err := c.Plan(ctx, id)
+	if err == nil {
+		defer run.Close()
+		err = plan(run)
+	}
+	if err != nil {
+		c.Release(ctx, id)
+	}
+	return err
+}
 
 // Claim decides who plans a run that several daemons begin at the same time. A run that
 // was withdrawn is planned again.

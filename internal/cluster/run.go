@@ -206,11 +206,12 @@ func (r *Run) withdraw(ctx context.Context, f *follower) {
 // Attached is a run that another process has planned. It implements [sweep.Running].
 type Attached struct {
 	*Cluster
-	id string
+	id        string
+	withdrawn bool // by its planner, as Follow has found
 }
 
 // Attach returns the run with this id, for a process that only follows it.
-func (c *Cluster) Attach(id string) *Attached { return &Attached{c, id} }
+func (c *Cluster) Attach(id string) *Attached { return &Attached{Cluster: c, id: id} }
 
 // Assignments implements [sweep.Running]. It waits while the run is being planned.
 func (a *Attached) Assignments(ctx context.Context, keys *crypto.Keyring) (order sweep.Order, all []sweep.Assignment, err error) {
@@ -233,7 +234,9 @@ func (a *Attached) Assignments(ctx context.Context, keys *crypto.Keyring) (order
 
 // Follow implements [sweep.Running].
 func (a *Attached) Follow(ctx context.Context, keys *crypto.Keyring, settled func(sweep.Settled)) error {
-	return a.follower(keys, settled).follow(ctx)
+	err := a.follower(keys, settled).follow(ctx)
+	a.withdrawn = errors.Is(err, sweep.ErrWithdrawn)
+	return err
 }
 
 func (a *Attached) follower(keys *crypto.Keyring, settled func(sweep.Settled)) *follower {
