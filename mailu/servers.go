@@ -47,6 +47,7 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/peer"
+	"mailu-rotator/mailu/bcryptbatch"
 	"mailu-rotator/rotator"
 )
 
@@ -142,7 +143,9 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 		return nil, err
 	}
 	states := make(map[string]*hostState, len(endpoints))
+	hashes := new(bcryptbatch.Queue)
 	for _, e := range endpoints {
+		e.hashes = hashes
 		e.limiter, states[e.host] = limiters[e.host], new(hostState)
 	}
 	return &Servers{endpoints: endpoints, unusable: unusable, states: states}, nil
@@ -201,6 +204,7 @@ type endpoint struct {
 	host      string // of api, by [rotator.Origin.Host]: http and https of one name are one Mailu
 	transport http.RoundTripper
 	limiter   *limiter
+	hashes    *bcryptbatch.Queue // of all servers, since all use this host's cores
 }
 
 // limiter bounds the number of concurrent requests to an API host, and of tenants between

@@ -10,9 +10,8 @@ import (
 	"regexp"
 	"strconv"
 
-	"golang.org/x/crypto/bcrypt"
-
 	"mailu-rotator/crypto"
+	"mailu-rotator/mailu/bcryptbatch"
 	"mailu-rotator/rotator"
 )
 
@@ -39,18 +38,23 @@ func (s *Server) Verify(ctx context.Context, username string, password crypto.Se
 	if err != nil {
 		return nil, err
 	}
-	return &rotator.HashCheck{Hash: hash, Check: func() (rotator.Verification, error) {
+	comparison, err := compare(s.hashes, hash, password)
+	if err != nil {
+		return nil, c.failure(c.sanitizer.clean(err.Error()), provesNothing, c.errRefused)
+	}
+	compute := func() {
+		if ctx.Err() == nil {
+			comparison.Compute()
+		}
+	}
+	return &rotator.HashCheck{Hash: hash, Compute: compute, Check: func() (rotator.Verification, error) {
 		if err := ctx.Err(); err != nil {
 			return rotator.Unproven, c.failure("the time of this call ran out before the hash was checked", "the next run goes on from here", err)
 		}
-		held, err := holds(hash, password)
-		switch {
-		case err != nil:
-			return rotator.Unproven, c.failure(c.sanitizer.clean(err.Error()), provesNothing, c.errRefused)
-		case held:
-			return rotator.Match, nil
+		if comparison.Result() != nil { // a mismatch: the form is sound
+			return rotator.Mismatch, nil
 		}
-		return rotator.Mismatch, nil
+		return rotator.Match, nil
 	}}, nil
 }
 
@@ -110,27 +114,22 @@ func (e *otherSchemeError) Error() string { return "the hash is of another kind:
 
 var errMalformedHash = errors.New("the hash is not in the form of bcrypt-sha256, version 2, with 4 to 15 rounds")
 
-// holds reports whether hash belongs to exactly this password. An error means that the
+// compare adds the comparison of password with hash to the queue. An error means that the
 // hash cannot be checked, and never contains it.
-func holds(hash string, password crypto.Secret) (bool, error) {
+func compare(queue *bcryptbatch.Queue, hash string, password crypto.Secret) (*bcryptbatch.Comparison, error) {
 	h, err := parseHash(hash)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	mac := hmac.New(sha256.New, []byte(h.salt))
 	mac.Write(password.Reveal())
 	sum := mac.Sum(nil)
-	key := base64.StdEncoding.AppendEncode(nil, sum)
-	defer func() { clear(sum); clear(key) }() // here they are as secret as the password
-
-	err = bcrypt.CompareHashAndPassword(fmt.Appendf(nil, "$%s$%02d$%s%s", h.variant, h.rounds, h.salt, h.digest), key)
-	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
-		return false, nil
-	}
+	defer clear(sum) // here it is as secret as the password
+	comparison, err := queue.Add(fmt.Appendf(nil, "$%s$%02d$%s%s", h.variant, h.rounds, h.salt, h.digest), base64.StdEncoding.AppendEncode(nil, sum))
 	if err != nil {
-		return false, errMalformedHash // unreachable after parsing; bcrypt's error would quote parts of the hash
+		return nil, errMalformedHash // unreachable after parsing
 	}
-	return true, nil
+	return comparison, nil
 }
 
 func parseHash(hash string) (bcryptSHA256, error) {
