@@ -39,6 +39,7 @@ type Status struct {
 	Begun       time.Time // when the pending password was created; zero: unknown
 	Expires     time.Time // when the store deletes the record itself; zero: never
 	Fault       string    // why it is not rotated, for people; empty if nothing is wrong
+	Proof       bool      // the record has a proof: the hash of its password was checked once
 	Ignored     bool      // not a tenant: the name is no tenant id, or the record was withdrawn, as Fault says
 }
 
@@ -46,7 +47,7 @@ type Status struct {
 func StatusOf(now time.Time, c Candidate, rivals int) Status {
 	s := Status{
 		Tenant: c.Name, User: c.Credential.Username, Origin: c.Credential.Origin,
-		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Expires: c.Credential.Expires, Ignored: c.Ignored,
+		LastRotated: c.Credential.LastRotated, Policy: c.Credential.Policy, Expires: c.Credential.Expires, Proof: c.Credential.Proof != "", Ignored: c.Ignored,
 	}
 	s.Born, _ = c.Credential.Born(now)
 	s.Due, _ = c.Credential.DueAt(now)

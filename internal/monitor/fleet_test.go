@@ -89,6 +89,39 @@ func TestRecordsThatDeleteThemselvesAreCounted(t *testing.T) {
 	w.want(t, map[string]float64{`records_expiring`: 2})
 }
 
+func TestProofsAreAsOldAsTheOldest(t *testing.T) {
+	w := watch(t)
+	asked := scope(t)
+	asked.TenantLabel = true
+	w.Renew(asked)
+	w.cache.Replace([]rotator.Status{aged(t, t1, day), aged(t, t2, day), aged(t, "", 0, foreign)})
+	w.want(t, map[string]float64{`oldest_proof_timestamp_seconds`: 0})
+
+	verify := func(tenants ...string) {
+		w.tell(rotator.Event{Name: rotator.VerificationStarted})
+		for _, tenant := range tenants {
+			w.tell(rotator.Event{Name: rotator.TenantVerified, Tenant: tenant, Origin: serverA, State: rotator.StateOK})
+		}
+		w.tell(rotator.Event{Name: rotator.VerificationFinished})
+	}
+	verify(t1)
+	w.want(t, map[string]float64{`oldest_proof_timestamp_seconds`: 0}) // the second never was
+
+	verify(t1, t2)
+	w.want(t, map[string]float64{`oldest_proof_timestamp_seconds`: seconds(noon)})
+
+	w.clock.Advance(time.Hour)
+	proven := aged(t, t1, 0)
+	proven.Proof = true
+	w.tell(rotator.Event{Name: rotator.TenantDone, Tenant: t1, Origin: serverA, Outcome: rotator.Rotated, Status: &proven})
+
+	w.want(t, map[string]float64{
+		`oldest_proof_timestamp_seconds`: seconds(noon), // of the second
+		`tenant_proven_timestamp_seconds{origin="https://mail.a.example",tenant="` + t1 + `"}`: seconds(noon.Add(time.Hour)),
+		`tenant_proven_timestamp_seconds{origin="https://mail.a.example",tenant="` + t2 + `"}`: seconds(noon),
+	})
+}
+
 func TestBreakersAreClosedUntilTheyAreNot(t *testing.T) {
 	w := watch(t)
 	w.want(t, map[string]float64{

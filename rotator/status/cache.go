@@ -377,12 +377,12 @@ func (c *Cache) Tenants() iter.Seq[Entry] {
 }
 
 // Proven is when Mailu was last proven to hold the password in Vault, since the start:
-// by a verification or by a rotation. It is zero if it was not, or if a later
-// verification found otherwise.
+// by a verification, or by a rotation that verified. It is zero if it was not, or if a
+// later verification found otherwise.
 func (e Entry) Proven() time.Time {
 	rotated := e.Outcome == rotator.Rotated || e.Outcome == rotator.Finished
 	switch {
-	case rotated && !e.At.Before(e.StateSince):
+	case rotated && e.Proof && !e.At.Before(e.StateSince):
 		return e.At
 	case e.State == rotator.StateOK:
 		return e.StateSince

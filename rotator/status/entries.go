@@ -35,6 +35,7 @@ type commonEntry struct {
 	policy  rotator.Policy
 	outcome rotator.Outcome
 	state   rotator.State
+	proof   bool
 }
 
 // find returns the entry of the tenant with this name.
@@ -50,7 +51,7 @@ func (t *entries) find(name string) (Entry, bool) {
 	common := s.common.Value()
 	return Entry{
 		Status: rotator.Status{
-			Tenant: name, User: s.user, Origin: common.origin, Policy: common.policy,
+			Tenant: name, User: s.user, Origin: common.origin, Policy: common.policy, Proof: common.proof,
 			Born: time.UnixMilli(s.born).UTC(), Due: time.UnixMilli(s.due).UTC(),
 		},
 		Outcome: common.outcome, At: time.UnixMilli(s.at).UTC(), State: common.state, StateSince: time.UnixMilli(s.since).UTC(),
@@ -67,7 +68,7 @@ func (t *entries) put(e Entry) {
 		return
 	}
 	t.small[id] = smallEntry{
-		user: e.User, common: unique.Make(commonEntry{e.Origin, e.Policy, e.Outcome, e.State}), seen: e.seen,
+		user: e.User, common: unique.Make(commonEntry{e.Origin, e.Policy, e.Outcome, e.State, e.Proof}), seen: e.seen,
 		born: e.Born.UnixMilli(), due: e.Due.UnixMilli(), at: e.At.UnixMilli(), since: e.StateSince.UnixMilli(),
 	}
 	delete(t.whole, e.Tenant)

@@ -11,6 +11,7 @@ import (
 func TestWhenATenantWasLastProven(t *testing.T) {
 	early := time.Date(2026, 11, 1, 5, 0, 0, 0, time.UTC)
 	late := early.Add(time.Hour)
+	proof := rotator.Status{Proof: true}
 	tests := []struct {
 		name  string
 		entry status.Entry
@@ -18,11 +19,13 @@ func TestWhenATenantWasLastProven(t *testing.T) {
 	}{
 		{"never", status.Entry{}, time.Time{}},
 		{"verified", status.Entry{State: rotator.StateOK, StateSince: early}, early},
-		{"rotated", status.Entry{Outcome: rotator.Rotated, At: early}, early},
-		{"finished", status.Entry{Outcome: rotator.Finished, At: early}, early},
-		{"verified, then rotated", status.Entry{State: rotator.StateDrift, StateSince: early, Outcome: rotator.Rotated, At: late}, late},
-		{"rotated, then verified", status.Entry{State: rotator.StateOK, StateSince: late, Outcome: rotator.Rotated, At: early}, late},
-		{"rotated, then found otherwise", status.Entry{State: rotator.StateDrift, StateSince: late, Outcome: rotator.Rotated, At: early}, time.Time{}},
+		{"rotated", status.Entry{Outcome: rotator.Rotated, At: early, Status: proof}, early},
+		{"rotated without a verification", status.Entry{Outcome: rotator.Rotated, At: early}, time.Time{}},
+		{"verified, then rotated without", status.Entry{State: rotator.StateOK, StateSince: early, Outcome: rotator.Rotated, At: late}, early},
+		{"finished", status.Entry{Outcome: rotator.Finished, At: early, Status: proof}, early},
+		{"verified, then rotated", status.Entry{State: rotator.StateDrift, StateSince: early, Outcome: rotator.Rotated, At: late, Status: proof}, late},
+		{"rotated, then verified", status.Entry{State: rotator.StateOK, StateSince: late, Outcome: rotator.Rotated, At: early, Status: proof}, late},
+		{"rotated, then found otherwise", status.Entry{State: rotator.StateDrift, StateSince: late, Outcome: rotator.Rotated, At: early, Status: proof}, time.Time{}},
 		{"verified, then failed to rotate", status.Entry{State: rotator.StateOK, StateSince: early, Outcome: rotator.Failed, At: late}, early},
 	}
 	for _, test := range tests {
