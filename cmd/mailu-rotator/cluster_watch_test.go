@@ -36,13 +36,46 @@ func TestWorkerShowsWhetherItIsConnected(t *testing.T) {
 
 	s.awaitSeries(t, address, "cluster_connected 1")
 	_, body := s.fetch(t, address, "/metrics", "")
-	for _, series := range []string{"cluster_workers", "cluster_queue", "last_success"} {
+	for _, series := range []string{"cluster_workers", "cluster_queue", `last_success_timestamp_seconds{task="sweep"}`, "tenants"} {
 		if strings.Contains(body, "\nmailu_rotator_"+series) {
 			t.Errorf("a worker has %s", series)
 		}
 	}
 	nats.Stop()
 	s.awaitSeries(t, address, "cluster_connected 0")
+}
+
+// No daemon may list its servers.
+func TestWorkerVerifiesTheServersThatItLists(t *testing.T) {
+	s, _ := newClusterSite(t, 1, never, anyPort, verifyEverySecond)
+	drifted := s.mustSeed(t, "drifted", "mailu=two", "age=1")
+	drifted.mailu.AddUser(drifted.user, byHand(drifted))
+	removed := s.mustSeed(t, "removed", "mailu=two", "age=1")
+	removed.mailu.AddUser(removed.user, byHand(removed))
+
+	worker := s.startWorker(t)
+	address := worker.address(t, 1)
+
+	s.awaitSeries(t, address, `findings{state="drift"} 2`, `findings{state="ok"} 1`)
+	worker.mustLog(t, "tenant verified", 2)
+	must(t, s.untouched(t.Context(), drifted))
+	drifted.mailu.AddUser(drifted.user, drifted.first)
+	layout := s.layout()
+	must(t, s.root.KVv2(layout.Mount).DeleteMetadata(t.Context(), layout.Path(removed.id)))
+	delete(s.tenants, "removed")
+	s.awaitSeries(t, address, `findings{state="drift"} 0`, `findings{state="ok"} 2`)
+	worker.stop(t)
+}
+
+func TestWorkerWithoutTenantsVerifiesNobody(t *testing.T) {
+	s, nats := newClusterSite(t, 1, never) // on the first server
+	s.mailus = s.mailus[1:]
+	must(t, s.writeConfig(never, noJitter, verifyEverySecond, "cluster.engine=nats", fmt.Sprintf("cluster.servers=[%q]", nats.URL)))
+
+	worker := s.startWorker(t)
+
+	worker.mustLog(t, "verification finished", 2)
+	worker.stop(t)
 }
 
 func TestQueuesOfServersElsewhereAreOne(t *testing.T) {

@@ -77,7 +77,8 @@ func runDaemon(ctx context.Context, path string, onlyWorker bool, stderr io.Writ
 // the tenants' states, the metrics, an open listener, queued hooks and a run under way.
 type service struct {
 	path string // of the configuration
-	// onlyWorker is for a process without a schedule: it does what others plan.
+	// onlyWorker is for a process that plans no sweep: it does what others plan, and
+	// verifies the servers that it lists.
 	onlyWorker bool
 	app        atomic.Pointer[app]
 	cache      *status.Cache
@@ -122,7 +123,7 @@ func newService(path string, onlyWorker bool, stderr io.Writer) (*service, error
 	}, listen)
 	s.hooks = hook.Start(clock, hook.Settings{})
 	s.connect(a)
-	s.daemon = sweep.NewDaemon(clock, settingsOf(a))
+	s.daemon = sweep.NewDaemon(clock, settingsOf(a, onlyWorker))
 	return s, nil
 }
 
@@ -140,7 +141,7 @@ func (s *service) reload(path string, stderr io.Writer) error {
 	defer listen.Token.Wipe()
 	s.connect(a) // nothing fails from here on
 	s.metrics.Renew(scopeOf(a.cfg, s.onlyWorker))
-	s.daemon.Reload(settingsOf(a))
+	s.daemon.Reload(settingsOf(a, s.onlyWorker))
 	s.server.Reload(listen)
 	return nil
 }
@@ -174,9 +175,7 @@ func (s *service) run(ctx context.Context) {
 	watchers.Go(func() { <-ctx.Done(); s.notify((*notify.Socket).Stopping) })
 	var worker sync.WaitGroup
 	worker.Go(func() { s.work(ctx) })
-	if !s.onlyWorker {
-		s.daemon.Run(ctx)
-	}
+	s.daemon.Run(ctx)
 	worker.Wait()
 	stop()
 	watchers.Wait()
@@ -230,7 +229,7 @@ func (s *service) pageSettings() page.Settings {
 		Timetable: timetableOf(r), DefaultPolicy: r.DefaultPolicy, AddFirst: addFirst(s.path, cfg),
 		Command: func(args string) string { return commandLine(s.path, args) },
 	}
-	if !cfg.Verify.Schedule.Off() && !s.onlyWorker {
+	if !cfg.Verify.Schedule.Off() {
 		settings.Verifications = timetableOf(r)
 		settings.Verifications.Schedule = cfg.Verify.Schedule
 	}
@@ -255,12 +254,12 @@ func loadConfig(path string) (*config.Config, error) {
 
 // settingsOf makes the settings of the daemon's runs. Their reports and findings go to
 // the log, which does not name tenants without a change.
-func settingsOf(a *app) sweep.Settings {
+func settingsOf(a *app, onlyWorker bool) sweep.Settings {
 	r := a.cfg.Rotation
-	s := sweep.Settings{
-		Schedule: r.Schedule, Timezone: r.Timezone, Jitter: r.Jitter, Window: r.Window,
-		Observe: a.observe,
-		Sweep: func(ctx context.Context, sel sweep.Selection, window time.Duration) error {
+	s := sweep.Settings{Timezone: r.Timezone, Jitter: r.Jitter, Window: r.Window, Observe: a.observe}
+	if !onlyWorker {
+		s.Schedule = r.Schedule
+		s.Sweep = func(ctx context.Context, sel sweep.Selection, window time.Duration) error {
 			defer debug.FreeOSMemory() // return the run's memory for the hours until the next one
 			if a.clustered() {
 				return a.sweepTogether(ctx, sel, window)
@@ -270,12 +269,12 @@ func settingsOf(a *app) sweep.Settings {
 				return s.Run(ctx, sel, window)
 			})
 			return err
-		},
-		Pending: a.cache.Pending,
-		Lapsed: func(ctx context.Context, tenants []rotator.TenantID) (bool, error) {
+		}
+		s.Pending = a.cache.Pending
+		s.Lapsed = func(ctx context.Context, tenants []rotator.TenantID) (bool, error) {
 			return inSession(ctx, a, func(s *session) (bool, error) { return s.Lapsed(ctx, tenants) })
-		},
-		Overdue: func() int { return a.cache.Overdue(timetableOf(r)) },
+		}
+		s.Overdue = func() int { return a.cache.Overdue(timetableOf(r)) }
 	}
 	if !a.cfg.Verify.Schedule.Off() {
 		s.VerifySchedule = a.cfg.Verify.Schedule
@@ -283,6 +282,7 @@ func settingsOf(a *app) sweep.Settings {
 			defer debug.FreeOSMemory()
 			sel := sweep.Selection{}
 			if a.clustered() { // the other servers are those of other hosts
+				sel.MayBeNobody = true
 				for _, server := range a.cfg.Mailu.Servers {
 					sel.Origins = append(sel.Origins, server.Origin)
 				}

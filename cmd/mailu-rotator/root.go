@@ -81,9 +81,10 @@ it first says how many, and asks, unless --yes or --tenant is given.`,
 func newWorkerCommand(path *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "worker",
-		Short: "Rotate what the daemons of the cluster plan, without a schedule of its own",
+		Short: "Rotate what the daemons of the cluster plan, without sweeps of its own",
 		Long: "Rotate what the daemons of the cluster plan: takes batches for the servers in mailu.servers,\n" +
-			"until it is stopped. A daemon is a worker, too: this is for a host that should plan nothing.",
+			"until it is stopped, and verifies these servers by verify.schedule. A daemon is a worker, too:\n" +
+			"this is for a host that should plan nothing.",
 		Example: "  mailu-rotator worker",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

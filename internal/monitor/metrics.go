@@ -40,14 +40,14 @@ type Scope struct {
 	Origins     []rotator.Origin  // of the configured servers
 	Method      string            // of the login to Vault
 	TenantLabel bool              // adds series of each tenant
-	OnlyWorker  bool              // the process has no runs of its own, thus no series of them; a reload does not change it
+	OnlyWorker  bool              // of its own runs the process has only verifications, thus no series of others; a reload does not change it
 }
 
 // NewMetrics returns metrics of the fleet on the cache. version is the program's;
 // operations lists all values that [Metrics.VaultRequest] will receive.
 func NewMetrics(clock rotator.Clock, cache *status.Cache, version string, operations []string, scope Scope) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), clock: clock, fleet: newFleetCollector(cache), latency: map[rotator.Origin]time.Duration{}}
-	m.makeRunMetrics(!scope.OnlyWorker)
+	m.makeRunMetrics(tasks(scope.OnlyWorker))
 	m.makeRequestMetrics(operations)
 	build := m.gauge("build_info", "Always 1; the labels say which build this is.", "version", "goversion")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
@@ -61,7 +61,7 @@ func NewMetrics(clock rotator.Clock, cache *status.Cache, version string, operat
 	return m
 }
 
-func (m *Metrics) makeRunMetrics(runs bool) {
+func (m *Metrics) makeRunMetrics(tasks []string) {
 	m.rotations = m.counter("rotations_total", "Tenants that runs were done with, by outcome.", "origin", "outcome")
 	m.steps = m.histogram("step_duration_seconds", "Time that one step of a rotation took, failed ones too.",
 		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "step")
@@ -73,10 +73,7 @@ func (m *Metrics) makeRunMetrics(runs bool) {
 	for _, step := range rotator.Steps() {
 		m.steps.WithLabelValues(string(step))
 	}
-	if !runs { // a last success of 0 would be an alert
-		return
-	}
-	for _, task := range tasks() {
+	for _, task := range tasks {
 		for _, result := range []string{runOK, runFailures, runIncomplete, runInterrupted, runRefused} {
 			m.runs.WithLabelValues(task, result)
 		}
@@ -178,8 +175,12 @@ const (
 	runRefused     = "refused"     // could not start
 )
 
-// tasks are the values of the label task.
-func tasks() []string {
+// tasks are the values of the label task. A last success of 0, of a task that a process
+// does not have, would be an alert.
+func tasks(onlyWorker bool) []string {
+	if onlyWorker {
+		return []string{string(rotator.TaskVerification)}
+	}
 	return []string{string(rotator.TaskSweep), string(rotator.TaskRecovery), string(rotator.TaskVerification)}
 }
 

@@ -157,6 +157,9 @@ func (c *Cache) Observe(e rotator.Event) {
 		c.state.NextVerification = now.Add(e.Wait)
 	case rotator.SweepStarted, rotator.RecoveryStarted, rotator.VerificationStarted:
 		c.begin(RunEntry{Task: string(e.Name.Task()), Started: now})
+		if c.state.Scanned.IsZero() {
+			c.tenants.reading++
+		}
 	case rotator.SweepPlanned, rotator.RecoveryPlanned, rotator.VerificationPlanned:
 		if e.Name != rotator.RecoveryPlanned { // which uses few servers, or none
 			c.servers = map[rotator.Origin]ServerEntry{}
@@ -168,6 +171,9 @@ func (c *Cache) Observe(e rotator.Event) {
 		c.current(func(r *RunEntry) { r.Finished, r.Failures, r.Deferred = now, e.Count, e.Deferred })
 		if e.Name == rotator.VerificationFinished {
 			c.state.Verified = now
+			if c.state.Scanned.IsZero() {
+				c.tenants.forget()
+			}
 		}
 	case rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		c.refuse(e, now)
@@ -182,6 +188,10 @@ func (c *Cache) Observe(e rotator.Event) {
 		c.outcome(e, now)
 	case rotator.TenantVerified:
 		c.current(func(r *RunEntry) { r.Done++ })
+		if c.state.Scanned.IsZero() && e.Status != nil { // a worker knows those that it verifies, and no others
+			entry, _ := c.tenants.find(e.Tenant)
+			c.tenants.see(entry, *e.Status)
+		}
 		c.change(e.Tenant, func(entry *Entry) { entry.State, entry.StateSince = e.State, now })
 	}
 }

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -36,7 +37,7 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 	o := operation{started: rotator.VerificationStarted, interrupted: rotator.VerificationInterrupted, sel: sel}
 	err = s.inRun(ctx, o, func(r *run) error {
 		candidates, err := r.scan(ctx, everything)
-		if err != nil {
+		if err != nil && !(sel.MayBeNobody && errors.Is(err, errNobody)) {
 			return err
 		}
 		rivals := duplicateUsers(candidates)
@@ -120,7 +121,8 @@ func (r *run) find(ctx context.Context, c rotator.Candidate, repair bool, rivals
 		f = r.repair(ctx, c, f)
 	}
 	if ctx.Err() == nil || f.Repaired { // an interrupted check is no finding
-		r.Observe.Notify(rotator.Event{Name: rotator.TenantVerified, Tenant: f.Tenant, User: f.User, Origin: f.Origin, State: f.State, Err: f.ProblemError()})
+		status := rotator.StatusOf(r.clock.Now(), c, rivals)
+		r.Observe.Notify(rotator.Event{Name: rotator.TenantVerified, Tenant: f.Tenant, User: f.User, Origin: f.Origin, State: f.State, Status: &status, Err: f.ProblemError()})
 	}
 	return f
 }

@@ -14,7 +14,7 @@ import (
 
 // Settings are a daemon's settings; a reload replaces them as a whole.
 type Settings struct {
-	Schedule cron.Schedule  // when sweeps begin, see [NextTick]
+	Schedule cron.Schedule  // when sweeps begin, see [NextTick]; nil: never, nor recoveries
 	Timezone *time.Location // time zone of the schedules
 	Jitter   time.Duration  // each starts up to this much later
 	Window   time.Duration  // how long after that a rotation may start

@@ -31,6 +31,8 @@ type Selection struct {
 	// Limit is the maximum number of rotations to start; 0 means no limit.
 	// Half-finished ones are finished in addition.
 	Limit int
+	// MayBeNobody lets Verify find no tenant: nobody has named any.
+	MayBeNobody bool
 }
 
 // minPrefix is how many characters the beginning of an id must have to be a name, so that
