@@ -235,19 +235,31 @@ func (c *Cluster) resultStream() jetstream.StreamConfig {
 	}
 }
 
-func (c *Cluster) runBucket() jetstream.KeyValueConfig {
-	return jetstream.KeyValueConfig{
-		Bucket: c.Prefix + "_RUNS", Description: "who plans which run, and servers that a run has given up",
-		Storage: jetstream.FileStorage, Replicas: c.Replicas, TTL: keepResults,
+func (c *Cluster) runBucket() jetstream.StreamConfig {
+	return c.bucketStream("RUNS", "who plans which run, and servers that a run has given up", keepResults)
+}
+
+func (c *Cluster) workerBucket() jetstream.StreamConfig {
+	return c.bucketStream("WORKERS", "the workers that are alive, and the servers that they list", presenceTTL)
+}
+
+// bucketPrefix is what JetStream puts before the name of a bucket to name its stream.
+const bucketPrefix = "KV_"
+
+// bucketStream is the stream of a bucket, as JetStream makes it, but for AllowDirect: any
+// replica would answer a read, also one that lags behind, and a worker would not know that
+// the run has given the server up. Without it only the leader answers.
+func (c *Cluster) bucketStream(name, description string, keep time.Duration) jetstream.StreamConfig {
+	bucket := c.Prefix + "_" + name
+	return jetstream.StreamConfig{
+		Name: bucketPrefix + bucket, Description: description, Subjects: []string{"$KV." + bucket + ".>"}, MaxMsgsPerSubject: 1,
+		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true,
+		Storage: jetstream.FileStorage, Replicas: c.Replicas, MaxAge: keep,
 	}
 }
 
-func (c *Cluster) workerBucket() jetstream.KeyValueConfig {
-	return jetstream.KeyValueConfig{
-		Bucket: c.Prefix + "_WORKERS", Description: "the workers that are alive, and the servers that they list",
-		Storage: jetstream.FileStorage, Replicas: c.Replicas, TTL: presenceTTL,
-	}
-}
+// bucketName is the name of the bucket in a stream.
+func bucketName(s jetstream.StreamConfig) string { return strings.TrimPrefix(s.Name, bucketPrefix) }
 
 func (c *Cluster) stream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	stream, err := c.js.Stream(ctx, want.Name)
@@ -263,16 +275,13 @@ func (c *Cluster) stream(ctx context.Context, want jetstream.StreamConfig) (jets
 	return stream, nil
 }
 
-func (c *Cluster) bucket(ctx context.Context, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	bucket, err := c.js.KeyValue(ctx, want.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		bucket, err = c.js.CreateKeyValue(ctx, want)
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			bucket, err = c.js.KeyValue(ctx, want.Bucket)
-		}
+func (c *Cluster) bucket(ctx context.Context, want jetstream.StreamConfig) (jetstream.KeyValue, error) {
+	if _, err := c.stream(ctx, want); err != nil {
+		return nil, err
 	}
+	bucket, err := c.js.KeyValue(ctx, bucketName(want))
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, explain(err))
+		return nil, fmt.Errorf("bucket %s: %w", bucketName(want), explain(err))
 	}
 	return bucket, nil
 }
@@ -294,15 +303,15 @@ func explain(err error) error {
 	return err
 }
 
-// gone reports whether a request had no answer because the bucket of runs no longer
-// exists, and not because NATS has just started.
+// gone reports whether a request failed because the bucket of runs no longer exists, and
+// not because NATS has just started.
 func (c *Cluster) gone(ctx context.Context, err error) bool {
-	if !errors.Is(err, nats.ErrNoResponders) {
+	if !errors.Is(err, nats.ErrNoResponders) && !emptied(err) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err = c.js.KeyValue(ctx, c.runBucket().Bucket)
+	_, err = c.js.KeyValue(ctx, bucketName(c.runBucket()))
 	return errors.Is(err, jetstream.ErrBucketNotFound)
 }
 

@@ -88,12 +88,12 @@ func (c *Cluster) Inspect(ctx context.Context, origins []rotator.Origin) (i Insp
 			return i, err
 		}
 	}
-	if !slices.Contains(i.Missing, c.workerBucket().Bucket) {
+	if !slices.Contains(i.Missing, bucketName(c.workerBucket())) {
 		if i.Workers, err = c.Workers(ctx); err != nil {
 			return i, err
 		}
 	}
-	if !slices.Contains(i.Missing, c.runBucket().Bucket) {
+	if !slices.Contains(i.Missing, bucketName(c.runBucket())) {
 		i.Planned, err = c.planned(ctx)
 	}
 	return i, err
@@ -123,11 +123,11 @@ func (c *Cluster) Load(ctx context.Context) ([]Presence, []Queue, error) {
 
 // inspectStreams returns the stream of work, or nil.
 func (c *Cluster) inspectStreams(ctx context.Context, i *Inspection) (work jetstream.Stream, err error) {
-	for _, want := range []jetstream.StreamConfig{c.workStream(), c.resultStream(), streamOf(c.runBucket()), streamOf(c.workerBucket())} {
+	for _, want := range []jetstream.StreamConfig{c.workStream(), c.resultStream(), c.runBucket(), c.workerBucket()} {
 		stream, err := c.lookUp(ctx, want.Name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
-			i.Missing = append(i.Missing, strings.TrimPrefix(want.Name, bucketPrefix))
+			i.Missing = append(i.Missing, bucketName(want))
 			continue
 		case err != nil:
 			return nil, err
@@ -140,14 +140,6 @@ func (c *Cluster) inspectStreams(ctx context.Context, i *Inspection) (work jetst
 		}
 	}
 	return work, nil
-}
-
-// bucketPrefix is what JetStream puts before the name of a bucket to name its stream.
-const bucketPrefix = "KV_"
-
-// streamOf is what counts of the stream below a bucket.
-func streamOf(b jetstream.KeyValueConfig) jetstream.StreamConfig {
-	return jetstream.StreamConfig{Name: bucketPrefix + b.Bucket, Storage: b.Storage, Replicas: b.Replicas, MaxAge: b.TTL}
 }
 
 func (c *Cluster) lookUp(ctx context.Context, name string) (jetstream.Stream, error) {
@@ -172,9 +164,8 @@ func compareStreams(info *jetstream.StreamInfo, want jetstream.StreamConfig) (te
 	note(has.Storage != want.Storage, "storage", has.Storage, want.Storage)
 	note(has.Replicas != want.Replicas, "replicas", has.Replicas, want.Replicas)
 	note(has.MaxAge != want.MaxAge, "max-age", has.MaxAge, want.MaxAge)
-	if want.Subjects != nil {
-		note(!slices.Equal(has.Subjects, want.Subjects), "subjects", has.Subjects, want.Subjects)
-	}
+	note(has.AllowDirect != want.AllowDirect, "allow-direct", has.AllowDirect, want.AllowDirect)
+	note(!slices.Equal(has.Subjects, want.Subjects), "subjects", has.Subjects, want.Subjects)
 	return texts
 }
 
@@ -246,9 +237,9 @@ func (c *Cluster) queues(ctx context.Context, work jetstream.Stream) ([]Queue, e
 func (c *Cluster) planned(ctx context.Context) ([]Planning, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
 	defer cancel()
-	bucket, err := c.js.KeyValue(ctx, c.runBucket().Bucket)
+	bucket, err := c.js.KeyValue(ctx, bucketName(c.runBucket()))
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", c.runBucket().Bucket, explain(err))
+		return nil, fmt.Errorf("bucket %s: %w", bucketName(c.runBucket()), explain(err))
 	}
 	keys, err := bucket.ListKeys(ctx)
 	if err != nil {

@@ -112,6 +112,7 @@ func TestInspectionNamesEveryDifference(t *testing.T) {
 		"MR_WORK: max-age is 1h0m0s, not 48h0m0s; nats stream rm -f MR_WORK",
 		"MR_WORK: subjects is [mr.work.>], not [mr.work.*.*]; nats stream rm -f MR_WORK",
 		"KV_MR_WORKERS: max-age is 0s, not 1m0s; nats stream rm -f KV_MR_WORKERS",
+		"KV_MR_WORKERS: allow-direct is true, not false; nats stream rm -f KV_MR_WORKERS",
 	}
 	if !slices.Equal(texts, want) {
 		t.Errorf("got\n%s", strings.Join(texts, "\n"))

@@ -24,15 +24,15 @@ const inbox = "_INBOX.>"
 // Subjects returns the least that NATS must permit a process: what it publishes to and
 // what it subscribes to.
 func (c *Cluster) Subjects(part Part) (publish, subscribe []string) {
-	work, results, runs, workers := c.workStream().Name, c.resultStream().Name, bucketPrefix+c.runBucket().Bucket, bucketPrefix+c.workerBucket().Bucket
-	publish = []string{"$JS.API.INFO", "$JS.API.DIRECT.GET." + runs + ".>", c.resultSubject("*")}
+	work, results, runs, workers := c.workStream().Name, c.resultStream().Name, c.runBucket().Name, c.workerBucket().Name
+	publish = []string{"$JS.API.INFO", "$JS.API.STREAM.MSG.GET." + runs, c.resultSubject("*")}
 	for _, stream := range []string{work, results, runs, workers} {
 		publish = append(publish, "$JS.API.STREAM.INFO."+stream, "$JS.API.STREAM.CREATE."+stream)
 	}
 	if part == Works {
 		return append(publish,
 			"$JS.API.CONSUMER.CREATE."+work+".>", "$JS.API.CONSUMER.MSG.NEXT."+work+".*", "$JS.ACK."+work+".>",
-			"$KV."+c.workerBucket().Bucket+".*", "$KV."+c.runBucket().Bucket+".*.stop.*",
+			"$KV."+bucketName(c.workerBucket())+".*", "$KV."+bucketName(c.runBucket())+".*.stop.*",
 		), []string{inbox}
 	}
 	for _, listed := range []string{results, runs, workers} {
@@ -40,8 +40,8 @@ func (c *Cluster) Subjects(part Part) (publish, subscribe []string) {
 	}
 	return append(publish,
 		c.workSubject("*", "*"), "$JS.API.STREAM.PURGE."+work, "$JS.API.STREAM.MSG.GET."+work, "$JS.API.CONSUMER.INFO."+work+".*",
-		"$JS.API.CONSUMER.MSG.NEXT."+results+".*", "$KV."+c.runBucket().Bucket+".*",
-		"$JS.API.DIRECT.GET."+workers+".>", "$JS.FC."+runs+".>", "$JS.FC."+workers+".>",
+		"$JS.API.CONSUMER.MSG.NEXT."+results+".*", "$KV."+bucketName(c.runBucket())+".*",
+		"$JS.API.STREAM.MSG.GET."+workers, "$JS.FC."+runs+".>", "$JS.FC."+workers+".>",
 	), []string{inbox}
 }
 

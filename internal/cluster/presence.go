@@ -35,7 +35,7 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 	bucket := c.workers
 	if bucket == nil { // see Dial
 		var err error
-		if bucket, err = c.js.KeyValue(ctx, c.workerBucket().Bucket); err != nil {
+		if bucket, err = c.js.KeyValue(ctx, bucketName(c.workerBucket())); err != nil {
 			return nil, fmt.Errorf("list the workers: %w", explain(err))
 		}
 	}
@@ -74,7 +74,7 @@ func (c *Cluster) Workers(ctx context.Context) ([]Presence, error) {
 func (c *Cluster) presenceAge(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	stream, err := c.js.Stream(ctx, bucketPrefix+c.workerBucket().Bucket)
+	stream, err := c.js.Stream(ctx, c.workerBucket().Name)
 	if emptied(err) {
 		return 0, nil
 	}

@@ -176,17 +176,18 @@ func (r *Run) cut(order sweep.Order, assignments []sweep.Assignment) (batches []
 	return batches
 }
 
-// insist repeats a request for as long as NATS does not answer, within its patience.
+// insist repeats a request for as long as NATS does not answer, or was emptied, within its
+// patience.
 func (r *Run) insist(ctx context.Context, request func() error) error {
 	for begun := r.Clock.Now(); ; {
 		err := request()
-		if !errors.Is(err, ErrUnreachable) || r.Clock.Now().Sub(begun) > patience {
+		if !errors.Is(err, ErrUnreachable) && !emptied(err) || r.Clock.Now().Sub(begun) > patience {
 			return err
 		}
 		if r.Clock.Sleep(ctx, retryPause) != nil {
 			return err
 		}
-		_, _ = r.create(ctx) // a stream that is gone does not answer either
+		_, _ = r.create(ctx) // what is gone
 	}
 }
 

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"mailu-rotator/internal/cluster"
+	"mailu-rotator/internal/cluster/natstest"
 	"mailu-rotator/rotator"
 	"mailu-rotator/rotator/rotatortest"
 	"mailu-rotator/rotator/sweep"
@@ -89,6 +93,41 @@ func TestWrongTokenIsSentOnceInARun(t *testing.T) {
 
 	want(t, report, map[rotator.Outcome]int{rotator.Failed: 1, rotator.Blocked: 22})
 	f.wantRequests(1)
+}
+
+// Any replica answers a direct read, also one that does not know of the stop yet.
+func TestRunsAreReadFromTheLeader(t *testing.T) {
+	t.Parallel()
+	three := natstest.RunCluster(t, natstest.Options{})
+	f := fleetOn(t, three.Servers[0])
+	f.config.Servers, f.config.Replicas = strings.Split(three.URL(), ","), 3
+	f.add(serverA, 0, 12)
+	observer, err := nats.Connect(three.URL())
+	f.must(err)
+	defer observer.Close()
+	requests, err := observer.SubscribeSync("$JS.API.*.GET.>") // direct
+	f.must(err)
+	fromLeader, err := observer.SubscribeSync("$JS.API.STREAM.MSG.GET.KV_MR_RUNS")
+	f.must(err)
+	f.must(observer.Flush())
+	f.refuseToken()
+	f.worker("one", serverA)
+	f.worker("two", serverA)
+
+	report := f.run(t.Context(), "all-1")
+
+	want(t, report, map[rotator.Outcome]int{rotator.Failed: 1, rotator.Blocked: 11})
+	f.wantRequests(1)
+	f.must(observer.Flush())
+	if n, _, err := requests.Pending(); err != nil || n > 0 {
+		t.Errorf("%d direct reads, error %v", n, err)
+	}
+	if n, _, err := fromLeader.Pending(); err != nil || n == 0 {
+		t.Errorf("%d reads from the leader, error %v", n, err)
+	}
+	if i := f.inspect(serverA); len(i.Differences) > 0 {
+		t.Errorf("differences %+v", i.Differences)
+	}
 }
 
 func TestStopOfAServerIsForItsRunAlone(t *testing.T) {

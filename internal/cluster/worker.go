@@ -95,7 +95,7 @@ func (w *Worker) serve(ctx context.Context, origin rotator.Origin) {
 			return
 		}
 		pause := w.Cluster.AckWait
-		if errors.Is(err, ErrUnreachable) {
+		if errors.Is(err, ErrUnreachable) || emptied(err) {
 			pause = min(pause, retryPause)
 		}
 		if text := err.Error(); text != last || w.Cluster.Clock.Now().Sub(begun) > presenceTTL { // an outage is reported once
