@@ -64,6 +64,9 @@ func TestWorkerVerifiesTheServersThatItLists(t *testing.T) {
 	must(t, s.root.KVv2(layout.Mount).DeleteMetadata(t.Context(), layout.Path(removed.id)))
 	delete(s.tenants, "removed")
 	s.awaitSeries(t, address, `findings{state="drift"} 0`, `findings{state="ok"} 2`)
+	if _, body := s.fetch(t, address, "/metrics", ""); strings.Contains(body, "\nmailu_rotator_tenants") {
+		t.Error("a worker says how tenants stand, of whose rotations it does not learn")
+	}
 	worker.stop(t)
 }
 

@@ -287,7 +287,12 @@ func settingsOf(a *app, onlyWorker bool) sweep.Settings {
 					sel.Origins = append(sel.Origins, server.Origin)
 				}
 			}
-			_, err := a.verify(ctx, sel, a.cfg.Verify.Repair, false)
+			_, err := inSession(ctx, a, func(s *session) (sweep.VerifyReport, error) {
+				if onlyWorker { // it does not learn what the sweeps do: what it has read would be taken for overdue
+					s.Cache = nil
+				}
+				return s.Verify(ctx, sel, a.cfg.Verify.Repair)
+			})
 			return err
 		}
 	}
