@@ -117,6 +117,36 @@ func TestFaultsOfNATSInMidRun(t *testing.T) {
 	}
 }
 
+// The worker takes it for a withdrawn one, and ends its batch; the planner notices nothing.
+func TestRunWhoseStateIsLostForAMoment(t *testing.T) {
+	f := newFleet(t)
+	f.config.Batch = 20
+	f.add(serverA, 0, 20)
+	w := f.worker("one", serverA)
+	f.once(userOf(1), func(h *host) { h.freeze() })
+	wait := f.begin(t.Context(), "all-1", everything, 0)
+	f.eventually("the batch has begun", w.stands)
+	f.awaitPublished("all-1")
+	time.Sleep(ackWait / 4) // for the planner's first look; the next one is two seconds later
+	runs, err := f.jetStream().KeyValue(t.Context(), "MR_RUNS")
+	f.must(err)
+	state, err := runs.Get(t.Context(), "all-1")
+	f.must(err)
+	f.must(runs.Delete(t.Context(), "all-1"))
+	time.Sleep(ackWait / 4) // for two renewals
+	_, err = runs.Put(t.Context(), "all-1", state.Value())
+	f.must(err)
+	w.thaw()
+
+	report := wait()
+
+	want(t, report, map[rotator.Outcome]int{rotator.Rotated: 20})
+	f.wantOncePushed(20)
+	attached, err := f.attach("all-1")
+	f.must(err)
+	want(t, attached, map[rotator.Outcome]int{rotator.Rotated: 20})
+}
+
 func TestOnlyWhatIsLostIsPublishedAgain(t *testing.T) {
 	f := newFleet(t)
 	f.add(serverA, 0, 20)

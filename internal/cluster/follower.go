@@ -56,8 +56,9 @@ type follower struct {
 // batch is what a follower knows of one.
 type batch struct {
 	task
-	begun, done bool
-	stuck       time.Time // since when nobody can do it; zero: somebody can
+	begun, ended bool      // by a worker
+	done         bool      // all of its tenants have results, or will have none
+	stuck        time.Time // since when nobody can do it; zero: somebody can
 }
 
 func (f *follower) add(t task) {
@@ -72,7 +73,7 @@ func (f *follower) add(t task) {
 }
 
 // awaits reports whether the run is not complete without the batch.
-func (f *follower) awaits(b *batch) bool { return !b.done && (b.begun || !f.withdrawn) }
+func (f *follower) awaits(b *batch) bool { return !b.done && (b.begun && !b.ended || !f.withdrawn) }
 
 func (f *follower) open() (open []*batch) {
 	for _, b := range f.batches {
@@ -181,7 +182,11 @@ func (f *follower) handle(message jetstream.Msg) error {
 	case r.Begun != nil && f.byID[r.Begun.Batch] != nil:
 		f.byID[r.Begun.Batch].begun = true
 	case r.Done != nil && f.byID[r.Done.Batch] != nil:
-		f.byID[r.Done.Batch].done = true
+		b := f.byID[r.Done.Batch]
+		b.ended = true
+		// A worker that took the run for withdrawn, because NATS had lost its state, has left
+		// out tenants: the batch is lost.
+		b.done = len(f.unsettled(b.Assignments)) == 0
 	case r.Settled != nil:
 		f.settle(*r.Settled)
 	}
@@ -263,10 +268,10 @@ func (f *follower) findStuck(ctx context.Context) error {
 		switch {
 		case queued && served:
 			b.stuck = time.Time{}
+		case !queued && len(f.unsettled(b.Assignments)) == 0: // another batch had them
+			b.done = true
 		case b.stuck.IsZero():
 			b.stuck = now
-		case !queued && len(f.unsettled(b.Assignments)) == 0: // another planner's batch had them
-			b.done = true
 		case !queued && now.Sub(b.stuck) > f.lostAfter() && f.withdrawn: // and purged
 			return sweep.ErrWithdrawn
 		case !queued && now.Sub(b.stuck) > f.lostAfter():
