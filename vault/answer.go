@@ -129,10 +129,13 @@ func (e *unavailableError) Unwrap() []error { return []error{e.error, rotator.Er
 // unusable answer (too large, not JSON) concerns the requested record.
 func isAboutVault(err error) bool {
 	switch statusOf(err) {
-	case http.StatusTooManyRequests, 472, 473, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusPreconditionFailed, http.StatusTooManyRequests, 472, 473, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	case http.StatusInternalServerError:
 		return slices.ContainsFunc(passing, func(phrase string) bool { return says(err, phrase) })
+	}
+	if other, ok := errors.AsType[*foreignError](err); ok {
+		return other.passing
 	}
 	_, unanswered := errors.AsType[*url.Error](err)
 	return errors.Is(err, errLogin) || errors.Is(err, context.DeadlineExceeded) || unanswered && !errors.Is(err, context.Canceled)
@@ -205,11 +208,12 @@ func fixOfFault(kind netfault.Kind) string {
 	}[kind]
 }
 
-// foreignError is an answer that Vault's API never gives. It is permanent, and the
-// request had no effect.
+// foreignError is an answer that no client of Vault's API wants. The request had no
+// effect.
 type foreignError struct {
 	text       string
 	found, fix string // for the doctor
+	passing    bool   // a standby's: see [isStandbys]
 }
 
 func (e *foreignError) Error() string { return e.text }
@@ -221,14 +225,23 @@ func foreign(req *http.Request, resp *http.Response) error {
 	case code >= 300 && code < 400:
 		place, fix := redirected(req, resp)
 		found := fmt.Sprintf("redirected to %s (status %d), which is not followed, as it would get the token or the login", place, code)
-		return &foreignError{found + ": " + fix, found, fix}
+		return &foreignError{text: found + ": " + fix, found: found, fix: fix, passing: isStandbys(req, resp)}
 	case code >= 200 && code < 300:
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); strings.EqualFold(kind, "text/html") {
 			const page = "answered with an HTML page (not in vault's form: is vault.address right, or is there a proxy in between?)"
-			return &foreignError{page, page, fixNotVault}
+			return &foreignError{text: page, found: page, fix: fixNotVault}
 		}
 	}
 	return nil
+}
+
+// isStandbys recognizes the redirect of a standby to the active node. Every standby gives it
+// while the leader changes, to the lost leader, and one that is set up not to forward
+// always.
+func isStandbys(req *http.Request, resp *http.Response) bool {
+	to, err := resp.Location()
+	return err == nil && resp.StatusCode == http.StatusTemporaryRedirect &&
+		strings.HasPrefix(to.Path, "/v1/") && strings.HasSuffix(req.URL.Path, to.Path)
 }
 
 // redirected returns scheme and host of the place only: the rest of the address may
@@ -242,8 +255,8 @@ func redirected(req *http.Request, resp *http.Response) (place, fix string) {
 	switch from := req.URL; {
 	case to.Hostname() == from.Hostname() && from.Scheme == "http" && to.Scheme == "https":
 		return place, "set vault.address to " + place + " if that is Vault"
-	case to.Path == from.Path: // as a standby that cannot forward redirects clients to the active node
-		return place, "set vault.address to the active node, or to a load balancer that leads to it"
+	case isStandbys(req, resp):
+		return place, "list every node in vault.address and vault.other_addresses, or let the load balancer ask /v1/sys/health"
 	}
 	return place, "set vault.address to Vault itself, or let what stands before it pass /v1/ on to Vault without a login of its own"
 }

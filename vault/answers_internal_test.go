@@ -146,7 +146,7 @@ func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{"7", "-7", "99999999999999999999", "86401", "Wed, 25 Nov 2026 12:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "", "1.5"} {
 		f.Add(seed, 1)
 	}
-	r := newRetry(Config{Workers: 1}.withDefaults())
+	r := retryOf(Config{Workers: 1}.withDefaults())
 	f.Fuzz(func(t *testing.T, header string, attempt int) {
 		resp := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {header}}}
 		if pause := r.pause(max(attempt, 0), resp); pause < r.MinWait/2 || pause > r.MaxWait {

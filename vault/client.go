@@ -21,7 +21,9 @@
 //     callers replaces an invalid token.
 //   - No answer can exhaust the memory, and no VAULT_* variable of the environment
 //     overrides the [Config].
-//   - It follows no redirect: a token is sent to Config.Address only.
+//   - It follows no redirect: a token is sent to the Config's addresses only. A node that
+//     cannot serve is left for the next of them.
+//   - It reads what it has written, also from a node that lags behind.
 //   - Tokens, keys and passwords appear in no error and no log.
 //
 // It imports rotator, crypto, internal/netfault and internal/peer, logs nothing, and starts

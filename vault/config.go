@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -25,6 +26,12 @@ type Config struct {
 	// Address is Vault's URL, https or http, such as "https://vault:8200". It may
 	// have the path under which a proxy serves Vault.
 	Address string
+	// OtherAddresses are further nodes of the same Vault, which differ in host and port
+	// only. One that cannot serve is left for the next, as are the addresses of a name
+	// that has several.
+	OtherAddresses []string
+	// Resolver looks their names up; nil is the system's.
+	Resolver *net.Resolver
 	// Namespace is the Vault Enterprise or OpenBao namespace; empty for none.
 	Namespace string
 	// CAFile holds the authorities that may sign Vault's certificate, in PEM, and is read
@@ -73,6 +80,7 @@ type Transit struct {
 func (c Config) checked() (Config, error) {
 	errs := []error{
 		checkAddress(c.Address),
+		checkOthers(c.Address, c.OtherAddresses),
 		checkPath("mount", c.Mount),
 		checkPath("prefix", c.Prefix),
 		checkPath("leaf", c.Leaf),
@@ -120,6 +128,20 @@ func checkAddress(address string) error {
 	for segment := range strings.SplitSeq(u.Path, "/") {
 		if segment == "v1" || segment == "ui" {
 			return fmt.Errorf("vault address %q: /%s and what follows are added here", address, segment)
+		}
+	}
+	return nil
+}
+
+func checkOthers(first string, others []string) error {
+	for _, other := range others {
+		if err := checkAddress(other); err != nil {
+			return err
+		}
+		a, errA := url.Parse(first)
+		b, errB := url.Parse(other)
+		if errA == nil && errB == nil && (a.Scheme != b.Scheme || a.Path != b.Path) {
+			return fmt.Errorf("vault address %q differs from the first in more than host and port", other)
 		}
 	}
 	return nil

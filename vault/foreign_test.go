@@ -59,14 +59,23 @@ func TestNoCallFollowsARedirect(t *testing.T) {
 				})
 				defer withdraw()
 				before := f.proxy.Count(call.method, call.path)
+				config := f.config
+				// A standby's passes when there is a leader again.
+				standbys := status == 307 && name != "same address"
+				if standbys {
+					config.Patience = 300 * time.Millisecond
+					if name == "revocation" { // which has a time limit of its own
+						seen = "revoke our vault token"
+					}
+				}
 
-				err := work(t.Context(), f.config, call.auth)
+				err := work(t.Context(), config, call.auth)
 
 				if err == nil || !strings.Contains(err.Error(), seen) || strings.Contains(err.Error(), "query") {
 					t.Errorf("got %v, want %q", err, seen)
 				}
-				if n := f.proxy.Count(call.method, call.path) - before; n != 1 {
-					t.Errorf("%d requests, want 1: a redirect does not pass by itself", n)
+				if n := f.proxy.Count(call.method, call.path) - before; (n > 1) != standbys {
+					t.Errorf("%d requests; only a standby's redirect passes by itself", n)
 				}
 			})
 		}
@@ -145,7 +154,7 @@ func TestHealthSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 		"null":                     {200, json, `{"initialized":null,"sealed":null}`, "something else than Vault's health", "set vault.address to Vault's API"},
 		"list":                     {200, json, "[]", "something else than Vault's health", "set vault.address to Vault's API"},
 		"SSO":                      {302, http.Header{"Location": {"https://sso.example.com/login?state=hidden"}}, "", "redirected to https://sso.example.com (status 302)", "without a login of its own"},
-		"standby":                  {307, http.Header{"Location": {"https://vault-2.example.com:8200/v1/sys/health"}}, "", "redirected to https://vault-2.example.com:8200", "the active node, or to a load balancer"},
+		"standby":                  {307, http.Header{"Location": {"https://vault-2.example.com:8200/v1/sys/health"}}, "", "redirected to https://vault-2.example.com:8200", "vault.other_addresses"},
 		"to TLS":                   {308, http.Header{"Location": {strings.Replace(f.proxy.URL, "http:", "https:", 1)}}, "", "redirected to https://127.0.0.1", "set vault.address to https://127.0.0.1"},
 		"to nowhere":               {301, nil, "", "redirected to an unknown place", "see what stands before Vault"},
 	}

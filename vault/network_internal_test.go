@@ -88,7 +88,8 @@ func (d *deadNetwork) RoundTrip(*http.Request) (*http.Response, error) {
 func TestAnUnreachableVaultIsTriedAFewTimesAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := &deadNetwork{}
-		client, err := newAPI(Config{Address: "http://127.0.0.1:8200"}.withDefaults(), &http.Client{Transport: network})
+		cfg := Config{Address: "http://127.0.0.1:8200"}.withDefaults()
+		client, err := newAPI(cfg, &http.Client{Transport: network}, newNodes(cfg, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +104,7 @@ func TestAnUnreachableVaultIsTriedAFewTimesAMinute(t *testing.T) {
 			minutes[at.Sub(start)/time.Minute]++
 		}
 		for i, n := range minutes {
-			if most := map[bool]int{true: 10, false: 5}[i == 0]; n > most || n == 0 && i < 14 {
+			if most := map[bool]int{true: 40, false: 15}[i == 0]; n > most || n == 0 && i < 14 {
 				t.Errorf("%d tries in minute %d, want 1 to %d", n, i+1, most)
 			}
 		}
@@ -123,7 +124,7 @@ func TestEveryRedirectIsForeignAndSaysWhere(t *testing.T) {
 		{399, "https://sso.example.com/login", "redirected to https://sso.example.com ", "Vault itself"},
 		{304, "", "an unknown place", "what stands before Vault"},
 		{302, "mailto:a@example.com", "an unknown place", "what stands before Vault"},
-		{307, "https://vault.example.com:8200/v1/x", "redirected to https://vault.example.com:8200 ", "the active node"},
+		{307, "https://vault.example.com:8200/v1/x", "redirected to https://vault.example.com:8200 ", "vault.other_addresses"},
 	} {
 		resp := &http.Response{StatusCode: test.status, Header: http.Header{}, Request: asked}
 		if test.location != "" {
@@ -134,6 +135,31 @@ func TestEveryRedirectIsForeignAndSaysWhere(t *testing.T) {
 
 		if err == nil || !strings.Contains(err.Error(), test.to) || !strings.Contains(err.Error(), test.what) {
 			t.Errorf("%d to %q: got %v", test.status, test.location, err)
+		}
+	}
+}
+
+// A standby redirects to the active node, which while the leader changes is the lost one.
+func TestOnlyARedirectOfAStandbyPasses(t *testing.T) {
+	asked := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: "vault.example.com", Path: "/behind/v1/x"}}
+	for location, passing := range map[string]bool{
+		"https://10.0.0.1:8200/v1/x":           true,
+		"https://10.0.0.1:8200/behind/v1/x":    false,
+		"https://10.0.0.1:8200/v1/y":           false,
+		"https://sso.example.com/login":        false,
+		"https://sso.example.com/":             false,
+		"/v1/x":                                true,
+		"https://vault.example.com/behind/v1/": false,
+		"":                                     false,
+	} {
+		for status := 300; status < 400; status++ {
+			resp := &http.Response{StatusCode: status, Header: http.Header{"Location": {location}}, Request: asked}
+
+			again, err := mayPass(t.Context(), nil, &url.Error{Op: "Get", Err: foreign(asked, resp)})
+
+			if again != (passing && status == 307) || err != nil {
+				t.Errorf("%d to %q: tried again %t, %v", status, location, again, err)
+			}
 		}
 	}
 }

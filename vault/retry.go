@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -29,10 +30,13 @@ const triesOfARecord = 5
 // record has few tries.
 type retry struct {
 	Config
-	seed uint64
+	nodes *nodes
+	seed  uint64
 }
 
-func newRetry(cfg Config) retry { return retry{Config: cfg, seed: rand.Uint64()} }
+func newRetry(cfg Config, nodes *nodes) retry {
+	return retry{Config: cfg, nodes: nodes, seed: rand.Uint64()}
+}
 
 // tries counts the failed tries of one request, whose effect is uncertain.
 type tries struct {
@@ -47,8 +51,9 @@ func withTries(ctx context.Context) (context.Context, *tries) {
 	return context.WithValue(ctx, triesKey{}, t), t
 }
 
-// check decides whether to retry. It does not start a pause that would exceed the
-// context's deadline, so that the caller gets Vault's answer instead of a timeout.
+// check decides whether to retry. It does not start a pause that leaves no time for a try
+// before the context's deadline, so that the caller gets Vault's answer instead of a
+// timeout.
 func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	again, stop := mayPass(ctx, resp, err)
 	if stop != nil || !again && !isUpgrading(resp) {
@@ -66,7 +71,7 @@ func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool,
 	if count.last = err; err == nil {
 		count.last = fmt.Errorf("vault answered %s", describeStatus(resp.StatusCode))
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause+r.MinWait {
 		return false, nil
 	}
 	r.OnWait(count.last, pause)
@@ -76,7 +81,10 @@ func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool,
 // mayPass is the API client's own policy, which retries every request without an
 // answer. One that ended with its lease gets none.
 func mayPass(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if _, ok := errors.AsType[*foreignError](err); ok || errors.Is(err, context.Canceled) && ctx.Err() == nil {
+	if other, ok := errors.AsType[*foreignError](err); ok {
+		return other.passing, nil
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		return false, nil
 	}
 	return api.DefaultRetryPolicy(ctx, resp, err)
@@ -86,18 +94,50 @@ func (r retry) backoff(_, _ time.Duration, attempt int, resp *http.Response) tim
 	return r.pause(attempt, resp)
 }
 
-// pause doubles from min to max and is jittered down by up to a half. It is a pure
-// function of the attempt, because the API client calls backoff for it after check has
-// announced it.
+// growth is the ratio of two pauses. After an election of ten seconds they are less than
+// two: a run hardly stands still longer than Vault does.
+const growth = 1.1
+
+// hop is the part of the shortest pause before a request goes to a node that it has not
+// tried in this round.
+const hop = 10
+
+// pause grows from min to max and is jittered down by up to a half. With several nodes, it
+// comes after every round of them. It is a pure function of the attempt, because the API
+// client calls backoff for it after check has announced it.
 func (r retry) pause(attempt int, resp *http.Response) time.Duration {
-	pause := min(r.MinWait<<min(attempt, 12), r.MaxWait) // 12 is enough to reach any max, and too little to overflow
+	round := attempt
+	if resp == nil || cannotServe(resp) {
+		size := int(r.nodes.size.Load())
+		if attempt%size != size-1 {
+			return r.MinWait / hop
+		}
+		round /= size
+	}
+	full := min(float64(r.MinWait)*math.Pow(growth, float64(round)), float64(r.MaxWait))
 	jitter := rand.New(rand.NewPCG(r.seed, uint64(attempt))).Float64()
-	pause -= time.Duration(jitter * float64(pause) / 2)
+	pause := time.Duration(full * (1 - jitter/2))
 	if resp == nil {
 		return pause
 	}
 	asked, _ := peer.RetryAfter(resp.Header)
 	return max(pause, min(asked, r.MaxWait))
+}
+
+// cannotServe recognizes an answer that concerns the node, not the request: another one
+// may serve it.
+func cannotServe(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusTemporaryRedirect, 472, 473, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case http.StatusInternalServerError:
+		return isPassing(peek(resp))
+	}
+	return false
+}
+
+func isPassing(text string) bool {
+	return slices.ContainsFunc(passing, func(phrase string) bool { return strings.Contains(text, phrase) })
 }
 
 // isRecordFault recognizes a 500 that concerns only the requested record.
@@ -108,8 +148,7 @@ func (r retry) isRecordFault(resp *http.Response) bool {
 	if operation := r.operationOf(resp.Request); operation != opRead && operation != opWrite {
 		return false
 	}
-	head := peek(resp)
-	return !slices.ContainsFunc(passing, func(phrase string) bool { return strings.Contains(head, phrase) })
+	return !isPassing(peek(resp))
 }
 
 // isUpgrading recognizes the only temporary 400: a KV mount that is being upgraded to

@@ -11,11 +11,20 @@ import (
 	"time"
 )
 
-func TestPausesGrowToTheCapAndNotBeyond(t *testing.T) {
-	r := newRetry(Config{}.withDefaults())
-	for _, attempt := range []int{0, 1, 2, 5, 6, 7, 12, 100, math.MaxInt} {
-		full := min(defaultMinWait<<min(attempt, 12), defaultMaxWait)
+// retryOf is the policy of a client with the addresses of cfg.
+func retryOf(cfg Config) retry {
+	if cfg.Address == "" {
+		cfg.Address = "https://vault-1.example:8200"
+	}
+	return newRetry(cfg, newNodes(cfg, nil))
+}
 
+func TestPausesGrowToTheCapAndNotBeyond(t *testing.T) {
+	r := retryOf(Config{}.withDefaults())
+	for attempt, full := range map[int]time.Duration{
+		0: defaultMinWait, 1: 550 * time.Millisecond, 2: 605 * time.Millisecond, 42: 27381888062,
+		43: defaultMaxWait, 100: defaultMaxWait, math.MaxInt: defaultMaxWait,
+	} {
 		pause := r.pause(attempt, nil)
 
 		if pause < full/2 || pause > full {
@@ -24,9 +33,36 @@ func TestPausesGrowToTheCapAndNotBeyond(t *testing.T) {
 	}
 }
 
+func TestAVaultThatIsBackIsNoticedSoon(t *testing.T) {
+	r, away := retryOf(Config{}.withDefaults()), time.Duration(0)
+	for attempt := 0; away < 10*time.Second; attempt++ {
+		pause := r.pause(attempt, nil)
+		if pause > 2*time.Second {
+			t.Fatalf("after %s a pause of %s", away, pause)
+		}
+		away += pause
+	}
+}
+
+func TestEveryNodeIsTriedBeforeAPause(t *testing.T) {
+	r := retryOf(Config{OtherAddresses: []string{"https://vault-2.example:8200", "https://vault-3.example:8200"}}.withDefaults())
+	standby := &http.Response{StatusCode: 473}
+	for attempt, full := range []time.Duration{50e6, 50e6, 500e6, 50e6, 50e6, 550e6, 50e6} {
+		for _, resp := range []*http.Response{nil, standby} {
+			if pause := r.pause(attempt, resp); pause < full/2 || pause > full {
+				t.Errorf("attempt %d, %v: %s is outside %s to %s", attempt, resp, pause, full/2, full)
+			}
+		}
+		full := time.Duration(500e6 * math.Pow(growth, float64(attempt)))
+		if pause := r.pause(attempt, &http.Response{StatusCode: 412}); pause < full/2 || pause > full {
+			t.Errorf("attempt %d of a request that another node serves no better: %s is outside %s to %s", attempt, pause, full/2, full)
+		}
+	}
+}
+
 func TestAnnouncedPauseIsTheOneThatIsMade(t *testing.T) {
 	var announced []time.Duration
-	r := newRetry(Config{OnWait: func(_ error, pause time.Duration) { announced = append(announced, pause) }}.withDefaults())
+	r := retryOf(Config{OnWait: func(_ error, pause time.Duration) { announced = append(announced, pause) }}.withDefaults())
 	ctx, _ := withTries(t.Context())
 	resp := &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"7"}}}
 
@@ -42,7 +78,7 @@ func TestAnnouncedPauseIsTheOneThatIsMade(t *testing.T) {
 }
 
 func TestPauseThatOutlastsTheDeadlineIsNotBegun(t *testing.T) {
-	r := newRetry(Config{OnWait: func(error, time.Duration) { t.Error("a wait was announced") }}.withDefaults())
+	r := retryOf(Config{OnWait: func(error, time.Duration) { t.Error("a wait was announced") }}.withDefaults())
 	ctx, cancel := context.WithTimeout(t.Context(), defaultMinWait/4)
 	defer cancel()
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ func dial(cfg Config, login *Login) (*api.Client, *http.Client, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := newAPI(cfg, connections)
+	client, err := newAPI(cfg, connections, connections.Transport.(*boundedTransport).nodes)
 	return client, connections, err
 }
 
@@ -57,27 +56,16 @@ func newHTTPClient(cfg Config, certificate *tls.Certificate) (*http.Client, erro
 			return certificate, nil
 		}
 	}
-	conns := cfg.Workers + spareConns
-	transport := &http.Transport{
-		Proxy:               proxyOf,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:     tlsConfig,
-		TLSHandshakeTimeout: 10 * time.Second,
-		IdleConnTimeout:     90 * time.Second,
-		MaxIdleConns:        conns,
-		MaxIdleConnsPerHost: conns,
-		ForceAttemptHTTP2:   true,
-	}
 	return &http.Client{Transport: &boundedTransport{
-		Transport: transport, cfg: cfg, life: context.Background(),
+		nodes: newNodes(cfg, tlsConfig), cfg: cfg, life: context.Background(),
 		limiter: newRateLimiter(cfg), records: semaphore.NewWeighted(int64(cfg.Workers)),
 	}}, nil
 }
 
 // newAPI builds a client without a token that retries as long as the call's context
 // lasts.
-func newAPI(cfg Config, connections *http.Client) (*api.Client, error) {
-	retry := newRetry(cfg)
+func newAPI(cfg Config, connections *http.Client, nodes *nodes) (*api.Client, error) {
+	retry := newRetry(cfg, nodes)
 	return newAPIClient(cfg, &api.Config{
 		HttpClient: connections,
 		MaxRetries: math.MaxInt32,
@@ -104,6 +92,9 @@ func newRenewalAPI(life context.Context, cfg Config, connections *http.Client) (
 
 func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 	from.Address = cfg.Address
+	// A node that answers reads by itself (a performance standby of Vault Enterprise, any
+	// standby of OpenBao) answers 412 until it has what this client has written.
+	from.ReadYourWrites = true
 	client, err := api.NewClient(from)
 	if err != nil { // the caller did not call TakeEnvironment; err may quote a value
 		return nil, fmt.Errorf("set up the vault client: one of these variables of the environment does not parse, and none of them is used: unset %s", strings.Join(vaultVariables(), ", "))
@@ -121,9 +112,9 @@ func newAPIClient(cfg Config, from *api.Config) (*api.Client, error) {
 // boundedTransport limits every request in time and every answer in size, and the
 // request rate when Vault asks for it. It returns an error for an answer that is not
 // Vault's, so that no caller follows a redirect: net/http and the API client both
-// would.
+// would. It chooses the node.
 type boundedTransport struct {
-	*http.Transport
+	nodes   *nodes
 	cfg     Config
 	life    context.Context     // also ends the requests
 	limiter *rateLimiter        // shared by all copies
@@ -155,10 +146,14 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (resp *http.Response, er
 		return nil, err
 	}
 	// The time limit starts with the request's turn.
-	limited, cancel := context.WithTimeout(ctx, t.cfg.TryTimeout)
+	limited, cancel := context.WithTimeout(ctx, t.timeLimit(ctx, operation))
 	begun := time.Now()
-	resp, err = t.Transport.RoundTrip(req.WithContext(limited))
+	node := t.nodes.get(limited)
+	resp, err = node.transport.RoundTrip(node.readdress(req.WithContext(limited)))
 	t.limiter.release(alone, resp)
+	if !errors.Is(ctx.Err(), context.Canceled) && (err != nil || cannotServe(resp)) {
+		t.nodes.leave(node)
+	}
 	if err != nil {
 		cancel()
 		t.cfg.OnRequest(operation, 0, time.Since(begun))
@@ -177,6 +172,22 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (resp *http.Response, er
 	resp.Body = &boundedBody{io.LimitedReader{R: resp.Body, N: limit + 1}, resp.Body, func() { cancel(); done() }}
 	return resp, nil
 }
+
+// firstTryTimeout bounds a first try. A standby that forwards to a lost leader answers
+// nothing and keeps its connections alive. Each further try gets twice the time, so that a
+// slow Vault is waited for too.
+const firstTryTimeout = 5 * time.Second
+
+func (t *boundedTransport) timeLimit(ctx context.Context, operation string) time.Duration {
+	failed, ok := ctx.Value(triesKey{}).(*tries)
+	if !ok || operation == opList { // which may be long
+		return t.cfg.TryTimeout
+	}
+	return min(firstTryTimeout<<min(failed.n, 12), t.cfg.TryTimeout)
+}
+
+// CloseIdleConnections is called by [http.Client.CloseIdleConnections].
+func (t *boundedTransport) CloseIdleConnections() { t.nodes.close() }
 
 type boundedBody struct {
 	io.LimitedReader // of one byte more than allowed, which distinguishes a full answer from a cut one

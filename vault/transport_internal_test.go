@@ -41,7 +41,7 @@ func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := newAPI(cfg, connections)
+		client, err := newAPI(cfg, connections, newNodes(cfg, nil))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,7 +148,7 @@ func (a *app) vaultConfig() vault.Config {
 
 func vaultConfigOf(v config.Vault) vault.Config {
 	return vault.Config{
-		Address: v.Address, Namespace: v.Namespace, CAFile: v.CAFile,
+		Address: v.Address, OtherAddresses: v.OtherAddresses, Namespace: v.Namespace, CAFile: v.CAFile,
 		Mount: v.Mount, Prefix: v.Prefix, Leaf: v.Leaf,
 		Transit: vault.Transit(v.Transit),
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,5 +74,42 @@ func TestAnAddressMayHaveAPrefix(t *testing.T) {
 		if err != nil || c.Vault.Address != want {
 			t.Errorf("%q: got %+v, %v", address, c, err)
 		}
+	}
+}
+
+// loadAddresses loads a configuration with several addresses of Vault.
+func loadAddresses(first string, others ...string) (*Config, error) {
+	text := fmt.Sprintf(`vault: {address: %q, other_addresses: [%s], auth: {method: token_file, token_file: t}}
+mailu: {servers: [{origin: "https://mail.example.com", token_file: t}]}`, first, `"`+strings.Join(others, `", "`)+`"`)
+	return newLoader("/", environment{}.get).load([]byte(text))
+}
+
+func TestOtherAddressesAreNodesOfTheSameVault(t *testing.T) {
+	c, err := loadAddresses("https://vault-1.example:8200", "https://vault-2.example:8200/", "https://vault-1.example:8210")
+
+	want := []string{"https://vault-2.example:8200", "https://vault-1.example:8210"}
+	if err != nil || !slices.Equal(c.Vault.OtherAddresses, want) {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+func TestOtherAddressesThatFitNotTheFirst(t *testing.T) {
+	const first = "https://vault-1.example:8200"
+	for other, words := range map[string]string{
+		"vault-2.example":                   "not a URL",
+		"https://vault-2.example:8200/v1":   "write https://vault-2.example:8200",
+		"https://u:p@vault-2.example":       "credentials",
+		"http://127.0.0.1:8200":             "more than host and port",
+		"https://vault-2.example:8200/path": "more than host and port",
+		first:                               "vault-1.example:8200 is listed already",
+	} {
+		_, err := loadAddresses(first, "https://vault-3.example", other)
+
+		if err == nil || !strings.Contains(err.Error(), "vault.other_addresses[1]: ") || !strings.Contains(err.Error(), words) {
+			t.Errorf("%q: got %v, want %q", other, err, words)
+		}
+	}
+	if _, err := loadAddresses("http://127.0.0.1:8200", "http://vault.example:8200"); err == nil || !strings.Contains(err.Error(), "plain http to vault.example") {
+		t.Errorf("plain http: got %v", err)
 	}
 }

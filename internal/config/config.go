@@ -64,7 +64,10 @@ type Config struct {
 type Vault struct {
 	// Vault's URL, without `/v1` and `/ui`. A path is that of a proxy in front of it.
 	Address string `yaml:"address" type:"URL" default:"required, or VAULT_ADDR" range:"https; http to loopback only"`
-	// Vault Enterprise and HCP only.
+	// More nodes of the same cluster. While one cannot serve, the next is asked. Not needed
+	// where `vault.address` is a load balancer's, or a name with the addresses of all nodes.
+	OtherAddresses []string `yaml:"other_addresses" type:"list of URL" default:"none" range:"as vault.address, of other hosts or ports"`
+	// Vault Enterprise, HCP and OpenBao only.
 	Namespace string `yaml:"namespace" type:"path in Vault" default:"the root namespace, or VAULT_NAMESPACE" range:"may be empty"`
 	// Certificate authorities to trust instead of the system's.
 	CAFile string `yaml:"ca_file" default:"the system's, or VAULT_CACERT" range:"PEM"`

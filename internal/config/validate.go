@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -142,6 +143,28 @@ func (l *loader) validateAddress(v *Vault) {
 		l.report(key, "method cert logs in with a TLS certificate: use https")
 	}
 	v.Address = u.String()
+	l.validateOtherAddresses(v, u)
+}
+
+func (l *loader) validateOtherAddresses(v *Vault, first *url.URL) {
+	seen := map[string]bool{first.Host: true}
+	for i, raw := range v.OtherAddresses {
+		key := fmt.Sprintf("vault.other_addresses[%d]", i)
+		u, err := parseAddress(raw)
+		switch {
+		case err != nil:
+			l.report(key, "%v", err)
+			continue
+		case u.Scheme != first.Scheme || u.Path != first.Path:
+			l.report(key, "differs from vault.address in more than host and port: the nodes of a cluster are asked in the same way")
+		case u.Scheme == "http" && !peer.IsLoopback(u.Hostname()):
+			l.report(key, "plain http to %s would show the token and the master key to the network: use https (http is for loopback)", u.Hostname())
+		case seen[u.Host]:
+			l.report(key, "%s is listed already", u.Host)
+		}
+		seen[u.Host] = true
+		v.OtherAddresses[i] = u.String()
+	}
 }
 
 func (l *loader) validateAuth(a *Auth) {

@@ -1,0 +1,326 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"mailu-rotator/rotator"
+	"mailu-rotator/vault"
+	"mailu-rotator/vault/vaulttest"
+)
+
+// clustered is a real cluster with the default layout and one record.
+type clustered struct {
+	*vaulttest.Cluster
+	auth vault.Auth
+}
+
+func newClustered(t *testing.T) *clustered {
+	t.Helper()
+	cluster := vaulttest.RunCluster(t, vaulttest.ClusterOptions{})
+	leader, err := cluster.Leader(within(t, time.Minute))
+	must(t, err)
+	must(t, leader.Provision(t.Context(), vaulttest.DefaultLayout()))
+	root, err := leader.Client()
+	must(t, err)
+	f := &fixture{server: leader, root: root, config: vault.Config{
+		Address: leader.Addr, Mount: "vault", Prefix: "smtp", Leaf: "admin",
+		Transit: vault.Transit{Mount: "transit", Key: "smtp-master"},
+	}}
+	f.withTenant(t, map[string]any{"v": "0"})
+	f.write(t, "vault/config", map[string]any{"max_versions": 10_000})
+	return &clustered{Cluster: cluster, auth: f.appRole(t, nil)}
+}
+
+// config asks the node first, and then the others, if there are to be more.
+func (c *clustered) config(first *vaulttest.Server, all bool) vault.Config {
+	cfg := vault.Config{
+		Address: first.Addr, CAFile: c.CACert, Mount: "vault", Prefix: "smtp", Leaf: "admin",
+		Transit: vault.Transit{Mount: "transit", Key: "smtp-master"},
+	}
+	for _, other := range c.Followers(first) {
+		if all {
+			cfg.OtherAddresses = append(cfg.OtherAddresses, other.Addr)
+		}
+	}
+	return cfg
+}
+
+// writer writes one version after the other through one session, as a run does, and
+// remembers what Vault acknowledged.
+type writer struct {
+	client *vault.Client
+	done   atomic.Int64 // writes
+	told   map[int]string
+}
+
+// writeUntil writes until stop is closed. An ambiguous write is settled by what Vault has.
+func (w *writer) writeUntil(ctx context.Context, stop <-chan struct{}) error {
+	doc, err := w.client.Read(ctx, tenant)
+	for ; err == nil; w.done.Add(1) {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		value := fmt.Sprintf("%p %d", w, w.done.Load())
+		version, failed := w.client.Write(ctx, tenant, rotator.Document{Version: doc.Version, Fields: map[string]any{"v": value}})
+		if failed == nil {
+			w.told[version] = value
+			doc.Version = version
+			continue
+		}
+		if !errors.Is(failed, rotator.ErrConflict) {
+			return failed
+		}
+		if doc, err = w.client.Read(ctx, tenant); err == nil && doc.Fields["v"] != value {
+			return fmt.Errorf("version %d has %v; ours was %s: %w", doc.Version, doc.Fields, value, failed)
+		}
+	}
+	return err
+}
+
+// during has a session write before, during and after an incident, and checks that nothing
+// acknowledged was lost.
+func (c *clustered) during(t *testing.T, cfg vault.Config, incident func()) {
+	t.Helper()
+	login, err := vault.NewLogin(c.auth)
+	must(t, err)
+	client, err := openWith(t, cfg, login)
+	must(t, err)
+	w := &writer{client: client, told: map[int]string{}}
+	stop, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- w.writeUntil(within(t, 2*time.Minute), stop) }()
+	w.await(t, 3, ended)
+
+	incident()
+	w.await(t, 3, ended)
+
+	close(stop)
+	must(t, <-ended)
+	for version, value := range w.told {
+		if doc, err := client.ReadVersion(t.Context(), tenant, version); err != nil || doc.Fields["v"] != value {
+			t.Errorf("version %d was acknowledged with %q and is %v, %v", version, value, doc.Fields, err)
+		}
+	}
+}
+
+// await waits for so many more writes.
+func (w *writer) await(t *testing.T, more int64, ended chan error) {
+	t.Helper()
+	for from := w.done.Load(); w.done.Load() < from+more; time.Sleep(5 * time.Millisecond) {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatal(err)
+		default:
+		}
+	}
+}
+
+// Every way in which the node that a session talks to can be lost. One cluster for all: a
+// start takes seconds.
+func TestASessionSurvivesTheLossOfItsNode(t *testing.T) {
+	c := newClustered(t)
+	leader := func() *vaulttest.Server {
+		found, err := c.Leader(within(t, time.Minute))
+		must(t, err)
+		return found
+	}
+	for _, test := range []struct {
+		name   string
+		follow bool // the session talks to a follower
+		single bool // and knows no other node
+		lose   func(*vaulttest.Server)
+		regain func(*vaulttest.Server)
+	}{
+		{
+			name: "the leader is killed",
+			lose: func(s *vaulttest.Server) { s.Kill() }, regain: func(s *vaulttest.Server) { must(t, c.Return(t.Context(), s)) },
+		},
+		{
+			name: "a standby is killed", follow: true,
+			lose: func(s *vaulttest.Server) { s.Kill() }, regain: func(s *vaulttest.Server) { must(t, c.Return(t.Context(), s)) },
+		},
+		{
+			name: "the leader is sealed",
+			lose: func(s *vaulttest.Server) { must(t, s.Seal(t.Context())) }, regain: func(s *vaulttest.Server) { must(t, s.Unseal(t.Context())) },
+		},
+		{
+			name: "the leader is cut off from its peers",
+			lose: func(s *vaulttest.Server) { must(t, c.Isolate(s)) }, regain: func(*vaulttest.Server) { c.Heal() },
+		},
+		{
+			name: "a standby is cut off from its peers", follow: true,
+			lose: func(s *vaulttest.Server) { must(t, c.Isolate(s)) }, regain: func(*vaulttest.Server) { c.Heal() },
+		},
+		{
+			name: "the leader stands still",
+			lose: func(s *vaulttest.Server) { must(t, s.Pause()) }, regain: func(s *vaulttest.Server) { must(t, s.Continue()) },
+		},
+		{
+			name: "the leader of the only known node is killed", follow: true, single: true,
+			lose: func(*vaulttest.Server) {
+				lost := leader()
+				lost.Kill()
+				t.Cleanup(func() { must(t, c.Return(context.Background(), lost)) })
+			}, regain: func(*vaulttest.Server) {},
+		},
+		{
+			name: "the leader steps down",
+			lose: func(*vaulttest.Server) { _, err := c.StepDown(t.Context()); must(t, err) }, regain: func(*vaulttest.Server) {},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			node := leader()
+			if test.follow {
+				node = c.Followers(node)[0]
+			}
+
+			c.during(t, c.config(node, !test.single), func() { test.lose(node) })
+
+			test.regain(node)
+			must(t, c.Await(within(t, time.Minute), node))
+		})
+	}
+}
+
+// nameServer answers every question for an address of IPv4 with these.
+func nameServer(t *testing.T, addresses ...[4]byte) *net.Resolver {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		buffer := make([]byte, 512)
+		for {
+			n, from, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return // closed
+			}
+			var message dnsmessage.Message
+			if message.Unpack(buffer[:n]) != nil {
+				continue
+			}
+			message.Response, message.Authoritative = true, true
+			message.Additionals = nil
+			for _, q := range message.Questions {
+				for _, ip := range addresses {
+					if q.Type == dnsmessage.TypeA {
+						header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
+						message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: ip}})
+					}
+				}
+			}
+			if answer, err := message.Pack(); err == nil {
+				_, _ = conn.WriteTo(answer, from)
+			}
+		}
+	}()
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", conn.LocalAddr().String())
+	}}
+}
+
+// nodeAt is what a node of the name answers: what Vault does, or a fixed status.
+type nodeAt struct {
+	status atomic.Int64 // 0: as Vault
+	asked  atomic.Int64
+}
+
+func (n *nodeAt) serve(t *testing.T, address string, to string) {
+	t.Helper()
+	target, err := url.Parse(to)
+	must(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	listener, err := net.Listen("tcp", address)
+	must(t, err)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.asked.Add(1)
+		if status := n.status.Load(); status != 0 {
+			w.WriteHeader(int(status))
+			_, _ = w.Write([]byte(`{"errors":["Vault is sealed"]}`))
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+}
+
+func TestEveryAddressOfANameIsAsked(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	port := strings.TrimPrefix(f.proxy.URL, "http://127.0.0.1:")
+	var second, third nodeAt
+	second.serve(t, "127.0.0.2:"+port, f.server.Addr)
+	third.serve(t, "127.0.0.3:"+port, f.server.Addr)
+	f.config.Address = "http://vault.test:" + port
+	f.config.Resolver = nameServer(t, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3})
+	c := f.open(t, f.rootAuth())
+	for range 4 { // each is sealed twice
+		one, other := &second, &third
+		if second.status.Load() != 0 {
+			second.status.Store(0)
+			one, other = &third, &second
+		}
+		third.status.Store(0)
+		one.status.Store(503)
+		before := other.asked.Load()
+
+		_, err := c.Read(t.Context(), tenant)
+
+		if err != nil || other.asked.Load() == before && one.asked.Load() > 0 && one.status.Load() == 503 {
+			t.Fatalf("%v; the other address was asked %d times", err, other.asked.Load()-before)
+		}
+	}
+}
+
+// A node that answers reads by itself may lag behind: then it answers 412 to those who say
+// what they have written.
+func TestASessionReadsWhatItWrote(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	const index = "djE6Y2x1c3RlcjoyNzow:MDA="
+	var behind atomic.Int64
+	target, err := url.Parse(f.server.Addr)
+	must(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if r.Request.Method == http.MethodPut {
+			r.Header.Set("X-Vault-Index", index)
+		}
+		return nil
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.Header.Get("X-Vault-Index") == index && behind.Add(1) < 3 {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			_, _ = w.Write([]byte(`{"errors":["required index state not present"]}`))
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	f.config.Address = server.URL
+	c := f.open(t, f.rootAuth())
+	_, err = c.Write(t.Context(), tenant, rotator.Document{Version: 1, Fields: map[string]any{"v": "2"}})
+	must(t, err)
+
+	doc, err := c.Read(t.Context(), tenant)
+
+	if err != nil || doc.Version != 2 || behind.Load() != 3 {
+		t.Errorf("got %+v, %v after %d tries; want version 2 after 3", doc, err, behind.Load())
+	}
+}
