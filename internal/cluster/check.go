@@ -109,7 +109,7 @@ func (i *Inspection) Checks(now time.Time) []rotator.Check {
 }
 
 func (i *Inspection) streams() rotator.Check {
-	if len(i.Differences) == 0 {
+	if len(i.Differences)+len(i.Replicas) == 0 {
 		found := "as this release makes them"
 		if len(i.Missing) > 0 {
 			found = strings.Join(i.Missing, ", ") + ": the first daemon or run makes them"
@@ -121,6 +121,16 @@ func (i *Inspection) streams() rotator.Check {
 		texts = append(texts, d.Of+": "+d.Text)
 		if !slices.Contains(fixes, d.Fix) {
 			fixes = append(fixes, d.Fix)
+		}
+	}
+	for _, r := range i.Replicas {
+		text, fix := "lags behind", "on its host: journalctl -u nats-server"
+		if r.Offline {
+			text, fix = "is offline", "on its host: systemctl status nats-server"
+		}
+		texts = append(texts, fmt.Sprintf("NATS server %s, a replica of %s, %s", r.Server, strings.Join(r.Of, ", "), text))
+		if !slices.Contains(fixes, fix) {
+			fixes = append(fixes, fix)
 		}
 	}
 	return rotator.Warned(checkStreams, strings.Join(texts, "; "), strings.Join(fixes, " && "))

@@ -182,3 +182,30 @@ func TestFindingsSayHowLong(t *testing.T) {
 		"ok queue: batches: 8, servers: 3, the first one since 1h0m0s",
 		"ok planning: due-1 by host-1; due-2 by host-2, which was last seen 1m0s ago: the next daemon plans it")
 }
+
+func TestCheckNamesAReplicaThatIsOffline(t *testing.T) {
+	t.Parallel()
+	three := natstest.RunCluster(t, natstest.Options{})
+	f := fleetOn(t, three.Servers[0])
+	f.config.Servers, f.config.Replicas = strings.Split(three.URL(), ","), 3
+	f.open("observer")
+	f.must(three.Await(t.Context()))
+	if lines, _ := f.check("doctor"); !slices.Contains(lines, "ok streams: as this release makes them") {
+		t.Errorf("before:\n%s", strings.Join(lines, "\n"))
+	}
+	dead := three.Servers[2]
+
+	dead.Kill()
+
+	f.eventually("doctor names it", func() bool {
+		lines, i := f.check("doctor")
+		return i != nil && slices.ContainsFunc(lines, func(line string) bool {
+			return line == "warning streams: NATS server "+dead.Name+", a replica of MR_WORK, MR_RESULTS, KV_MR_RUNS, KV_MR_WORKERS, is offline → on its host: systemctl status nats-server"
+		})
+	})
+	f.must(dead.Restart(t.Context()))
+	f.eventually("it has caught up", func() bool {
+		lines, _ := f.check("doctor")
+		return slices.Contains(lines, "ok streams: as this release makes them")
+	})
+}

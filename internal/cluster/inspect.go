@@ -21,6 +21,7 @@ import (
 type Inspection struct {
 	Missing     []string     // streams and buckets that do not exist
 	Differences []Difference // of those that do, from what this release makes
+	Replicas    []Replica    // of streams, that are not up to date; by server
 	Workers     []Presence
 	Queues      []Queue    // of servers that have work, by hash
 	Planned     []Planning // runs that are being planned
@@ -32,6 +33,13 @@ type Difference struct {
 	Of   string // the stream or consumer
 	Text string
 	Fix  string // a command, or what to do
+}
+
+// Replica is a NATS server that does not have the last messages of streams.
+type Replica struct {
+	Server  string
+	Offline bool // the other servers do not reach it; else it only lags behind
+	Of      []string
 }
 
 // Serves returns nil if some worker lists the origin, else [sweep.ErrNoWorker].
@@ -138,8 +146,34 @@ func (c *Cluster) inspectStreams(ctx context.Context, i *Inspection) (work jetst
 		for _, text := range compareStreams(info, want) {
 			i.Differences = append(i.Differences, Difference{Of: want.Name, Text: text, Fix: "nats stream rm -f " + want.Name})
 		}
+		i.noteReplicas(info)
 	}
 	return work, nil
+}
+
+// silent is for how long a replica that lives is never silent: the leader asks it every
+// second. One that was killed is not Offline for NATS, and Current until a message comes.
+const silent = 10 * time.Second
+
+func (i *Inspection) noteReplicas(info *jetstream.StreamInfo) {
+	if info.Cluster == nil {
+		return
+	}
+	for _, peer := range info.Cluster.Replicas {
+		offline := peer.Offline || peer.Active > silent
+		if peer.Current && !offline {
+			continue
+		}
+		at := slices.IndexFunc(i.Replicas, func(r Replica) bool { return r.Server == peer.Name })
+		if at < 0 {
+			at = len(i.Replicas)
+			i.Replicas = append(i.Replicas, Replica{Server: peer.Name})
+		}
+		r := &i.Replicas[at]
+		r.Offline = r.Offline || offline
+		r.Of = append(r.Of, info.Config.Name)
+	}
+	slices.SortFunc(i.Replicas, func(a, b Replica) int { return strings.Compare(a.Server, b.Server) })
 }
 
 func (c *Cluster) lookUp(ctx context.Context, name string) (jetstream.Stream, error) {
