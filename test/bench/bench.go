@@ -46,6 +46,7 @@ func parts() []part {
 		{"rotations", (*bench).rotations},
 		{"emergency", (*bench).emergency},
 		{"proof", (*bench).proof},
+		{"cluster", (*bench).cluster},
 		{"verification", (*bench).verification},
 		{"script", (*bench).againstScript},
 		{"slow", (*bench).slow},

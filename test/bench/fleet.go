@@ -26,6 +26,7 @@ type fleet struct {
 	mailus  []string // origins
 	slow    []string // additional servers: each has slowTenants more tenants, which are older
 	vault   string   // address; empty: the real one
+	nats    string   // URL; empty: no cluster
 	// Further settings of the program's configuration:
 	verify    string
 	atATime   int // requests to a Mailu server; 0: maxConcurrent
@@ -77,7 +78,7 @@ func (s *stage) writeConfig(f *fleet) (err error) {
 			"origin": m, "token_file": mailuToken, "timeout": "2m", "max_concurrent": cmp.Or(f.atATime, maxConcurrent), "verify": orElse(f.verify, "hash"),
 		})
 	}
-	text, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"vault": map[string]any{
 			"address": orElse(f.vault, s.vault.Addr), "prefix": f.prefix,
 			"auth": map[string]any{"method": "token_file", "token_file": f.tokenFile},
@@ -89,7 +90,11 @@ func (s *stage) writeConfig(f *fleet) (err error) {
 		"verify": map[string]any{"schedule": ""},
 		"listen": map[string]any{"address": f.listen, "pprof": f.pprof},
 		"log":    map[string]any{"format": "json"},
-	})
+	}
+	if f.nats != "" {
+		settings["cluster"] = map[string]any{"engine": "nats", "servers": []string{f.nats}}
+	}
+	text, err := json.Marshal(settings)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ type row struct {
 // order is the order of the table, by the rows' keys.
 func order() []string {
 	return []string{
-		"scan", "rotations", "emergency", "proof", "verification", "script", "slow", "slow-many", "memory", "requests-scan", "requests-rotation",
+		"scan", "rotations", "emergency", "proof", "verification", "script", "slow", "slow-many", "cluster-2", "cluster-4", "cluster-8", "memory",
+		"requests-scan", "requests-rotation", "requests-cluster",
 		"idle-rss", "idle-cpu", "idle-wakeups", "start", "binary",
 	}
 }

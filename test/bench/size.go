@@ -16,6 +16,8 @@ type size struct {
 	Emergency   int           `json:"emergency"`
 	Proof       int           `json:"proof"` // tenants of the one server that computes its hashes
 	Verify      int           `json:"verify"`
+	Cluster     int           `json:"cluster"` // tenants that workers rotate
+	Sites       int           `json:"sites"`   // Mailu servers of these: several for each worker, since a server's batch is done by one
 	Script      int           `json:"script"`
 	Slow        int           `json:"slow"` // tenants of the healthy servers
 	Idle        int           `json:"idle"` // tenants that an idle daemon has read
@@ -33,7 +35,7 @@ type size struct {
 
 func sizeOf(o options) (size, error) {
 	full := size{
-		Repetitions: 3, Servers: 8, Waiting: 4, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 1600, Proof: 60, Verify: 200, Script: 96, Slow: 400,
+		Repetitions: 3, Servers: 8, Waiting: 4, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 1600, Proof: 60, Verify: 200, Cluster: 384, Sites: 32, Script: 96, Slow: 400,
 		Idle: 1000, Watch: time.Minute, Settle: 10 * time.Second, Starts: 20, Compute: 2 * time.Second,
 		GrowScan: []int{100, 1000, 10_000, 100_000}, GrowRotate: []int{100, 1000, 10_000},
 		Real: []int{1000, 10_000, 100_000}, Simulated: []int{1000, 10_000, 100_000, 1_000_000},
@@ -46,12 +48,12 @@ func sizeOf(o options) (size, error) {
 		}
 		return full, nil
 	case "check":
-		full.Emergency, full.Rotate, full.Script, full.Slow = 400, 400, 48, 200
+		full.Emergency, full.Rotate, full.Script, full.Slow, full.Cluster = 400, 400, 48, 200, 192
 		full.Real, full.Simulated, full.Reported = []int{1000}, []int{1000, 1_000_000}, nil
 		return full, nil
 	case "smoke":
 		return size{
-			Repetitions: 1, Servers: 2, Waiting: 2, Requests: 50, Scan: 50, Rotate: 50, Emergency: 8, Proof: 4, Verify: 4, Script: 4, Slow: 8,
+			Repetitions: 1, Servers: 2, Waiting: 2, Requests: 50, Scan: 50, Rotate: 50, Emergency: 8, Proof: 4, Verify: 4, Cluster: 16, Sites: 2, Script: 4, Slow: 8,
 			Idle: 50, Watch: time.Second, Starts: 2, Compute: 50 * time.Millisecond,
 			GrowScan: []int{20, 50}, GrowRotate: []int{10, 20}, Real: []int{50}, Simulated: []int{50, 500},
 			Reported: []int{10}, Profile: time.Second,
