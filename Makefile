@@ -142,7 +142,7 @@ bench-check: build vault nats $(OUT)/bench ## measure less, and fail where a rat
 readers: vault ## measure how long the example readers wait while all is rotated (20 minutes); READS=10000
 	@scripts/tools.sh readers >/dev/null
 	go test ./test/readers -count 1 -timeout 2h -run TestReadersWhileAllIsRotated -v -args \
-		-reads $(or $(READS),10000) -hashing 300ms -gap 700ms -bound 10s
+		-reads $(or $(READS),10000) -rotations 8 -hashing 300ms -gap 700ms
 
 # Built once; its own name says which one it is.
 LINTER := bin/golangci-lint-v2.15.0

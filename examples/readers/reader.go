@@ -1,17 +1,13 @@
-// Reader logs in as tenants' Mailu users with the passwords that mailu-rotator keeps in
-// Vault. docs/readers.md explains it. Input: a tenant's id a line. Output: which password
-// was accepted, never the password. Environment: VAULT_ADDR (https),
-// CREDENTIALS_DIRECTORY (role-id, secret-id), MAIL_SERVER (host:port, TLS at once).
+// Reader logs in as tenants' Mailu users with the passwords that mailu-rotator keeps in Vault. docs/readers.md explains
+// it. Input: a tenant's id a line. Output: which password was accepted, never the password. Environment: VAULT_ADDR
+// (https), CREDENTIALS_DIRECTORY (role-id, secret-id), MAIL_SERVER (host:port, TLS at once).
 package main
 
 import (
 	"bufio"
-	"cmp"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"net/smtp"
 	"net/textproto"
@@ -19,100 +15,106 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/vault/api"
 	"mailu-rotator/crypto"
 )
 
-// After a refusal until the record is read again, and for the last try.
-const pause, grace = 100 * time.Millisecond, 5 * time.Second
+const bound, timeout = 10 * time.Second, 5 * time.Second // until a login is given up; for each call
+
+// record is a tenant's, at one version. The password that was accepted is moved to the front.
+type record struct {
+	Metadata struct{ Version int }
+	Data     struct {
+		Username string
+		part
+		Pending part
+	}
+}
+
+// part is what it takes to open a password.
+type part struct {
+	Password    crypto.SealedPassword
+	LastRotated string            `json:"last_rotated"` // the exact string: the key depends on it
+	KeyVersion  crypto.KeyVersion `json:"key_version"`  // 0 in a record written elsewhere: any
+	which       string
+	opened      crypto.Secret
+}
 
 func main() {
-	bound, invalid := time.ParseDuration(cmp.Or(os.Getenv("BOUND"), "10") + "s")
-	vault, err := newVault()
-	if err := errors.Join(invalid, err); err != nil {
-		log.Fatal(err)
-	}
-	r := reader{vault: vault, bound: bound, known: map[string]*known{}}
+	config := api.DefaultConfig()                           // with VAULT_ADDR
+	config.Timeout, config.DisableRedirects = timeout, true // the token is for Vault alone
+	vault, known := must(api.NewClient(config)), map[string]*record{}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		which, err := r.logIn(context.Background(), lines.Text())
-		if err != nil {
-			which = "failed: " + strings.Join(strings.Fields(err.Error()), " ") // of Vault's, on one line
-		}
-		fmt.Println(lines.Text(), which)
+		fmt.Println(lines.Text(), logIn(vault, known, lines.Text()))
 	}
 }
 
-type reader struct {
-	vault *vault
-	bound time.Duration     // until a login is given up
-	known map[string]*known // by tenant
-}
-
-// known is what one version of a record offers; what was accepted comes first.
-type known struct {
-	version int
-	offers  []*offer
-}
-
-type offer struct {
-	which string
-	part
-	password crypto.Secret // empty until it is opened
-}
-
-// logIn says which password was accepted. The passwords of one version of the record
-// are offered once.
-func (r *reader) logIn(ctx context.Context, tenant string) (which string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.bound+grace)
-	defer cancel()
-	refused := 0
-	for deadline := time.Now().Add(r.bound); time.Now().Before(deadline); time.Sleep(pause) {
-		record, err := r.vault.record(ctx, tenant)
-		if err != nil {
-			return "", err
-		}
-		version := record.Metadata.Version
-		if version == refused {
-			continue
-		}
-		if r.known[tenant] == nil || r.known[tenant].version != version {
-			r.known[tenant] = &known{version, record.offers()}
-		}
-		offers := r.known[tenant].offers
-		for i, o := range offers {
-			if err := r.vault.open(ctx, tenant, o); err != nil {
-				return "", err
-			}
-			accepted, err := try(ctx, record.Data.Username, o.password)
-			if err != nil {
-				return "", err
-			}
-			if accepted {
-				offers[0], offers[i] = o, offers[0]
-				return o.which, nil
-			}
-		}
-		refused = version
-	}
-	return "", fmt.Errorf("refused for %s: run mailu-rotator verify --tenant %s", r.bound, tenant)
-}
-
-// try offers a password to the mail server. Only code 535 refuses it: a fault, or a limit
-// of logins, says nothing about it.
-func try(ctx context.Context, username string, password crypto.Secret) (accepted bool, err error) {
-	server := os.Getenv("MAIL_SERVER") // not from the record, whose writer could name another
-	host, _, _ := net.SplitHostPort(server)
-	connection, err := new(tls.Dialer).DialContext(ctx, "tcp", server)
+// must panics if there is an error, which ends the login: logIn reports it, and the next one begins.
+func must[T any](value T, err error) T {
 	if err != nil {
-		return false, err
+		panic(err)
 	}
+	return value
+}
+
+// logIn says which password was accepted. Those of one version of the record are offered once.
+func logIn(vault *api.Client, known map[string]*record, tenant string) (outcome string) {
+	defer func() {
+		if err, failed := recover().(error); failed {
+			outcome = "failed: " + strings.Join(strings.Fields(err.Error()), " ") // Vault's have several lines
+		}
+	}()
+	if len(tenant) != 36 || strings.Trim(tenant, "0123456789abcdefABCDEF-") != "" { // it could be another path
+		panic(errors.New("not a tenant's id"))
+	}
+	for end, refused := time.Now().Add(bound), 0; time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		now := read[record](vault, "vault/data/smtp/"+tenant+"/admin")
+		now.Data.which, now.Data.Pending.which = "current", "pending"
+		if before := known[tenant]; before == nil || before.Metadata != now.Metadata {
+			known[tenant] = now
+		}
+		data := &known[tenant].Data
+		for _, offer := range []*part{&data.part, &data.Pending} {
+			if now.Metadata.Version == refused || offer.Password == "" && data.Password != data.Pending.Password {
+				continue // it was offered; or there is only the other one, at rest or while a tenant is added
+			}
+			if offer.opened.Empty() {
+				exported := read[struct{ Keys map[crypto.KeyVersion][]byte }](vault, "transit/export/encryption-key/smtp-master")
+				from := crypto.Binding{TenantID: tenant, LastRotated: offer.LastRotated}
+				offer.opened = must(must(crypto.NewKeyring(exported.Keys)).Open(offer.KeyVersion, from, offer.Password))
+			}
+			if accepted(data.Username, offer.opened) {
+				data.part, *offer = *offer, data.part
+				return data.which
+			}
+		}
+		refused = now.Metadata.Version
+	}
+	panic(fmt.Errorf("refused for %s: run mailu-rotator verify --tenant %s", bound, tenant))
+}
+
+// read returns what Vault has at a path. Without a token, or with one that has expired, it logs in first.
+func read[T any](vault *api.Client, path string) *T {
+	answer, err := vault.Logical().ReadRaw(path)
+	if refusal, ok := errors.AsType[*api.ResponseError](err); ok && refusal.StatusCode == 403 {
+		directory := os.Getenv("CREDENTIALS_DIRECTORY")
+		text := func(name string) string { return strings.TrimSpace(string(must(os.ReadFile(directory + name)))) }
+		credentials := map[string]any{"role_id": text("/role-id"), "secret_id": text("/secret-id")}
+		vault.SetToken(must(vault.Logical().Write("auth/approle/login", credentials)).Auth.ClientToken)
+		answer, err = vault.Logical().ReadRaw(path)
+	}
+	defer must(answer, err).Body.Close()
+	data := new(T)
+	return must(data, answer.DecodeJSON(&struct{ Data *T }{data}))
+}
+
+// accepted offers a password to the mail server. Only code 535 refuses it: a fault, or a limit of logins, says nothing.
+func accepted(username string, password crypto.Secret) bool {
+	// The server is not from the record, whose writer could name another.
+	connection := must(tls.DialWithDialer(&net.Dialer{Timeout: timeout}, "tcp", os.Getenv("MAIL_SERVER"), nil))
 	defer connection.Close()
-	defer context.AfterFunc(ctx, func() { _ = connection.SetDeadline(time.Now()) })()
-	client, err := smtp.NewClient(connection, host)
-	if err == nil {
-		err = client.Auth(smtp.PlainAuth("", username, password.RevealString(), host))
-	}
-	if refusal := (*textproto.Error)(nil); errors.As(err, &refusal) && refusal.Code == 535 {
-		return false, nil
-	}
-	return err == nil, err
+	_ = connection.SetDeadline(time.Now().Add(timeout))
+	err := must(smtp.NewClient(connection, "")).Auth(smtp.PlainAuth("", username, password.RevealString(), ""))
+	reply, ok := errors.AsType[*textproto.Error](err)
+	return !(ok && reply.Code == 535) && must(true, err)
 }

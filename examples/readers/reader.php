@@ -4,7 +4,7 @@
 // Environment: VAULT_ADDR (https), CREDENTIALS_DIRECTORY (role-id, secret-id), MAIL_SERVER (host:port, TLS at once).
 declare(strict_types=1);
 
-define('BOUND', (int) (getenv('BOUND') ?: 10)); // seconds until a login is given up
+const BOUND = 10; // seconds until a login is given up
 const PAUSE = 100_000; // microseconds after a refusal until the record is read again
 
 // Null: altered, or sealed for something else.

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-BOUND = int(os.environ.get("BOUND", 10))  # seconds until a login is given up
+BOUND = 10  # seconds until a login is given up
 PAUSE = 0.1  # seconds after a refusal until the record is read again
 
 

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { connect } from "node:tls";
 import { promisify } from "node:util";
 
-const bound = Number(process.env.BOUND ?? 10); // seconds until a login is given up
+const bound = 10; // seconds until a login is given up
 const pause = 100; // ms after a refusal until the record is read again
 
 type Part = { password?: string; last_rotated?: string | null; key_version?: number | null };

@@ -24,6 +24,6 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(theKit.dir)
 	// Some only wait, for a bound to pass, whatever the number of cores.
-	_ = flag.Set("test.parallel", "4")
+	_ = flag.Set("test.parallel", "2")
 	return m.Run()
 }

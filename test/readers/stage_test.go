@@ -66,7 +66,7 @@ func (s *stage) configure(t *testing.T) {
 			"auth": map[string]any{"method": "approle", "role_id_file": filepath.Join(role, "role-id"), "secret_id_file": filepath.Join(role, "secret-id")},
 		},
 		"mailu": map[string]any{"servers": []any{map[string]any{
-			"origin": s.mailu.Origin(), "ca_file": s.trusted, "token_file": s.write(t, "mailu-token", []byte(s.mailu.Token())), "max_concurrent": 8,
+			"origin": s.mailu.Origin(), "ca_file": s.trusted, "token_file": s.write(t, "mailu-token", []byte(s.mailu.Token())), "max_concurrent": *atATime,
 		}}},
 		"verify": map[string]any{"schedule": ""},
 		"listen": map[string]any{"address": ""},
@@ -126,13 +126,10 @@ func (s *stage) environment(credentials string) []string {
 
 func environmentOf(vault, credentials, submission, trusted string) []string {
 	return []string{
-		bounded(patience),
 		"VAULT_ADDR=" + vault, "CREDENTIALS_DIRECTORY=" + credentials, "MAIL_SERVER=" + submission,
 		"SSL_CERT_FILE=" + trusted, "NODE_EXTRA_CA_CERTS=" + trusted, "NO_OTHER_USERS=yes",
 	}
 }
-
-func bounded(bound time.Duration) string { return fmt.Sprintf("BOUND=%d", int(bound.Seconds())) }
 
 func (s *stage) write(t *testing.T, name string, content []byte) (file string) {
 	t.Helper()

@@ -5,14 +5,17 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"mailu-rotator/crypto"
 	"mailu-rotator/mailu/mailutest"
 )
 
@@ -27,12 +30,16 @@ type imitation struct {
 	key      []byte
 	asked    int
 	redirect string // where it sends its clients, unless empty
+
+	contacted atomic.Bool // whoever connected, even with a wrong certificate
 }
 
 func newImitation(t *testing.T) *imitation {
 	t.Helper()
 	v := &imitation{}
-	v.Server = httptest.NewTLSServer(v)
+	v.Server = httptest.NewUnstartedServer(v)
+	v.Config.ConnState = func(net.Conn, http.ConnState) { v.contacted.Store(true) }
+	v.StartTLS()
 	t.Cleanup(v.Close)
 	return v
 }
@@ -142,6 +149,19 @@ func wrapping(v vector) vector {
 	return v
 }
 
+// quoted has a password of characters that mean something in shells and in curl's
+// configuration.
+func quoted(t *testing.T, v vector) vector {
+	t.Helper()
+	ring, err := crypto.NewKeyring(map[crypto.KeyVersion][]byte{1: unhex(v.MasterKey)})
+	must(t, err)
+	v.Name, v.Password = "a password to quote", `a"b\c\nd'e$f%s g#h*`
+	sealed, _, err := ring.Seal(crypto.Binding{TenantID: v.TenantID, LastRotated: v.LastRotated}, crypto.SecretFromString(v.Password))
+	must(t, err)
+	v.Stored = string(sealed)
+	return v
+}
+
 // respelled has other spellings of the same bytes, which are refused as well: what is
 // stored has one form.
 func respelled(v vector) (others []vector) {
@@ -169,7 +189,7 @@ func TestReadersOpenEveryVector(t *testing.T) {
 			t.Parallel()
 			vault := newImitation(t)
 			environment, offered := vault.environment(t)
-			for _, v := range append(slices.Clone(file.Valid), wrapping(file.Valid[0])) {
+			for _, v := range append(slices.Clone(file.Valid), wrapping(file.Valid[0]), quoted(t, file.Valid[0])) {
 				vault.put(v.MasterKey, v.fields())
 
 				theKit.start(t, language, environment...).expect(v.TenantID, "current")
@@ -181,7 +201,7 @@ func TestReadersOpenEveryVector(t *testing.T) {
 			for _, v := range append(slices.Clone(file.MustFail), respelled(file.Valid[1])...) {
 				vault.put(v.MasterKey, v.fields())
 
-				if took := theKit.start(t, language, environment...).expect(v.TenantID, "failed: "); took > patience/2 {
+				if took := theKit.start(t, language, environment...).expect(v.TenantID, "failed: "); took >= bound {
 					t.Errorf("%s: refused after %s, as if the mail server had done it", v.Name, took)
 				}
 
@@ -240,6 +260,30 @@ func TestNamesThatAreNoTenantsAreNotAsked(t *testing.T) {
 }
 
 const nobody = "00000000-0000-4000-8000-000000000000"
+
+// Who may write a record could write a username that is more than one to a program.
+func TestAUsernameNamesNoServer(t *testing.T) {
+	t.Parallel()
+	v := vectors(t).Valid[0]
+	for language := range theKit.readers {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			vault, other := newImitation(t), newImitation(t)
+			environment, _ := vault.environment(t)
+			fields := v.fields()
+			fields["username"] = "admin@example.com\"\nurl = \"" + other.URL + "\"\nuser = \"" + `$(touch a)"'; touch b; '`
+			vault.put(v.MasterKey, fields)
+
+			answer, _, err := theKit.start(t, language, environment...).ask(v.TenantID)
+
+			must(t, err)
+			other.Close()
+			if other.contacted.Load() {
+				t.Errorf("another server was called; the reader says %q", answer)
+			}
+		})
+	}
+}
 
 func TestReadersFollowNoRedirect(t *testing.T) {
 	t.Parallel()
