@@ -127,7 +127,7 @@ func TestPageInPlaceOfAnAnswerIsNamed(t *testing.T) {
 
 func TestHealthSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 	f := newFixture(t)
-	f.config.Patience = 300 * time.Millisecond
+	f.config.Patience, f.config.MinWait = time.Second, 300*time.Millisecond
 	o := outside(t, f.config, f.rootAuth())
 	json, html := http.Header{"Content-Type": {"application/json"}}, http.Header{"Content-Type": {"text/html"}}
 	tests := map[string]struct {
@@ -163,7 +163,7 @@ func TestHealthSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 			withdraw := f.proxy.Inject(faultproxy.Fault{Kind: faultproxy.Status, Status: test.status, Header: test.header, Body: test.body})
 			defer withdraw()
 
-			checks := o.Check(t.Context())
+			checks, _ := o.Check(t.Context())
 
 			got := checks[0]
 			if got.State != rotator.CheckFailed || !strings.Contains(got.Found, test.found) || !strings.Contains(got.Fix, test.fix) || strings.Contains(got.Found+got.Fix, "hidden") {
@@ -182,7 +182,7 @@ func TestHealthSaysWhatAnswersInPlaceOfVault(t *testing.T) {
 func TestCheckedLoginSaysWhatStandsBeforeVault(t *testing.T) {
 	f := newFixture(t)
 	auth := f.appRole(t, nil)
-	f.config.Patience = 300 * time.Millisecond
+	f.config.Patience, f.config.MinWait = time.Second, 300*time.Millisecond
 	f.proxy.Inject(faultproxy.Fault{Match: faultproxy.On("PUT", loginOf), Kind: faultproxy.Status, Status: 502, Body: "<h1>Bad Gateway</h1>"})
 
 	login, _ := examine(t, f.config, auth)
@@ -195,7 +195,7 @@ func TestCheckedLoginSaysWhatStandsBeforeVault(t *testing.T) {
 // Older versions do not know every parameter that changes the status.
 func TestHealthIsReadWhateverItsStatus(t *testing.T) {
 	f := newFixture(t)
-	f.config.Patience = 300 * time.Millisecond
+	f.config.Patience, f.config.MinWait = time.Second, 300*time.Millisecond
 	o := outside(t, f.config, f.rootAuth())
 	tests := map[int]struct{ body, want string }{
 		429: {`{"initialized":true,"sealed":false,"standby":true}`, "reachable ok, initialised ok, unsealed ok, active node ok"},
@@ -211,7 +211,7 @@ func TestHealthIsReadWhateverItsStatus(t *testing.T) {
 			})
 			defer withdraw()
 
-			if got := states(o.Check(t.Context())); got != test.want {
+			if got := states(checksOf(t, o)); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})

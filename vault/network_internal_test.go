@@ -49,21 +49,22 @@ func TestEveryFaultOfTheNetworkHasItsOwnFix(t *testing.T) {
 	}
 }
 
-// The tests run no cluster: the nodes' answers are given.
 func TestHealthOfEveryKindOfNode(t *testing.T) {
 	for name, test := range map[string]struct {
 		health api.HealthResponse
+		lost   bool // the leader
 		want   string
 	}{
-		"new":                 {api.HealthResponse{Sealed: true}, "failed skipped skipped"},
-		"sealed":              {api.HealthResponse{Initialized: true, Sealed: true, Standby: true}, "ok failed skipped"},
-		"active":              {api.HealthResponse{Initialized: true}, "ok ok ok"},
-		"standby":             {api.HealthResponse{Initialized: true, Standby: true}, "ok ok ok"},
-		"performance standby": {api.HealthResponse{Initialized: true, Standby: true, PerformanceStandby: true}, "ok ok ok"},
-		"DR secondary":        {api.HealthResponse{Initialized: true, Standby: true, ReplicationDRMode: "secondary"}, "ok ok failed"},
+		"new":                 {api.HealthResponse{Sealed: true}, false, "failed skipped skipped"},
+		"sealed":              {api.HealthResponse{Initialized: true, Sealed: true, Standby: true}, false, "ok failed skipped"},
+		"active":              {api.HealthResponse{Initialized: true}, false, "ok ok ok"},
+		"standby":             {api.HealthResponse{Initialized: true, Standby: true}, false, "ok ok ok"},
+		"without a leader":    {api.HealthResponse{Initialized: true, Standby: true}, true, "ok ok failed"},
+		"performance standby": {api.HealthResponse{Initialized: true, Standby: true, PerformanceStandby: true}, false, "ok ok ok"},
+		"DR secondary":        {api.HealthResponse{Initialized: true, Standby: true, ReplicationDRMode: "secondary"}, false, "ok ok failed"},
 	} {
 		var got []string
-		for _, c := range judgeHealth(&test.health) {
+		for _, c := range judgeHealth(&test.health, func() bool { return test.lost }) {
 			got = append(got, string(c.State))
 			if (c.State == rotator.CheckFailed) != (c.Fix != "") {
 				t.Errorf("%s: %+v", name, c)

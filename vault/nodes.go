@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,6 +21,7 @@ type nodes struct {
 	cfg       Config
 	tls       *tls.Config
 	addresses []*url.URL   // at least one
+	fixed     bool         // current stays
 	size      atomic.Int64 // how many places were known when a node was last chosen
 
 	mu      sync.Mutex // guards the fields below
@@ -81,10 +83,18 @@ func (n *nodes) get(ctx context.Context) *node {
 func (n *nodes) leave(from *node) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.current == from {
+	if n.current == from && !n.fixed {
 		n.current, n.left = nil, from
 	}
 	from.transport.CloseIdleConnections() // the others close when they are no longer used
+}
+
+// only is one place of the nodes, which is never left.
+func (n *nodes) only(place *node) *nodes {
+	one := &nodes{cfg: n.cfg, tls: n.tls, fixed: true}
+	one.current = one.open(place)
+	one.size.Store(1)
+	return one
 }
 
 // close drops the idle connections.
@@ -121,6 +131,14 @@ func (n *nodes) places(ctx context.Context) []*node {
 		}
 	}
 	return all
+}
+
+// String is what the place is, for people.
+func (n *node) String() string {
+	if n.pinned.IsValid() {
+		return fmt.Sprintf("%s (%s)", n.address, n.pinned.Addr())
+	}
+	return n.address.String()
 }
 
 // isAt reports whether a place is the node's.

@@ -217,8 +217,10 @@ func (d *doctor) vault(ctx context.Context, report *doctorReport) (checks, recor
 		return skip("there is no way to Vault", everythingElse)
 	}
 	defer health.Close()
-	checks = health.Check(ctx)
-	if slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed }) {
+	checks, nodes := health.Check(ctx)
+	silent := slices.ContainsFunc(checks, func(c rotator.Check) bool { return c.State == rotator.CheckFailed })
+	checks = append(checks, nodes...) // a run does without one of them
+	if silent {
 		return skip("Vault does not serve", "clock", checkLogin, everythingElse)
 	}
 	checks = append(checks, rotator.CheckClock(ctx, rotator.SystemClock{}, health))
@@ -257,7 +259,8 @@ func whileServing(parent context.Context, health *vault.HealthClient, interval t
 	go func() {
 		defer close(watched)
 		for (rotator.SystemClock{}).Sleep(ctx, interval) == nil {
-			for _, check := range health.Check(ctx) {
+			checks, _ := health.Check(ctx)
+			for _, check := range checks {
 				if check.State == rotator.CheckFailed {
 					cancel(fmt.Errorf("vault serves no more: %s", check.Found))
 				}

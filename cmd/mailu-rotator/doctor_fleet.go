@@ -24,6 +24,7 @@ func (d *doctor) fleet(ctx context.Context, found *sweep.Examination) []rotator.
 	known, err := askDaemon(ctx, d.app.cfg.Listen)
 	rows := newStatusReport(found.Statuses, known, time.Now(), timetableOf(d.app.cfg.Rotation)).Tenants
 	var late, failed, unverified []rotator.Issue
+	drifting := 0
 	for _, row := range rows {
 		switch {
 		case row.State == rotator.PolicyStateOverdue:
@@ -33,6 +34,9 @@ func (d *doctor) fleet(ctx context.Context, found *sweep.Examination) []rotator.
 		}
 		if last := known[row.Tenant]; last.State != "" && !row.rotatedAfter(last.Since) {
 			unverified = append(unverified, d.unverified(row, last.State, last.Since))
+			if last.State == rotator.StateDrift {
+				drifting++
+			}
 		}
 	}
 	serious := found.Serious()
@@ -49,6 +53,9 @@ func (d *doctor) fleet(ctx context.Context, found *sweep.Examination) []rotator.
 		return []rotator.Check{inTime}
 	}
 	lastRuns := rotator.Passed(checkLastRuns, fmt.Sprintf("%d failed, %d unverified, says the daemon at %s", len(failed), len(unverified), d.app.cfg.Listen.Address))
+	if drifting > 1 {
+		lastRuns.Found += fmt.Sprintf("; %s drift: %s", tenants(drifting), restoredBackup)
+	}
 	switch {
 	case len(failed) > 0:
 		lastRuns.State, lastRuns.Fix = rotator.CheckFailed, d.command("--run-now --due-only")

@@ -127,6 +127,10 @@ func printVerification(out io.Writer, v sweep.VerifyReport, repair bool, format 
 	return printTable(out, t, doc.summary(omitted))
 }
 
+// restoredBackup is the likely cause if several tenants drift: a rotation leaves none so,
+// and people set one password at a time.
+const restoredBackup = "was Vault, or a Mailu server, restored from a backup? docs/operations.md has what to do"
+
 // summary is the number of tenants by state, and the remedy if there is one.
 func (doc verificationJSON) summary(omitted map[rotator.State]int) string {
 	found := counts(doc.Summary, rotator.States())
@@ -135,6 +139,9 @@ func (doc verificationJSON) summary(omitted map[rotator.State]int) string {
 	}
 	text := fmt.Sprintf("%s: %s in %s", tenants(len(doc.Tenants)), strings.Join(found, ", "), doc.Finished.Sub(doc.Started).Round(10*time.Millisecond))
 	text += notShown(counts(omitted, rotator.States()))
+	if n := doc.Summary[rotator.StateDrift]; n > 1 && !doc.Repair {
+		text += fmt.Sprintf("\n%s drift at once: %s", tenants(n), restoredBackup)
+	}
 	if !doc.Repair && slices.ContainsFunc(doc.Tenants, func(f findingJSON) bool { return f.Repairable() && f.State != rotator.StateUnreadable }) {
 		text += "\nto bring Vault and Mailu back together: mailu-rotator verify --repair"
 	}

@@ -11,6 +11,8 @@ package faultproxy
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -50,7 +52,11 @@ type Proxy struct {
 }
 
 // NewProxy starts a proxy for the server at target, an http or https origin.
-func NewProxy(target string) (*Proxy, error) {
+func NewProxy(target string) (*Proxy, error) { return NewProxyTrusting(target, nil) }
+
+// NewProxyTrusting is NewProxy for a server with a certificate of these authorities; nil
+// means those of the system.
+func NewProxyTrusting(target string, roots *x509.CertPool) (*Proxy, error) {
 	to, err := url.Parse(target)
 	if err != nil || to.Host == "" {
 		return nil, fmt.Errorf("proxy target %q: want an origin such as http://127.0.0.1:8200", target)
@@ -66,7 +72,7 @@ func NewProxy(target string) (*Proxy, error) {
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		// One connection per request: requests must not reach a restarted server
 		// through a connection to its predecessor.
-		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 		// A dead server looks dead through the proxy too, not like a 502.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { reset(w) },
 	}

@@ -3,6 +3,7 @@ package vaulttest
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +42,8 @@ type Cluster struct {
 	Nodes     []*Server
 	RootToken string
 	CACert    string // PEM file of the CA of all nodes
+
+	CAs *x509.CertPool // the same
 
 	dir string
 }
@@ -81,7 +84,7 @@ func (c *Cluster) start(ctx context.Context, o ClusterOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	c.CACert = ca.CertFile
+	c.CACert, c.CAs = ca.CertFile, ca.Pool
 	binary, err := findBinary(ctx, o.Binary)
 	if err != nil {
 		return err

@@ -154,6 +154,14 @@ func (s *Server) Stop() {
 // Restart stops the process if it runs, starts it again at the same address and unseals
 // it. Only a server with a Dir keeps its data.
 func (s *Server) Restart(ctx context.Context) error {
+	if err := s.RestartSealed(ctx); err != nil {
+		return err
+	}
+	return s.Unseal(ctx)
+}
+
+// RestartSealed is Restart without the unsealing.
+func (s *Server) RestartSealed(ctx context.Context) error {
 	if s.opts.Dir == "" {
 		return errors.New("restart vault: storage in memory is lost with the process: set Options.Dir")
 	}
@@ -163,7 +171,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := s.relaunch(ctx); err != nil {
 		return fmt.Errorf("restart vault at %s: %w", s.Addr, err)
 	}
-	return s.Unseal(ctx)
+	return nil
 }
 
 // Seal seals the server: it answers 503 until Unseal.
