@@ -83,10 +83,47 @@ func accepted(origin rotator.Origin, state *tls.ConnectionState) rotator.Check {
 	if state == nil {
 		return rotator.Passed(string(origin), found+", over plain http")
 	}
+	return encrypted(string(origin), found, *state)
+}
+
+// encrypted returns the check of a service that answered over TLS.
+func encrypted(name, found string, state tls.ConnectionState) rotator.Check {
 	until := state.PeerCertificates[0].NotAfter
 	text := fmt.Sprintf("%s, %s, certificate until %s", found, tls.VersionName(state.Version), until.UTC().Format(time.DateOnly))
 	if time.Until(until) < expirySoon {
-		return rotator.Warned(string(origin), text, "renew the server's certificate")
+		return rotator.Warned(name, text, "renew the server's certificate")
 	}
-	return rotator.Passed(string(origin), text)
+	return rotator.Passed(name, text)
+}
+
+// CheckMail connects to the mail services of each server, without a login.
+func (s *Servers) CheckMail(ctx context.Context, origins []rotator.Origin) []rotator.Check {
+	var asked []func() rotator.Check
+	for _, origin := range origins {
+		if server, err := s.server(origin); err == nil {
+			for _, service := range server.services {
+				asked = append(asked, func() rotator.Check { return server.checkMail(ctx, service) })
+			}
+		}
+	}
+	checks := make([]rotator.Check, len(asked))
+	var services sync.WaitGroup
+	for i, ask := range asked {
+		services.Go(func() { checks[i] = ask() })
+	}
+	services.Wait()
+	return checks
+}
+
+func (s *Server) checkMail(ctx context.Context, service mailService) rotator.Check {
+	name := service.protocol + " " + service.Address()
+	ctx, cancel := context.WithTimeout(ctx, min(s.config.Timeout, maxLoginTime))
+	defer cancel()
+	session, err := s.connect(ctx, service)
+	if err != nil {
+		f := s.loginFailure(ctx, service, err, s.sanitizer(nobody, crypto.Secret{}))
+		return rotator.Broken(name, f.cause, f.next)
+	}
+	defer session.Close()
+	return encrypted(name, "answers, no login was tried", session.state())
 }

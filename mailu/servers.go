@@ -7,6 +7,8 @@
 //	GET   {api}/domain/{domain}                    look up, before
 //	POST  {api}/user          {"email": …, …}      create
 //
+// A [Login] names mail services at which proven passwords are tried, as mail programs do.
+//
 // It promises, whatever a server answers:
 //
 //   - The token is sent to the API URLs of the configuration and nowhere else: it
@@ -21,6 +23,8 @@
 //     users in a row get such an answer.
 //   - It sends a server at most as many concurrent requests as its entry allows,
 //     since the process that hashes passwords also answers every mail login.
+//   - A password goes to a mail service only over TLS with a checked certificate, and
+//     after one refusal to no other.
 //   - An answer costs bounded memory, time and hashing, and reaches an error only
 //     without control characters, passwords and tokens.
 //
@@ -73,6 +77,7 @@ type ServerConfig struct {
 	MaxConcurrent int            // requests at a time, >= 1
 	Timeout       time.Duration  // of one request with its answer, > 0; waiting for a turn does not count
 	Verify        Verify         // "" is VerifyHash
+	Login         Login          // mail services to log in to with proven passwords
 }
 
 // Options are common to all servers. The zero value is ready to use, and a negative
@@ -203,6 +208,8 @@ type endpoint struct {
 	api       string // without a final slash
 	host      string // of api, by [rotator.Origin.Host]: http and https of one name are one Mailu
 	transport http.RoundTripper
+	roots     *x509.CertPool // nil: the system's
+	services  []mailService
 	limiter   *limiter
 	hashes    *bcryptbatch.Queue // of all servers, since all use this host's cores
 }
@@ -230,7 +237,8 @@ func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 	if rootsErr != nil {
 		rootsErr = fmt.Errorf("ca_file: %w", rootsErr)
 	}
-	wrong := []error{err, checkToken(c.Token), rootsErr}
+	services, servicesErr := mailServices(c.Login)
+	wrong := []error{err, checkToken(c.Token), rootsErr, servicesErr}
 	if c.MaxConcurrent < 1 {
 		wrong = append(wrong, fmt.Errorf("max_concurrent is %d: set it to 1 or more", c.MaxConcurrent))
 	}
@@ -243,7 +251,7 @@ func newEndpoint(c ServerConfig, o Options) (*endpoint, []error) {
 	if wrong = slices.DeleteFunc(wrong, func(err error) bool { return err == nil }); len(wrong) > 0 {
 		return nil, wrong
 	}
-	e := &endpoint{config: c, options: o, api: api, host: host, transport: o.transport}
+	e := &endpoint{config: c, options: o, api: api, host: host, transport: o.transport, roots: roots, services: services}
 	if e.transport == nil {
 		e.transport = newTransport(c, roots)
 	}

@@ -27,28 +27,31 @@ type EventName string
 
 // The events, in the order of a run.
 const (
-	SweepStarted      EventName = "sweep started"
-	SweepPlanned      EventName = "sweep planned"       // Count: to rotate or finish
-	TenantSkipped     EventName = "tenant skipped"      // Outcome and Err say why: malformed, unreadable, ignored
-	RotationPrepared  EventName = "rotation prepared"   // the pending password is in Vault
-	RecordExpires     EventName = "record expires"      // the store deletes this record itself, Err says when
-	RotationTakenOver EventName = "rotation taken over" // its former owner's claim had expired
-	PasswordPushed    EventName = "password pushed"     // Mailu answered that it has it
-	PushUncertain     EventName = "push uncertain"      // Mailu may or may not have it
-	PasswordVerified  EventName = "password verified"   // Mailu's hash proves it
-	RecordRebased     EventName = "record rebased"      // another writer changed other fields in between
-	RotationCommitted EventName = "rotation committed"  // the new password is current
-	AccountRestricted EventName = "account restricted"  // Err says what prevents logins with the right password
-	UserCreated       EventName = "user created"        // a new tenant's, in Mailu, with its first password
-	UserTakenOver     EventName = "user taken over"     // a new tenant's that existed in Mailu
-	RotationAbandoned EventName = "rotation abandoned"  // Mailu certainly refused; the old password stays
-	PendingRestored   EventName = "pending restored"    // it had been overwritten while Mailu may have it
-	TenantDone        EventName = "tenant done"         // Outcome; Err if it failed
-	TenantReported    EventName = "tenant reported"     // like TenantDone, by a worker of the cluster, which has its other events
-	ServerPaused      EventName = "server paused"       // breaker open: Wait, then one tenant tries
-	ServerStopped     EventName = "server stopped"      // nothing more is sent to it in this run
-	SweepFinished     EventName = "sweep finished"      // Count: tenants that failed; Rotated, Finished, Deferred, Took
-	SweepInterrupted  EventName = "sweep interrupted"   // like SweepFinished; the program was stopped before the end
+	SweepStarted        EventName = "sweep started"
+	SweepPlanned        EventName = "sweep planned"       // Count: to rotate or finish
+	TenantSkipped       EventName = "tenant skipped"      // Outcome and Err say why: malformed, unreadable, ignored
+	RotationPrepared    EventName = "rotation prepared"   // the pending password is in Vault
+	RecordExpires       EventName = "record expires"      // the store deletes this record itself, Err says when
+	RotationTakenOver   EventName = "rotation taken over" // its former owner's claim had expired
+	PasswordPushed      EventName = "password pushed"     // Mailu answered that it has it
+	PushUncertain       EventName = "push uncertain"      // Mailu may or may not have it
+	PasswordVerified    EventName = "password verified"   // Mailu's hash proves it
+	RecordRebased       EventName = "record rebased"      // another writer changed other fields in between
+	RotationCommitted   EventName = "rotation committed"  // the new password is current
+	AccountRestricted   EventName = "account restricted"  // Err says what prevents logins with the right password
+	LoginWasAccepted    EventName = "login accepted"      // a real login with the password that was just proven
+	LoginWasRefused     EventName = "login refused"       // the same, although Mailu's hash proves the password
+	LoginWasNotPossible EventName = "login not possible"  // Err says why the password was not tried
+	UserCreated         EventName = "user created"        // a new tenant's, in Mailu, with its first password
+	UserTakenOver       EventName = "user taken over"     // a new tenant's that existed in Mailu
+	RotationAbandoned   EventName = "rotation abandoned"  // Mailu certainly refused; the old password stays
+	PendingRestored     EventName = "pending restored"    // it had been overwritten while Mailu may have it
+	TenantDone          EventName = "tenant done"         // Outcome; Err if it failed
+	TenantReported      EventName = "tenant reported"     // like TenantDone, by a worker of the cluster, which has its other events
+	ServerPaused        EventName = "server paused"       // breaker open: Wait, then one tenant tries
+	ServerStopped       EventName = "server stopped"      // nothing more is sent to it in this run
+	SweepFinished       EventName = "sweep finished"      // Count: tenants that failed; Rotated, Finished, Deferred, Took
+	SweepInterrupted    EventName = "sweep interrupted"   // like SweepFinished; the program was stopped before the end
 
 	// A recovery is a sweep that finishes half-finished rotations, and starts none.
 	RecoveryStarted     EventName = "recovery started"
@@ -101,6 +104,19 @@ func (n EventName) Task() Task {
 		return TaskRecovery
 	case VerificationStarted, VerificationPlanned, VerificationFinished, VerificationInterrupted, VerificationRefused, VerificationScheduled:
 		return TaskVerification
+	}
+	return ""
+}
+
+// Login is the result of the login that an event is about; empty for other events.
+func (n EventName) Login() LoginState {
+	switch n {
+	case LoginWasAccepted:
+		return LoginAccepted
+	case LoginWasRefused:
+		return LoginRefused
+	case LoginWasNotPossible:
+		return LoginNotPossible
 	}
 	return ""
 }

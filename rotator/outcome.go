@@ -50,8 +50,16 @@ type Result struct {
 	Rotation   string     // the id in its events; empty without events
 	Credential Credential // as Vault holds it, as far as this process knows
 	Outcome    Outcome
-	Reason     string // for people; empty if the outcome needs no explanation
-	Err        error  // nil for Rotated and Finished
+	Reason     string     // for people; empty if the outcome needs no explanation
+	Login      LoginState // of a real login with the new password
+	Err        error      // nil for Rotated and Finished
+}
+
+func (r *Result) withLogin(state LoginState, err error) {
+	r.Login = state
+	if err != nil {
+		r.Reason = joined(err.Error(), r.Reason)
+	}
 }
 
 // Reasons for an early end of a rotation, beside the errors of Store and Server.

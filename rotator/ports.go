@@ -89,6 +89,14 @@ type Server interface {
 	// Account is what the latest answer to this value about the user showed, or the
 	// zero Account without one. It sends no request.
 	Account(username string) Account
+	// CanLogin reports whether the server has a mail service that Login may try, as far as
+	// the latest answer about the user shows. It sends no request.
+	CanLogin(username string) bool
+	// Login logs the user in to the server's mail services, as a mail program would. It is
+	// only for a password that was just proven: Mailu counts wrong ones. An error is
+	// [ErrLoginRefused] if a service refused the password; after any other one it was not
+	// tried everywhere.
+	Login(ctx context.Context, username string, password crypto.Secret) error
 	// MaxConcurrent is the limit of concurrent requests to the server, at least 1.
 	MaxConcurrent() int
 }
@@ -167,6 +175,8 @@ var (
 	// ErrServerFailed: the server answered with a failure (500), which may concern one
 	// user only; the request may have taken effect.
 	ErrServerFailed = errors.New("the server failed")
+	// ErrLoginRefused: a mail service refused user and password.
+	ErrLoginRefused = errors.New("login refused")
 	// ErrUnverifiable: the server's answer cannot prove anything, for a reason that a
 	// repeated request does not change.
 	ErrUnverifiable = errors.New("password cannot be verified")

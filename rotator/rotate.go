@@ -28,6 +28,8 @@ type Rotator struct {
 	// record is written, and before the first push for it. Nil means that no other
 	// process adds tenants.
 	Rivals func(ctx context.Context, c Credential) ([]Candidate, error)
+	// LoginTurn is asked after a password was proven. Nil: no real login is tried.
+	LoginTurn LoginTurn
 }
 
 // rotation is the state of one credential's rotation.
@@ -86,6 +88,9 @@ func (r *rotation) run(ctx context.Context, judge func(Credential) (Action, stri
 	result := Result{Rotation: r.id, Credential: r.cred, Outcome: outcome, Reason: expiry(r.cred.Expires), Err: err}
 	if outcome == Rotated || outcome == Finished {
 		result.Reason = r.withRemark(result.Reason)
+		if r.hash != "" {
+			result.withLogin(r.tryLogin(ctx))
+		}
 	}
 	return result
 }

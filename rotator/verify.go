@@ -23,18 +23,24 @@ const (
 	StateUnreadable  State = "unreadable"   // the record is deleted, malformed, or its password does not open
 	StateUnreachable State = "unreachable"  // Vault or Mailu did not answer, so nothing is known
 	StateUnknownUser State = "unknown user" // Mailu has no such user
-	StateUnproven    State = "unproven"     // nothing can be proven: the server is configured not to be asked (verify: none), or its hash is of another kind
-	StateIgnored     State = "ignored"      // not a tenant
+	// A real login failed, although Mailu holds the password of Vault.
+	StateLoginRefused     State = "login refused"      // the mail service does not accept it
+	StateLoginNotPossible State = "login not possible" // the mail service could not be asked
+	StateUnproven         State = "unproven"           // nothing can be proven: the server is configured not to be asked (verify: none), or its hash is of another kind
+	StateIgnored          State = "ignored"            // not a tenant
 )
 
 // States returns all of them, in the order of a summary.
 func States() []State {
-	return []State{StateOK, StatePending, StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser, StateUnproven, StateIgnored}
+	return []State{StateOK, StatePending, StateDrift, StateLoginRefused, StateLoginNotPossible, StateUnreadable, StateUnreachable, StateUnknownUser, StateUnproven, StateIgnored}
 }
+
+// OfLogin reports whether the state is about a real login. The password is right then.
+func (s State) OfLogin() bool { return s == StateLoginRefused || s == StateLoginNotPossible }
 
 // Problem reports whether the state itself needs attention; [Finding.Problem] knows more.
 func (s State) Problem() bool {
-	return slices.Contains([]State{StateDrift, StateUnreadable, StateUnreachable, StateUnknownUser}, s)
+	return slices.Contains([]State{StateDrift, StateLoginRefused, StateLoginNotPossible, StateUnreadable, StateUnreachable, StateUnknownUser}, s)
 }
 
 // Finding is the verification's result for one tenant. The tags are those of the JSON
@@ -166,8 +172,22 @@ func (r *rotation) examine(ctx context.Context, f *Finding) {
 	switch f.State {
 	case StateOK:
 		f.Reason = r.withRemark(f.Reason)
+		f.withLogin(r.tryLogin(ctx))
 	case StateDrift, StatePending, StateUnproven:
 		f.Reason = joined(f.Reason, r.remark()) // a problem has its own event
+	}
+}
+
+// withLogin makes a failed login a state of its own. No repair helps.
+func (f *Finding) withLogin(state LoginState, err error) {
+	switch state {
+	case LoginRefused:
+		f.State = StateLoginRefused
+	case LoginNotPossible:
+		f.State = StateLoginNotPossible
+	}
+	if err != nil {
+		f.Reason = joined(err.Error(), f.Reason)
 	}
 }
 

@@ -103,10 +103,28 @@ python3_with_cryptography() {
   return 1
 }
 
+# mail_servers installs Dovecot and Postfix without starting them: no service of
+# this machine is to listen because of a test. Postfix gets no configuration,
+# without which its unit does not start it later either.
+mail_servers() {
+  local policy=/usr/sbin/policy-rc.d ours=
+  if ! found dovecot postfix &>/dev/null && [[ $EUID -eq 0 && ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    ours=yes
+  fi
+  if [[ $EUID -eq 0 ]] && type -P debconf-set-selections >/dev/null; then
+    echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
+  fi
+  provide "dovecot-imapd postfix" "real logins are tried on Dovecot and Postfix: install them" dovecot postfix || return
+  [[ -z $ours ]] || rm "$policy"
+}
+
 for tool; do
   case $tool in
     cc) provide "gcc libc6-dev" "the race detector needs a C compiler: install gcc" gcc ;;
     chromium) provide "chromium fonts-dejavu-core" "the status page's tests open it in Chromium: install it" "chromium|chromium-browser|google-chrome" ;;
+    mail-servers) mail_servers ;;
     node) provide nodejs "the envelope's tests need a second implementation: install Node.js 16 or later" node ;;
     podman) provide "podman runc" "the container test needs podman and runc" podman runc ;;
     nspawn) provide "systemd-container debootstrap" "the boot test needs systemd-nspawn and debootstrap" systemd-nspawn debootstrap ;;

@@ -180,7 +180,7 @@ func (a *app) servers() (*mailu.Servers, error) {
 		}
 		configs[i] = mailu.ServerConfig{
 			Origin: c.Origin, APIURL: c.APIURL, Token: token, Unusable: err, CAFile: c.CAFile, AllowHTTP: c.AllowHTTP,
-			MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Verify: mailu.Verify(c.Verify),
+			MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Verify: mailu.Verify(c.Verify), Login: mailu.Login(c.Login),
 		}
 	}
 	options := mailu.Options{UserAgent: "mailu-rotator/" + version}
@@ -195,6 +195,16 @@ func (a *app) origins() []rotator.Origin {
 	all := make([]rotator.Origin, len(a.cfg.Mailu.Servers))
 	for i, s := range a.cfg.Mailu.Servers {
 		all[i] = s.Origin
+	}
+	return all
+}
+
+// loginOrigins are those with mail services to log in to.
+func (a *app) loginOrigins() (all []rotator.Origin) {
+	for _, s := range a.cfg.Mailu.Servers {
+		if s.Login != (config.Login{}) {
+			all = append(all, s.Origin)
+		}
 	}
 	return all
 }
@@ -259,7 +269,7 @@ func runReport(cmd *cobra.Command, path, output string, all bool, work func(cont
 	if err := printReport(cmd.OutOrStdout(), report, output, all); err != nil {
 		return err
 	}
-	return statusOf(report.Failures(), interrupted)
+	return statusOf(report.Failures()+report.FailedLogins(), interrupted)
 }
 
 func statusOf(failures int, interrupted bool) error {

@@ -141,6 +141,7 @@ func (s *service) reload(path string, stderr io.Writer) error {
 	defer listen.Token.Wipe()
 	s.connect(a) // nothing fails from here on
 	s.metrics.Renew(scopeOf(a.cfg, s.onlyWorker))
+	s.cache.LoginsAt(a.loginOrigins())
 	s.daemon.Reload(settingsOf(a, s.onlyWorker))
 	s.server.Reload(listen)
 	return nil

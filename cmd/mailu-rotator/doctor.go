@@ -323,5 +323,5 @@ func (d *doctor) mailu(ctx context.Context) []rotator.Check {
 	for i, asked := range servers.Check(ctx, d.app.origins()) {
 		checks[i] = fixToken(listed[i], asked)
 	}
-	return checks
+	return append(checks, servers.CheckMail(ctx, d.app.origins())...)
 }

@@ -21,7 +21,7 @@ const (
 // fleet adds to the issues of the records which tenants are overdue, and which ones the
 // daemon's last runs left behind. Mailu is not asked again.
 func (d *doctor) fleet(ctx context.Context, found *sweep.Examination) []rotator.Check {
-	known, err := askDaemon(ctx, d.app.cfg.Listen)
+	known, _, err := askDaemon(ctx, d.app.cfg.Listen)
 	rows := newStatusReport(found.Statuses, known, time.Now(), timetableOf(d.app.cfg.Rotation)).Tenants
 	var late, failed, unverified []rotator.Issue
 	drifting := 0

@@ -19,7 +19,7 @@ func FuzzReadOutcomes(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		known, err := readOutcomes(strings.NewReader(body))
+		known, _, err := readOutcomes(strings.NewReader(body))
 		if (err == nil) != (known != nil) {
 			t.Errorf("%v with error %v", known, err)
 		}

@@ -99,7 +99,7 @@ func severity(e rotator.Event) zapcore.Level {
 	case rotator.PushUncertain, rotator.RotationAbandoned, rotator.PendingRestored, rotator.AccountRestricted, rotator.ServerPaused,
 		rotator.SweepInterrupted, rotator.RecoveryInterrupted, rotator.VerificationInterrupted, rotator.SweepMissed, rotator.RecordExpires, rotator.TenantSkipped:
 		return zap.WarnLevel
-	case rotator.ServerStopped, rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
+	case rotator.LoginWasRefused, rotator.LoginWasNotPossible, rotator.ServerStopped, rotator.SweepRefused, rotator.RecoveryRefused, rotator.VerificationRefused:
 		return zap.ErrorLevel
 	case rotator.TenantDone:
 		switch {

@@ -83,7 +83,7 @@ func TestDaemonsAnswerIsReadWithCare(t *testing.T) {
 	for name, answer := range map[string]string{
 		"a page": "<html>", "nothing": "", "another document": `{"tenants":"many"}`,
 	} {
-		if _, err := readOutcomes(strings.NewReader(answer)); err == nil {
+		if _, _, err := readOutcomes(strings.NewReader(answer)); err == nil {
 			t.Errorf("%s is taken for outcomes", name)
 		}
 	}

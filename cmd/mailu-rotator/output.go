@@ -139,7 +139,7 @@ type rowJSON struct {
 	sweep.Row
 	AgeSeconds span            `json:"age_seconds"`
 	Outcome    rotator.Outcome `json:"outcome"`
-	Failed     bool            `json:"failed"`
+	Failed     bool            `json:"failed"` // a failed login is not a failed rotation
 	Reason     string          `json:"reason,omitempty"`
 }
 
@@ -167,7 +167,7 @@ func printReport(out io.Writer, r sweep.Report, format string, all bool) error {
 		return encodeJSON(out, doc)
 	}
 	rows, omitted := arrange(doc.Tenants, all, func(r rowJSON) (kind rotator.Outcome, quiet, failed bool) {
-		return r.Outcome, slices.Contains([]rotator.Outcome{rotator.Fresh, rotator.Deferred, rotator.Ignored}, r.Outcome), r.Failed
+		return r.Outcome, slices.Contains([]rotator.Outcome{rotator.Fresh, rotator.Deferred, rotator.Ignored}, r.Outcome), r.Failed || r.Login.Problem()
 	})
 	t := newGrid("TENANT", "USER", "ORIGIN", "LAST ROTATED", "AGE", "OUTCOME", "REASON")
 	t.optional = []string{"LAST ROTATED", "ORIGIN", "TENANT"}
@@ -188,6 +188,9 @@ func (doc reportJSON) summary(omitted map[rotator.Outcome]int) string {
 		return text + " (dry run: nothing was changed)" + doc.plannedUsers() + hidden
 	}
 	text += fmt.Sprintf(" in %s", doc.Finished.Sub(doc.Started).Round(10*time.Millisecond)) + hidden
+	if n := doc.FailedLogins(); n > 0 {
+		text += fmt.Sprintf("\nfailed logins with new passwords that are right by Mailu's hash: %d, so see to the mail service, not to the passwords", n)
+	}
 	if !doc.RotatedBefore.IsZero() && doc.Incomplete() {
 		text += "\nto go on where this run ended: --run-now --rotated-before " + instant(doc.RotatedBefore)
 	}

@@ -55,7 +55,7 @@ otherwise from the record, which does not show a failure that changed nothing.
 
 Exit status: 0 shown; 1 could not run; 130 interrupted. With --check 2 if a
 tenant needs attention: if it is overdue, invalid, or still half-finished after a
-whole sweep.`,
+whole sweep; and if the daemon's last login at a server failed.`,
 		Example: `  mailu-rotator status
   mailu-rotator status --due
   mailu-rotator status --output wide --color always | less -RS
@@ -139,9 +139,9 @@ func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 			if err != nil && !none {
 				return nil, err
 			}
-			known, daemonErr := askDaemon(ctx, a.cfg.Listen)
+			known, logins, daemonErr := askDaemon(ctx, a.cfg.Listen)
 			r := newStatusReport(all, known, now, timetableOf(a.cfg.Rotation))
-			r.DaemonErr = daemonErr
+			r.Logins, r.DaemonErr = logins, daemonErr
 			if none {
 				r.Remark = nothingYet(a.cfg.Vault) + "; add the first, with VAULT_TOKEN set:\n  " + addFirst(path, a.cfg)
 			}
@@ -160,7 +160,7 @@ func runStatus(cmd *cobra.Command, path string, flags statusFlags) error {
 	if !flags.check {
 		return statusOf(0, interrupted)
 	}
-	return statusOf(r.Problems, interrupted)
+	return statusOf(r.Problems+len(r.failedLogins()), interrupted)
 }
 
 func timetableOf(r config.Rotation) rotator.Timetable {
@@ -179,7 +179,8 @@ type statusReport struct {
 	DueWithin30Days int                         `json:"due_within_30_days"` // like this
 	BeyondLimit     int                         `json:"beyond_limit"`       // tenants omitted by the limit
 	OutcomesFrom    string                      `json:"outcomes_from"`
-	Tenants         []statusRow                 `json:"tenants"` // most urgent first
+	Logins          []monitor.LoginOutcome      `json:"logins,omitempty"` // the last real login at each server, as the daemon says
+	Tenants         []statusRow                 `json:"tenants"`          // most urgent first
 
 	Total     int    `json:"-"` // tenants, listed or not
 	Vanishing int    `json:"-"` // those whose record deletes itself
@@ -231,6 +232,16 @@ func newStatusReport(all []rotator.Status, known outcomes, now time.Time, t rota
 		r.count(r.Tenants[i])
 	}
 	return r
+}
+
+// failedLogins are those that need attention.
+func (r *statusReport) failedLogins() (failed []monitor.LoginOutcome) {
+	for _, login := range r.Logins {
+		if login.State.Problem() {
+			failed = append(failed, login)
+		}
+	}
+	return failed
 }
 
 func (r *statusReport) count(s statusRow) {
@@ -290,10 +301,10 @@ type outcomes map[string]monitor.TenantOutcome
 
 // askDaemon queries the daemon at the address in the configuration. It returns nil if
 // no address is configured, and an error if nothing answers.
-func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
+func askDaemon(ctx context.Context, c config.Listen) (outcomes, []monitor.LoginOutcome, error) {
 	listen, err := listenOf(c)
 	if err != nil || listen.Network == "" {
-		return nil, err
+		return nil, nil, err
 	}
 	defer listen.Token.Wipe()
 	ctx, cancel := context.WithTimeout(ctx, outcomesPatience)
@@ -301,7 +312,7 @@ func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	// The host is a loopback name: without a token the daemon answers only to those.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+monitor.OutcomesPath, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	prover := monitor.NewProver(listen.Token)
 	guarded := !listen.Token.Empty()
@@ -310,28 +321,28 @@ func askDaemon(ctx context.Context, c config.Listen) (outcomes, error) {
 	}
 	resp, err := dialer(listen).RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("no daemon answers at %s: %w", c.Address, err)
+		return nil, nil, fmt.Errorf("no daemon answers at %s: %w", c.Address, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers status %d: another program, or an older daemon", c.Address, resp.StatusCode)
+		return nil, nil, fmt.Errorf("%s answers status %d: another program, or an older daemon", c.Address, resp.StatusCode)
 	}
 	if guarded && !prover.Trusts(resp) {
-		return nil, fmt.Errorf("%s answers without knowing the token of listen.token_file: another program", c.Address)
+		return nil, nil, fmt.Errorf("%s answers without knowing the token of listen.token_file: another program", c.Address)
 	}
 	return readOutcomes(io.LimitReader(resp.Body, maxOutcomes))
 }
 
-func readOutcomes(from io.Reader) (outcomes, error) {
+func readOutcomes(from io.Reader) (outcomes, []monitor.LoginOutcome, error) {
 	var doc monitor.Outcomes
 	if err := json.NewDecoder(from).Decode(&doc); err != nil {
-		return nil, fmt.Errorf("read the daemon's answer: %w", err)
+		return nil, nil, fmt.Errorf("read the daemon's answer: %w", err)
 	}
 	known := make(outcomes, len(doc.Tenants))
 	for _, t := range doc.Tenants {
 		known[t.Tenant] = t
 	}
-	return known, nil
+	return known, doc.Logins, nil
 }
 
 // dialer connects only to the daemon: it uses no proxy, and it replaces an address that

@@ -49,6 +49,9 @@ func (r *statusReport) totals(p palette) []string {
 	if r.Vanishing > 0 {
 		lines = append(lines, p.alarm(fmt.Sprintf("records that delete themselves (delete_version_after), and their passwords with them: %d; mailu-rotator doctor says how to end that", r.Vanishing)))
 	}
+	for _, login := range r.failedLogins() {
+		lines = append(lines, p.alarm(text.Quote(fmt.Sprintf("at %s, %s: %s", login.Origin, login.At.UTC().Format(time.DateOnly), login.Reason))))
+	}
 	switch {
 	case r.BeyondLimit > 0:
 		lines = append(lines, fmt.Sprintf("shown: %d of %d, the most urgent; --limit leaves out %d", len(r.Tenants), r.Total, r.BeyondLimit))

@@ -167,6 +167,19 @@ type Server struct {
 	// How to verify that Mailu has a new password: by the hash that Mailu stores, or
 	// not at all.
 	Verify Verify `yaml:"verify" oneof:"hash,none"`
+	// Login names mail services for real logins.
+	Login Login `yaml:"login"`
+}
+
+// Login names the mail services of a server at which proven passwords are tried in a real
+// login, over TLS by the authorities of the entry.
+type Login struct {
+	// Where users send mail. One new password of each run and five of each verification
+	// are tried there, see [logins](commands.md#logins). Ports 587 and 143 begin with
+	// STARTTLS, others with TLS, unless `starttls://` is written before host:port.
+	SMTP string `yaml:"smtp" default:"none" type:"host:port" range:"not port 25, where Mailu accepts no login"`
+	// Where users read mail, likewise.
+	IMAP string `yaml:"imap" default:"none" type:"host:port" range:"like smtp"`
 }
 
 // Verify is a way to verify that Mailu has a password.

@@ -226,6 +226,14 @@ func (l *loader) validateServer(path string, s *Server, claim time.Duration) {
 	}
 	l.validateServerURL(path+".origin", string(s.Origin), s.AllowHTTP)
 	s.APIURL = l.validateServerURL(path+".api_url", s.APIURL, s.AllowHTTP)
+	for name, service := range map[string]string{"smtp": s.Login.SMTP, "imap": s.Login.IMAP} {
+		if _, err := peer.ParseMailService(service); service != "" && err != nil {
+			l.report(path+".login."+name, "%v", err)
+		}
+	}
+	if s.Login != (Login{}) && s.Verify == VerifyNone {
+		l.report(path+".login", "verify is none, and only a password that the hash has proven is tried: set verify to hash, or remove login")
+	}
 	if s.TokenFile == "" {
 		l.reportIn(path, "token_file", "not set: name the file with the server's API token")
 	}

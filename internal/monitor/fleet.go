@@ -3,6 +3,7 @@ package monitor
 import (
 	"cmp"
 	"iter"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ func newFleetCollector(cache *status.Cache) *fleetCollector {
 		"findings":                       {"Tenants, by what the last verification found and no rotation has superseded; none before the first one since the start.", "state"},
 		"oldest_proof_timestamp_seconds": {"When the tenant that was proven least recently was last proven; 0 if one never was since the start."},
 		"breaker_state":                  {"1 for the state of the server's breaker in the last run, 0 for the others.", "origin", "state"},
+		"login_state":                    {"1 for the result of the last real login at the server, 0 for the others; none before the first one since the start.", "origin", "state"},
 		"next_run_timestamp_seconds":     {"When the next run begins; 0 if none is scheduled.", "task"},
 		// Only of a cluster.
 		"cluster_connected":                      {"Whether NATS answered when the daemon last looked: 1, or 0."},
@@ -79,6 +81,13 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, origin := range scope.Origins {
 		for _, state := range status.Breakers() {
 			gauge("breaker_state", flag(cmp.Or(breakers[origin], status.BreakerClosed) == state), string(origin), string(state))
+		}
+	}
+	for _, login := range s.Logins {
+		for _, state := range rotator.LoginStates() {
+			if slices.Contains(scope.Origins, login.Origin) {
+				gauge("login_state", flag(login.State == state), string(login.Origin), string(state))
+			}
 		}
 	}
 	if s.Scanned.IsZero() {

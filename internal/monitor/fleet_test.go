@@ -139,6 +139,30 @@ func TestBreakersAreClosedUntilTheyAreNot(t *testing.T) {
 	})
 }
 
+// It stays over the next runs, until one logs in there.
+func TestTheLastLoginAtAServer(t *testing.T) {
+	w := watch(t)
+	w.wantNone(t, `login_state{origin="https://mail.a.example",state="accepted"}`)
+
+	w.tell(
+		rotator.Event{Name: rotator.LoginWasRefused, Origin: serverA, Err: errFault},
+		rotator.Event{Name: rotator.LoginWasNotPossible, Origin: "https://not.listed.example", Err: errFault},
+		rotator.Event{Name: rotator.SweepPlanned},
+	)
+	w.want(t, map[string]float64{
+		`login_state{origin="https://mail.a.example",state="accepted"}`:     0,
+		`login_state{origin="https://mail.a.example",state="refused"}`:      1,
+		`login_state{origin="https://mail.a.example",state="not possible"}`: 0,
+	})
+	w.wantNone(t, `login_state{origin="https://mail.b.example",state="accepted"}`, `login_state{origin="https://not.listed.example",state="not possible"}`)
+
+	w.tell(rotator.Event{Name: rotator.LoginWasAccepted, Origin: serverA})
+	w.want(t, map[string]float64{
+		`login_state{origin="https://mail.a.example",state="accepted"}`: 1,
+		`login_state{origin="https://mail.a.example",state="refused"}`:  0,
+	})
+}
+
 func TestFindingsLastUntilARotation(t *testing.T) {
 	w := watch(t)
 	w.cache.Replace([]rotator.Status{aged(t, t1, day), aged(t, t2, day), aged(t, t3, day)})

@@ -211,7 +211,7 @@ func everything(t *testing.T) *watched {
 	w.Renew(all)
 	w.cache.Replace([]rotator.Status{aged(t, t1, 40*day), aged(t, t2, day)})
 	w.tell(rotator.Event{Name: rotator.TickScheduled, Wait: time.Hour}, rotator.Event{Name: rotator.TenantVerified, Tenant: t1, State: rotator.StateDrift},
-		rotator.Event{Name: rotator.TenantVerified, Tenant: t2, State: rotator.StateOK})
+		rotator.Event{Name: rotator.TenantVerified, Tenant: t2, State: rotator.StateOK}, rotator.Event{Name: rotator.LoginWasAccepted, Origin: serverA})
 	for _, ended := range []rotator.EventName{rotator.SweepFinished, rotator.RecoveryFinished, rotator.VerificationFinished} {
 		w.tell(rotator.Event{Name: ended})
 	}

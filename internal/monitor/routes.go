@@ -83,7 +83,17 @@ const OutcomesPath = "/outcomes"
 
 // Outcomes is the JSON document at that path.
 type Outcomes struct {
-	Tenants []TenantOutcome `json:"tenants"` // that any run has processed, and those with a State
+	Tenants []TenantOutcome `json:"tenants"`          // that any run has processed, and those with a State
+	Logins  []LoginOutcome  `json:"logins,omitempty"` // the last at each server
+}
+
+// LoginOutcome is the last real login at a server.
+type LoginOutcome struct {
+	Origin rotator.Origin     `json:"origin"`
+	State  rotator.LoginState `json:"state"`
+	User   string             `json:"user"`
+	At     time.Time          `json:"at"`
+	Reason string             `json:"reason,omitempty"`
 }
 
 // TenantOutcome is the result of the daemon's last run for a tenant. The record in
@@ -107,6 +117,9 @@ func (s *Server) outcomes(w http.ResponseWriter, _ *http.Request) {
 		if t.Outcome != "" || t.State != "" {
 			doc.Tenants = append(doc.Tenants, t)
 		}
+	}
+	for _, login := range s.Cache.Outline().Logins {
+		doc.Logins = append(doc.Logins, LoginOutcome(login))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(doc); err != nil {

@@ -43,6 +43,12 @@ func TestAConcernSaysWhoAndWhatToType(t *testing.T) {
 	drift := func(e *status.Entry) { e.State = rotator.StateDrift }
 	stopped := pagetest.Healthy(12)
 	stopped.Servers = []status.ServerEntry{{Origin: pagetest.Origin(0), Breaker: status.BreakerStopped, Since: stopped.Now, Reason: "status 403"}}
+	refused := pagetest.Healthy(12)
+	refused.Logins = []status.LoginEntry{
+		{Origin: pagetest.Origin(1), State: rotator.LoginAccepted, At: refused.Now},
+		{Origin: pagetest.Origin(0), State: rotator.LoginRefused, At: refused.Now, Reason: "login refused: 535"},
+	}
+	loginState := changed(func(e *status.Entry) { e.State = rotator.StateLoginNotPossible })
 	stale := pagetest.Healthy(12)
 	stale.Scanned, stale.Runs = stale.Now.Add(-3*24*time.Hour), nil
 	for name, test := range map[string]struct {
@@ -59,6 +65,8 @@ func TestAConcernSaysWhoAndWhatToType(t *testing.T) {
 		"unreadable":    {pagetest.Single(12, pagetest.Unreadable), "bad", "1 record is invalid. " + user + ": read vault/data/smtp/" + tenant, "mailu-rotator doctor"},
 		"sealed":        {pagetest.Sealed(12), "bad", "The last sweep could not take place.", "mailu-rotator doctor"},
 		"a server":      {stopped, "bad", "https://mail1.example.com was given up in the last run.", "mailu-rotator doctor"},
+		"a login":       {refused, "bad", "The last login at https://mail1.example.com failed. now ( 2026-11-25 14:32): login refused: 535", "mailu-rotator doctor"},
+		"not possible":  {loginState, "bad", "The last verification found a problem with 1 tenant. " + user + ": login not possible.", "mailu-rotator verify"},
 		"old":           {stale, "bad", "What is shown here is old.", "journalctl -u mailu-rotator -p warning -S -1d"},
 		"no Vault yet":  {pagetest.Waiting(), "bad", "Vault does not serve, and is waited for. 4 minutes ago ( 2026-11-25 14:28): Get", "mailu-rotator doctor"},
 		"misconfigured": {pagetest.Misconfigured(12), "notice", "The last reload was refused: the old configuration stays in force. 40 minutes ago ( 2026-11-25 13:52): /etc/mailu-rotator/config.yaml: line 14", "mailu-rotator config check"},

@@ -190,7 +190,23 @@ func ofServers(f fleet) (all []concern) {
 			})
 		}
 	}
-	return shortList(all)
+	return append(shortList(all), ofLogins(f)...)
+}
+
+// ofLogins is one finding about the servers whose last real login failed.
+func ofLogins(f fleet) []concern {
+	failed := slices.DeleteFunc(slices.Clone(f.Logins), func(l status.LoginEntry) bool { return !l.State.Problem() })
+	if len(failed) == 0 {
+		return nil
+	}
+	c := concern{
+		Tone: toneBad, Text: "The last login at " + name(failed[0].Origin) + " failed.", Detail: reason(failed[0].Reason),
+		Since: f.Moment(failed[0].At), Link: onServer(failed[0].Origin), Command: f.settings.Command(examine),
+	}
+	if others := len(failed) - 1; others > 0 {
+		c.Text = "The last logins at " + name(failed[0].Origin) + " and " + count(others, "other server") + " failed."
+	}
+	return []concern{c}
 }
 
 // ofRecords lists what is wrong with records.
@@ -227,11 +243,15 @@ func ofRuns(f fleet) (all []concern) {
 		all = append(all, c)
 	}
 	if f.problems > 0 {
-		all = append(all, concern{
+		c := concern{
 			Tone: toneBad, Text: fmt.Sprintf("The last verification found a problem with %s.", count(f.problems, "tenant")),
-			Detail:  f.who(func(r *row) bool { return r.State.Problem() }, func(r *row) string { return string(r.State) }) + " With --repair it brings Vault and Mailu together again.",
+			Detail:  f.who(func(r *row) bool { return r.State.Problem() }, func(r *row) string { return string(r.State) }),
 			Command: f.settings.Command("verify"), Link: inState(stateProblem),
-		})
+		}
+		if f.number(func(r *row) bool { return r.State.Problem() && !r.State.OfLogin() }) > 0 {
+			c.Detail += " With --repair it brings Vault and Mailu together again."
+		}
+		all = append(all, c)
 	}
 	failed := func(r *row) bool { return r.failed() && !r.stuck() }
 	if n := f.number(failed); n > 0 {

@@ -60,6 +60,13 @@ type Config struct {
 	// RateLimitWindow is the period in AUTH_RATELIMIT_IP. Default one hour.
 	RateLimitWindow time.Duration
 
+	// UserRateLimit is the number in AUTH_RATELIMIT_USER: that many different wrong passwords block mail logins of a user.
+	// They count forever here, in Mailu for a day. Default 50.
+	UserRateLimit int
+
+	// RequireTokens is AUTH_REQUIRE_TOKENS: no password is accepted for a mail login.
+	RequireTokens bool
+
 	// Now is the clock of the rate limit and of Request.Time. Default time.Now.
 	Now func() time.Time
 }
@@ -82,6 +89,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RateLimit == 0 {
 		c.RateLimit = 5
+	}
+	if c.UserRateLimit == 0 {
+		c.UserRateLimit = 50
 	}
 	if c.RateLimitWindow == 0 {
 		c.RateLimitWindow = time.Hour

@@ -32,7 +32,9 @@ type Server struct {
 	token       string
 	users       map[string]*user
 	domains     map[string]*domain
-	logins      map[string][]bool // by address: which the submission service accepted
+	logins      map[string][]bool   // by address: which logins were accepted
+	wrong       map[string][]string // by address: the wrong passwords of mail logins
+	exempt      []string            // clients that no limit applies to
 	faults      []*armed
 	late        int // effects still to come
 	requests    []*Request
@@ -55,6 +57,7 @@ func Start(config Config) (*Server, error) {
 		users:   map[string]*user{},
 		domains: map[string]*domain{},
 		logins:  map[string][]bool{},
+		wrong:   map[string][]string{},
 	}
 	s.lateEnded = sync.NewCond(&s.mu)
 	listener, err := net.Listen("tcp", config.Listen)

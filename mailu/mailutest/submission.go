@@ -39,7 +39,7 @@ func (s *Server) AddSubmission(before func(email, password string) (reply string
 	return plain.Addr().String(), nil
 }
 
-// Logins returns which logins with an address the submission service accepted, in order.
+// Logins returns which mail logins with an address were accepted, in order.
 func (s *Server) Logins(email string) []bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

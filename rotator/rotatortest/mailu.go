@@ -17,12 +17,13 @@ import (
 type Mailu struct {
 	Hook       Hook
 	Origins    []rotator.Origin
-	APIs       map[rotator.Origin]string  // of origins whose API is on another host
-	Width      int                        // concurrent requests, and push slots; 0 is 2, and any number of pushes
-	NoDomain   string                     // users of this domain cannot be created
-	Unverified bool                       // Proof returns no result, as with verify: none
-	Accounts   map[string]rotator.Account // by user
-	Checking   func()                     // called while a hash is checked; nil: the check takes no time
+	APIs       map[rotator.Origin]string    // of origins whose API is on another host
+	Width      int                          // concurrent requests, and push slots; 0 is 2, and any number of pushes
+	NoDomain   string                       // users of this domain cannot be created
+	Unverified bool                         // Proof returns no result, as with verify: none
+	Accounts   map[string]rotator.Account   // by user
+	Logins     map[rotator.Origin]LoginFunc // of servers that have mail services to log in to
+	Checking   func()                       // called while a hash is checked; nil: the check takes no time
 
 	mu        sync.Mutex
 	pushes    map[rotator.Origin]*semaphore.Weighted // of Width push slots
@@ -30,6 +31,9 @@ type Mailu struct {
 	hashes    map[string]int // how many each user had
 	sets      int
 }
+
+// LoginFunc answers a login. Accepted says whether the password is the user's.
+type LoginFunc func(user string, accepted bool) error
 
 // AddUser gives a user a password.
 func (m *Mailu) AddUser(user, password string) {
@@ -92,6 +96,14 @@ func (s server) Account(user string) rotator.Account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Accounts[user]
+}
+
+func (s server) CanLogin(user string) bool {
+	return s.Logins[s.origin] != nil && !s.Account(user).Disabled
+}
+
+func (s server) Login(_ context.Context, user string, password crypto.Secret) error {
+	return s.Logins[s.origin](user, s.Password(user) == password.RevealString())
 }
 
 func (s server) MaxConcurrent() int {

@@ -62,6 +62,12 @@ func (s server) SetPassword(_ context.Context, _ string, password crypto.Secret)
 // PushSlot implements rotator.Server. A process rotates one tenant.
 func (server) PushSlot(context.Context) (func(), error) { return func() {}, nil }
 
+// CanLogin implements rotator.Server. There is no mail service.
+func (server) CanLogin(string) bool { return false }
+
+// Login implements rotator.Server.
+func (server) Login(context.Context, string, crypto.Secret) error { return errors.ErrUnsupported }
+
 // Verify implements rotator.Server.
 func (s server) Verify(_ context.Context, _ string, password crypto.Secret) (*rotator.HashCheck, error) {
 	a := s.ask(request{call: Proof, password: password.RevealString()})

@@ -29,6 +29,7 @@ type Cache struct {
 	tenants entries
 	faulty  []rotator.Status // of the scan in progress, to record at its end
 	servers map[rotator.Origin]ServerEntry
+	logins  map[rotator.Origin]LoginEntry
 }
 
 // Entry is one tenant on a [Cache]. It omits LastRotated, which Born repeats; times
@@ -50,6 +51,15 @@ type ServerEntry struct {
 	Since   time.Time
 	Until   time.Time // of a pause
 	Reason  string    // the fault that caused a pause or a stop
+}
+
+// LoginEntry is the last real login at one Mailu server, of a run or a verification.
+type LoginEntry struct {
+	Origin rotator.Origin
+	State  rotator.LoginState
+	User   string
+	At     time.Time
+	Reason string // of a login that failed
 }
 
 // Breaker is the state of a server in a run. The strings are the values of the metrics'
@@ -91,7 +101,7 @@ type Trouble struct {
 // NewCache returns an empty cache.
 func NewCache(clock rotator.Clock) *Cache {
 	return &Cache{
-		clock: clock, state: Snapshot{Began: clock.Now()}, servers: map[rotator.Origin]ServerEntry{},
+		clock: clock, state: Snapshot{Began: clock.Now()}, servers: map[rotator.Origin]ServerEntry{}, logins: map[rotator.Origin]LoginEntry{},
 		tenants: entries{small: map[rotator.UUID]smallEntry{}, whole: map[string]Entry{}},
 	}
 }
@@ -181,6 +191,8 @@ func (c *Cache) Observe(e rotator.Event) {
 		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerPaused, Since: now, Until: now.Add(e.Wait), Reason: reason(e.Err)}
 	case rotator.ServerStopped:
 		c.servers[e.Origin] = ServerEntry{Origin: e.Origin, Breaker: BreakerStopped, Since: now, Reason: reason(e.Err)}
+	case rotator.LoginWasAccepted, rotator.LoginWasRefused, rotator.LoginWasNotPossible:
+		c.logins[e.Origin] = LoginEntry{Origin: e.Origin, State: e.Name.Login(), User: e.User, At: now, Reason: reason(e.Err)}
 	case rotator.TenantSkipped, rotator.TenantDone, rotator.TenantReported:
 		if e.Name != rotator.TenantSkipped && e.Outcome != rotator.Deferred {
 			c.current(func(r *RunEntry) { r.Done++ })
@@ -217,11 +229,18 @@ func (c *Cache) Reloaded(err error) {
 	}
 }
 
+// LoginsAt forgets the logins at all other servers: an operator may have ended them there.
+func (c *Cache) LoginsAt(origins []rotator.Origin) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.logins, func(origin rotator.Origin, _ LoginEntry) bool { return !slices.Contains(origins, origin) })
+}
+
 // ObserveWork is an [Observer] of what this process does for a run that it may not know:
 // the run itself is the planner's.
 func (c *Cache) ObserveWork(e rotator.Event) {
 	switch e.Name {
-	case rotator.ServerPaused, rotator.ServerStopped:
+	case rotator.ServerPaused, rotator.ServerStopped, rotator.LoginWasAccepted, rotator.LoginWasRefused, rotator.LoginWasNotPossible:
 		c.Observe(e)
 	case rotator.TenantDone:
 		c.mu.Lock()
@@ -342,6 +361,7 @@ type Snapshot struct {
 	Verified         time.Time     // when a verification last completed; zero: not yet
 	Tenants          []Entry       // by name
 	Servers          []ServerEntry // by origin; servers that the last run used or gave up
+	Logins           []LoginEntry  // by origin; servers at which one was tried since the start
 	Runs             []RunEntry    // newest first
 	NextSweep        time.Time     // zero: not scheduled
 	NextVerification time.Time
@@ -364,6 +384,9 @@ func (c *Cache) Outline() Snapshot {
 	s.Now, s.Runs = c.clock.Now(), slices.Clone(s.Runs)
 	for _, origin := range slices.Sorted(maps.Keys(c.servers)) {
 		s.Servers = append(s.Servers, c.servers[origin])
+	}
+	for _, origin := range slices.Sorted(maps.Keys(c.logins)) {
+		s.Logins = append(s.Logins, c.logins[origin])
 	}
 	return s
 }
@@ -394,7 +417,7 @@ func (e Entry) Proven() time.Time {
 	switch {
 	case rotated && e.Proof && !e.At.Before(e.StateSince):
 		return e.At
-	case e.State == rotator.StateOK:
+	case e.State == rotator.StateOK || e.State.OfLogin():
 		return e.StateSince
 	}
 	return time.Time{}

@@ -158,7 +158,9 @@ func (r *run) row(j *job) Row {
 	if j.result.Err != nil {
 		d.Reason = j.result.Err.Error()
 	}
-	return d.row(r.clock.Now())
+	row := d.row(r.clock.Now())
+	row.Login = j.result.Login
+	return row
 }
 
 // processor limits what a run computes at a time to the processor's cores: more would

@@ -62,6 +62,8 @@ type Assignment struct {
 	// User is a fingerprint of the user at the time of the plan: only for that one the
 	// planner knows that no other tenant names it.
 	User string `json:"user"`
+	// Login marks the first of each server: only its batch may try a real login.
+	Login bool `json:"login,omitempty"`
 }
 
 // Batch is a part of a run for one worker: tenants of one server, in the order of the plan.
@@ -74,16 +76,17 @@ type Batch struct {
 // Settled is a worker's result for one tenant. It holds no secret. The tags are those of
 // its message.
 type Settled struct {
-	Tenant      rotator.TenantID `json:"tenant"`
-	User        string           `json:"user,omitempty"` // empty, like the other fields of the record, if that was not read
-	Origin      rotator.Origin   `json:"origin"`
-	LastRotated string           `json:"last_rotated,omitempty"`
-	Policy      string           `json:"policy,omitempty"`
-	Expires     time.Time        `json:"expires,omitzero"`
-	Pending     *Claimed         `json:"pending,omitempty"` // of a half-finished rotation
-	Rotation    string           `json:"rotation,omitempty"`
-	Outcome     rotator.Outcome  `json:"outcome"`
-	Reason      string           `json:"reason,omitempty"`
+	Tenant      rotator.TenantID   `json:"tenant"`
+	User        string             `json:"user,omitempty"` // empty, like the other fields of the record, if that was not read
+	Origin      rotator.Origin     `json:"origin"`
+	LastRotated string             `json:"last_rotated,omitempty"`
+	Policy      string             `json:"policy,omitempty"`
+	Expires     time.Time          `json:"expires,omitzero"`
+	Pending     *Claimed           `json:"pending,omitempty"` // of a half-finished rotation
+	Rotation    string             `json:"rotation,omitempty"`
+	Outcome     rotator.Outcome    `json:"outcome"`
+	Reason      string             `json:"reason,omitempty"`
+	Login       rotator.LoginState `json:"login,omitempty"`
 }
 
 // Claimed is the part of a result about a pending password.
@@ -102,8 +105,12 @@ func fingerprint(c rotator.Credential) string {
 func (r *run) dispatch(ctx context.Context, jobs []*job) {
 	order := Order{All: r.sel.All, PendingOnly: r.sel.PendingOnly, RotatedBefore: r.sel.RotatedBefore, NewestKey: r.sel.NewestKey, Until: r.until}
 	assignments := make([]Assignment, len(jobs))
+	begun := map[rotator.Origin]bool{}
 	for i, j := range jobs {
-		assignments[i] = Assignment{Tenant: j.Credential.Tenant, Origin: j.Credential.Origin, User: fingerprint(j.Credential)}
+		assignments[i] = Assignment{
+			Tenant: j.Credential.Tenant, Origin: j.Credential.Origin, User: fingerprint(j.Credential), Login: !begun[j.Credential.Origin],
+		}
+		begun[j.Credential.Origin] = true
 	}
 	if len(jobs) == 0 {
 		return
@@ -165,7 +172,7 @@ func (r *run) takeIn(j *job, s Settled) {
 	if s.Pending != nil {
 		c.Pending = &rotator.Pending{LastRotated: s.Pending.LastRotated, Claim: s.Pending.Claim}
 	}
-	j.result = rotator.Result{Rotation: s.Rotation, Credential: c, Outcome: s.Outcome, Reason: s.Reason}
+	j.result = rotator.Result{Rotation: s.Rotation, Credential: c, Outcome: s.Outcome, Reason: s.Reason, Login: s.Login}
 	if s.Reason != "" && s.Outcome != rotator.Rotated && s.Outcome != rotator.Finished {
 		j.result.Err = errors.New(s.Reason)
 	}
@@ -249,6 +256,9 @@ func (s *Sweep) Work(ctx context.Context, w *WorkSession, b Batch, held func() b
 	}
 	r.rotator = s.newRotator(w.clock, w.keys, w.processor)
 	r.rotator.Rivals = r.namesakes(nil)
+	if slices.ContainsFunc(b.Assignments, func(a Assignment) bool { return a.Login }) {
+		r.rotator.LoginTurn = newLogins(runLogins, nil).turn
+	}
 	jobs := make([]*job, len(b.Assignments))
 	for i, a := range b.Assignments {
 		jobs[i] = &job{assigned: &a, Decision: &Decision{Action: rotator.Rotate, Candidate: rotator.Candidate{
@@ -297,7 +307,7 @@ func (j *job) settled() Settled {
 	c := j.result.Credential
 	s := Settled{
 		Tenant: j.Credential.Tenant, User: c.Username, Origin: j.Credential.Origin, LastRotated: c.LastRotated, Policy: c.Policy.String(),
-		Expires: c.Expires, Rotation: j.result.Rotation, Outcome: j.result.Outcome, Reason: j.result.Reason,
+		Expires: c.Expires, Rotation: j.result.Rotation, Outcome: j.result.Outcome, Reason: j.result.Reason, Login: j.result.Login,
 	}
 	if j.result.Err != nil {
 		s.Reason = j.result.Err.Error()

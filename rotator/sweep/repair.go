@@ -42,6 +42,7 @@ func (s *Sweep) Verify(ctx context.Context, sel Selection, repair bool) (result 
 		}
 		rivals := duplicateUsers(candidates)
 		candidates = slices.DeleteFunc(candidates, func(c rotator.Candidate) bool { return !r.sel.covers(c) })
+		r.rotator.LoginTurn = newLogins(verificationLogins, sample(r.clock.Now(), candidates)).turn
 		s.Observe.Notify(rotator.Event{Name: rotator.VerificationPlanned, Count: len(candidates)})
 		result.Findings = r.inspect(ctx, candidates, repair, rivals)
 		if err := ctx.Err(); err != nil {

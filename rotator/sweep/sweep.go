@@ -187,6 +187,7 @@ func (s *Sweep) inRun(ctx context.Context, o operation, do func(*run) error) (er
 	}
 	r := &run{Sweep: s, clock: clock, sel: sel, rotator: s.newRotator(clock, keys, newProcessor(cores())), keys: keys, store: &storeHealth{}}
 	r.rotator.Rivals = r.namesakes(nil)
+	r.rotator.LoginTurn = newLogins(runLogins, nil).turn
 	return do(r)
 }
 
@@ -218,6 +219,8 @@ type Row struct {
 	Age         time.Duration   `json:"-"`                      // after the run; negative if unknown
 	Outcome     rotator.Outcome `json:"outcome"`
 	Reason      string          `json:"reason,omitempty"` // for people; empty if the outcome needs no explanation
+	// Login is the result of a real login with the new password; empty: none was tried.
+	Login rotator.LoginState `json:"login,omitempty"`
 
 	UserPlan rotator.UserPlan `json:"-"` // of an addition in a dry run that asked Mailu
 }
@@ -253,6 +256,12 @@ func (r Report) Count(o rotator.Outcome) int {
 // Failures is the number of rows whose outcome is a failure.
 func (r Report) Failures() int {
 	return count(r.Rows, func(row Row) bool { return row.Outcome.Failure() })
+}
+
+// FailedLogins is the number of rows whose new password did not log in, although the hash
+// proves it.
+func (r Report) FailedLogins() int {
+	return count(r.Rows, func(row Row) bool { return row.Login.Problem() })
 }
 
 // Incomplete reports whether another run with the same cut-off would find something to

@@ -61,6 +61,15 @@ func (a *Authority) Server() (certFile, keyFile string, err error) {
 	return a.issue("server", server)
 }
 
+// Expired is like Server, with a certificate that has expired.
+func (a *Authority) Expired() (certFile, keyFile string, err error) {
+	server := certificate("localhost")
+	server.DNSNames = []string{"localhost"}
+	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(127, 0, 0, 2)}
+	server.NotBefore, server.NotAfter = server.NotBefore.Add(-time.Hour), server.NotBefore
+	return a.issue("expired", server)
+}
+
 // Client issues a client certificate with this common name and returns the PEM files of
 // the certificate and its key.
 func (a *Authority) Client(name string) (certFile, keyFile string, err error) {

@@ -194,6 +194,12 @@ func (s server) MaxConcurrent() int { return 4 }
 // PushSlot implements rotator.Server. A process rotates one tenant at a time.
 func (server) PushSlot(context.Context) (func(), error) { return func() {}, nil }
 
+// CanLogin implements rotator.Server. There is no mail service.
+func (server) CanLogin(string) bool { return false }
+
+// Login implements rotator.Server.
+func (server) Login(context.Context, string, crypto.Secret) error { return errors.ErrUnsupported }
+
 func (s server) Knows(_ context.Context, user string) error {
 	return s.ask(request{call: knows, user: user}).err
 }
