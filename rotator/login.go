@@ -3,7 +3,6 @@ package rotator
 import (
 	"context"
 	"errors"
-	"fmt"
 )
 
 // LoginState is the result of a real login to a mail server, with a password that the
@@ -50,9 +49,6 @@ func (r *rotation) tryLogin(ctx context.Context) (LoginState, error) {
 		r.note(LoginWasRefused, err)
 	case LoginNotPossible:
 		r.note(LoginWasNotPossible, err)
-	}
-	if err != nil {
-		err = fmt.Errorf("login %s: %w", state, err)
 	}
 	return state, err
 }

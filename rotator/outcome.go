@@ -58,7 +58,7 @@ type Result struct {
 func (r *Result) withLogin(state LoginState, err error) {
 	r.Login = state
 	if err != nil {
-		r.Reason = joined(err.Error(), r.Reason)
+		r.Reason = joined(fmt.Sprintf("login %s: %v", state, err), r.Reason)
 	}
 }
 

@@ -178,7 +178,7 @@ func (r *rotation) examine(ctx context.Context, f *Finding) {
 	}
 }
 
-// withLogin makes a failed login a state of its own. No repair helps.
+// withLogin makes a failed login a state of its own. No repair helps against it.
 func (f *Finding) withLogin(state LoginState, err error) {
 	switch state {
 	case LoginRefused:

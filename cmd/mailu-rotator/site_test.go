@@ -157,7 +157,7 @@ func (s *site) closeMailus() {
 func (s *site) configFile() string { return filepath.Join(s.dir, "config.yaml") }
 
 // writeConfig writes the configuration as JSON, which is YAML. A setting is
-// section.key=value, the value of a list in JSON; server.key=value is for every Mailu
+// section.key=value, the value of a list or section in JSON; server.key=value is for every Mailu
 // server.
 func (s *site) writeConfig(settings ...string) error {
 	layout := s.layout()
@@ -204,7 +204,7 @@ func set(doc map[string]any, setting string) error {
 		value = number
 	} else if flag, err := strconv.ParseBool(text); err == nil {
 		value = flag
-	} else if strings.HasPrefix(text, "[") {
+	} else if strings.HasPrefix(text, "[") || strings.HasPrefix(text, "{") {
 		value = json.RawMessage(text)
 	}
 	keys := strings.Split(path, ".")

@@ -84,7 +84,7 @@ func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
 	s.mustSeed(t, "old", "age=400")
 	s.mustSeed(t, "young", "age=1")
 	s.mustSeed(t, "lost", "age=400", "webmail_url=https://not.listed.example")
-	must(t, s.writeConfig(everySecond, verifyEverySecond, noJitter, anyPort, "listen.tenant_label=true"))
+	must(t, s.writeConfig(everySecond, verifyEverySecond, noJitter, anyPort, "listen.tenant_label=true", `server.login={"imap": "127.0.0.1:1"}`)) // where nothing listens
 	origin := s.mailus[0].Origin()
 
 	daemon := s.start(t)
@@ -103,6 +103,7 @@ func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
 		`mailu_request_errors_total{class="no_answer",origin="`+origin+`"} 0`,
 		`vault_request_errors_total{class="denied",operation="read"} 0`,
 		`breaker_state{origin="`+origin+`",state="closed"} 1`,
+		`login_state{origin="`+origin+`",state="not possible"} 1`,
 		`vault_token_expiry_timestamp_seconds{method="approle"} 0`, // between runs there is no token
 		`oldest_pending_age_seconds 0`,
 		`config_last_reload_successful 1`,
