@@ -50,7 +50,7 @@ func (r *statusReport) totals(p palette) []string {
 		lines = append(lines, p.alarm(fmt.Sprintf("records that delete themselves (delete_version_after), and their passwords with them: %d; mailu-rotator doctor says how to end that", r.Vanishing)))
 	}
 	for _, login := range r.failedLogins() {
-		lines = append(lines, p.alarm(text.Quote(fmt.Sprintf("at %s, %s: %s", login.Origin, login.At.UTC().Format(time.DateOnly), login.Reason))))
+		lines = append(lines, p.alarm(text.Quote(fmt.Sprintf("login %s at %s, %s: %s", login.State, login.Origin, login.At.UTC().Format(time.DateOnly), login.Reason))))
 	}
 	switch {
 	case r.BeyondLimit > 0:

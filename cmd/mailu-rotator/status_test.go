@@ -13,6 +13,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/robfig/cron/v3"
 
+	"mailu-rotator/internal/monitor"
 	"mailu-rotator/rotator"
 )
 
@@ -186,6 +187,21 @@ func TestStatusOfADaemonsMemoryIsShown(t *testing.T) {
 	must(t, printStatus(&out, r, "table", palette{}))
 
 	if !strings.Contains(out.String(), "failed 2026-11-23: no such user\n") {
+		t.Error(out.String())
+	}
+}
+
+func TestStatusShowsLoginsThatFailed(t *testing.T) {
+	r := newStatusReport([]rotator.Status{aged(6, "90_days", 3)}, nil, statusTime, nightly(t))
+	r.Logins = []monitor.LoginOutcome{
+		{Origin: "https://a.example", State: rotator.LoginAccepted, At: statusTime},
+		{Origin: "https://b.example", State: rotator.LoginRefused, At: statusTime, Reason: "535\x1b[2J"},
+	}
+
+	var out strings.Builder
+	must(t, printStatus(&out, r, "table", palette{}))
+
+	if !strings.Contains(out.String(), "login refused at https://b.example, 2026-11-23: 535") || strings.Contains(out.String(), "a.example") || strings.Contains(out.String(), "\x1b") {
 		t.Error(out.String())
 	}
 }

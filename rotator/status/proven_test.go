@@ -19,6 +19,7 @@ func TestWhenATenantWasLastProven(t *testing.T) {
 	}{
 		{"never", status.Entry{}, time.Time{}},
 		{"verified", status.Entry{State: rotator.StateOK, StateSince: early}, early},
+		{"verified, but not logged in", status.Entry{State: rotator.StateLoginRefused, StateSince: early}, early},
 		{"rotated", status.Entry{Outcome: rotator.Rotated, At: early, Status: proof}, early},
 		{"rotated without a verification", status.Entry{Outcome: rotator.Rotated, At: early}, time.Time{}},
 		{"verified, then rotated without", status.Entry{State: rotator.StateOK, StateSince: early, Outcome: rotator.Rotated, At: late}, early},
