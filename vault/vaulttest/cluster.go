@@ -85,7 +85,7 @@ func (c *Cluster) start(ctx context.Context, o ClusterOptions) (err error) {
 		return err
 	}
 	c.CACert, c.CAs = ca.CertFile, ca.Pool
-	binary, err := findBinary(ctx, o.Binary)
+	binary, err := child.Binary(ctx, "vault", o.Binary)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,9 @@ package vaulttest_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -79,54 +77,6 @@ func TestBrokenBinaryIsExplained(t *testing.T) {
 
 	if err == nil || !strings.Contains(err.Error(), "no such luck") {
 		t.Fatalf("got %v, want what the program printed", err)
-	}
-}
-
-// TestMain also acts as a parent that is killed: see TestServerDiesWithItsParent.
-func TestMain(m *testing.M) {
-	if os.Getenv("VAULTTEST_PARENT") == "" {
-		os.Exit(m.Run())
-	}
-	s, err := vaulttest.Start(context.Background(), vaulttest.Options{})
-	if err != nil {
-		_, _ = os.Stderr.WriteString(err.Error())
-		os.Exit(1)
-	}
-	_, _ = os.Stdout.WriteString(s.Addr + "\n")
-	select {}
-}
-
-func TestServerDiesWithItsParent(t *testing.T) {
-	parent := exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), "VAULTTEST_PARENT=1", "TMPDIR="+t.TempDir()) // no process remains to remove its files
-	parent.Stderr = os.Stderr
-	out, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line := make([]byte, 256)
-	n, err := out.Read(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := strings.TrimSpace(string(line[:n]))
-	if err := askHealth(addr); err != nil {
-		t.Fatalf("before: %v", err)
-	}
-
-	_ = parent.Process.Kill()
-	_ = parent.Wait() // it was killed
-
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if err := askHealth(addr); err != nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the server outlived its parent")
-		}
 	}
 }
 

@@ -68,7 +68,7 @@ const startTimeout = time.Minute
 // context bounds the start, not the server's life.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{opts: o, layout: DefaultLayout()}
-	binary, err := findBinary(ctx, o.Binary)
+	binary, err := child.Binary(ctx, "vault", o.Binary)
 	if err != nil {
 		return nil, err
 	}

@@ -210,7 +210,7 @@ func TestClientsLearnNoOtherServers(t *testing.T) {
 	t.Parallel() // most of it waits for elections
 	c := natstest.RunCluster(t, natstest.Options{})
 	link, url := c.Servers[0].Link(t)
-	client, lost := connect(t, url, nats.PingInterval(50*time.Millisecond), nats.Timeout(100*time.Millisecond))
+	client, lost := connect(t, url, nats.PingInterval(50*time.Millisecond), nats.Timeout(2*time.Second))
 
 	link.Cut()
 	<-lost

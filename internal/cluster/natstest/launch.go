@@ -26,7 +26,7 @@ func prepare(ctx context.Context, o Options, names ...string) ([]*Server, error)
 	if o.Dir == "" {
 		return nil, errors.New("start nats-server: no directory for its store: set Options.Dir")
 	}
-	binary, err := findBinary(ctx, o.Binary)
+	binary, err := child.Binary(ctx, "nats", o.Binary)
 	if err != nil {
 		return nil, err
 	}
