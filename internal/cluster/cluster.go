@@ -303,18 +303,6 @@ func explain(err error) error {
 	return err
 }
 
-// gone reports whether a request failed because the bucket of runs no longer exists, and
-// not because NATS has just started.
-func (c *Cluster) gone(ctx context.Context, err error) bool {
-	if !errors.Is(err, nats.ErrNoResponders) && !emptied(err) {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	_, err = c.js.KeyValue(ctx, bucketName(c.runBucket()))
-	return errors.Is(err, jetstream.ErrBucketNotFound)
-}
-
 // emptied reports whether an error means that a stream or bucket is gone: somebody
 // emptied NATS.
 func emptied(err error) bool {

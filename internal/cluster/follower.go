@@ -221,7 +221,7 @@ func (f *follower) check(ctx context.Context) error {
 	switch {
 	case missing && !f.planned:
 		return errNoRun
-	case missing || f.gone(ctx, err):
+	case missing || emptied(err):
 		return errLost
 	case err != nil:
 		return err
