@@ -171,9 +171,9 @@ demo: build vault nats ## watch it rotate passwords on a real Vault; CLUSTER=1 b
 	@go build -o bin/demo ./test/demo
 	@bin/demo -binary $(BINARY) $(if $(CLUSTER),-cluster) $(if $(KEEP),-keep)
 
-chaos: vault nats ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n CLUSTER=1
+chaos: vault nats ## kill it and its servers at every step, then see who is locked out; DURATION=5m TENANTS=200 SEED=n CLUSTER=1 VAULT=raft
 	@go build -o bin/chaos ./test/chaos
-	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0) $(if $(CLUSTER),-cluster -nights 0)
+	@bin/chaos -duration $(or $(DURATION),5m) -tenants $(or $(TENANTS),200) -seed $(or $(SEED),0) $(if $(CLUSTER),-cluster -nights 0) $(if $(filter raft,$(VAULT)),-raft -nights 0)
 
 convictions: vault nats ## the judges of make chaos CLUSTER=1 convict broken programs (5 minutes, a quiet machine)
 	go test -tags convictions -run TestABrokenClusterIsFound -timeout 30m ./test/chaos

@@ -63,6 +63,7 @@ func (c *clustered) config(first *vaulttest.Server, all bool) vault.Config {
 type writer struct {
 	client *vault.Client
 	done   atomic.Int64 // writes
+	still  atomic.Int64 // the longest, in nanoseconds
 	told   map[int]string
 }
 
@@ -76,7 +77,9 @@ func (w *writer) writeUntil(ctx context.Context, stop <-chan struct{}) error {
 		default:
 		}
 		value := fmt.Sprintf("%p %d", w, w.done.Load())
+		begun := time.Now()
 		version, failed := w.client.Write(ctx, tenant, rotator.Document{Version: doc.Version, Fields: map[string]any{"v": value}})
+		w.still.Store(max(w.still.Load(), int64(time.Since(begun))))
 		if failed == nil {
 			w.told[version] = value
 			doc.Version = version
@@ -105,8 +108,16 @@ func (c *clustered) during(t *testing.T, cfg vault.Config, incident func()) {
 	go func() { ended <- w.writeUntil(within(t, 2*time.Minute), stop) }()
 	w.await(t, 3, ended)
 
+	w.still.Store(0)
+	begun := time.Now()
 	incident()
+	leaderless := make(chan time.Duration, 1)
+	go func() {
+		_, _ = c.Leader(t.Context()) // its end is what is measured
+		leaderless <- time.Since(begun)
+	}()
 	w.await(t, 3, ended)
+	t.Logf("the session stood still for %s; Vault had no leader for %s", time.Duration(w.still.Load()).Round(time.Millisecond), (<-leaderless).Round(time.Millisecond))
 
 	close(stop)
 	must(t, <-ended)

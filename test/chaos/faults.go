@@ -41,9 +41,10 @@ func (s *stage) faultPhase(ctx context.Context) (findings []finding, err error) 
 	group.Go(func() error { return s.befall(ctx, outages) })
 	group.Go(func() error { s.operator(ctx, edits); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
-	if s.cluster {
+	switch {
+	case s.cluster:
 		group.Go(func() error { s.stopper(ctx, ends); return nil })
-	} else {
+	case !s.raft:
 		group.Go(func() error { return s.rivals(ctx, rivals) })
 		group.Go(func() error { s.expire(ctx, ends); return nil })
 	}
@@ -66,7 +67,7 @@ func (s *stage) observe(p *process, i int, steps *rand.Rand) {
 			if seen.step == commit && p.unread.Load() {
 				s.tally.add("stderr", commitsUnread)
 			}
-			if !s.cluster && i == steppedProcess && j == 0 && seen.step == mount {
+			if !s.cluster && !s.raft && i == steppedProcess && j == 0 && seen.step == mount {
 				s.stepClock(steps)
 			}
 			return false
@@ -112,6 +113,14 @@ func (s *stage) missing() []string {
 		}
 		return all
 	}
+	if s.raft {
+		for _, f := range failovers() {
+			if f.required() {
+				want("failovers", f.String())
+			}
+		}
+		return all
+	}
 	for _, k := range s.processes[0].kills() {
 		want("kills", k.String())
 	}
@@ -134,7 +143,7 @@ func (s *stage) missing() []string {
 // fronts is the number of traps for each process at a time. In a cluster no request
 // fails by itself: what it does then is what one host does.
 func (s *stage) fronts() int {
-	if s.cluster {
+	if s.cluster || s.raft {
 		return 0
 	}
 	return 2
@@ -144,6 +153,8 @@ func (s *stage) fronts() int {
 // occurred.
 func (s *stage) calm(p *process) time.Duration {
 	switch {
+	case s.raft:
+		return 20 * time.Second // a failover takes seconds, and rotations are to end between two
 	case !s.cluster:
 		return time.Second
 	case !p.daemon:

@@ -36,7 +36,7 @@ func (s *stage) finalCheck(ctx context.Context) (r finalState, err error) {
 	for _, server := range s.mailus {
 		server.Settle()
 	}
-	if err := s.vault.Unseal(ctx); err != nil { // an interrupted outage
+	if err := s.restoreVault(ctx); err != nil {
 		return r, err
 	}
 	if s.cluster {

@@ -93,7 +93,7 @@ func (s *stage) hunt(ctx context.Context, of *process, where place, patience tim
 	}
 	if s.rare(of, kill{abandon, where}) {
 		// Only a certainly refused push is abandoned.
-		refusal := lay(of.gates[1:], isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
+		refusal := lay(of.atMailu, isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
 		defer refusal.take()
 	}
 	wanted := func(m sighting) bool {

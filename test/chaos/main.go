@@ -12,6 +12,10 @@
 // password has a reason, no Mailu server has too many requests at a time, a wrong token is
 // sent once in a run, and no secret is in what NATS stores.
 //
+// With -raft Vault is a cluster of three nodes with Integrated Storage, and the processes
+// know all of them. The leader is killed, or steps down, at every step of a run; nodes are
+// sealed, cut off from their peers, and stand still.
+//
 // A seed determines the targets and times of the faults. It does not determine how the
 // machine schedules the processes, so a run can be repeated but not replayed.
 package main
@@ -35,6 +39,7 @@ func main() {
 	flag.IntVar(&o.tenants, "tenants", 200, "how many tenants")
 	flag.IntVar(&o.nights, "nights", 3, "how many nights follow the faults")
 	flag.BoolVar(&o.cluster, "cluster", false, "several hosts, which NATS connects")
+	flag.BoolVar(&o.raft, "raft", false, "a Vault of three nodes that fails over")
 	flag.Uint64Var(&o.seed, "seed", 0, "what chance begins with; 0 draws one")
 	flag.Parse()
 	if o.seed == 0 {

@@ -118,7 +118,7 @@ func (s *stage) fallDue(ctx context.Context) (all []sleeper, err error) {
 // night runs the daemon through one night, and ends it twice.
 func (s *stage) night(ctx context.Context, n night, due []sleeper, inJitter, inSweep syscall.Signal, rng *rand.Rand, r *finalState) error {
 	config := filepath.Join(s.dir, "night.yaml")
-	err := s.writeConfig(config, s.vault.Addr, s.origins(), "", rotation{
+	err := s.writeConfig(config, s.vaults(), s.origins(), "", rotation{
 		Schedule: "@every " + n.every.String(), Jitter: nightJitter.String(), Window: nightWindow.String(), ClaimTTL: claimTTL.String(), Grace: "5s",
 	})
 	if err != nil {

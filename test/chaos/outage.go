@@ -14,8 +14,11 @@ type outage struct {
 }
 
 func (s *stage) outages() []outage {
-	if s.cluster {
+	switch {
+	case s.cluster:
 		return natsOutages()
+	case s.raft:
+		return nodeOutages()
 	}
 	return []outage{
 		{"vault: killed and restarted", (*stage).restartVault},
@@ -54,10 +57,18 @@ func (s *stage) awaitCommits(ctx context.Context) {
 
 // lull is the longest pause between two outages, until everything has occurred.
 func (s *stage) lull() time.Duration {
-	if s.cluster {
+	if s.cluster || s.raft {
 		return 2 * time.Second // they are long
 	}
 	return 6 * time.Second
+}
+
+// restoreVault ends an outage that was interrupted.
+func (s *stage) restoreVault(ctx context.Context) error {
+	if s.nodes == nil {
+		return s.vault.Unseal(ctx)
+	}
+	return s.restoreNodes(ctx)
 }
 
 func (s *stage) restartVault(ctx context.Context, rng *rand.Rand) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,10 +29,12 @@ type process struct {
 	binary string
 	args   []string
 	daemon bool
-	deaf   bool     // its standard error loses its reader
-	gates  []*gate  // Vault's first
-	mailus []string // the addresses behind the others
-	log    *eventLog
+	deaf   bool    // its standard error loses its reader
+	gates  []*gate // Vault's first
+
+	atVault, atMailu []*gate  // the same
+	mailus           []string // the addresses behind the others
+	log              *eventLog
 
 	unread   atomic.Bool // the reader is lost
 	told     atomic.Bool // the process was told to stop
@@ -50,12 +53,16 @@ type gate struct {
 	watch watch
 }
 
-func newGate(target string, o *observer) (*gate, error) {
-	proxy, err := faultproxy.NewProxy(target)
+func (s *stage) newGate(target string) (*gate, error) {
+	var roots *x509.CertPool
+	if s.nodes != nil {
+		roots = s.nodes.CAs
+	}
+	proxy, err := faultproxy.NewProxyTrusting(target, roots)
 	if err != nil {
 		return nil, err
 	}
-	return &gate{Proxy: proxy, watch: watch{observer: o}}, nil
+	return &gate{Proxy: proxy, watch: watch{observer: s.observer}}, nil
 }
 
 // trap is a fault for one request, at the first gate that it reaches.

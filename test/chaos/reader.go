@@ -28,11 +28,7 @@ type reader struct {
 	sealed sync.Map // sealed passwords
 }
 
-func newReader(ctx context.Context, server *vaulttest.Server, l vaulttest.Layout) (*reader, error) {
-	client, err := server.Client()
-	if err != nil {
-		return nil, err
-	}
+func newReader(ctx context.Context, client *api.Client, l vaulttest.Layout) (*reader, error) {
 	keys, err := vaultread.MasterKeys(ctx, client, l.TransitMount, l.TransitKey)
 	if err != nil {
 		return nil, err

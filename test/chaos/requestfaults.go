@@ -93,9 +93,9 @@ func (s *stage) requestFaults(ctx context.Context, of *process, rng *rand.Rand) 
 }
 
 func (s *stage) trouble(of *process, what trouble, rng *rand.Rand) *trap {
-	gates := of.gates[:1]
+	gates := of.atVault
 	if what.mailu {
-		gates = of.gates[1:]
+		gates = of.atMailu
 	}
 	return lay(gates, s.victim(what, rng), what.fault(rng), func(m sighting) { s.strike(m, what.name) })
 }
@@ -127,7 +127,7 @@ func (s *stage) strike(m sighting, name string) {
 func (s *stage) stray(of *process, rng *rand.Rand) *trap {
 	delay := steppedClaimTTL + between(rng, 0, claimTTL)
 	fault := faultproxy.Fault{Kind: faultproxy.LateEffect, Delay: delay}
-	return lay(of.gates[1:], isStep(push), fault, func(m sighting) {
+	return lay(of.atMailu, isStep(push), fault, func(m sighting) {
 		t := s.byID[m.tenant]
 		if t == nil {
 			return

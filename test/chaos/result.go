@@ -75,6 +75,9 @@ func (r result) print(out io.Writer) {
 		t.group("RECORDS THAT DELETE THEMSELVES", r.tally, "expiry")
 		t.group("STANDARD ERROR OF DAEMON 1", r.tally, "stderr")
 	}
+	if r.raft {
+		t.group("VAULT'S LEADER IS LOST, at a step", r.tally, "failovers")
+	}
 	r.printKills(t)
 	t.group("PROCESSES STARTED", r.tally, "processes")
 	r.printWork(t)

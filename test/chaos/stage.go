@@ -26,6 +26,7 @@ type options struct {
 	tenants  int      // how many
 	nights   int      // after the faults, see night
 	cluster  bool     // several hosts, which NATS connects, see cluster.go
+	raft     bool     // a Vault of three nodes, see failover.go
 	changes  []change // to the program; none: the shipped one
 }
 
@@ -44,10 +45,11 @@ const (
 // stage is a run's environment: the servers, the tenants, the processes.
 type stage struct {
 	options
-	dir       string // programs, configurations, secrets, Vault's data; removed at the end
-	program   string // the binary
-	vault     *vaulttest.Server
-	nats      *natstest.Server // nil without a cluster
+	dir       string             // programs, configurations, secrets, Vault's data; removed at the end
+	program   string             // the binary
+	vault     *vaulttest.Server  // of a cluster, the node that was prepared
+	nodes     *vaulttest.Cluster // nil if it is a single node
+	nats      *natstest.Server   // nil without a cluster
 	root      *api.Client
 	eyes      *reader
 	mailus    []*mailutest.Server
@@ -109,7 +111,10 @@ func (s *stage) tearDown() {
 	if s.nats != nil {
 		s.nats.Stop()
 	}
-	if s.vault != nil {
+	switch {
+	case s.nodes != nil:
+		s.nodes.Stop()
+	case s.vault != nil:
 		s.vault.Stop()
 	}
 	for _, server := range s.mailus {
@@ -133,7 +138,7 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.vault, err = vaulttest.Start(ctx, vaulttest.Options{Dir: filepath.Join(s.dir, "vault")}); err != nil {
+	if err := s.startVault(ctx); err != nil {
 		return err
 	}
 	if s.cluster {
@@ -145,21 +150,45 @@ func (s *stage) startServers(ctx context.Context) (err error) {
 	if err := s.vault.Provision(ctx, layout); err != nil {
 		return err
 	}
-	if s.root, err = s.vault.Client(); err != nil {
-		return err
-	}
 	// The audit needs the whole history.
 	if _, err := s.root.Logical().WriteWithContext(ctx, layout.Mount+"/config", map[string]any{"max_versions": 100_000}); err != nil {
 		return fmt.Errorf("keep all versions: %w", err)
 	}
-	s.eyes, err = newReader(ctx, s.vault, layout)
+	s.eyes, err = newReader(ctx, s.root, layout)
 	return err
+}
+
+// startVault also makes the client of this run, which no fault of a node hinders for long.
+func (s *stage) startVault(ctx context.Context) (err error) {
+	if !s.raft {
+		if s.vault, err = vaulttest.Start(ctx, vaulttest.Options{Dir: filepath.Join(s.dir, "vault")}); err != nil {
+			return err
+		}
+		s.root, err = s.vault.Client()
+		return err
+	}
+	if s.nodes, err = vaulttest.StartCluster(ctx, vaulttest.ClusterOptions{}); err != nil {
+		return err
+	}
+	if s.vault, err = s.nodes.Leader(ctx); err != nil {
+		return err
+	}
+	s.root, err = s.nodes.Client()
+	return err
+}
+
+// vaults are the addresses of Vault.
+func (s *stage) vaults() []string {
+	if s.nodes == nil {
+		return []string{s.vault.Addr}
+	}
+	return s.nodes.Addresses()
 }
 
 // enableAppRole gives the program a login with exactly the policy that `mailu-rotator
 // policy` prints.
 func (s *stage) enableAppRole(ctx context.Context) error {
-	if err := s.writeConfig(s.restConfig(), s.vault.Addr, s.origins(), s.natsURL(), allTheTime(steppedClaimTTL)); err != nil {
+	if err := s.writeConfig(s.restConfig(), s.vaults(), s.origins(), s.natsURL(), allTheTime(steppedClaimTTL)); err != nil {
 		return err
 	}
 	policy, err := exec.CommandContext(ctx, s.program, "policy", "--config", s.restConfig()).Output()
@@ -193,6 +222,14 @@ func (s *stage) enableAppRole(ctx context.Context) error {
 	return nil
 }
 
+// caFile is of the authority that signed the certificates of Vault's nodes.
+func (s *stage) caFile() string {
+	if s.nodes == nil {
+		return ""
+	}
+	return s.nodes.CACert
+}
+
 // restConfig is for undisturbed runs: it uses no proxies.
 func (s *stage) restConfig() string { return filepath.Join(s.dir, "rest.yaml") }
 
@@ -219,7 +256,7 @@ func allTheTime(claim time.Duration) rotation {
 
 // writeConfig writes a configuration, as JSON, which is YAML. apis are the addresses of
 // the Mailu servers; nats is empty without a cluster.
-func (s *stage) writeConfig(file, vault string, apis []string, nats string, r rotation) error {
+func (s *stage) writeConfig(file string, vaults, apis []string, nats string, r rotation) error {
 	var servers []any
 	for i, server := range s.mailus {
 		for _, origin := range []string{server.Origin(), s.aliases[server]} {
@@ -230,8 +267,8 @@ func (s *stage) writeConfig(file, vault string, apis []string, nats string, r ro
 	}
 	settings := map[string]any{
 		"vault": map[string]any{
-			"address": vault,
-			"auth":    map[string]any{"method": "approle", "role_id_file": "role-id", "secret_id_file": "secret-id"},
+			"address": vaults[0], "other_addresses": vaults[1:], "ca_file": s.caFile(),
+			"auth": map[string]any{"method": "approle", "role_id_file": "role-id", "secret_id_file": "secret-id"},
 		},
 		"mailu":    map[string]any{"servers": servers},
 		"rotation": r,
@@ -277,14 +314,16 @@ func (s *stage) equip(p *process, n int) error {
 	s.processes = append(s.processes, p)
 	p.log = s.newLog()
 	var urls []string
-	for _, target := range append([]string{s.vault.Addr}, p.mailus...) {
-		g, err := newGate(target, s.observer)
+	vaults := len(s.vaults())
+	for _, target := range append(s.vaults(), p.mailus...) {
+		g, err := s.newGate(target)
 		if err != nil {
 			return err
 		}
 		p.gates = append(p.gates, g)
 		urls = append(urls, g.URL)
 	}
+	p.atVault, p.atMailu = p.gates[:vaults], p.gates[vaults:]
 	claim := claimTTL
 	if p.binary != s.program {
 		claim = steppedClaimTTL
@@ -292,9 +331,9 @@ func (s *stage) equip(p *process, n int) error {
 	config := filepath.Join(s.dir, fmt.Sprintf("process-%d.yaml", n))
 	p.args = append(p.args, "--config", config)
 	if s.cluster {
-		return s.writeConfig(config, urls[0], urls[1:], "nats://"+p.link.Addr, clusterRotation())
+		return s.writeConfig(config, urls[:vaults], urls[vaults:], "nats://"+p.link.Addr, clusterRotation())
 	}
-	return s.writeConfig(config, urls[0], urls[1:], "", allTheTime(claim))
+	return s.writeConfig(config, urls[:vaults], urls[vaults:], "", allTheTime(claim))
 }
 
 func (s *stage) newLog() *eventLog { return &eventLog{tally: s.tally, copy: &s.leaks} }

@@ -117,7 +117,7 @@ func (c *Cluster) start(ctx context.Context, o ClusterOptions) (err error) {
 // awaitVoters waits until every node has a vote: Vault gives it one once it was stable for
 // a while. Before, no leader but the first is possible.
 func (c *Cluster) awaitVoters(ctx context.Context) error {
-	client, err := c.Nodes[0].Client()
+	client, err := c.Client() // on a loaded machine the leader may change already
 	if err != nil {
 		return err
 	}
