@@ -116,7 +116,7 @@ func (r results) memoryLine() string {
 }
 
 func (r results) costsLine() string {
-	return fmt.Sprintf("With all cores busy a key derivation takes %s and a bcrypt of 12 rounds %s on one of them, where three wait.",
+	return fmt.Sprintf("With all cores busy a key derivation takes %s and a bcrypt of 12 rounds %s on one of them.",
 		r.Costs.Derivation.Round(100*time.Microsecond), r.Costs.Bcrypt.Round(time.Millisecond))
 }
 
