@@ -37,7 +37,7 @@ type mailService struct {
 
 // mailSession is a connection on which the service's greeting was read.
 type mailSession interface {
-	startTLS(*tls.Config) error
+	startTLS(context.Context, *tls.Config) error
 	// authenticate is AUTH PLAIN (RFC 4616).
 	authenticate(username string, password crypto.Secret) error
 	state() tls.ConnectionState
@@ -169,7 +169,7 @@ func (s *Server) connect(ctx context.Context, service mailService) (session mail
 	}
 	session, err = service.open(conn, service)
 	if err == nil && service.StartTLS {
-		err = session.startTLS(config)
+		err = session.startTLS(ctx, config)
 	}
 	return session, err
 }
@@ -227,7 +227,7 @@ func openSMTP(conn net.Conn, service mailService) (mailSession, error) {
 	return smtpSession{client, service.Host}, nil
 }
 
-func (s smtpSession) startTLS(config *tls.Config) error {
+func (s smtpSession) startTLS(_ context.Context, config *tls.Config) error {
 	if offered, _ := s.Extension("STARTTLS"); !offered {
 		return &loginError{cause: "no STARTTLS offered", next: adviceStartTLS}
 	}
@@ -278,7 +278,7 @@ func openIMAP(conn net.Conn, _ mailService) (mailSession, error) {
 	return s, err
 }
 
-func (s *imapSession) startTLS(config *tls.Config) error {
+func (s *imapSession) startTLS(ctx context.Context, config *tls.Config) error {
 	answer, err := s.command("a1", "STARTTLS")
 	switch {
 	case err != nil:
@@ -289,7 +289,7 @@ func (s *imapSession) startTLS(config *tls.Config) error {
 	encrypted := tls.Client(s.conn, config)
 	s.conn = encrypted
 	s.Conn = textproto.NewConn(encrypted) // drops what the former one has read ahead, in plain text
-	return encrypted.Handshake()
+	return encrypted.HandshakeContext(ctx)
 }
 
 func (s *imapSession) state() tls.ConnectionState { return s.conn.(*tls.Conn).ConnectionState() }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -200,9 +201,6 @@ func portOf(u *url.URL) uint16 {
 	if port == "" {
 		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	}
-	number, err := net.LookupPort("tcp", port)
-	if err != nil {
-		return 0
-	}
-	return uint16(number) //nolint:gosec // a port
+	number, _ := strconv.ParseUint(port, 10, 16) // of a URL that was checked
+	return uint16(number)
 }

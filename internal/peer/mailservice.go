@@ -33,7 +33,7 @@ func ParseMailService(text string) (MailService, error) {
 	case notNumber != nil || number == 0:
 		return MailService{}, errors.New("the port is not a number from 1 to 65535")
 	case number == 25:
-		return MailService{}, errors.New("Mailu accepts no login at port 25, and counts each as a wrong one: use 465 or 587")
+		return MailService{}, errors.New("port 25 is for other servers: Mailu accepts no login there, and counts each as a wrong one; use 465 or 587")
 	}
 	return MailService{Host: host, Port: port, StartTLS: marked || number == 143 || number == 587}, nil
 }

@@ -2,8 +2,6 @@ package vaulttest_test
 
 import (
 	"bytes"
-	"errors"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,18 +76,6 @@ func TestBrokenBinaryIsExplained(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no such luck") {
 		t.Fatalf("got %v, want what the program printed", err)
 	}
-}
-
-func askHealth(addr string) error {
-	answer, err := http.Get(addr + "/v1/sys/health")
-	if err != nil {
-		return err
-	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return errors.New(answer.Status)
-	}
-	return nil
 }
 
 // buffer is a bytes.Buffer that the server can write while the test reads.
