@@ -145,11 +145,19 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (resp *http.Response, er
 	if err != nil {
 		return nil, err
 	}
-	// The time limit starts with the request's turn.
-	limited, cancel := context.WithTimeout(ctx, t.timeLimit(ctx, operation))
+	// The time limits start with the request's turn.
+	limited, cancel := context.WithTimeout(ctx, t.cfg.TryTimeout)
+	silence := t.silenceLimit(ctx, operation)
+	waiting := time.AfterFunc(silence, cancel)
 	begun := time.Now()
 	node := t.nodes.get(limited)
 	resp, err = node.transport.RoundTrip(node.readdress(req.WithContext(limited)))
+	if !waiting.Stop() && ctx.Err() == nil {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		resp, err = nil, fmt.Errorf("no answer within %s: %w", silence, context.DeadlineExceeded)
+	}
 	t.limiter.release(alone, resp)
 	if !errors.Is(ctx.Err(), context.Canceled) && (err != nil || cannotServe(resp)) {
 		t.nodes.leave(node)
@@ -173,17 +181,17 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (resp *http.Response, er
 	return resp, nil
 }
 
-// firstTryTimeout bounds a first try. A standby that forwards to a lost leader answers
-// nothing and keeps its connections alive. Each further try gets twice the time, so that a
-// slow Vault is waited for too.
-const firstTryTimeout = 5 * time.Second
+// firstSilence is how long a first try waits for the beginning of an answer. A standby that
+// forwards to a lost leader answers nothing and keeps its connections alive. Each further
+// try waits twice as long, so that a slow Vault is waited for too.
+const firstSilence = 5 * time.Second
 
-func (t *boundedTransport) timeLimit(ctx context.Context, operation string) time.Duration {
+func (t *boundedTransport) silenceLimit(ctx context.Context, operation string) time.Duration {
 	failed, ok := ctx.Value(triesKey{}).(*tries)
 	if !ok || operation == opList { // which may be long
 		return t.cfg.TryTimeout
 	}
-	return min(firstTryTimeout<<min(failed.n, 12), t.cfg.TryTimeout)
+	return min(firstSilence<<min(failed.n, 12), t.cfg.TryTimeout)
 }
 
 // CloseIdleConnections is called by [http.Client.CloseIdleConnections].

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -60,6 +61,36 @@ func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 }
 
 // An announced length alone costs nothing.
+// Only the wait for its beginning is short: an answer may take its time.
+func TestALongAnswerIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = w.Write([]byte(`{"data":`))
+		w.(http.Flusher).Flush()
+		time.Sleep(firstSilence + 500*time.Millisecond)
+		_, _ = w.Write([]byte(`{"v":"1"}}`))
+	}))
+	defer server.Close()
+	cfg := Config{Address: server.URL, Workers: 1}.withDefaults()
+	connections, err := newHTTPClient(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := newAPI(cfg, connections, newNodes(cfg, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, _ := withTries(t.Context())
+
+	read, err := client.Logical().ReadWithContext(ctx, "vault/data/smtp/x/admin")
+
+	if err != nil || read.Data["v"] != "1" || asked.Load() != 1 {
+		t.Errorf("got %v, %v after %d requests, want the answer to the first", read, err, asked.Load())
+	}
+}
+
 func TestAClaimedLengthIsNotAllocated(t *testing.T) {
 	answer := &api.Response{Response: &http.Response{ContentLength: math.MaxInt64, Body: io.NopCloser(strings.NewReader("{}"))}}
 
