@@ -98,7 +98,7 @@ func TestLoginNotPossible(t *testing.T) {
 		"unknown authority, STARTTLS": {mailu.Login{SMTP: "starttls://" + w.SMTP}, foreign.CertFile, "set ca_file"},
 		"STARTTLS is off":             {mailu.Login{SMTP: "starttls://" + w.SMTPPlain}, "", "no STARTTLS offered"},
 		"TLS to a port with STARTTLS": {mailu.Login{SMTP: w.SMTP}, "", "write starttls:// before it"},
-		"SMTP at the address of IMAP": {mailu.Login{SMTP: w.IMAPS}, "", "log in SMTP"},
+		"SMTP at the address of IMAP": {mailu.Login{SMTP: w.IMAPS}, "", "short response"},
 		"IMAP at the address of SMTP": {mailu.Login{IMAP: w.SMTPS}, "", "greeted by 220"},
 		"nothing listens":             {mailu.Login{IMAP: nobody}, "", "connection refused"},
 		"neither of the two":          {mailu.Login{SMTP: w.SMTPExpired, IMAP: nobody}, "", "connection refused"},
