@@ -173,7 +173,7 @@ func (n *nodes) open(at *node) *node {
 			}
 			return conn, err
 		},
-		TLSClientConfig:     n.tls,
+		TLSClientConfig:     n.tls.Clone(), // HTTP/2 adds to it
 		TLSHandshakeTimeout: connectTimeout,
 		IdleConnTimeout:     90 * time.Second,
 		MaxIdleConns:        conns,
