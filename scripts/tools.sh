@@ -116,8 +116,10 @@ mail_servers() {
   if [[ $EUID -eq 0 ]] && type -P debconf-set-selections >/dev/null; then
     echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
   fi
-  provide "dovecot-imapd postfix" "real logins are tried on Dovecot and Postfix: install them" dovecot postfix || return
+  local status=0
+  provide "dovecot-imapd postfix" "real logins are tried on Dovecot and Postfix: install them" dovecot postfix || status=$?
   [[ -z $ours ]] || rm "$policy"
+  return "$status"
 }
 
 for tool; do
