@@ -135,13 +135,20 @@ func (s *stage) watchRivals(of *process, m sighting) {
 // judgeRivals finds the pushes for a user of two records.
 func (s *stage) judgeRivals() (findings []finding) {
 	for _, t := range s.tenants {
-		for _, r := range t.rivals {
-			for _, p := range t.pushes {
-				if r.breaks(p) {
-					what := fmt.Sprintf("%s pushed although a second record was there since %s, before its run listed the tenants at %s",
-						p.by, clockTime(r.from), clockTime(p.listed))
-					findings = append(findings, finding{tenant: t.id, at: p.at, what: what})
-				}
+		findings = append(findings, t.judgeRivals()...)
+	}
+	return findings
+}
+
+func (t *tenant) judgeRivals() (findings []finding) {
+	t.mu.Lock() // a proxy may still record a request of a process that was killed
+	defer t.mu.Unlock()
+	for _, r := range t.rivals {
+		for _, p := range t.pushes {
+			if r.breaks(p) {
+				what := fmt.Sprintf("%s pushed although a second record was there since %s, before its run listed the tenants at %s",
+					p.by, clockTime(r.from), clockTime(p.listed))
+				findings = append(findings, finding{tenant: t.id, at: p.at, what: what})
 			}
 		}
 	}

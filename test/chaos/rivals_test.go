@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
 func TestAPushForAUserOfTwoRecordsIsFound(t *testing.T) {
 	both, lasting := rivalry{from: second(10), to: second(20)}, rivalry{from: second(10)}
@@ -23,5 +26,21 @@ func TestAPushForAUserOfTwoRecordsIsFound(t *testing.T) {
 				t.Errorf("found %t, want %t", got, test.want)
 			}
 		})
+	}
+}
+
+// The race detector judges: a proxy may be slow with a request whose process was killed.
+func TestALateRequestIsRecordedWhileTheRunIsJudged(t *testing.T) {
+	one := &tenant{rivals: []rivalry{{from: second(10)}}}
+	s := &stage{tenants: []*tenant{one}}
+	one.pushed(pushSeen{at: second(15), listed: second(12)})
+	var late sync.WaitGroup
+	late.Go(func() { one.pushed(pushSeen{at: second(5), listed: second(4)}) })
+
+	found := s.judgeRivals()
+
+	late.Wait()
+	if len(found) != 1 {
+		t.Errorf("found %d, want the push of the second record's time", len(found))
 	}
 }
