@@ -93,7 +93,7 @@ func proof(check *rotator.HashCheck, err error) (rotator.Verification, error) {
 	if err != nil || check == nil {
 		return rotator.Unproven, err
 	}
-	return check.Result()
+	return check.Check()
 }
 
 // handler serves what mailutest has no fault for.

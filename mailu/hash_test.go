@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"mailu-rotator/crypto"
-	"mailu-rotator/mailu/bcryptbatch"
 )
 
 const passlibOfPassword = "$bcrypt-sha256$v=2,t=2b,r=5$5Hg1DKFqPE8C2aflZ5vVoe$wOK1VFFtS8IGTrGa7.h5fs0u84qyPbS"
@@ -23,15 +22,6 @@ func passlibVectors() map[string]string {
 		long + "qwr": "$bcrypt-sha256$v=2,t=2b,r=5$X1g1nh3g0v4h6970O68cxe$CBF9csfEdW68xv3DwE6xSULXMtqEFP.",
 		long + "xyz": "$bcrypt-sha256$v=2,t=2b,r=5$X1g1nh3g0v4h6970O68cxe$zC/1UDUG2ofEXB6Onr2vvyFzfhEOS3S",
 	}
-}
-
-func holds(hash string, password crypto.Secret) (bool, error) {
-	comparison, err := compare(new(bcryptbatch.Queue), hash, password)
-	if err != nil {
-		return false, err
-	}
-	comparison.Compute()
-	return comparison.Result() == nil, nil
 }
 
 func TestHashesOfPasslibAreVerified(t *testing.T) {

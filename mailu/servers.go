@@ -51,7 +51,6 @@ import (
 
 	"mailu-rotator/crypto"
 	"mailu-rotator/internal/peer"
-	"mailu-rotator/mailu/bcryptbatch"
 	"mailu-rotator/rotator"
 )
 
@@ -148,9 +147,7 @@ func New(configs []ServerConfig, options Options) (*Servers, error) {
 		return nil, err
 	}
 	states := make(map[string]*hostState, len(endpoints))
-	hashes := new(bcryptbatch.Queue)
 	for _, e := range endpoints {
-		e.hashes = hashes
 		e.limiter, states[e.host] = limiters[e.host], new(hostState)
 	}
 	return &Servers{endpoints: endpoints, unusable: unusable, states: states}, nil
@@ -211,7 +208,6 @@ type endpoint struct {
 	roots     *x509.CertPool // nil: the system's
 	services  []mailService
 	limiter   *limiter
-	hashes    *bcryptbatch.Queue // of all servers, since all use this host's cores
 }
 
 // limiter bounds the number of concurrent requests to an API host, and of tenants between

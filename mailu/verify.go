@@ -10,8 +10,9 @@ import (
 	"regexp"
 	"strconv"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"mailu-rotator/crypto"
-	"mailu-rotator/mailu/bcryptbatch"
 	"mailu-rotator/rotator"
 )
 
@@ -38,23 +39,18 @@ func (s *Server) Verify(ctx context.Context, username string, password crypto.Se
 	if err != nil {
 		return nil, err
 	}
-	comparison, err := compare(s.hashes, hash, password)
-	if err != nil {
-		return nil, c.failure(c.sanitizer.clean(err.Error()), provesNothing, c.errRefused)
-	}
-	compute := func() {
-		if ctx.Err() == nil {
-			comparison.Compute()
-		}
-	}
-	return &rotator.HashCheck{Hash: hash, Compute: compute, Check: func() (rotator.Verification, error) {
+	return &rotator.HashCheck{Hash: hash, Check: func() (rotator.Verification, error) {
 		if err := ctx.Err(); err != nil {
 			return rotator.Unproven, c.failure("the time of this call ran out before the hash was checked", "the next run goes on from here", err)
 		}
-		if comparison.Result() != nil { // a mismatch: the form is sound
-			return rotator.Mismatch, nil
+		held, err := holds(hash, password)
+		switch {
+		case err != nil:
+			return rotator.Unproven, c.failure(c.sanitizer.clean(err.Error()), provesNothing, c.errRefused)
+		case held:
+			return rotator.Match, nil
 		}
-		return rotator.Match, nil
+		return rotator.Mismatch, nil
 	}}, nil
 }
 
@@ -114,22 +110,27 @@ func (e *otherSchemeError) Error() string { return "the hash is of another kind:
 
 var errMalformedHash = errors.New("the hash is not in the form of bcrypt-sha256, version 2, with 4 to 15 rounds")
 
-// compare adds the comparison of password with hash to the queue. An error means that the
+// holds reports whether hash belongs to exactly this password. An error means that the
 // hash cannot be checked, and never contains it.
-func compare(queue *bcryptbatch.Queue, hash string, password crypto.Secret) (*bcryptbatch.Comparison, error) {
+func holds(hash string, password crypto.Secret) (bool, error) {
 	h, err := parseHash(hash)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	mac := hmac.New(sha256.New, []byte(h.salt))
 	mac.Write(password.Reveal())
 	sum := mac.Sum(nil)
-	defer clear(sum) // here it is as secret as the password
-	comparison, err := queue.Add(fmt.Appendf(nil, "$%s$%02d$%s%s", h.variant, h.rounds, h.salt, h.digest), base64.StdEncoding.AppendEncode(nil, sum))
-	if err != nil {
-		return nil, errMalformedHash // unreachable after parsing
+	key := base64.StdEncoding.AppendEncode(nil, sum)
+	defer func() { clear(sum); clear(key) }() // here they are as secret as the password
+
+	err = bcrypt.CompareHashAndPassword(fmt.Appendf(nil, "$%s$%02d$%s%s", h.variant, h.rounds, h.salt, h.digest), key)
+	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		return false, nil
 	}
-	return comparison, nil
+	if err != nil {
+		return false, errMalformedHash // unreachable after parsing; bcrypt's error would quote parts of the hash
+	}
+	return true, nil
 }
 
 func parseHash(hash string) (bcryptSHA256, error) {

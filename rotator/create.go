@@ -169,7 +169,7 @@ func (u *newUser) Verify(ctx context.Context, username string, password crypto.S
 	}
 	return &HashCheck{Hash: hash, Check: func() (match Verification, _ error) {
 		if err == nil {
-			match, err = check.Result()
+			match, err = check.result()
 		}
 		if err == nil && match == Unproven {
 			err = u.Server.Knows(ctx, username)

@@ -106,20 +106,14 @@ type HashCheck struct {
 	// Hash is what Mailu showed. A hash that was proven once proves the same password
 	// again, see [Credential].Proof.
 	Hash string
-	// Compute costs up to seconds of this host's processor, for this check or for others
-	// that wait. It is called once, before Check; nil: Check is cheap.
-	Compute func()
-	// Check returns what was computed, and waits if another check's Compute does that.
+	// Check costs up to seconds of this host's processor. It is called at most once.
 	Check func() (Verification, error)
 }
 
-// Result computes and returns the result; without a check nothing is proven.
-func (h *HashCheck) Result() (Verification, error) {
+// result runs the check; without a check nothing is proven.
+func (h *HashCheck) result() (Verification, error) {
 	if h == nil {
 		return Unproven, nil
-	}
-	if h.Compute != nil {
-		h.Compute()
 	}
 	return h.Check()
 }

@@ -142,7 +142,7 @@ func (r *rotation) ask(ctx context.Context, password crypto.Secret) (match Verif
 	if err != nil {
 		return Unproven, "", err
 	}
-	if match, err = check.Result(); match == Match {
+	if match, err = check.result(); match == Match {
 		hash = check.Hash
 	}
 	return match, hash, err

@@ -120,7 +120,7 @@ func (a *app) sweepOn(client *vault.Client, servers *mailu.Servers) *sweep.Sweep
 	s := &sweep.Sweep{
 		Store: client, Keys: client, Time: client, Mailu: servers,
 		Clock: rotator.SystemClock{}, NewPassword: a.passwords.Generate, DefaultPolicy: r.DefaultPolicy.WithSpread(r.Spread),
-		Owner: a.owner, ClaimTTL: r.ClaimTTL, Workers: r.Workers, Canary: r.Canary, Grace: r.ShutdownGrace,
+		Owner: a.owner, ClaimTTL: r.ClaimTTL, Workers: r.Workers, Cores: computingCores(), Canary: r.Canary, Grace: r.ShutdownGrace,
 		Observe: a.observe, Cache: a.cache,
 	}
 	if a.metrics != nil {

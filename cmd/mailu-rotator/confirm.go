@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"time"
 
@@ -22,17 +21,16 @@ func confirming(in io.Reader, out io.Writer, mailu rotator.Mailu) func(context.C
 		return nil
 	}
 	return func(ctx context.Context, plan []sweep.Decision) bool {
-		question := announcement(plan, mailu, runtime.GOMAXPROCS(0))
+		question := announcement(plan, mailu, computingCores())
 		return question == "" || ask(ctx, in, out, question)
 	}
 }
 
 // What a new password costs, see docs/performance.md: Mailu's hashing and a request, and
-// on one core of this host the key and the check of Mailu's hash, of which it computes three
-// together.
+// on one core of this host the key and the check of Mailu's hash.
 const (
 	costAtMailu = 350 * time.Millisecond
-	costHere    = 130 * time.Millisecond
+	costHere    = 250 * time.Millisecond
 )
 
 // announcement says what a run will do, and about how long it takes: as long as the

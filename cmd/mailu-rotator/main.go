@@ -48,6 +48,7 @@ func main() {
 
 func run(args []string) int {
 	surviveBrokenPipes()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareThreads)
 	stdout, stderr := &standardOutput{file: os.Stdout}, newStandardError(os.Stderr)
 	defer stderr.close()
 	if err := hardenProcess(); err != nil {
@@ -71,6 +72,14 @@ func run(args []string) int {
 	fmt.Fprintf(stderr, "mailu-rotator: %s\n", text.Escape(err.Error()))
 	return exitCannotRun
 }
+
+// spareThreads are threads beyond the cores that compute. While hashes and keys keep every
+// thread busy Go looks at the network only every 10 ms (runtime.sysmon), and the Mailu
+// servers would wait for that at each request.
+const spareThreads = 1
+
+// computingCores is the number of cores that hashes and keys may use, at least 1.
+func computingCores() int { return max(1, runtime.GOMAXPROCS(0)-spareThreads) }
 
 // statusError ends the program with a status and no further output.
 type statusError struct{ code int }

@@ -133,6 +133,31 @@ func TestMetricsOfARealDaemonTellWhatItDid(t *testing.T) {
 	daemon.stop(t)
 }
 
+// A host of one core: while that computes, nobody else would look at the network.
+func TestAThreadIsSparedForTheNetwork(t *testing.T) {
+	s := newTestSite(t)
+	must(t, s.writeConfig(never, noJitter, anyPort))
+
+	daemon := s.startIn(t, []string{"GOMAXPROCS=1"})
+
+	if _, body := s.fetch(t, daemon.address(t, 1), "/metrics", ""); !strings.Contains(body, "\ngo_sched_gomaxprocs_threads 2\n") {
+		t.Errorf("not two threads: %s", regexp.MustCompile(`(?m)^go_sched.*$`).FindAllString(body, -1))
+	}
+	daemon.stop(t)
+}
+
+func TestTheSparedThreadIsNoCoreToComputeOn(t *testing.T) {
+	former := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(former)
+	for threads, want := range map[int]int{1: 1, 2: 1, 9: 8} {
+		runtime.GOMAXPROCS(threads)
+
+		if got := computingCores(); got != want {
+			t.Errorf("%d threads: %d cores, want %d", threads, got, want)
+		}
+	}
+}
+
 // typesIn finds metrics with their types.
 func typesIn(text, pattern string) map[string]string {
 	types := map[string]string{}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ func (h *host) sweep() *sweep.Sweep {
 	store := hostStore{f.store, h}
 	s := &sweep.Sweep{
 		Store: store, Keys: store, Mailu: hostMailu{f.mailu, h}, Time: f.store, Clock: rotator.SystemClock{}, NewPassword: f.newPassword,
-		DefaultPolicy: rotatortest.Policy(f.t, "180_days"), Owner: h.name, Workers: 8, ClaimTTL: f.claimTTL, Canary: true, Grace: 5 * time.Second,
+		DefaultPolicy: rotatortest.Policy(f.t, "180_days"), Owner: h.name, Workers: 8, Cores: runtime.GOMAXPROCS(0), ClaimTTL: f.claimTTL, Canary: true, Grace: 5 * time.Second,
 	}
 	if !f.realSeals {
 		s.Envelope = func(keys *crypto.Keyring) rotator.Envelope { return cheap{keys.Newest().Version} }

@@ -164,6 +164,12 @@ func (s server) Verify(_ context.Context, user string, password crypto.Secret) (
 		return nil, nil
 	}
 	proof, hash := rotator.Unproven, ""
+	check := func() (rotator.Verification, error) {
+		if s.Checking != nil {
+			s.Checking()
+		}
+		return proof, nil
+	}
 	err := s.Hook.around(Call{Op: OpVerify, User: user}, func() error {
 		if s.known(user) != nil {
 			return fmt.Errorf("user %s: %w: %w", user, rotator.ErrUnknownUser, rotator.ErrUnverifiable)
@@ -174,8 +180,7 @@ func (s server) Verify(_ context.Context, user string, password crypto.Secret) (
 		}
 		return nil
 	})
-	check := func() (rotator.Verification, error) { return proof, nil }
-	return &rotator.HashCheck{Hash: hash, Compute: s.Checking, Check: check}, err
+	return &rotator.HashCheck{Hash: hash, Check: check}, err
 }
 
 func (s server) Hash(_ context.Context, user string) (hash string, err error) {

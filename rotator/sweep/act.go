@@ -237,8 +237,8 @@ func (l limitedServer) Verify(ctx context.Context, username string, password cry
 	if err != nil || check == nil {
 		return nil, err
 	}
-	if compute := check.Compute; compute != nil {
-		check.Compute = func() { l.use(compute) }
-	}
-	return check, nil
+	return &rotator.HashCheck{Hash: check.Hash, Check: func() (match rotator.Verification, err error) {
+		l.use(func() { match, err = check.Check() })
+		return match, err
+	}}, nil
 }

@@ -225,7 +225,7 @@ func (s *Sweep) OpenWork(ctx context.Context) (*WorkSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &WorkSession{clock: clock, keys: keys, processor: newProcessor(cores())}, nil
+	return &WorkSession{clock: clock, keys: keys, processor: newProcessor(s.Cores)}, nil
 }
 
 // Keys opens and seals the messages about batches. The session wipes them.

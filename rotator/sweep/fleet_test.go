@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,7 @@ func (f *fleet) process(t *testing.T, owner string) *sweep.Sweep {
 	return &sweep.Sweep{
 		Store: f.store, Keys: f.store, Mailu: f.mailu, Time: f.store, Clock: rotator.SystemClock{},
 		NewPassword: f.newPassword, DefaultPolicy: rotatortest.Policy(t, "180_days"), Owner: owner,
-		Workers: 8, ClaimTTL: ttl, Canary: true, Grace: 30 * time.Second, Observe: f.observe,
+		Workers: 8, Cores: runtime.GOMAXPROCS(0), ClaimTTL: ttl, Canary: true, Grace: 30 * time.Second, Observe: f.observe,
 	}
 }
 

@@ -129,7 +129,7 @@ func (g *ground) sweep(t *testing.T, owner string) sweep.Row {
 			g.made++
 			return generator.Generate()
 		},
-		DefaultPolicy: policy, Owner: owner, Workers: 2, ClaimTTL: realTTL, Canary: true,
+		DefaultPolicy: policy, Owner: owner, Workers: 2, Cores: 2, ClaimTTL: realTTL, Canary: true,
 	}
 	report, err := s.Run(t.Context(), sweep.Selection{}, 0)
 	must(t, err)

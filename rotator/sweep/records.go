@@ -73,7 +73,7 @@ func (s *Sweep) Reveal(ctx context.Context, c rotator.Credential, pending, accep
 	}
 	defer keys.Wipe()
 	if accepted && c.Pending != nil {
-		if pending, remark, err = s.newRotator(s.Clock, keys, newProcessor(cores())).Accepted(ctx, c); err != nil {
+		if pending, remark, err = s.newRotator(s.Clock, keys, newProcessor(s.Cores)).Accepted(ctx, c); err != nil {
 			return crypto.Secret{}, false, "", err
 		}
 	}

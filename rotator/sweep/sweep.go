@@ -15,7 +15,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"runtime"
 	"time"
 
 	"mailu-rotator/crypto"
@@ -35,6 +34,7 @@ type Sweep struct {
 	DefaultPolicy rotator.Policy
 	Owner         string        // names this process in claims
 	Workers       int           // records that are read concurrently; at least 1
+	Cores         int           // of this host, that hashes and keys may use; at least 1
 	ClaimTTL      time.Duration // how long a claim is valid
 	Canary        bool          // one tenant per server goes first, alone
 	Grace         time.Duration // how long work in flight may continue after ctx ended
@@ -185,13 +185,11 @@ func (s *Sweep) inRun(ctx context.Context, o operation, do func(*run) error) (er
 	if sel.All && sel.RotatedBefore.IsZero() {
 		sel.RotatedBefore = clock.Now()
 	}
-	r := &run{Sweep: s, clock: clock, sel: sel, rotator: s.newRotator(clock, keys, newProcessor(cores())), keys: keys, store: &storeHealth{}}
+	r := &run{Sweep: s, clock: clock, sel: sel, rotator: s.newRotator(clock, keys, newProcessor(s.Cores)), keys: keys, store: &storeHealth{}}
 	r.rotator.Rivals = r.namesakes(nil)
 	r.rotator.LoginTurn = newLogins(runLogins, nil).turn
 	return do(r)
 }
-
-func cores() int { return runtime.GOMAXPROCS(0) }
 
 func (s *Sweep) newRotator(clock rotator.Clock, keys *crypto.Keyring, processor processor) *rotator.Rotator {
 	var envelope rotator.Envelope = keys

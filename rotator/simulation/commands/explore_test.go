@@ -135,7 +135,7 @@ func (w *world) start(c command) *process {
 	policy, _ := rotator.ParsePolicy("180_days")
 	p.sweep = &sweep.Sweep{
 		Store: store{p}, Keys: store{p}, Mailu: servers{p}, Time: store{p}, Clock: clock{p}, NewPassword: w.newPassword,
-		DefaultPolicy: policy, Owner: c.name, Workers: 8, ClaimTTL: claimTTL, Grace: time.Second,
+		DefaultPolicy: policy, Owner: c.name, Workers: 8, Cores: 2, ClaimTTL: claimTTL, Grace: time.Second,
 		Envelope: func(keys *crypto.Keyring) rotator.Envelope {
 			return &envelope{world: w, by: c.name, newest: keys.Newest().Version, seals: map[string]int{}}
 		},
