@@ -181,17 +181,18 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (resp *http.Response, er
 	return resp, nil
 }
 
-// firstSilence is how long a first try waits for the beginning of an answer. A standby that
-// forwards to a lost leader answers nothing and keeps its connections alive. Each further
-// try waits twice as long, so that a slow Vault is waited for too.
-const firstSilence = 5 * time.Second
+// firstSilence is how long a first try waits for the beginning of an answer. A node that
+// forwards to a lost leader answers nothing and keeps its connections alive. Each round of
+// the nodes waits twice as long, so that a slow Vault is waited for too.
+const firstSilence = 2 * time.Second
 
 func (t *boundedTransport) silenceLimit(ctx context.Context, operation string) time.Duration {
 	failed, ok := ctx.Value(triesKey{}).(*tries)
 	if !ok || operation == opList { // which may be long
 		return t.cfg.TryTimeout
 	}
-	return min(firstSilence<<min(failed.n, 12), t.cfg.TryTimeout)
+	rounds := failed.n / int(t.nodes.size.Load())
+	return min(firstSilence<<min(rounds, 12), t.cfg.TryTimeout)
 }
 
 // CloseIdleConnections is called by [http.Client.CloseIdleConnections].

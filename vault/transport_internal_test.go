@@ -60,7 +60,22 @@ func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 	}
 }
 
-// An announced length alone costs nothing.
+func TestEachRoundOfTheNodesWaitsTwiceAsLong(t *testing.T) {
+	transport := boundedTransport{nodes: &nodes{}, cfg: Config{TryTimeout: time.Minute}}
+	transport.nodes.size.Store(3)
+	for failed, want := range map[int]time.Duration{0: 2, 2: 2, 3: 4, 5: 4, 6: 8, 12: 32, 15: 60, 600: 60} {
+		ctx, tries := withTries(t.Context())
+		tries.n = failed
+
+		if got := transport.silenceLimit(ctx, opRead); got != want*time.Second {
+			t.Errorf("after %d tries at 3 nodes: %s, want %ds", failed, got, want)
+		}
+		if got := transport.silenceLimit(ctx, opList); got != time.Minute {
+			t.Errorf("a list after %d tries: %s, want the whole time of a try", failed, got)
+		}
+	}
+}
+
 // Only the wait for its beginning is short: an answer may take its time.
 func TestALongAnswerIsReadToItsEnd(t *testing.T) {
 	t.Parallel()
@@ -91,6 +106,7 @@ func TestALongAnswerIsReadToItsEnd(t *testing.T) {
 	}
 }
 
+// An announced length alone costs nothing.
 func TestAClaimedLengthIsNotAllocated(t *testing.T) {
 	answer := &api.Response{Response: &http.Response{ContentLength: math.MaxInt64, Body: io.NopCloser(strings.NewReader("{}"))}}
 
