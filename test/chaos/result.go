@@ -146,9 +146,13 @@ func (t table) head(cells ...string) { fmt.Fprintf(t, "\n%s\n", strings.Join(cel
 
 func (t table) row(name string, n int) { fmt.Fprintf(t, "  %s\t%d\n", name, n) }
 
+// group leaves out what this kind of run does not have.
 func (t table) group(title string, of *tally, group string) {
-	t.head(title)
-	for _, name := range of.names(group) {
+	names := of.names(group)
+	if len(names) > 0 {
+		t.head(title)
+	}
+	for _, name := range names {
 		t.row(name, of.of(group, name))
 	}
 }
