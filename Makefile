@@ -133,7 +133,7 @@ $(OUT)/bench: FORCE
 	@cd test/bench && GOWORK=off go build -o $(abspath $@) .
 FORCE:
 
-bench: build vault nats $(OUT)/bench ## measure all of docs/performance.md and write it (about 30 minutes); BENCH="-only scan"
+bench: build vault nats $(OUT)/bench ## measure all of docs/performance.md and write it (about 45 minutes); BENCH="-only scan"
 	@scripts/tools.sh script >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -write $(BENCH)
 

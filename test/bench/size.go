@@ -35,7 +35,7 @@ type size struct {
 
 func sizeOf(o options) (size, error) {
 	full := size{
-		Repetitions: 3, Servers: 8, Waiting: 4, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 1600, Proof: 60, Verify: 200, Cluster: 384, Sites: 32, Script: 96, Slow: 400,
+		Repetitions: 3, Servers: 8, Waiting: 4, Requests: 200, Scan: 10_000, Rotate: 800, Emergency: 1600, Proof: 60, Verify: 200, Cluster: 576, Sites: 96, Script: 96, Slow: 400,
 		Idle: 1000, Watch: time.Minute, Settle: 10 * time.Second, Starts: 20, Compute: 2 * time.Second,
 		GrowScan: []int{100, 1000, 10_000, 100_000}, GrowRotate: []int{100, 1000, 10_000},
 		Real: []int{1000, 10_000, 100_000}, Simulated: []int{1000, 10_000, 100_000, 1_000_000},
@@ -48,7 +48,7 @@ func sizeOf(o options) (size, error) {
 		}
 		return full, nil
 	case "check":
-		full.Emergency, full.Rotate, full.Script, full.Slow, full.Cluster = 400, 400, 48, 200, 192
+		full.Emergency, full.Rotate, full.Script, full.Slow, full.Cluster, full.Sites = 400, 400, 48, 200, 192, 32
 		full.Real, full.Simulated, full.Reported = []int{1000}, []int{1000, 1_000_000}, nil
 		return full, nil
 	case "smoke":
