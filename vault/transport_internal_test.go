@@ -63,12 +63,13 @@ func TestARecordOf100MBCostsWhatTheLargestMayCost(t *testing.T) {
 func TestEachRoundOfTheNodesWaitsTwiceAsLong(t *testing.T) {
 	transport := boundedTransport{nodes: &nodes{}, cfg: Config{TryTimeout: time.Minute}}
 	transport.nodes.size.Store(3)
-	for failed, want := range map[int]time.Duration{0: 2, 2: 2, 3: 4, 5: 4, 6: 8, 12: 32, 15: 60, 600: 60} {
+	for failed, seconds := range map[int]int{0: 2, 2: 2, 3: 4, 5: 4, 6: 8, 12: 32, 15: 60, 600: 60} {
+		want := time.Duration(seconds) * time.Second
 		ctx, tries := withTries(t.Context())
 		tries.n = failed
 
-		if got := transport.silenceLimit(ctx, opRead); got != want*time.Second {
-			t.Errorf("after %d tries at 3 nodes: %s, want %ds", failed, got, want)
+		if got := transport.silenceLimit(ctx, opRead); got != want {
+			t.Errorf("after %d tries at 3 nodes: %s, want %s", failed, got, want)
 		}
 		if got := transport.silenceLimit(ctx, opList); got != time.Minute {
 			t.Errorf("a list after %d tries: %s, want the whole time of a try", failed, got)
