@@ -141,6 +141,7 @@ func TestAnswersOfIMAP(t *testing.T) {
 		"other lines first":           {ready, "* CAPABILITY IMAP4rev1\r\n+ ", "* CAPABILITY IMAP4rev1\r\na2 OK", false, ""},
 		"refused by Dovecot":          {ready, "+ ", "a2 NO [AUTHENTICATIONFAILED] Authentication failed.", true, "AUTHENTICATIONFAILED"},
 		"refused by nginx":            {ready, "+ ", "a2 NO Authentication credentials invalid", true, "Authentication credentials invalid"},
+		"not permitted":               {ready, "+ ", "a2 NO [AUTHORIZATIONFAILED] no mailbox", true, "no mailbox"},
 		"expired":                     {ready, "+ ", "a2 NO [EXPIRED] too old", true, "too old"},
 		"over a limit, by Dovecot":    {ready, "+ ", "a2 NO [UNAVAILABLE] Temporary authentication failure.", false, "AUTH_RATELIMIT_USER"},
 		"over a limit, by nginx":      {ready, "+ ", "a2 NO Temporary authentication failure (rate-limit)", false, "AUTH_RATELIMIT_USER"},

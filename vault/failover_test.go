@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -230,7 +231,8 @@ func TestASessionSurvivesTheLossOfItsNode(t *testing.T) {
 	}
 }
 
-// nameServer answers every question for an address of IPv4 with these.
+// nameServer answers every question for an address of IPv4 with these, every second time
+// in reverse, as resolvers shuffle.
 func nameServer(t *testing.T, addresses ...[4]byte) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -238,6 +240,7 @@ func nameServer(t *testing.T, addresses ...[4]byte) *net.Resolver {
 	t.Cleanup(func() { conn.Close() })
 	go func() {
 		buffer := make([]byte, 512)
+		addresses := slices.Clone(addresses)
 		for {
 			n, from, err := conn.ReadFrom(buffer)
 			if err != nil {
@@ -250,6 +253,9 @@ func nameServer(t *testing.T, addresses ...[4]byte) *net.Resolver {
 			message.Response, message.Authoritative = true, true
 			message.Additionals = nil
 			for _, q := range message.Questions {
+				if q.Type == dnsmessage.TypeA {
+					slices.Reverse(addresses)
+				}
 				for _, ip := range addresses {
 					if q.Type == dnsmessage.TypeA {
 						header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
@@ -319,6 +325,33 @@ func TestEveryAddressOfANameIsAsked(t *testing.T) {
 		if err != nil || other.asked.Load() == before && one.asked.Load() > 0 && one.status.Load() == 503 {
 			t.Fatalf("%v; the other address was asked %d times", err, other.asked.Load()-before)
 		}
+	}
+}
+
+func TestTheLastAddressOfANameIsReached(t *testing.T) {
+	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
+	port := strings.TrimPrefix(f.proxy.URL, "http://127.0.0.1:")
+	var sealed, alsoSealed, serving nodeAt
+	sealed.serve(t, "127.0.0.2:"+port, f.server.Addr)
+	alsoSealed.serve(t, "127.0.0.3:"+port, f.server.Addr)
+	serving.serve(t, "127.0.0.4:"+port, f.server.Addr)
+	f.config.Address = "http://vault.test:" + port
+	f.config.Resolver = nameServer(t, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3}, [4]byte{127, 0, 0, 4})
+	c := f.open(t, f.rootAuth())
+	for range 6 {
+		sealed.status.Store(503)
+		alsoSealed.status.Store(503)
+
+		if _, err := c.Read(within(t, 10*time.Second), tenant); err != nil {
+			t.Fatal(err)
+		}
+		sealed.status.Store(0)
+		alsoSealed.status.Store(0)
+		serving.status.Store(503) // so that the next round begins elsewhere
+		if _, err := c.Read(within(t, 10*time.Second), tenant); err != nil {
+			t.Fatal(err)
+		}
+		serving.status.Store(0)
 	}
 }
 

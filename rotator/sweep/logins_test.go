@@ -1,6 +1,7 @@
 package sweep_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -255,6 +256,26 @@ func TestARefusalOfAPasswordThatWasChanged(t *testing.T) {
 
 		if got := f.logins(); len(got) != 0 {
 			t.Errorf("events %q", got)
+		}
+	})
+}
+
+// What fails because the program is stopped says nothing about the server.
+func TestALoginThatIsCutOffIsNotReported(t *testing.T) {
+	inFleet(t, func(t *testing.T, f *fleet) {
+		f.add(serverA, 1)
+		mail := f.mailServices(serverA)
+		ctx, stop := context.WithCancel(t.Context())
+		mail.answer = func(user string) error {
+			stop()
+			time.Sleep(f.sweep.Grace + time.Second)
+			return mail.breakOff(user)
+		}
+
+		report, err := f.sweep.Run(ctx, sweep.Selection{All: true}, 0)
+
+		if err != nil || report.Count(rotator.Rotated) != 1 || report.FailedLogins() != 0 || len(f.logins()) != 0 || len(mail.users) != 1 {
+			t.Errorf("%v; %+v; events %q after %d logins", err, report.Rows, f.logins(), len(mail.users))
 		}
 	})
 }
