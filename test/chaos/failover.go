@@ -75,6 +75,10 @@ func (s *stage) revokeTokensPatiently(ctx context.Context, rng *rand.Rand) (err 
 	return err
 }
 
+// rareFirst is how long a step is awaited at which the leader was never lost: a process
+// takes some of them only when it starts.
+const rareFirst = 10 * time.Second
+
 // failOver loses the leader at the next step at which that has happened least often.
 func (s *stage) failOver(ctx context.Context, rng *rand.Rand) error {
 	leader, err := s.nodes.Leader(ctx)
@@ -94,8 +98,11 @@ func (s *stage) failOver(ctx context.Context, rng *rand.Rand) error {
 	for _, p := range s.processes {
 		gates = append(gates, p.gates...)
 	}
-	failed := make(chan error, 1)
-	trap := lay(gates, func(m sighting) bool { return s.isLeast(failover{kill{m.step, where}, how}) }, fault, func(m sighting) {
+	failed, begun := make(chan error, 1), time.Now()
+	trap := lay(gates, func(m sighting) bool {
+		f := failover{kill{m.step, where}, how}
+		return s.isLeast(f) && (s.tally.of("failovers", f.String()) == 0 || time.Since(begun) > rareFirst)
+	}, fault, func(m sighting) {
 		f := failover{kill{m.step, where}, how}
 		s.tally.add("failovers", f.String())
 		if t := s.byID[m.tenant]; t != nil {

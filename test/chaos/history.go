@@ -155,7 +155,7 @@ func (s *stage) histories(ctx context.Context) ([]history, error) {
 }
 
 func (s *stage) history(ctx context.Context, t *tenant) (history, error) {
-	t.mu.Lock() // uncontended: the processes have ended
+	t.mu.Lock()
 	defer t.mu.Unlock()
 	named := names{}
 	h := history{tenant: t.id, held: named.of(t.held), edits: t.edits, notes: t.notes, shown: t.mailu.Shown(t.user)}
