@@ -100,8 +100,8 @@ func (c *call) request(ctx context.Context, method, path string, body []byte) (*
 	return req, nil
 }
 
-// worthAnother returns the wait before the next try, or false if there is none: not if
-// the wait would exceed the call's deadline.
+// worthAnother returns the wait before the next try, or false if the wait would
+// exceed the call's deadline.
 func (c *call) worthAnother(ctx context.Context) (time.Duration, bool) {
 	if c.once || !c.last.again || c.tries == maxTries {
 		return 0, false

@@ -174,7 +174,7 @@ func (s *Server) connect(ctx context.Context, service mailService) (session mail
 	return session, err
 }
 
-// limitedConn reads no more than a number of bytes.
+// limitedConn reads a limited number of bytes.
 type limitedConn struct {
 	net.Conn
 	left int

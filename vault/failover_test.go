@@ -152,7 +152,7 @@ func (c *clustered) awaitWrite(ctx context.Context) {
 	askers.Wait()
 }
 
-// await waits for so many more writes.
+// await waits for a number of further writes.
 func (w *writer) await(t *testing.T, more int64, ended chan error) {
 	t.Helper()
 	for from := w.done.Load(); w.done.Load() < from+more; time.Sleep(5 * time.Millisecond) {

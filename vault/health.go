@@ -91,7 +91,7 @@ func (c *HealthClient) Check(ctx context.Context) (checks, ofNodes []rotator.Che
 	return checks, ofNodes
 }
 
-// answerOfNode is the health of one node, or why there is none.
+// answerOfNode is the health of one node, or the reason why it is unknown.
 type answerOfNode struct {
 	node   *HealthClient
 	health *api.HealthResponse

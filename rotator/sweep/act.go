@@ -166,7 +166,7 @@ func (r *run) row(j *job) Row {
 // processor limits what a run computes at a time to the processor's cores: more would
 // not finish sooner. Passwords that Mailu may already have come first, so that the time
 // between push and commit stays short: only as many seals and opens as there are cores
-// wait for a core at a time, so a check of a hash waits for no more than those.
+// wait for a core at a time, so a check of a hash waits for these only.
 //
 // It is the only limit here. The other resources limit themselves: the store its
 // concurrent requests, a Mailu server its requests and its push slots.

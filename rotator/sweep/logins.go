@@ -13,8 +13,8 @@ const (
 	verificationLogins = 5 // of a verification, at each server
 )
 
-// logins bounds the real logins of a run at each server, because Mailu counts those that
-// it refuses. They go one at a time, and none follows one that failed.
+// logins bounds the real logins of a run at each server, because Mailu counts refused
+// logins. They go one at a time, and none follows one that failed.
 type logins struct {
 	limit int64
 	among func(rotator.Credential) bool // nil: any tenant

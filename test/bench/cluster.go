@@ -81,7 +81,7 @@ func (b *bench) clusterRequests(ctx context.Context, f *fleet) error {
 	return nil
 }
 
-// byWorkers measures an emergency run by so many workers, from the planner's first
+// byWorkers measures an emergency run by a number of workers, from the planner's first
 // message to its last. Its status says that all is done, and its report how.
 func (b *bench) byWorkers(ctx context.Context, f *fleet, crew int) (s swept, err error) {
 	var workers []*process

@@ -141,7 +141,7 @@ func (b *bench) costOfAPush(ctx context.Context, origin string) (time.Duration, 
 	return took / times, err
 }
 
-// pushes is the time of so many pushes for one user, one after the other.
+// pushes returns the time of a number of pushes for one user, one after the other.
 func (b *bench) pushes(ctx context.Context, origin string, times int) (time.Duration, error) {
 	begun := time.Now()
 	for range times {

@@ -38,7 +38,7 @@ func (s *stage) faultPhase(ctx context.Context) (findings []finding, err error) 
 		}
 	}
 	outages, edits, rivals, ends := chance(), chance(), chance(), chance()
-	group.Go(func() error { return s.befall(ctx, outages) })
+	group.Go(func() error { return s.causeOutages(ctx, outages) })
 	group.Go(func() error { s.operator(ctx, edits); return nil })
 	group.Go(func() error { findings = s.sampler(ctx); return nil })
 	switch {

@@ -27,8 +27,8 @@ func (s *stage) outages() []outage {
 	}
 }
 
-// befall causes one outage after another until ctx ends.
-func (s *stage) befall(ctx context.Context, rng *rand.Rand) error {
+// causeOutages causes one outage after another until ctx ends.
+func (s *stage) causeOutages(ctx context.Context, rng *rand.Rand) error {
 	all := s.outages()
 	for {
 		for _, i := range rng.Perm(len(all)) {

@@ -87,7 +87,7 @@ func (s *stage) finish(ctx context.Context, keep bool) error {
 	return nil
 }
 
-// command is one of those that an operator needs most.
+// command is a command that operators often use.
 type command struct {
 	shows string
 	args  []string
