@@ -156,10 +156,21 @@ func (s *stage) least(f failover) int {
 	return max(least, 0)
 }
 
+// sealLeader kills a leader that hangs while it is sealed: Vault can, with requests in
+// flight.
 func (s *stage) sealLeader(ctx context.Context, rng *rand.Rand) error {
-	return s.lose(ctx, rng, 4*time.Second,
-		func(leader *vaulttest.Server) error { return leader.Seal(ctx) },
-		func(leader *vaulttest.Server) error { return leader.Unseal(ctx) })
+	regain := func(leader *vaulttest.Server) error { return leader.Unseal(ctx) }
+	seal := func(leader *vaulttest.Server) error {
+		limited, cancel := context.WithTimeout(ctx, 15*time.Second)
+		defer cancel()
+		if leader.Seal(limited) != nil {
+			s.tally.add("faults", "vault: the leader hangs while it is sealed, and is killed")
+			leader.Kill()
+			regain = func(leader *vaulttest.Server) error { return leader.Restart(ctx) }
+		}
+		return nil
+	}
+	return s.lose(ctx, rng, 4*time.Second, seal, func(leader *vaulttest.Server) error { return regain(leader) })
 }
 
 func (s *stage) isolateLeader(ctx context.Context, rng *rand.Rand) error {
