@@ -36,7 +36,7 @@ func newClustered(t *testing.T) *clustered {
 	leader, err := cluster.Leader(within(t, time.Minute))
 	must(t, err)
 	must(t, leader.Provision(t.Context(), vaulttest.DefaultLayout()))
-	root, err := leader.Client()
+	root, err := cluster.Client()
 	must(t, err)
 	f := &fixture{server: leader, root: root, config: vault.Config{
 		Address: leader.Addr, Mount: "vault", Prefix: "smtp", Leaf: "admin",

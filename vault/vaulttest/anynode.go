@@ -31,6 +31,15 @@ func (c *Cluster) Client() (*api.Client, error) {
 	return patient, nil
 }
 
+// anyNode is [Cluster.Client] for a node of a cluster, which may lose its leader at any
+// time on a loaded machine; else [Server.Client].
+func (s *Server) anyNode() (*api.Client, error) {
+	if s.node == nil {
+		return s.Client()
+	}
+	return s.node.cluster.Client()
+}
+
 // anyNode asks one node after the other until one serves.
 type anyNode struct {
 	cluster *Cluster

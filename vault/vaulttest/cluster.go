@@ -94,7 +94,7 @@ func (c *Cluster) start(ctx context.Context, o ClusterOptions) (err error) {
 		s := &Server{
 			opts:   Options{Dir: filepath.Join(c.dir, id), TLS: true, Log: o.Log},
 			layout: DefaultLayout(), ca: ca, binary: binary,
-			node: &node{id: id, multiplier: max(o.Multiplier, 1)},
+			node: &node{cluster: c, id: id, multiplier: max(o.Multiplier, 1)},
 		}
 		if err := s.prepare(); err != nil {
 			return err
@@ -350,6 +350,7 @@ func shortPause(ctx context.Context) error {
 
 // node is what a Server has as a member of a cluster.
 type node struct {
+	cluster    *Cluster
 	id         string
 	multiplier int
 	listen     string           // where it listens for its peers

@@ -19,9 +19,9 @@ func cluster(t *testing.T) (*vaulttest.Cluster, string) {
 		t.Fatal(err)
 	}
 	path := layout.Path(tenant)
-	if err := leader.Put(t.Context(), path, map[string]any{"username": "admin@example.com"}); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, func() error { // it may just have lost the lead
+		return leader.Put(t.Context(), path, map[string]any{"username": "admin@example.com"})
+	})
 	return c, path
 }
 
@@ -67,6 +67,9 @@ func TestCluster(t *testing.T) {
 
 		leader.Kill()
 
+		if err := leader.Provision(t.Context(), vaulttest.DefaultLayout()); err != nil {
+			t.Errorf("what all nodes share is not prepared by another node: %v", err)
+		}
 		if next := leaderOf(t, c); next == leader {
 			t.Error("the killed node leads")
 		}

@@ -27,7 +27,7 @@ func (l Layout) Path(tenant string) string { return path.Join(l.Prefix, tenant, 
 // exportable AES-256 key. Existing ones are kept. The other helpers use the layout
 // provisioned last, initially DefaultLayout.
 func (s *Server) Provision(ctx context.Context, l Layout) error {
-	client, err := s.Client()
+	client, err := s.anyNode()
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (s *Server) Provision(ctx context.Context, l Layout) error {
 
 // RotateKey adds a version to the master key.
 func (s *Server) RotateKey(ctx context.Context) error {
-	client, err := s.Client()
+	client, err := s.anyNode()
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,8 @@ func (s *Server) RotateKey(ctx context.Context) error {
 	return nil
 }
 
-// Put writes a new version of a secret, whatever the current version is.
+// Put writes a new version of a secret, whatever the current version is. Like Get it asks
+// this node alone.
 func (s *Server) Put(ctx context.Context, path string, fields map[string]any) error {
 	client, err := s.Client()
 	if err != nil {
@@ -95,7 +96,7 @@ func (s *Server) Get(ctx context.Context, path string) (fields map[string]any, v
 
 // Token creates a token with these policies and "default", never a root token.
 func (s *Server) Token(ctx context.Context, policies ...string) (string, error) {
-	client, err := s.Client()
+	client, err := s.anyNode()
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +111,7 @@ func (s *Server) Token(ctx context.Context, policies ...string) (string, error) 
 
 // WritePolicy creates or replaces an ACL policy.
 func (s *Server) WritePolicy(ctx context.Context, name, hcl string) error {
-	client, err := s.Client()
+	client, err := s.anyNode()
 	if err != nil {
 		return err
 	}
