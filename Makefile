@@ -141,7 +141,7 @@ bench-check: build vault nats $(OUT)/bench ## measure less, and fail where a rat
 	@scripts/tools.sh script >/dev/null
 	@$(OUT)/bench -root . -binary $(BINARY) -scale check -check $(BENCH)
 
-readers: vault ## measure how long the example readers wait while all is rotated (20 minutes); READS=10000
+readers: vault ## measure how long the example readers wait while all is rotated (7 minutes, a quiet machine); READS=10000
 	@scripts/tools.sh readers >/dev/null
 	go test ./test/readers -count 1 -timeout 2h -run TestReadersWhileAllIsRotated -v -args \
 		-reads $(or $(READS),10000) -rotations 8 -hashing 300ms -gap 700ms
