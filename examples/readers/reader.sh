@@ -116,5 +116,5 @@ log_in() {
 }
 
 while read -r tenant; do
-  if log_in "$tenant" </dev/null; then echo "$tenant $which"; else echo "$tenant failed: $why"; fi
+  if log_in "$tenant"; then echo "$tenant $which"; else echo "$tenant failed: $why"; fi
 done

@@ -173,11 +173,15 @@ func (a *tenant) put() {
 // seal returns the fields that hold a password, under the newest master key.
 func (a *tenant) seal(password string) map[string]any {
 	a.t.Helper()
+	return a.sealAt(time.Now().UTC().Format(time.RFC3339Nano), password)
+}
+
+func (a *tenant) sealAt(at, password string) map[string]any {
+	a.t.Helper()
 	keys, err := vaultread.MasterKeys(a.t.Context(), a.root, "transit", "smtp-master")
 	must(a.t, err)
 	ring, err := crypto.NewKeyring(keys)
 	must(a.t, err)
-	at := time.Now().UTC().Format(time.RFC3339Nano)
 	sealed, version, err := ring.Seal(crypto.Binding{TenantID: a.id, LastRotated: at}, crypto.SecretFromString(password))
 	must(a.t, err)
 	return map[string]any{"password": string(sealed), "last_rotated": at, "key_version": int(version)}

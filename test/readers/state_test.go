@@ -48,8 +48,12 @@ func states() map[string]state {
 			a.push(second)
 			a.remove("password", "last_rotated", "key_version")
 		}, "pending", []bool{true}},
-		"without a key version":         {func(a *tenant) { a.remove("key_version") }, "current", []bool{true}},
-		"with fields that are null":     {func(a *tenant) { a.set("pending", nil); a.set("key_version", nil) }, "current", []bool{true}},
+		"without a key version":     {func(a *tenant) { a.remove("key_version") }, "current", []bool{true}},
+		"with fields that are null": {func(a *tenant) { a.set("pending", nil); a.set("key_version", nil) }, "current", []bool{true}},
+		"never rotated, so its date is null": {func(a *tenant) {
+			a.set("password", a.sealAt("", first)["password"])
+			a.set("last_rotated", nil)
+		}, "current", []bool{true}},
 		"a date that is not its own":    {func(a *tenant) { a.set("last_rotated", "2026-01-02T03:04:05Z") }, "failed: ", nil},
 		"a master key that is gone":     {func(a *tenant) { a.set("key_version", 99) }, "failed: ", nil},
 		"a password that is not sealed": {func(a *tenant) { a.set("password", first) }, "failed: ", nil},
