@@ -83,11 +83,17 @@ func textOf(answer *api.Secret, field string) string {
 	return text
 }
 
+// Statuses of Vault's own (https://developer.hashicorp.com/vault/api-docs#http-status-codes).
+const (
+	statusDRSecondary        = 472 // of disaster recovery replication
+	statusPerformanceStandby = 473
+)
+
 func describeStatus(code int) string {
 	switch code {
-	case 472:
+	case statusDRSecondary:
 		return "472 (a disaster recovery secondary: use the primary's address)"
-	case 473:
+	case statusPerformanceStandby:
 		return "473 (a performance standby: use the active node's address)"
 	case http.StatusServiceUnavailable:
 		return "503 (sealed, without a leader, or overloaded)"
@@ -100,7 +106,7 @@ func describeStatus(code int) string {
 func forbid(err error) error {
 	switch code := statusOf(err); {
 	case code < 400, code >= 500:
-	case code == http.StatusRequestTimeout, code == http.StatusPreconditionFailed, code == http.StatusTooManyRequests, code == 472, code == 473:
+	case code == http.StatusRequestTimeout, code == http.StatusPreconditionFailed, code == http.StatusTooManyRequests, code == statusDRSecondary, code == statusPerformanceStandby:
 	default:
 		return fmt.Errorf("%w: %w", rotator.ErrForbidden, err)
 	}
@@ -129,7 +135,7 @@ func (e *unavailableError) Unwrap() []error { return []error{e.error, rotator.Er
 // unusable answer (too large, not JSON) concerns the requested record.
 func isAboutVault(err error) bool {
 	switch statusOf(err) {
-	case http.StatusPreconditionFailed, http.StatusTooManyRequests, 472, 473, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusPreconditionFailed, http.StatusTooManyRequests, statusDRSecondary, statusPerformanceStandby, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	case http.StatusInternalServerError:
 		return slices.ContainsFunc(passing, func(phrase string) bool { return says(err, phrase) })

@@ -4,20 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/net/dns/dnsmessage"
 
 	"mailu-rotator/rotator"
 	"mailu-rotator/vault"
@@ -229,128 +223,6 @@ func TestASessionSurvivesTheLossOfItsNode(t *testing.T) {
 			test.regain(node)
 			must(t, c.Await(within(t, time.Minute), node))
 		})
-	}
-}
-
-// nameServer answers every question for an address of IPv4 with these, shuffled each time.
-func nameServer(t *testing.T, addresses ...[4]byte) *net.Resolver {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { conn.Close() })
-	go func() {
-		buffer := make([]byte, 512)
-		addresses, chance := slices.Clone(addresses), rand.New(rand.NewPCG(1, 2))
-		for {
-			n, from, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return // closed
-			}
-			var message dnsmessage.Message
-			if message.Unpack(buffer[:n]) != nil {
-				continue
-			}
-			message.Response, message.Authoritative = true, true
-			message.Additionals = nil
-			for _, q := range message.Questions {
-				if q.Type == dnsmessage.TypeA {
-					chance.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
-				}
-				for _, ip := range addresses {
-					if q.Type == dnsmessage.TypeA {
-						header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
-						message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: ip}})
-					}
-				}
-			}
-			if answer, err := message.Pack(); err == nil {
-				_, _ = conn.WriteTo(answer, from)
-			}
-		}
-	}()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
-}
-
-// nodeAt is what a node of the name answers: what Vault does, or a fixed status.
-type nodeAt struct {
-	status atomic.Int64 // 0: as Vault
-	asked  atomic.Int64
-}
-
-func (n *nodeAt) serve(t *testing.T, address string, to string) {
-	t.Helper()
-	target, err := url.Parse(to)
-	must(t, err)
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	listener, err := net.Listen("tcp", address)
-	must(t, err)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n.asked.Add(1)
-		if status := n.status.Load(); status != 0 {
-			w.WriteHeader(int(status))
-			_, _ = w.Write([]byte(`{"errors":["Vault is sealed"]}`))
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	server.Listener.Close()
-	server.Listener = listener
-	server.Start()
-	t.Cleanup(server.Close)
-}
-
-func TestEveryAddressOfANameIsAsked(t *testing.T) {
-	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
-	port := strings.TrimPrefix(f.proxy.URL, "http://127.0.0.1:")
-	var second, third nodeAt
-	second.serve(t, "127.0.0.2:"+port, f.server.Addr)
-	third.serve(t, "127.0.0.3:"+port, f.server.Addr)
-	f.config.Address = "http://vault.test:" + port
-	f.config.Resolver = nameServer(t, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3})
-	c := f.open(t, f.rootAuth())
-	for range 4 { // each is sealed twice
-		one, other := &second, &third
-		if second.status.Load() != 0 {
-			second.status.Store(0)
-			one, other = &third, &second
-		}
-		third.status.Store(0)
-		one.status.Store(503)
-		before := other.asked.Load()
-
-		_, err := c.Read(t.Context(), tenant)
-
-		if err != nil || other.asked.Load() == before && one.asked.Load() > 0 && one.status.Load() == 503 {
-			t.Fatalf("%v; the other address was asked %d times", err, other.asked.Load()-before)
-		}
-	}
-}
-
-func TestEachAddressIsAskedOnceInARound(t *testing.T) {
-	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
-	port := strings.TrimPrefix(f.proxy.URL, "http://127.0.0.1:")
-	var nodes [3]nodeAt
-	for i := range nodes {
-		nodes[i].serve(t, fmt.Sprintf("127.0.0.%d:%s", 2+i, port), f.server.Addr)
-	}
-	f.config.Address = "http://vault.test:" + port
-	f.config.Resolver = nameServer(t, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3}, [4]byte{127, 0, 0, 4})
-	c := f.open(t, f.rootAuth())
-	asked := func() (n int64) { return nodes[0].asked.Load() + nodes[1].asked.Load() + nodes[2].asked.Load() }
-	for round := range 12 { // another one serves each time
-		for i := range nodes {
-			nodes[i].status.Store(503)
-		}
-		nodes[round%3].status.Store(0)
-		before := asked()
-
-		_, err := c.Read(t.Context(), tenant)
-
-		if took := asked() - before; err != nil || took > 3 {
-			t.Errorf("round %d: %d requests to 3 nodes, %v", round, took, err)
-		}
 	}
 }
 

@@ -26,8 +26,8 @@ import (
 const triesOfARecord = 5
 
 // retry is the API client's retry policy: it retries network errors, 412, 429 and 5xx
-// except 501, also for writes, until the call's context ends. Only a 500 about one
-// record has few tries.
+// except 501, also for writes, until the call's context ends. A 500 about one record has
+// few tries; after a 472 or 473 each node that was not tried in this round has one.
 type retry struct {
 	Config
 	nodes *nodes
@@ -55,13 +55,13 @@ func withTries(ctx context.Context) (context.Context, *tries) {
 // before the context's deadline, so that the caller gets Vault's answer instead of a
 // timeout.
 func (r retry) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	again, stop := mayPass(ctx, resp, err)
-	if stop != nil || !again && !isUpgrading(resp) {
-		return false, stop
-	}
 	count, ok := ctx.Value(triesKey{}).(*tries)
 	if !ok {
 		count = &tries{}
+	}
+	again, stop := mayPass(ctx, resp, err)
+	if stop != nil || !again && !isUpgrading(resp) && !r.mayServeElsewhere(ctx, resp, count.n) {
+		return false, stop
 	}
 	pause := r.pause(count.n, resp)
 	count.n++
@@ -94,6 +94,23 @@ func (r retry) backoff(_, _ time.Duration, attempt int, resp *http.Response) tim
 	return r.pause(attempt, resp)
 }
 
+// mayServeElsewhere recognizes a node that never serves the request, while this round has
+// nodes that were not tried.
+func (r retry) mayServeElsewhere(ctx context.Context, resp *http.Response, failed int) bool {
+	if resp == nil || resp.StatusCode != statusDRSecondary && resp.StatusCode != statusPerformanceStandby {
+		return false
+	}
+	r.nodes.get(ctx) // the next one; it learns how many there are
+	return !r.endsRound(failed)
+}
+
+// endsRound reports whether every node was tried equally often, the failed tries and one
+// more counted.
+func (r retry) endsRound(failed int) bool {
+	size := int(r.nodes.size.Load())
+	return failed%size == size-1
+}
+
 // growth is the ratio of two pauses. After an election of ten seconds they are less than
 // two: a run hardly stands still longer than Vault does.
 const growth = 1.1
@@ -108,11 +125,10 @@ const hop = 10
 func (r retry) pause(attempt int, resp *http.Response) time.Duration {
 	round := attempt
 	if resp == nil || cannotServe(resp) {
-		size := int(r.nodes.size.Load())
-		if attempt%size != size-1 {
+		if !r.endsRound(attempt) {
 			return r.MinWait / hop
 		}
-		round /= size
+		round /= int(r.nodes.size.Load())
 	}
 	full := min(float64(r.MinWait)*math.Pow(growth, float64(round)), float64(r.MaxWait))
 	jitter := rand.New(rand.NewPCG(r.seed, uint64(attempt))).Float64()
@@ -128,7 +144,7 @@ func (r retry) pause(attempt int, resp *http.Response) time.Duration {
 // may serve it.
 func cannotServe(resp *http.Response) bool {
 	switch resp.StatusCode {
-	case http.StatusTemporaryRedirect, 472, 473, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusTemporaryRedirect, statusDRSecondary, statusPerformanceStandby, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	case http.StatusInternalServerError:
 		return isPassing(peek(resp))

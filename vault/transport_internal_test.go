@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -104,6 +105,33 @@ func TestALongAnswerIsReadToItsEnd(t *testing.T) {
 
 	if err != nil || read.Data["v"] != "1" || asked.Load() != 1 {
 		t.Errorf("got %v, %v after %d requests, want the answer to the first", read, err, asked.Load())
+	}
+}
+
+// Who gives up says nothing about the node, which serves the others.
+func TestACancelledCallDoesNotLeaveItsNode(t *testing.T) {
+	t.Parallel()
+	ctx, giveUp := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		giveUp()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	connections, err := newHTTPClient(Config{Address: server.URL, OtherAddresses: []string{"http://127.0.0.1:1"}, Workers: 1}.withDefaults(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := connections.Transport.(*boundedTransport).nodes
+	asked := nodes.get(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/vault/data/smtp/x/admin", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_, err = connections.Do(req)
+
+	if !errors.Is(err, context.Canceled) || nodes.get(t.Context()) != asked {
+		t.Errorf("%v; %s is asked now instead of %s", err, nodes.get(t.Context()), asked)
 	}
 }
 
