@@ -192,7 +192,7 @@ func (c *HealthClient) lacksLeader(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
 	defer cancel()
 	leader, err := c.api.Sys().LeaderWithContext(ctx)
-	return err == nil && leader.HAEnabled && leader.LeaderAddress == ""
+	return err == nil && leader.LeaderAddress == ""
 }
 
 // judgeHealth stops at the first failed check.
