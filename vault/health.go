@@ -134,10 +134,12 @@ func (c *HealthClient) askAt(ctx context.Context, bounded *boundedTransport, pla
 func (a answerOfNode) rank() int {
 	switch {
 	case a.err != nil:
-		return 4
+		return 5
 	case !a.health.Initialized:
-		return 3
+		return 4
 	case a.health.Sealed:
+		return 3
+	case a.health.ReplicationDRMode == "secondary":
 		return 2
 	case a.health.Standby:
 		return 1

@@ -1,11 +1,14 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,6 +48,27 @@ func TestEveryFaultOfTheNetworkHasItsOwnFix(t *testing.T) {
 		}
 		if kind != netfault.Refused && strings.Contains(fix, "start vault") {
 			t.Errorf("kind %d: %q", kind, fix)
+		}
+	}
+}
+
+// The checks are about the first of these that there is.
+func TestTheNodeThatServesBest(t *testing.T) {
+	order := map[string]answerOfNode{
+		"1 active":            {health: &api.HealthResponse{Initialized: true}},
+		"2 standby":           {health: &api.HealthResponse{Initialized: true, Standby: true}},
+		"3 active DR":         {health: &api.HealthResponse{Initialized: true, ReplicationDRMode: "secondary"}},
+		"4 sealed":            {health: &api.HealthResponse{Initialized: true, Sealed: true, Standby: true}},
+		"5 of no cluster yet": {health: &api.HealthResponse{Sealed: true, Standby: true}},
+		"6 does not answer":   {err: errors.New("refused")},
+	}
+	names := slices.SortedFunc(maps.Keys(order), func(a, b string) int { return cmp.Compare(order[a].rank(), order[b].rank()) })
+	if !slices.IsSorted(names) {
+		t.Errorf("got %q", names)
+	}
+	for i, name := range names[1:] {
+		if order[name].rank() == order[names[i]].rank() {
+			t.Errorf("%s is as good as %s", name, names[i])
 		}
 	}
 }
