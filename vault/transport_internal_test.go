@@ -128,8 +128,11 @@ func TestACancelledCallDoesNotLeaveItsNode(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	_, err = connections.Do(req)
+	resp, err := connections.Do(req)
 
+	if err == nil {
+		_ = resp.Body.Close()
+	}
 	if !errors.Is(err, context.Canceled) || nodes.get(t.Context()) != asked {
 		t.Errorf("%v; %s is asked now instead of %s", err, nodes.get(t.Context()), asked)
 	}
