@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 
 	"mailu-rotator/internal/cluster/natstest"
 )
@@ -120,6 +122,13 @@ func (b *bench) byWorkers(ctx context.Context, f *fleet, crew int) (s swept, err
 	}
 	if done.Summary.Rotated != f.tenants {
 		return s, fmt.Errorf("%d of %d tenants were rotated; the planner said last:\n%s", done.Summary.Rotated, f.tenants, planner.log.tail())
+	}
+	// The planner has heard that the last batch of a server is done, NATS perhaps not: if
+	// its worker were killed, it would hold up that server in the next run.
+	for _, w := range workers {
+		if err := errors.Join(w.cmd.Process.Signal(syscall.SIGTERM), w.wait(ctx)); err != nil {
+			return s, err
+		}
 	}
 	return s, nil
 }
