@@ -59,3 +59,6 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
+
+// make package copies examples/readers there.
+ignore ./bin
