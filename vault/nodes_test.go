@@ -176,33 +176,6 @@ func (n *nodeAt) serve(t *testing.T, address string, to string) {
 	t.Cleanup(server.Close)
 }
 
-func TestEveryAddressOfANameIsAsked(t *testing.T) {
-	f := newFixture(t).withTenant(t, map[string]any{"v": "1"})
-	port := strings.TrimPrefix(f.proxy.URL, "http://127.0.0.1:")
-	var second, third nodeAt
-	second.serve(t, "127.0.0.2:"+port, f.server.Addr)
-	third.serve(t, "127.0.0.3:"+port, f.server.Addr)
-	f.config.Address = "http://vault.test:" + port
-	f.config.Resolver = nameServer(t, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3})
-	c := f.open(t, f.rootAuth())
-	for range 4 { // each is sealed twice
-		one, other := &second, &third
-		if second.status.Load() != 0 {
-			second.status.Store(0)
-			one, other = &third, &second
-		}
-		third.status.Store(0)
-		one.status.Store(503)
-		before := other.asked.Load()
-
-		_, err := c.Read(t.Context(), tenant)
-
-		if err != nil || other.asked.Load() == before && one.asked.Load() > 0 && one.status.Load() == 503 {
-			t.Fatalf("%v; the other address was asked %d times", err, other.asked.Load()-before)
-		}
-	}
-}
-
 // named is three nodes of one name.
 type named struct {
 	*fixture
