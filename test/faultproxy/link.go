@@ -88,7 +88,7 @@ func (l *Link) Heal() {
 
 // admit registers a connection of a client.
 func (l *Link) admit(client net.Conn) (c *connection, end func()) {
-	c = &connection{socket: socketOf(client.RemoteAddr())}
+	c = &connection{socket: socketOf(client.RemoteAddr(), client.LocalAddr())}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, pid := range l.apart {

@@ -9,26 +9,33 @@ import (
 	"strings"
 )
 
-// socketOf returns the kernel's name of the socket with this local address of IPv4, as
-// /proc/PID/fd shows it, or "".
-func socketOf(local net.Addr) string {
-	address, ok := local.(*net.TCPAddr)
-	if !ok || address.IP.To4() == nil {
-		return ""
-	}
+// socketOf returns the kernel's name of the socket with these addresses of IPv4, as
+// /proc/PID/fd shows it, or "". The local one alone does not name it: connections to
+// different servers may share it.
+func socketOf(local, remote net.Addr) string {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		return ""
 	}
-	// As in the table: the bytes of the address in the host's order.
-	wanted := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(address.IP.To4()), address.Port)
+	wanted := inTable(local) + " " + inTable(remote)
 	for line := range strings.Lines(string(table)) {
-		const localAddress, inode = 1, 9 // columns
-		if columns := strings.Fields(line); len(columns) > inode && columns[localAddress] == wanted {
+		const localAddress, remoteAddress, inode = 1, 2, 9 // columns
+		columns := strings.Fields(line)
+		if len(columns) > inode && columns[localAddress]+" "+columns[remoteAddress] == wanted {
 			return "socket:[" + columns[inode] + "]"
 		}
 	}
 	return ""
+}
+
+// inTable returns an address as /proc/net/tcp has it, with its bytes in the host's order;
+// "" if it is none of IPv4.
+func inTable(addr net.Addr) string {
+	address, ok := addr.(*net.TCPAddr)
+	if !ok || address.IP.To4() == nil {
+		return ""
+	}
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(address.IP.To4()), address.Port)
 }
 
 // socketsOf returns the names of all sockets of a process.

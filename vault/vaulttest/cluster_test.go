@@ -101,6 +101,7 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("an isolated leader loses the lead", func(t *testing.T) {
 		leader := leaderOf(t, c)
+		defer c.Heal() // also for the next tests if this one fails
 
 		if err := c.Isolate(leader); err != nil {
 			t.Fatal(err)
