@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Cluster is three servers, for streams with three replicas.
@@ -28,11 +31,41 @@ func StartCluster(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Servers: servers}
-	if err := c.Await(ctx); err != nil {
+	err = c.Await(ctx)
+	if err == nil && !o.TLS && len(o.Users) == 0 {
+		err = c.awaitPlacement(ctx)
+	}
+	if err != nil {
 		c.Stop()
 		return nil, err
 	}
 	return c, nil
+}
+
+// awaitPlacement waits until a stream can have three replicas: the leader places none on
+// a server that has not sent it its statistics, and no health tells.
+func (c *Cluster) awaitPlacement(ctx context.Context) error {
+	client, err := nats.Connect(c.URL())
+	if err != nil {
+		return fmt.Errorf("connect to nats-server: %w", err)
+	}
+	defer client.Close()
+	js, err := jetstream.New(client)
+	if err != nil {
+		return err
+	}
+	config := jetstream.StreamConfig{Name: "PLACEMENT", Storage: jetstream.MemoryStorage, Replicas: len(c.Servers)}
+	for {
+		_, err := js.CreateStream(ctx, config)
+		if err == nil {
+			return js.DeleteStream(ctx, config.Name)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait until nats-server places a stream: %w", errors.Join(ctx.Err(), err))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // RunCluster starts a cluster for one test and stops it at the end of the test, see Run.
