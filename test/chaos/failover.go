@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"mailu-rotator/test/faultproxy"
@@ -85,23 +84,23 @@ func (s *stage) failOver(ctx context.Context, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	how := []string{leaderKilled, leaderStepsDown}[rng.IntN(2)]
-	if slices.ContainsFunc(failovers(), func(f failover) bool { return f.how == leaderKilled && s.wants(f) }) {
-		how = leaderKilled
-	}
-	where := []place{before, after}[rng.IntN(2)]
+	how, where := s.leastTried(rng)
 	fault := faultproxy.Fault{Kind: faultproxy.Delay}
 	if where == after {
 		fault.Kind = faultproxy.ResetAfter // the answer is lost with the leader
 	}
-	var gates []*gate
+	var gates, atMailu []*gate
 	for _, p := range s.processes {
-		gates = append(gates, p.gates...)
+		gates, atMailu = append(gates, p.gates...), append(atMailu, p.atMailu...)
+	}
+	if s.lacks(failover{kill{abandon, where}, how}) {
+		refusal := lay(atMailu, isStep(push), refused(), func(m sighting) { s.strike(m, "mailu: refused (400)") })
+		defer refusal.take()
 	}
 	failed, begun := make(chan error, 1), time.Now()
 	trap := lay(gates, func(m sighting) bool {
 		f := failover{kill{m.step, where}, how}
-		return s.isLeast(f) && (s.tally.of("failovers", f.String()) == 0 || time.Since(begun) > rareFirst)
+		return s.isLeast(f) && (s.lacks(f) || time.Since(begun) > rareFirst)
 	}, fault, func(m sighting) {
 		f := failover{kill{m.step, where}, how}
 		s.tally.add("failovers", f.String())
@@ -129,10 +128,33 @@ func (s *stage) failOver(ctx context.Context, rng *rand.Rand) error {
 	return s.nodes.Return(ctx, leader)
 }
 
-// wants reports whether the run has still to see the failover.
-func (s *stage) wants(f failover) bool {
-	return f.required() && s.tally.of("failovers", f.String()) == 0
+// leastTried returns how and where the leader was lost at the fewest steps. A missing
+// required failover counts more than all others.
+func (s *stage) leastTried(rng *rand.Rand) (how string, where place) {
+	most := -1
+	all := failovers()
+	for _, i := range rng.Perm(len(all)) {
+		missing := 0
+		for _, f := range all {
+			if f.how != all[i].how || f.place != all[i].place || !s.lacks(f) {
+				continue
+			}
+			missing++
+			if f.required() {
+				missing += len(all)
+			}
+		}
+		if missing > most {
+			most, how, where = missing, all[i].how, all[i].place
+		}
+	}
+	return how, where
 }
+
+func (s *stage) lacks(f failover) bool { return s.tally.of("failovers", f.String()) == 0 }
+
+// wants reports whether the run has still to see the failover.
+func (s *stage) wants(f failover) bool { return f.required() && s.lacks(f) }
 
 // isLeast reports whether the failover is among the least frequent of its kind; the
 // required ones come first.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -21,4 +22,35 @@ func TestNobodyIsLockedOutByAFailover(t *testing.T) {
 	if got.tally.of("faults", leaderLost) == 0 {
 		t.Error("the leader was never lost at a step")
 	}
+}
+
+func TestAFailoverThatLacksIsTriedNext(t *testing.T) {
+	for _, lacking := range failovers() {
+		s := triedBut(func(f failover) bool { return f == lacking })
+
+		if how, where := s.leastTried(rand.New(rand.NewPCG(1, 1))); how != lacking.how || where != lacking.place {
+			t.Errorf("%s: got %q, %v", lacking, how, where)
+		}
+	}
+}
+
+func TestARequiredFailoverIsTriedFirst(t *testing.T) {
+	s := triedBut(func(f failover) bool {
+		return f.required() && f.how == leaderStepsDown && f.step == commit || !f.required()
+	})
+
+	if how, where := s.leastTried(rand.New(rand.NewPCG(1, 1))); how != leaderStepsDown || where != after {
+		t.Errorf("got %q, %v", how, where)
+	}
+}
+
+// triedBut is a stage that has seen all failovers but these.
+func triedBut(lacks func(failover) bool) *stage {
+	s := &stage{tally: newTally()}
+	for _, f := range failovers() {
+		if !lacks(f) {
+			s.tally.add("failovers", f.String())
+		}
+	}
+	return s
 }
