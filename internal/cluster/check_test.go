@@ -189,10 +189,11 @@ func TestCheckNamesAReplicaThatIsOffline(t *testing.T) {
 	f := fleetOn(t, three.Servers[0])
 	f.config.Servers, f.config.Replicas = strings.Split(three.URL(), ","), 3
 	f.open("observer")
-	f.must(three.Await(t.Context()))
-	if lines, _ := f.check("doctor"); !slices.Contains(lines, "ok streams: as this release makes them") {
-		t.Errorf("before:\n%s", strings.Join(lines, "\n"))
+	caughtUp := func() bool {
+		lines, _ := f.check("doctor")
+		return slices.Contains(lines, "ok streams: as this release makes them")
 	}
+	f.eventually("all replicas are current", caughtUp)
 	dead := three.Servers[2]
 
 	dead.Kill()
@@ -204,8 +205,5 @@ func TestCheckNamesAReplicaThatIsOffline(t *testing.T) {
 		})
 	})
 	f.must(dead.Restart(t.Context()))
-	f.eventually("it has caught up", func() bool {
-		lines, _ := f.check("doctor")
-		return slices.Contains(lines, "ok streams: as this release makes them")
-	})
+	f.eventually("it has caught up", caughtUp)
 }

@@ -197,7 +197,7 @@ func TestPartitionedWorkerBeginsNothingMore(t *testing.T) {
 	f.wantOncePushed(20)
 	f.wantLimit()
 	link.Heal()
-	f.eventually("the first worker notices", func() bool { return f.reports("another worker may have it") > 0 })
+	f.eventually("the first worker notices", f.noticed)
 	for _, row := range report.Rows {
 		if row.Tenant == string(tenant(6)) && !strings.HasPrefix(row.Reason, "found rotated at") {
 			t.Errorf("the reason is %q: the first worker could not report it", row.Reason)

@@ -157,6 +157,12 @@ func (f *fleet) reports(part string) (n int) {
 	return n
 }
 
+// noticed reports whether a worker has left a batch since NATS did not hear it: too late, or
+// with a result that was under way.
+func (f *fleet) noticed() bool {
+	return f.reports("another worker may have it")+f.reports("publish to mr.results") > 0
+}
+
 // awaitRest waits until these tenants have been rotated.
 func (f *fleet) awaitRest(tenants ...int) {
 	for range 200 {
@@ -234,7 +240,9 @@ func (f *fleet) eventually(what string, is func() bool) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	f.t.Fatalf("not within a minute: %s", what)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.t.Fatalf("not within a minute: %s; reported:\n%s", what, strings.Join(f.reported, "\n"))
 }
 
 // everything is an emergency run.

@@ -61,7 +61,7 @@ func TestWorkerThatStoodStillBeginsNothingMore(t *testing.T) {
 	before := f.count(func(c rotatortest.Call) bool { return c.Op == rotatortest.OpSetPassword })
 	link.Heal()
 	one.thaw()
-	f.eventually("the first worker notices", func() bool { return f.reports("another worker may have it") > 0 })
+	f.eventually("the first worker notices", f.noticed)
 	if after := f.count(func(c rotatortest.Call) bool { return c.Op == rotatortest.OpSetPassword }); after != before {
 		t.Errorf("%d more passwords were sent", after-before)
 	}
@@ -97,7 +97,7 @@ func TestLateWorkerLeavesTheBatchWhereItIs(t *testing.T) {
 	link.Heal()
 	one.thaw()
 
-	f.eventually("the first worker notices", func() bool { return f.reports("another worker may have it") > 0 })
+	f.eventually("the first worker notices", f.noticed)
 	time.Sleep(time.Second)
 	close(goOn)
 	wait()
@@ -344,10 +344,10 @@ func TestWorkerMakesWhatNATSHasLost(t *testing.T) {
 				_, err := js.Stream(t.Context(), stream)
 				return err == nil
 			})
-			all, err := observer.Workers(t.Context())
-			if err != nil || len(all) != 1 {
-				t.Errorf("the workers are %+v, error %v, want one", all, err)
-			}
+			f.eventually("the worker is there", func() bool {
+				all, err := observer.Workers(t.Context())
+				return err == nil && len(all) == 1
+			})
 		})
 	}
 }
