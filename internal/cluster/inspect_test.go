@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -171,6 +172,8 @@ func TestInspectionCountsWhatWaits(t *testing.T) {
 	f.add(serverA, 0, 12)
 	f.worker("one", serverA)
 	stuck, inspected := make(chan struct{}, 100), make(chan struct{})
+	resume := sync.OnceFunc(func() { close(inspected) })
+	defer resume() // also where the test fails: else its end would wait for the worker
 	f.during(func(c rotatortest.Call) rotatortest.Fault {
 		if c.User != "" {
 			stuck <- struct{}{}
@@ -184,7 +187,7 @@ func TestInspectionCountsWhatWaits(t *testing.T) {
 
 	i := f.inspect(serverA)
 
-	close(inspected)
+	resume()
 	wait()
 	if len(i.Queues) != 1 || i.Queues[0].Batches != 3 || !i.Queues[0].Of(serverA) || i.Queues[0].Of(serverB) {
 		t.Errorf("got %+v", i.Queues)

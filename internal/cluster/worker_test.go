@@ -81,7 +81,8 @@ func TestLateWorkerLeavesTheBatchWhereItIs(t *testing.T) {
 	wait := f.begin(t.Context(), "all-1", everything, 0)
 	f.eventually("the first worker stands still", one.stands)
 	taken, goOn := make(chan struct{}), make(chan struct{})
-	take := sync.OnceFunc(func() { close(taken) })
+	take, resume := sync.OnceFunc(func() { close(taken) }), sync.OnceFunc(func() { close(goOn) })
+	defer resume() // also where the test fails: else its end would wait for the worker
 	f.mu.Lock()
 	f.watch = func(h *host, _ rotatortest.Op, _ string) {
 		if h.name == "two" {
@@ -99,7 +100,7 @@ func TestLateWorkerLeavesTheBatchWhereItIs(t *testing.T) {
 
 	f.eventually("the first worker notices", f.noticed)
 	time.Sleep(time.Second)
-	close(goOn)
+	resume()
 	wait()
 	if three.opened.Load() > 0 {
 		t.Error("a third worker got the batch of the second one")
