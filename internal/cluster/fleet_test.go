@@ -157,8 +157,8 @@ func (f *fleet) reports(part string) (n int) {
 	return n
 }
 
-// noticed reports whether a worker has left a batch since NATS did not hear it: too late, or
-// with a result that was under way.
+// noticed reports whether a worker has left a batch that another one may have: it was late,
+// or NATS did not answer one of its results.
 func (f *fleet) noticed() bool {
 	return f.reports("another worker may have it")+f.reports("publish to mr.results") > 0
 }

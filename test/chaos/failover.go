@@ -84,7 +84,7 @@ func (s *stage) failOver(ctx context.Context, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	how, where := s.leastTried(rng)
+	how, where := s.chooseLoss(rng)
 	fault := faultproxy.Fault{Kind: faultproxy.Delay}
 	if where == after {
 		fault.Kind = faultproxy.ResetAfter // the answer is lost with the leader
@@ -128,27 +128,21 @@ func (s *stage) failOver(ctx context.Context, rng *rand.Rand) error {
 	return s.nodes.Return(ctx, leader)
 }
 
-// leastTried returns how and where the leader was lost at the fewest steps. A missing
-// required failover counts more than all others.
-func (s *stage) leastTried(rng *rand.Rand) (how string, where place) {
-	most := -1
+// chooseLoss returns how and where the leader is lost in a failover that the run lacks, in a
+// required one first.
+func (s *stage) chooseLoss(rng *rand.Rand) (how string, where place) {
 	all := failovers()
-	for _, i := range rng.Perm(len(all)) {
-		missing := 0
-		for _, f := range all {
-			if f.how != all[i].how || f.place != all[i].place || !s.lacks(f) {
-				continue
-			}
-			missing++
-			if f.required() {
-				missing += len(all)
-			}
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	chosen := all[0]
+	for _, f := range all {
+		if s.wants(f) {
+			return f.how, f.place
 		}
-		if missing > most {
-			most, how, where = missing, all[i].how, all[i].place
+		if s.lacks(f) {
+			chosen = f
 		}
 	}
-	return how, where
+	return chosen.how, chosen.place
 }
 
 func (s *stage) lacks(f failover) bool { return s.tally.of("failovers", f.String()) == 0 }

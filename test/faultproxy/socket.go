@@ -29,7 +29,7 @@ func socketOf(local, remote net.Addr) string {
 }
 
 // inTable returns an address as /proc/net/tcp has it, with its bytes in the host's order;
-// "" if it is none of IPv4.
+// "" if it is not IPv4.
 func inTable(addr net.Addr) string {
 	address, ok := addr.(*net.TCPAddr)
 	if !ok || address.IP.To4() == nil {

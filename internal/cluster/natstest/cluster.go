@@ -32,7 +32,7 @@ func StartCluster(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c := &Cluster{Servers: servers}
 	err = c.Await(ctx)
-	if err == nil && !o.TLS && len(o.Users) == 0 {
+	if err == nil && !o.TLS && len(o.Users) == 0 { // else this may not connect
 		err = c.awaitPlacement(ctx)
 	}
 	if err != nil {
